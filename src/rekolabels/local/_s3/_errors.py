@@ -1,0 +1,127 @@
+"""The errors of S3: codes, statuses and messages as the Amazon S3 API Reference lists them (Error Responses)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rekolabels.local._s3._xml import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CODES: Mapping[str, tuple[int, str]] = {
+    "AccessDenied": (403, "Access Denied"),
+    "AuthorizationQueryParametersError": (400, "The authorization query parameters are not valid."),
+    "BadDigest": (
+        400,
+        "The Content-MD5 or checksum value that you specified did not match what the server received.",
+    ),
+    "BucketAlreadyOwnedByYou": (
+        409,
+        "Your previous request to create the named bucket succeeded and you already own it.",
+    ),
+    "BucketNotEmpty": (409, "The bucket you tried to delete is not empty."),
+    "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size."),
+    "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
+    "IllegalLocationConstraintException": (
+        400,
+        "The unspecified location constraint is incompatible for the region specific endpoint this request was"
+        " sent to.",
+    ),
+    "IncompleteBody": (
+        400,
+        "You did not provide the number of bytes specified by the Content-Length HTTP header.",
+    ),
+    "InternalError": (500, "We encountered an internal error. Please try again."),
+    "InvalidArgument": (400, "Invalid Argument"),
+    "InvalidBucketName": (400, "The specified bucket is not valid."),
+    "InvalidDigest": (400, "The Content-MD5 you specified is not valid."),
+    "InvalidLocationConstraint": (400, "The specified location-constraint is not valid."),
+    "InvalidPart": (
+        400,
+        "One or more of the specified parts could not be found. The part may not have been uploaded, or the"
+        " specified entity tag may not match the part's entity tag.",
+    ),
+    "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
+    "InvalidPartOrder": (
+        400,
+        "The list of parts was not in ascending order. Parts must be ordered by part number.",
+    ),
+    "InvalidRange": (416, "The requested range is not satisfiable"),
+    "InvalidRequest": (400, "Invalid Request"),
+    "InvalidStorageClass": (400, "The storage class you specified is not valid."),
+    "InvalidURI": (400, "Couldn't parse the specified URI."),
+    "KeyTooLongError": (400, "Your key is too long."),
+    "MalformedTrailerError": (400, "The request contained trailing data that was not well-formed."),
+    "MalformedXML": (
+        400,
+        "The XML you provided was not well-formed or did not validate against our published schema.",
+    ),
+    "MetadataTooLarge": (400, "Your metadata headers exceed the maximum allowed metadata size."),
+    "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
+    "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
+    "NoSuchBucket": (404, "The specified bucket does not exist"),
+    "NoSuchKey": (404, "The specified key does not exist."),
+    "NoSuchUpload": (
+        404,
+        "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been"
+        " aborted or completed.",
+    ),
+    "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
+    "NotModified": (304, "Not Modified"),
+    "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
+    "ServiceUnavailable": (503, "The service is closed."),
+    "XAmzContentSHA256Mismatch": (
+        400,
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+    ),
+}
+"""Each code that this S3 answers with: its HTTP status and its message."""
+
+
+class S3Error(Exception):
+    """An answer of S3 that is an error.
+
+    Attributes:
+        code: The code, one of `CODES`.
+        status: Its HTTP status.
+        message: The sentence for people.
+        details: Further elements of the document, such as ``Key`` or ``BucketName``.
+        headers: Headers that belong to the answer, such as the ``ETag`` of a 304.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **details: str,
+    ) -> None:
+        self.code = code
+        self.status, self.message = CODES[code]
+        if message is not None:
+            self.message = message
+        self.details = details
+        self.headers = dict(headers or {})
+        super().__init__(f"{code}: {self.message}")
+
+    def document(self, *, resource: str, request_id: str, host_id: str) -> bytes:
+        """The XML that S3 sends for this error."""
+        return render(
+            "Error",
+            [
+                ("Code", self.code),
+                ("Message", self.message),
+                *self.details.items(),
+                ("Resource", resource),
+                ("RequestId", request_id),
+                ("HostId", host_id),
+            ],
+            namespace=None,
+        )
+
+
+def not_implemented(what: str) -> S3Error:
+    """The answer to what this S3 does not do, so that nobody takes an imitation for the real thing."""
+    return S3Error("NotImplemented", f"{what} is not implemented by the S3 of rekolabels.")
