@@ -1,0 +1,141 @@
+"""Label attributes made anew, as the service's own console writes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.manifest._pairs import CLASSIFICATION, DETECTION, RESERVED, SUFFIX
+from rekolabels.manifest._shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+__all__ = [
+    "BOX_KEY",
+    "boxes_text",
+    "free_name",
+    "label_metadata",
+    "labels_text",
+    "number",
+    "quoted",
+    "size_of",
+]
+
+BOX_KEY: Final = "bounding-box"
+"""The name of the attribute that holds boxes, when a line has none yet."""
+
+quoted: Final = json.encoder.encode_basestring_ascii
+"""A text as JSON, in ASCII: whatever it holds comes out as valid JSON and valid UTF-8."""
+
+
+def label_metadata(label: str, name: str, created: str, job_name: str | None) -> dict[str, Any]:
+    """The metadata of an image-level label."""
+    return {
+        "class-name": label,
+        "confidence": 1,
+        "type": CLASSIFICATION,
+        "human-annotated": "yes",
+        "creation-date": created,
+        "job-name": job_name or f"labeling-job/{name}",
+    }
+
+
+def box_metadata(
+    count: int, class_map: dict[str, str], name: str, created: str, job_name: str | None
+) -> dict[str, Any]:
+    """The metadata of a bounding box attribute."""
+    return {
+        "objects": [{"confidence": 1}] * count,
+        "class-map": class_map,
+        "type": DETECTION,
+        "human-annotated": "yes",
+        "creation-date": created,
+        "job-name": job_name or f"labeling-job/{name}",
+    }
+
+
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """A name for an attribute that clashes with no other key of the line, nor does its metadata.
+
+    The service names the attribute after the label; a label such as ``errors`` or ``cl``, or
+    ``rust-metadata`` beside ``rust``, gets a number behind it.
+
+    >>> free_name("rust", {}), free_name("rust", {"rust": 1}), free_name("cl", {})
+    ('rust', 'rust-2', 'cl-2')
+    """
+    name, count = wanted, 1
+    while {name, name + SUFFIX, name.removesuffix(SUFFIX)} & (RESERVED | set(taken)):
+        count += 1
+        name = f"{wanted}-{count}"
+    return name
+
+
+@lru_cache(maxsize=4096)
+def labels_text(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
+    """The members of a line for image-level labels, as JSON without braces."""
+    members: dict[str, Any] = {}
+    for label in labels:
+        name = free_name(label, members)
+        members[name] = 1
+        members[name + SUFFIX] = label_metadata(label, name, created, job_name)
+    return json.dumps(members, separators=(",", ":"))[1:-1]
+
+
+def boxes_text(
+    name: str, boxes: Sequence[BoundingBox], size: ImageSize, created: str, job_name: str | None
+) -> str:
+    """The members of a line for bounding boxes, as JSON without braces."""
+    ids: dict[str, int] = {}
+    parts = [
+        f'{{"class_id":{ids.setdefault(box.label, len(ids))},"left":{number(box.left)},'
+        f'"top":{number(box.top)},"width":{number(box.width)},"height":{number(box.height)}}}'
+        for box in boxes
+    ]
+    metadata = _metadata_text(name, tuple(ids), len(parts), created, job_name)
+    sides = f'"width":{number(size.width)},"height":{number(size.height)},"depth":{number(size.depth)}'
+    value = f'{{"image_size":[{{{sides}}}],"annotations":[{",".join(parts)}]}}'
+    return f"{quoted(name)}:{value},{metadata}"
+
+
+@lru_cache(maxsize=4096)
+def _metadata_text(name: str, labels: tuple[str, ...], count: int, created: str, job_name: str | None) -> str:
+    class_map = {str(index): label for index, label in enumerate(labels)}
+    metadata = box_metadata(count, class_map, name, created, job_name)
+    return f"{quoted(name + SUFFIX)}:{json.dumps(metadata, separators=(',', ':'))}"
+
+
+def number(value: float) -> int | float:
+    """A number for JSON: an integer where it is one, whatever number type of whatever library it came as.
+
+    Raises:
+        InvalidManifest: It is not a finite number.
+    """
+    if type(value) is int:
+        return value
+    try:
+        plain = float(value)
+    except (TypeError, ValueError, OverflowError):
+        plain = math.nan
+    if not math.isfinite(plain):
+        raise InvalidManifest(f"Boxes and image sizes are finite numbers of pixels, not {shown(value)}.")
+    return int(plain) if plain.is_integer() else plain
+
+
+def size_of(image: LabelledImage) -> ImageSize:
+    """The size of an image that has boxes.
+
+    Raises:
+        InvalidManifest: It has none.
+    """
+    if image.size is None:
+        raise InvalidManifest(
+            f"{shown(image.source)} has boxes but no size, and a manifest states the size beside them. Give "
+            "LabelledImage a size=ImageSize(width, height)."
+        )
+    return image.size

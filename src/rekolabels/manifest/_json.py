@@ -1,0 +1,117 @@
+"""One JSON object from one line, strictly: what RFC 8259 does not allow is not let through."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NoReturn, TypeGuard
+
+__all__ = ["NotJson", "load_object"]
+
+_DEEPEST: Final = 200
+"""Levels of nesting. A real line has four; Python's own limit would depend on how deep the caller stands."""
+
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+
+
+class NotJson(ValueError):
+    """A text is not one JSON object.
+
+    Attributes:
+        detail: What is wrong with it, in words.
+        column: Where, counted from 1; None when the text as a whole is meant.
+    """
+
+    def __init__(self, detail: str, column: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.column = column
+
+
+class _RepeatedKey(Exception):
+    """An object names a key twice."""
+
+
+def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Read a JSON object; of a key that occurs twice the last value counts, as with most readers.
+
+    Returns:
+        The object and the keys that occur more than once in one object.
+
+    Raises:
+        NotJson: The text is no JSON, no object, nested too deeply, or holds ``NaN``, ``Infinity`` or a number
+            of thousands of digits.
+    """
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise NotJson("it holds half of a surrogate pair", error.start + 1) from error
+    if text.count("[") + text.count("{") > _DEEPEST:
+        _refuse_depth(text)
+    repeated: tuple[str, ...] = ()
+    try:
+        try:
+            found = _decode_once(text)
+        except _RepeatedKey:
+            found, repeated = _decode_repeated(text)
+    except json.JSONDecodeError as error:
+        raise NotJson(_explain(text, error), error.pos + 1) from error
+    except NotJson:  # of a constant
+        raise
+    except RecursionError as error:
+        raise NotJson("it is nested too deeply") from error
+    except ValueError as error:  # Python refuses to convert integers of more than 4,300 digits
+        raise NotJson("it holds a number with thousands of digits") from error
+    if not _is_object(found):
+        raise NotJson("it is JSON, but not an object in braces", 1)
+    return found, repeated
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict)
+
+
+def _refuse_depth(text: str) -> None:
+    depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _DEEPEST:
+            raise NotJson(f"it is nested more than {_DEEPEST} levels deep")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotJson(f"{name} is not a JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _RepeatedKey
+    return found
+
+
+_decode_once = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+
+
+def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
+    repeated: dict[str, None] = {}
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                repeated[key] = None
+            found[key] = value
+        return found
+
+    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_refuse_constant)
+    return decoder.decode(text), tuple(repeated)
+
+
+def _explain(text: str, error: json.JSONDecodeError) -> str:
+    if not text.strip():
+        return "it is blank"
+    if error.pos >= len(text.rstrip()):
+        return "it ends in the middle, as if it had been cut off"
+    return f"{error.msg[0].lower()}{error.msg[1:]}"

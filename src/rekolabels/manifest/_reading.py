@@ -1,0 +1,128 @@
+"""Manifest lines into labelled images."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.images import LabelledImage
+from rekolabels.manifest._attributes import LineAttributes
+from rekolabels.manifest._json import NotJson, load_object
+from rekolabels.manifest._pairs import Pair, pairs_of, read_pair
+from rekolabels.manifest._shown import shown
+from rekolabels.manifest._sources import BadLine, Block, Source, blocks
+from rekolabels.manifest.limits import LINE_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["image_of", "parse_line", "read_manifest"]
+
+_HEAD: Final = re.compile(r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(?=\s*")|(?=\}\s*$))')
+"""The beginning of a line whose first key is the image; the text behind it is kept as it is."""
+
+
+def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
+    """Read one line of a manifest.
+
+    The labels and boxes of the line are made out as far as its form allows; whether the service would accept
+    them is the business of ``check_manifest``. All else in the line is kept in ``attributes``, and
+    ``format_line`` writes it again.
+
+    Args:
+        text: The line, one JSON object, with or without a newline.
+        line: Its number, from 1, for messages.
+
+    Returns:
+        The image; ``attributes`` holds every key of the line but ``source-ref``.
+
+    Raises:
+        InvalidManifest: The line is not JSON or longer than 100,000 characters, ``source-ref`` is missing, or
+            a label or box cannot be made out. ``code`` is the service's code for it, where it has one.
+
+    >>> image = parse_line(
+    ...     '{"source-ref": "s3://puppies/1.jpg", "rust": 1, "rust-metadata": {"class-name": "rust", '
+    ...     '"type": "groundtruth/image-classification", "confidence": 1}, "camera": 7}'
+    ... )
+    >>> image.source, image.labels, image.attributes["camera"]
+    ('s3://puppies/1.jpg', ('rust',), 7)
+    """
+    if len(text) > LINE_LENGTH:
+        raise _invalid(
+            line, f"is {len(text):,} characters long; the limit is {LINE_LENGTH:,}", "LINE_TOO_LONG"
+        )
+    try:
+        members, repeated = load_object(text)
+    except NotJson as error:
+        where = f" (column {error.column})" if error.column else ""
+        message = f"is not a JSON object: {error.detail}{where}"
+        raise _invalid(line, message, "ERROR_INVALID_JSON_LINE") from error
+    source = members.get("source-ref")
+    if "source-ref" not in members:
+        raise _invalid(
+            line, "has no 'source-ref'. It names the image: s3://bucket/key", "ERROR_MISSING_SOURCE_REF"
+        )
+    if not isinstance(source, str) or not source:
+        message = f"has {shown(source)} as 'source-ref', not the place of an image such as s3://bucket/key"
+        raise _invalid(line, message, "ERROR_INVALID_SOURCE_REF_FORMAT")
+    pairs = [read_pair(key, members[key], members[key + "-metadata"]) for key in pairs_of(members)]
+    for fault in (fault for pair in pairs for fault in pair.faults if fault.lost):
+        where = shown("/" + "/".join(str(step) for step in fault.path))
+        raise _invalid(line, f"cannot be read at {where}: {fault.detail}", fault.code)
+    return image_of(text, members, pairs, keep_text=not repeated)
+
+
+def image_of(text: str, members: dict[str, Any], pairs: list[Pair], *, keep_text: bool) -> LabelledImage:
+    """Put an image together from a line and the pairs that were read from it."""
+    labels = tuple(pair.label for pair in pairs if pair.label is not None)
+    boxes = tuple(box for pair in pairs for box in pair.boxes)
+    size = next((pair.size for pair in pairs if pair.size is not None), None)
+    rest = {key: value for key, value in members.items() if key != "source-ref"}
+    head = _HEAD.match(text) if keep_text else None
+    if head is None:
+        return LabelledImage(members["source-ref"], labels, boxes, size, rest)
+    tail = text[head.end() : text.rindex("}")].strip()
+    return LabelledImage(
+        members["source-ref"], labels, boxes, size, LineAttributes(tail, labels, boxes, size, rest)
+    )
+
+
+def read_manifest(source: Source) -> Iterator[LabelledImage]:
+    """Read a manifest, line by line, in bounded memory. Blank lines are passed over.
+
+    Args:
+        source: A path, the bytes of a manifest, an open file (binary or text), or lines.
+
+    Yields:
+        One image a line, in order.
+
+    Raises:
+        InvalidManifest: The file cannot be read, or a line cannot (see ``parse_line``); the message and
+            ``line`` say which. To read past bad lines and learn of all of them, use ``check_manifest``.
+
+    >>> [image.source for image in read_manifest([b'{"source-ref": "s3://puppies/1.jpg"}'])]
+    ['s3://puppies/1.jpg']
+    """
+    for block in blocks(source):
+        if isinstance(block, BadLine):
+            raise _unreadable(block)
+        yield from _images(block)
+
+
+def _images(block: Block) -> Iterator[LabelledImage]:
+    for number, text in enumerate(block.text.split("\n"), start=block.line):
+        if text and not text.isspace():
+            yield parse_line(text, line=number)
+
+
+def _unreadable(bad: BadLine) -> InvalidManifest:
+    if bad.too_long:
+        message = f"is {bad.size:,} bytes long; the limit is {LINE_LENGTH:,} characters"
+        return _invalid(bad.line, message, "LINE_TOO_LONG")
+    return _invalid(bad.line, f"is not UTF-8 text (column {bad.column})", "ERROR_INVALID_JSON_LINE")
+
+
+def _invalid(line: int | None, message: str, code: str) -> InvalidManifest:
+    subject = "The manifest line" if line is None else f"Line {line} of the manifest"
+    return InvalidManifest(f"{subject} {message}.", line=line, code=code)

@@ -1,0 +1,223 @@
+"""The lines of a manifest from wherever they come, in blocks and in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
+
+import attrs
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.manifest.limits import LINE_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["BadLine", "Block", "Source", "blocks", "name_of"]
+
+Source: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[str] | Iterable[bytes]"
+"""Where a manifest is read from: a path, its bytes, an open file (binary or text), or its lines."""
+
+_BLOCK: Final = 64 * 1024
+_LINE_BYTES: Final = 4 * LINE_LENGTH
+"""A character has at most four bytes in UTF-8: more bytes than this is too long in any case."""
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
+
+
+@attrs.frozen
+class Block:
+    """Whole lines, parted by newlines, without the last one."""
+
+    line: int
+    """The number of the first line, from 1."""
+    text: str
+    """The lines."""
+    count: int
+    """How many they are."""
+    size: int
+    """Bytes that they take in the file."""
+
+
+@attrs.frozen
+class BadLine:
+    """A line that cannot be given out as text."""
+
+    line: int
+    """Its number, from 1."""
+    start: str
+    """How it begins."""
+    size: int
+    """Bytes that it takes in the file."""
+    too_long: bool
+    """True when it is too long, False when it is not UTF-8."""
+    column: int | None = None
+    """The first character that is not UTF-8, from 1."""
+
+
+def name_of(source: object) -> str:
+    """How messages call a source: its path where it has one."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "the manifest"
+
+
+def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block | BadLine]:
+    """Give out the lines of a source in blocks of about 64 kB.
+
+    A single line can be of any length without filling the memory: what is over the limit is skipped.
+
+    Args:
+        source: See ``Source``. Lines end with a newline; a carriage return before it is blank space to JSON.
+        marks: Gets ``"BOM"`` appended when the file begins with a byte order mark.
+
+    Raises:
+        InvalidManifest: The file is not there, not readable, or not UTF-8 text at all.
+    """
+    line = 1
+    for piece in _lines(_checked(_chunks(source), name_of(source), marks)):
+        if isinstance(piece, tuple):
+            start, size = piece
+            yield BadLine(line, start.decode("utf-8", "replace"), size, too_long=True)
+            line += 1
+            continue
+        try:
+            text = piece.decode("utf-8")
+        except UnicodeDecodeError:
+            yield from _one_by_one(piece, line)
+            line += piece.count(b"\n") + 1
+            continue
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+        count = text.count("\n") + 1
+        yield Block(line, text, count, len(piece) + 1)
+        line += count
+
+
+def _one_by_one(piece: bytes, line: int) -> Iterator[Block | BadLine]:
+    for number, raw in enumerate(piece.split(b"\n"), start=line):
+        try:
+            yield Block(number, raw.decode("utf-8"), 1, len(raw) + 1)
+        except UnicodeDecodeError as error:  # noqa: PERF203 - the slow way is for broken files only
+            column = len(raw[: error.start].decode("utf-8")) + 1
+            yield BadLine(
+                number, raw[:200].decode("utf-8", "replace"), len(raw) + 1, too_long=False, column=column
+            )
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | tuple[bytes, int]]:
+    """Cut chunks at line ends; a line that is too long comes as its beginning and its size."""
+    carry = b""
+    skipped = 0
+    for chunk in chunks:
+        rest = chunk
+        if skipped:
+            end = rest.find(b"\n")
+            if end < 0:
+                skipped += len(rest)
+                continue
+            yield carry, skipped + end + 1
+            carry, skipped, rest = b"", 0, rest[end + 1 :]
+        cut = rest.rfind(b"\n")
+        if cut < 0:
+            carry += rest
+        else:
+            whole, carry = carry + rest[:cut], rest[cut + 1 :]
+            if len(whole) > _LINE_BYTES:
+                yield from _part(whole)
+            else:
+                yield whole
+        if len(carry) > _LINE_BYTES:
+            carry, skipped = carry[:200], len(carry)
+    if skipped:
+        yield carry, skipped
+    elif carry:
+        yield carry
+
+
+def _part(whole: bytes) -> Iterator[bytes | tuple[bytes, int]]:
+    """The rare block with more bytes than a line may have: its lines one by one."""
+    for raw in whole.split(b"\n"):
+        yield raw if len(raw) <= _LINE_BYTES else (raw[:200], len(raw) + 1)
+
+
+def _checked(chunks: Iterator[bytes], name: str, marks: list[str] | None) -> Iterator[bytes]:
+    """Look at the beginning of the file: a mark of UTF-8 is taken off, another encoding is refused."""
+    first = next(chunks, b"")
+    if first.startswith(_UTF8_MARK):
+        first = first[len(_UTF8_MARK) :]
+        if marks is not None:
+            marks.append("BOM")
+    if first.startswith(_OTHER_MARKS):
+        raise _unsupported(f"{name} is UTF-16 text. Save it as UTF-8.")
+    if not first.lstrip().startswith(b"{") and b"\x00" in first[:4096]:
+        raise _unsupported(
+            f"{name} is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line."
+        )
+    yield first
+    yield from chunks
+
+
+def _unsupported(message: str) -> InvalidManifest:
+    return InvalidManifest(message, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
+
+
+def _chunks(source: Source) -> Iterator[bytes]:
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        raw = bytes(source)
+        return (raw[at : at + _BLOCK] for at in range(0, len(raw), _BLOCK))
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        raise InvalidManifest(
+            "A str is taken as the path of a manifest. Give its text as bytes or as a list of lines."
+        )
+    if isinstance(source, str) and source.lower().startswith("s3://"):
+        raise _unsupported(
+            f"{source} lies in S3. Download it first, or give an open body (get_object()['Body'])."
+        )
+    if isinstance(source, (str, os.PathLike)):
+        return _file_chunks(Path(source))
+    if hasattr(source, "read"):
+        return _read_chunks(source)  # type: ignore[arg-type]  # what has a read() is one of the two files of Source
+    return _joined(source)
+
+
+def _file_chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_BLOCK):
+                yield chunk
+    except OSError as error:
+        raise _unsupported(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _read_chunks(file: IO[bytes] | IO[str]) -> Iterator[bytes]:
+    try:
+        while chunk := file.read(_BLOCK):
+            yield chunk if isinstance(chunk, bytes) else chunk.encode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise _unsupported(
+            f"{name_of(file)} is not UTF-8 text ({error.reason} at byte {error.start})."
+        ) from error
+
+
+def _joined(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
+    gathered: list[bytes] = []
+    size = 0
+    for line in lines:
+        if isinstance(line, str):
+            raw = line.encode("utf-8", "surrogatepass")
+        elif isinstance(line, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+            raw = line
+        else:
+            raise InvalidManifest(
+                f"A manifest is read from lines of text or bytes, not from {type(line).__name__}."
+            )
+        gathered.append(raw.removesuffix(b"\n"))
+        size += len(raw)
+        if size >= _BLOCK:
+            yield b"\n".join([*gathered, b""])
+            gathered, size = [], 0
+    if gathered:
+        yield b"\n".join([*gathered, b""])

@@ -1,0 +1,153 @@
+"""Labelled images into manifest lines."""
+
+from __future__ import annotations
+
+import json
+import os
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.manifest._attributes import LineAttributes
+from rekolabels.manifest._dates import date_text
+from rekolabels.manifest._edited import edited_members
+from rekolabels.manifest._fresh import BOX_KEY, boxes_text, free_name, labels_text, quoted, size_of
+from rekolabels.manifest._shown import shown
+from rekolabels.manifest.limits import LINE_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from rekolabels.images import LabelledImage
+
+__all__ = ["Target", "format_line", "write_manifest"]
+
+Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
+"""Where a manifest is written to: a path, or a file that is open for writing bytes."""
+
+_BATCH: Final = 500
+
+
+def format_line(
+    image: LabelledImage, *, created: datetime | str | None = None, job_name: str | None = None
+) -> str:
+    """Write an image as one line of a manifest, without a newline.
+
+    An image that was read from a line and not changed gives that line again, byte for byte behind
+    ``source-ref``. Where labels, boxes or size were changed, they win, and what the line said of those that
+    are still there is kept. Each new label becomes an attribute that is named after it, with the value 1.
+
+    Args:
+        image: The image. Its ``size`` is written beside boxes only: a manifest has no other place for it.
+        created: The ``creation-date`` of labels that the line does not have yet. A datetime is written in UTC
+            (one without a time zone is taken as UTC), a text as it is. There is no clock in here: without it,
+            ``1970-01-01T00:00:00`` is written, which the service accepts.
+        job_name: The ``job-name`` of new labels; by default ``labeling-job/`` and the name of the attribute.
+
+    Raises:
+        InvalidManifest: There are boxes but no size, a number that is not finite, an attribute that is no
+            JSON value, or the line gets longer than the service's 100,000 characters.
+
+    >>> from rekolabels.images import LabelledImage
+    >>> print(format_line(LabelledImage("s3://puppies/1.jpg", ["puppy"]), created="2024-03-01T09:30:00"))
+    {"source-ref":"s3://puppies/1.jpg","puppy":1,"puppy-metadata":{"class-name":"puppy","confidence":1,\
+"type":"groundtruth/image-classification","human-annotated":"yes","creation-date":"2024-03-01T09:30:00",\
+"job-name":"labeling-job/puppy"}}
+    """
+    return _line(image, date_text(created), job_name)
+
+
+def write_manifest(
+    images: Iterable[LabelledImage],
+    target: Target,
+    *,
+    created: datetime | str | None = None,
+    job_name: str | None = None,
+) -> int:
+    """Write images as a manifest, one line each, in bounded memory.
+
+    A file that is given by its path appears at once and whole: where something goes wrong midway, it is not
+    touched.
+
+    Args:
+        images: The images.
+        target: A path, or a file that is open for writing bytes.
+        created: See ``format_line``.
+        job_name: See ``format_line``.
+
+    Returns:
+        The number of lines.
+
+    Raises:
+        InvalidManifest: See ``format_line``.
+    """
+    date = date_text(created)
+    lines = (_line(image, date, job_name) for image in images)
+    if not isinstance(target, (str, os.PathLike)):
+        return _write(lines, target)
+    path = Path(target)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            count = _write(lines, file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _write(lines: Iterator[str], file: IO[bytes]) -> int:
+    count = 0
+    while batch := list(islice(lines, _BATCH)):
+        batch.append("")
+        file.write("\n".join(batch).encode("utf-8"))
+        count += len(batch) - 1
+    return count
+
+
+def _line(image: LabelledImage, created: str, job_name: str | None) -> str:
+    known = image.attributes
+    if isinstance(known, LineAttributes) and _is_unchanged(image, known):
+        rest = known.text
+    elif known:
+        rest = _edited_text(image, created, job_name)
+    else:
+        rest = _new_text(image, created, job_name)
+    text = (
+        f'{{"source-ref":{quoted(image.source)},{rest}}}'
+        if rest
+        else f'{{"source-ref":{quoted(image.source)}}}'
+    )
+    if len(text) > LINE_LENGTH:
+        length = f"{len(text):,} characters long; the limit is {LINE_LENGTH:,}"
+        raise InvalidManifest(f"The line of {shown(image.source)} would be {length}.", code="LINE_TOO_LONG")
+    return text
+
+
+def _is_unchanged(image: LabelledImage, known: LineAttributes) -> bool:
+    if image.labels is not known.labels and image.labels != known.labels:
+        return False
+    if image.boxes is not known.boxes and image.boxes != known.boxes:
+        return False
+    return image.size is known.size or image.size == known.size
+
+
+def _new_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+    labels = labels_text(image.labels, created, job_name)
+    if not image.boxes:
+        return labels
+    name = free_name(BOX_KEY, json.loads(f"{{{labels}}}")) if BOX_KEY in labels else BOX_KEY
+    boxes = boxes_text(name, image.boxes, size_of(image), created, job_name)
+    return f"{labels},{boxes}" if labels else boxes
+
+
+def _edited_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+    members = edited_members(image, created=created, job_name=job_name)
+    try:
+        return json.dumps(members, separators=(",", ":"), allow_nan=False)[1:-1]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidManifest(
+            f"An attribute of {shown(image.source)} is not a JSON value: {error}."
+        ) from error
