@@ -1,0 +1,201 @@
+"""Folders as a source of labelled images: labels by name, strays reported, nothing fatal but emptiness."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+
+from rekolabels.errors import InvalidImage, InvalidInput
+from rekolabels.formats import Problem, raise_problem, read_folder
+from rekolabels.formats._header import image_size
+from rekolabels.images import ImageSize
+
+
+def png(width: int = 70, height: int = 80, colour: int = 2) -> bytes:
+    """Make the start of a PNG: enough for a reader of headers."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def jpeg(width: int = 70, height: int = 80, channels: int = 3, marker: int = 0xC0) -> bytes:
+    """Make the start of a JPEG with an application segment, fill bytes and a frame header."""
+    frame = struct.pack(">BHHB", 8, height, width, channels) + bytes(3 * channels)
+    return (
+        b"\xff\xd8\xff\xe1\x00\x08Exif\x00\x00"
+        b"\xff\xff\xff" + bytes([marker]) + struct.pack(">H", len(frame) + 2) + frame
+    )
+
+
+def put(path: Path, content: bytes) -> Path:
+    """Write a file and the folders on the way to it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_labels_are_the_names_of_the_first_folders(tmp_path: Path) -> None:
+    """The first level names the label, deeper levels only sort; order and sizes are those of the files."""
+    put(tmp_path / "dog" / "b.png", png(64, 65))
+    put(tmp_path / "dog" / "a" / "deep" / "x.jpg", jpeg(100, 200))
+    put(tmp_path / "cat" / "1.jpeg", jpeg(66, 67, channels=1, marker=0xC2))
+    images = list(read_folder(tmp_path, on_problem=raise_problem))
+    assert [str(tmp_path / p) for p in ("cat/1.jpeg", "dog/a/deep/x.jpg", "dog/b.png")] == [
+        image.source for image in images
+    ]
+    assert [image.labels for image in images] == [("cat",), ("dog",), ("dog",)]
+    assert [ImageSize(66, 67, 1), ImageSize(100, 200), ImageSize(64, 65)] == [image.size for image in images]
+
+
+def test_sources_begin_with_the_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder gives relative sources."""
+    put(tmp_path / "set" / "cat" / "1.png", png())
+    monkeypatch.chdir(tmp_path)
+    assert [os.path.join("set", "cat", "1.png")] == [i.source for i in read_folder("set")]  # noqa: PTH118
+
+
+def test_content_decides_not_the_extension(tmp_path: Path) -> None:
+    """A PNG called .dat is an image, a text called .jpg is not."""
+    put(tmp_path / "cat" / "a.dat", png())
+    put(tmp_path / "cat" / "b.jpg", b"just text")
+    problems: list[Problem] = []
+    images = list(read_folder(tmp_path, on_problem=problems.append))
+    assert [str(tmp_path / "cat" / "a.dat")] == [image.source for image in images]
+    (problem,) = problems
+    assert str(tmp_path / "cat" / "b.jpg") == problem.file
+    assert problem.lost == "image"
+    assert problem.message == "neither JPEG nor PNG; the service takes JPEG and PNG files only"
+
+
+def test_strays_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
+    """Empty and cut-off files and loose images are named; .hidden and Thumbs.db are not."""
+    put(tmp_path / "cat" / "ok.png", png())
+    put(tmp_path / "cat" / "empty.png", b"")
+    put(tmp_path / "cat" / "cut.png", png()[:20])
+    put(tmp_path / "cat" / "cut.jpg", jpeg()[:14])
+    put(tmp_path / "cat" / ".DS_Store", b"x")
+    put(tmp_path / "cat" / "Thumbs.db", b"x")
+    put(tmp_path / ".cache" / "x.png", png())
+    put(tmp_path / "loose.png", png())
+    problems: list[Problem] = []
+    assert len(list(read_folder(tmp_path, on_problem=problems.append))) == 1
+    assert [Path(p.file).name for p in problems] == ["cut.jpg", "cut.png", "empty.png", "loose.png"]
+    assert all(p.lost == "image" and p.fix for p in problems)
+
+
+def test_problems_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without on_problem a stray file is a warning in the log, and control characters are escaped there."""
+    put(tmp_path / "cat" / "ok.png", png())
+    put(tmp_path / "cat" / "new\nline.txt", b"text")
+    list(read_folder(tmp_path))
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("rekolabels.formats", "WARNING")
+    assert "new\\nline.txt: neither JPEG nor PNG" in record.getMessage()
+
+
+def test_the_first_problem_stops_a_strict_reader(tmp_path: Path) -> None:
+    """raise_problem turns a stray file into an InvalidInput."""
+    put(tmp_path / "cat" / "ok.png", png())
+    put(tmp_path / "cat" / "readme.txt", b"text")
+    with pytest.raises(InvalidInput, match=r"readme\.txt: neither JPEG nor PNG"):
+        list(read_folder(tmp_path, on_problem=raise_problem))
+
+
+@pytest.mark.parametrize("make", ["nothing", "empty", "file", "flat", "texts", "nul"])
+def test_a_folder_without_images_is_an_error_that_says_what_was_expected(tmp_path: Path, make: str) -> None:
+    """A missing, empty or flat folder, a file, or a folder of texts: each raises and shows the layout."""
+    path = tmp_path / "set"
+    match make:
+        case "empty":
+            path.mkdir()
+        case "file":
+            put(path, b"x")
+        case "flat":
+            put(path / "a.png", png())
+        case "texts":
+            put(path / "cat" / "a.txt", b"x")
+        case "nul":
+            path = tmp_path / "a\0b"
+        case _:
+            pass
+    with pytest.raises(InvalidInput, match=r"cannot be read|<label>/<image>\.jpg"):
+        list(read_folder(path))
+
+
+def test_a_missing_folder_is_said_at_once(tmp_path: Path) -> None:
+    """The mistake is raised by the call, not by the first image that is asked for."""
+    with pytest.raises(InvalidInput, match="no such folder"):
+        read_folder(tmp_path / "nowhere")
+
+
+def test_loops_of_links_end(tmp_path: Path) -> None:
+    """A link to a folder above is reported and not followed; a link to itself is a stray file."""
+    put(tmp_path / "cat" / "a.png", png())
+    (tmp_path / "cat" / "up").symlink_to(tmp_path)
+    (tmp_path / "cat" / "self").symlink_to(tmp_path / "cat" / "self")
+    (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    problems: list[Problem] = []
+    assert len(list(read_folder(tmp_path, on_problem=problems.append))) == 1
+    assert {"up", "self", "gone.png"} == {Path(p.file).name for p in problems}
+
+
+def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
+    """People link label folders from a common store."""
+    put(tmp_path / "store" / "a.png", png())
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "store")
+    assert [i.labels for i in read_folder(tmp_path / "set", on_problem=raise_problem)] == [("cat",)]
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    """A named pipe would wait for a writer for ever: it is reported without being opened."""
+    put(tmp_path / "cat" / "a.png", png())
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    problems: list[Problem] = []
+    list(read_folder(tmp_path, on_problem=problems.append))
+    assert [p.message for p in problems] == ["not a regular file"]
+
+
+def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
+    """A manifest is UTF-8, so a file name in another encoding cannot be written into one."""
+    put(tmp_path / "cat" / "a.png", png())
+    try:
+        put(tmp_path / "cat" / os.fsdecode(b"\xff.png"), png())
+    except OSError:
+        pytest.skip("this file system accepts only UTF-8 names")
+    problems: list[Problem] = []
+    assert len(list(read_folder(tmp_path, on_problem=problems.append))) == 1
+    assert "not valid UTF-8" in problems[0].message
+
+
+def test_folders_that_look_like_a_split_are_pointed_out(tmp_path: Path) -> None:
+    """train/cat/1.png would silently become the label "train"."""
+    put(tmp_path / "train" / "cat" / "a.png", png())
+    put(tmp_path / "test" / "cat" / "b.png", png())
+    problems: list[Problem] = []
+    assert [i.labels for i in read_folder(tmp_path, on_problem=problems.append)] == [("test",), ("train",)]
+    assert "look like the parts of a split" in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xd8\xff", b"\xff\xd8\xff\xd8" * 50, b"\xff\xd8\xff\xc0\x00\x01", jpeg(0, 5), png(0, 9)]
+)
+def test_damaged_headers_are_errors_of_ours(tmp_path: Path, content: bytes) -> None:
+    """Cut-off segments, wrong lengths and sizes of zero are said, not guessed."""
+    with pytest.raises(InvalidImage, match="x"):
+        image_size(put(tmp_path / "x", content))
+
+
+def test_sizes_agree_with_pillow(tmp_path: Path) -> None:
+    """The header reader says what an imaging library says, for the kinds of JPEG and PNG there are."""
+    image = pytest.importorskip("PIL.Image")
+    for mode, depth in {"L": 1, "RGB": 3, "CMYK": 4}.items():
+        for progressive in (False, True):
+            image.new(mode, (31, 47)).save(tmp_path / "x.jpg", progressive=progressive, dpi=(72, 72))
+            assert ImageSize(31, 47, depth) == image_size(tmp_path / "x.jpg")
+    for mode, depth in {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4}.items():
+        image.new(mode, (31, 47)).save(tmp_path / "x.png")
+        assert ImageSize(31, 47, depth) == image_size(tmp_path / "x.png")
