@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rekolabels.local._s3 import _bucket_calls as buckets
 from rekolabels.local._s3 import _object_calls as objects
+from rekolabels.local._s3 import _upload_calls as uploads
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._presigned import check_expiry
 from rekolabels.local._s3._request import Answer, Request, read_request
@@ -31,8 +32,9 @@ _RESPONSES = (
 )
 _PAGING = "prefix delimiter encoding-type"
 
-# What stands in the query decides: the operation, and which parameters it knows. The empty name is the operation
-# without any of the others. Whatever else is asked for is refused, so that nothing is taken for what it is not.
+# What stands in the query decides: the operation, and which parameters it knows. The empty name is the
+# operation without any of the others. Whatever else is asked for is refused, so that nothing is taken for
+# what it is not.
 _SERVICE: dict[tuple[str, str], tuple[Operation, str]] = {
     ("GET", ""): (buckets.list_buckets, "prefix max-buckets continuation-token bucket-region"),
 }
@@ -47,6 +49,7 @@ _BUCKET: dict[tuple[str, str], tuple[Operation, str]] = {
     ),
     ("GET", "location"): (buckets.bucket_location, ""),
     ("POST", "delete"): (buckets.delete_objects, ""),
+    ("GET", "uploads"): (uploads.list_uploads, f"{_PAGING} max-uploads key-marker upload-id-marker"),
 }
 _OBJECT: dict[tuple[str, str], tuple[Operation, str]] = {
     ("PUT", ""): (objects.put_object, ""),
@@ -54,8 +57,13 @@ _OBJECT: dict[tuple[str, str], tuple[Operation, str]] = {
     ("HEAD", ""): (objects.head_object, f"{_RESPONSES} versionId partNumber"),
     ("DELETE", ""): (objects.delete_object, "versionId"),
     ("GET", "tagging"): (objects.object_tagging, "versionId"),
+    ("POST", "uploads"): (uploads.create_upload, ""),
+    ("PUT", "uploadId"): (uploads.upload_part, "partNumber"),
+    ("POST", "uploadId"): (uploads.complete_upload, ""),
+    ("DELETE", "uploadId"): (uploads.abort_upload, ""),
+    ("GET", "uploadId"): (uploads.list_parts, "max-parts part-number-marker"),
 }
-_COPIES: dict[str, Operation] = {"": objects.copy_object}
+_COPIES: dict[str, Operation] = {"": objects.copy_object, "uploadId": uploads.copy_part}
 _SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}
 # Headers that ask for what would have to be imitated.
 _REFUSED = (
@@ -72,14 +80,14 @@ class S3Directory:
     """S3 on a directory, as a WSGI application.
 
     Speaks what boto3, ``aws s3`` and the JavaScript SDK need for work with files: buckets, objects (ranges,
-    conditions, checksums, user metadata, presigned URLs, ``aws-chunked`` bodies), copies, listings of both versions,
-    uploads in parts. Signatures are not verified, and nobody is refused anything. What S3 has beyond this is
-    answered with ``NotImplemented``. Several threads, and several processes with one application each, can work on
-    one directory.
+    conditions, checksums, user metadata, presigned URLs, ``aws-chunked`` bodies), copies, listings of both
+    versions, uploads in parts. Signatures are not verified, and nobody is refused anything. What S3 has
+    beyond this is answered with ``NotImplemented``. Several threads, and several processes with one
+    application each, can work on one directory.
 
     Args:
-        root: The directory. Objects lie in ``<root>/<bucket>/<key>`` as plain files to be read, as far as the file
-            system can hold the key.
+        root: The directory. Objects lie in ``<root>/<bucket>/<key>`` as plain files to be read, as far as
+            the file system can hold the key.
         region: The Region for requests that are not signed for another one.
         clock: The time, in seconds since 1970.
         fsync: Whether every write is forced to the disk before it is answered. Without it what was answered

@@ -196,13 +196,20 @@ def is_chunked(request: Request) -> bool:
     )
 
 
-def receive(request: Request, write: Callable[[bytes], object], *, also: Collection[str] = ()) -> Received:
+def receive(
+    request: Request,
+    write: Callable[[bytes], object],
+    *,
+    also: Collection[str] = (),
+    checksums: bool = True,
+) -> Received:
     """Read the body of a request to its end, and verify it.
 
     Args:
         request: The request.
         write: Takes the blocks.
         also: Algorithms to compute whether or not the client gave a value.
+        checksums: Whether the headers ``x-amz-checksum-*`` are about this body.
 
     Raises:
         S3Error: ``IncompleteBody``, ``BadDigest``, ``InvalidDigest``, ``XAmzContentSHA256Mismatch``,
@@ -221,7 +228,7 @@ def receive(request: Request, write: Callable[[bytes], object], *, also: Collect
     digests = {name: hasher.digest() for name, hasher in hashers.items()}
     _check_md5(request, digests["md5"])
     _check_payload_hash(request, digests)
-    given = _given_checksums(request, chunked.trailers if chunked else {})
+    given = _given_checksums(request, chunked.trailers if chunked else {}) if checksums else {}
     _check_checksums(given, digests)
     wanted = {name: encode(digests[name]) for name in also if name in digests}
     return Received(size=size, md5=digests["md5"], checksums={**wanted, **given})

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from rekolabels.local._s3._body import receive
 from rekolabels.local._s3._conditions import Guard
 from rekolabels.local._s3._errors import S3Error, not_implemented
-from rekolabels.local._s3._listing import after_key, after_prefix
+from rekolabels.local._s3._listing import Wish, after_key, after_prefix
 from rekolabels.local._s3._request import LONGEST_KEY, Answer, Request, document
 from rekolabels.local._s3._xml import Children, MalformedDocument, parse
 
@@ -30,8 +30,12 @@ _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d{1,2}")
 _CREDENTIAL = re.compile(r"Credential=[^/,]+/\d+/([^/,]+)/")
 
 
-def read_document(request: Request) -> bytes:
+def read_document(request: Request, *, checksums: bool = True) -> bytes:
     """The document in the body of a request, verified as every body is.
+
+    Args:
+        request: The request.
+        checksums: Whether the headers ``x-amz-checksum-*`` are about the document.
 
     Raises:
         S3Error: ``MalformedXML`` when it is too long, or what `receive` raises.
@@ -45,7 +49,7 @@ def read_document(request: Request) -> bytes:
         if sum(map(len, blocks)) > _LARGEST_DOCUMENT:
             raise S3Error("MalformedXML")
 
-    receive(request, take)
+    receive(request, take, checksums=checksums)
     return b"".join(blocks)
 
 
@@ -73,7 +77,7 @@ def count(request: Request, name: str) -> int:
     return min(int(text), _PAGE)
 
 
-# -- buckets ------------------------------------------------------------------------------------------------------
+# -- buckets -------------------------------------------------------------------------------------------------
 
 
 def list_buckets(store: Store, request: Request) -> Answer:
@@ -115,7 +119,7 @@ def list_buckets(store: Store, request: Request) -> Answer:
 
 
 def create_bucket(store: Store, request: Request) -> Answer:
-    """CreateBucket: the Region is the LocationConstraint, which must fit the Region that the request is signed for."""
+    """CreateBucket: the LocationConstraint must fit the Region that the request is signed for."""
     if request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise not_implemented("Object Lock")
     here = _signing_region(request) or store.region
@@ -125,8 +129,8 @@ def create_bucket(store: Store, request: Request) -> Answer:
     if constraint is not None and here not in {"us-east-1", constraint}:
         raise S3Error(
             "IllegalLocationConstraintException",
-            f"The {constraint} location constraint is incompatible for the region specific endpoint this request"
-            " was sent to.",
+            f"The {constraint} location constraint is incompatible for the region specific endpoint this"
+            " request was sent to.",
         )
     store.create_bucket(request.bucket, constraint or here)
     return Answer(headers={"Location": f"/{request.bucket}", "Content-Length": "0"})
@@ -180,7 +184,7 @@ def bucket_location(store: Store, request: Request) -> Answer:
     return document("LocationConstraint", "" if region == "us-east-1" else region)
 
 
-# -- listings -----------------------------------------------------------------------------------------------------
+# -- listings ------------------------------------------------------------------------------------------------
 
 
 def list_objects_v2(store: Store, request: Request) -> Answer:
@@ -198,7 +202,7 @@ def list_objects_v2(store: Store, request: Request) -> Answer:
         first = after_key(start_after.encode()) if start_after else b""
     delimiter = query.get("delimiter", "")
     prefix = query.get("prefix", "")
-    page = store.page(request.bucket, prefix=prefix, delimiter=delimiter, first=first, limit=limit)
+    page = store.page(request.bucket, Wish(prefix, delimiter, first, limit))
     return document(
         "ListBucketResult",
         [
@@ -229,13 +233,8 @@ def list_objects_v1(store: Store, request: Request) -> Answer:
     marker = query.get("marker", "")
     delimiter = query.get("delimiter", "")
     prefix = query.get("prefix", "")
-    page = store.page(
-        request.bucket,
-        prefix=prefix,
-        delimiter=delimiter,
-        first=_after_marker(marker, prefix, delimiter),
-        limit=limit,
-    )
+    first = _after_marker(marker, prefix, delimiter)
+    page = store.page(request.bucket, Wish(prefix, delimiter, first, limit))
     more = page.following is not None
     return document(
         "ListBucketResult",
@@ -255,7 +254,7 @@ def list_objects_v1(store: Store, request: Request) -> Answer:
 
 
 def _after_marker(marker: str, prefix: str, delimiter: str) -> bytes:
-    """The first key after a marker; a marker that is a common prefix stands for all keys that start with it."""
+    """The first key after a marker; one that is a common prefix stands for all keys that start with it."""
     if not marker:
         return b""
     if delimiter and marker.startswith(prefix):
@@ -314,7 +313,7 @@ def _decode_token(token: str, *, required: bool = False) -> bytes:
     return decoded[1:]
 
 
-# -- many objects at once -----------------------------------------------------------------------------------------
+# -- many objects at once ------------------------------------------------------------------------------------
 
 
 def delete_objects(store: Store, request: Request) -> Answer:

@@ -148,7 +148,8 @@ def read_part(number: str, there: Stored) -> tuple[int, int] | None:
     """The bytes of a part that a GET or HEAD asks for by ``partNumber``; None when the object has no parts.
 
     Raises:
-        S3Error: ``InvalidPartNumber`` when the object has not so many parts, ``InvalidArgument`` for no number.
+        S3Error: ``InvalidPartNumber`` when the object has not so many parts, ``InvalidArgument`` for no
+            number.
     """
     wanted = part_number(number)
     if wanted > max(1, len(there.parts)):
@@ -172,8 +173,8 @@ def copy_range(request: Request, source: Stored) -> tuple[int, int]:
     if match is None:
         raise S3Error(
             "InvalidArgument",
-            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the"
-            " zero-based offsets of the first and last bytes to copy",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are"
+            " the zero-based offsets of the first and last bytes to copy",
             ArgumentName="x-amz-copy-source-range",
             ArgumentValue=text,
         )

@@ -3,15 +3,16 @@
 Two trees lie under the root::
 
     <bucket>/<key>                                the plain files: for people and their programs, to be read
-    .rekolabels/bodies/<session>/<xx>/<name>      the bodies: for the index, each written once and never changed
+    .rekolabels/bodies/<session>/<xx>/<name>      the bodies: for the index, written once, never changed
 
-A body gets a name of its own for every version of an object, so a reader who has opened one keeps it whole while
-a writer puts the next one beside it, and a crash leaves at worst a body that the index does not know (removed on
-the next start). A plain file is a second name (a hard link) of the body that the index holds for its key. The
-index never looks at the plain tree; a key that cannot be a plain file there is stored and served like any other.
+A body gets a name of its own for every version of an object, so a reader who has opened one keeps it whole
+while a writer puts the next one beside it, and a crash leaves at worst a body that the index does not know
+(removed on the next start). A plain file is a second name (a hard link) of the body that the index holds for
+its key. The index never looks at the plain tree; a key that cannot be a plain file there is stored and
+served like any other.
 
-Why not the plain files alone: then two renames and a commit would have to be one step, ``a`` and ``a/b`` could
-not both exist, and a file system that folds case or Unicode would mix up two keys.
+Why not the plain files alone: then two renames and a commit would have to be one step, ``a`` and ``a/b``
+could not both exist, and a file system that folds case or Unicode would mix up two keys.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import secrets
 import shutil
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from rekolabels.local._s3._lease import Lease
 
@@ -34,8 +35,8 @@ PRIVATE = ".rekolabels"
 """The folder under the root that is not a bucket; no bucket's name can start with a dot."""
 
 _WINDOWS = os.name == "nt"
-# A plain file shares its bytes with the object, so it is written read-only: an editor that saves in place would
-# otherwise change an object behind the back of its ETag. Windows cannot remove read-only files.
+# A plain file shares its bytes with the object, so it is written read-only: an editor that saves in place
+# would otherwise change an object behind the back of its ETag. Windows cannot remove read-only files.
 _MODE = 0o644 if _WINDOWS else 0o444
 _LONGEST_NAME = 255
 _LOCK = "lock"
@@ -44,11 +45,11 @@ _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*]|[. ]\Z|\A(?:con|prn|aux|nul|com\d|lpt\d
 
 
 def plain_parts(key: str) -> tuple[str, ...] | None:
-    r"""The path of the plain file of a key, relative to its bucket's folder; None when it cannot be one.
+    r"""The path of the plain file of a key, below its bucket's folder; None when it cannot be one.
 
     >>> plain_parts("train/dog.jpg")
     ('train', 'dog.jpg')
-    >>> [plain_parts(key) for key in ("../dog.jpg", "/dog.jpg", "train//dog.jpg", "train/", "a\\b", "x" * 256)]
+    >>> [plain_parts(key) for key in ("../dog.jpg", "/dog.jpg", "a//dog.jpg", "a/", "a\\b", "x" * 256)]
     [None, None, None, None, None, None]
     """
     parts = tuple(key.split("/"))
@@ -78,10 +79,10 @@ class Disk:
         self._session = ""
         self._lease: Lease | None = None
 
-    # -- sessions ---------------------------------------------------------------------------------------------
+    # -- sessions --------------------------------------------------------------------------------------------
 
     def open_session(self) -> None:
-        """Make a folder of this process's own for the bodies that it writes. Called under the index's lock."""
+        """Make a folder for the bodies that this process writes. Called under the index's lock."""
         self._session = secrets.token_hex(6)
         folder = self._bodies / self._session
         folder.mkdir(parents=True)
@@ -115,7 +116,7 @@ class Disk:
             lock.unlink(missing_ok=True)
             _prune(folder)
 
-    # -- bodies -----------------------------------------------------------------------------------------------
+    # -- bodies ----------------------------------------------------------------------------------------------
 
     def path(self, body: str) -> str:
         """Where a body lies."""
@@ -141,11 +142,10 @@ class Disk:
         path = self.path(body)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         while True:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 return body, os.open(path, flags, _MODE)
-            except FileNotFoundError:
-                # The first body of its shard; or another process has just removed the emptied shard.
-                self._make_shard(body)
+            # The first body of its shard; or another process has just removed the emptied shard.
+            self._make_shard(body)
 
     def _new_name(self) -> str:
         name = secrets.token_hex(10)
@@ -153,6 +153,13 @@ class Disk:
 
     def _make_shard(self, body: str) -> None:
         Path(self.path(body)).parent.mkdir(parents=True, exist_ok=True)
+
+    def open(self, body: str) -> BinaryIO | None:
+        """A body to read; None when it is gone. The caller closes it."""
+        try:
+            return open(self.path(body), "rb", buffering=0)  # noqa: PTH123 - the hot path of every GET
+        except FileNotFoundError:
+            return None
 
     def twin(self, body: str) -> str:
         """A second body with the same bytes; shares them where the file system has hard links.
@@ -184,7 +191,7 @@ class Disk:
             _prune(shard.parent)
         return True
 
-    # -- plain files ------------------------------------------------------------------------------------------
+    # -- plain files -----------------------------------------------------------------------------------------
 
     def show(self, bucket: str, key: str, body: str, *, ours: bool) -> bool:
         """Let the plain file of a key be the given body. Called under the index's lock.
@@ -193,8 +200,8 @@ class Disk:
             bucket: The bucket, which names the folder.
             key: The key.
             body: The body that is to be seen.
-            ours: Whether a plain file that is already there was put there for this key. Any other is left alone:
-                it belongs to a key that differs in case only, or to a person.
+            ours: Whether a plain file that is already there was put there for this key. Any other is left
+                alone: it belongs to a key that differs in case only, or to a person.
 
         Returns:
             Whether the plain file shows the body now.
@@ -230,7 +237,7 @@ class Disk:
         return True
 
     def hide(self, bucket: str, key: str) -> None:
-        """Remove the plain file of a key and the folders that it leaves empty. Called under the index's lock."""
+        """Remove the plain file of a key, and folders that it leaves empty. Called under the index's lock."""
         parts = plain_parts(key)
         if parts is None:
             return

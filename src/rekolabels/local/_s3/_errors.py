@@ -1,4 +1,4 @@
-"""The errors of S3: codes, statuses and messages as the Amazon S3 API Reference lists them (Error Responses)."""
+"""The errors of S3, after "Error Responses" of the Amazon S3 API Reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "AuthorizationQueryParametersError": (400, "The authorization query parameters are not valid."),
     "BadDigest": (
         400,
-        "The Content-MD5 or checksum value that you specified did not match what the server received.",
+        ("The Content-MD5 or checksum value that you specified did not match what the server received"),
     ),
     "BucketAlreadyOwnedByYou": (
         409,
@@ -25,8 +25,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size."),
     "IllegalLocationConstraintException": (
         400,
-        "The unspecified location constraint is incompatible for the region specific endpoint this request was"
-        " sent to.",
+        (
+            "The unspecified location constraint is incompatible for the region specific endpoint"
+            " this request was sent to."
+        ),
     ),
     "IncompleteBody": (
         400,
@@ -39,8 +41,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidLocationConstraint": (400, "The specified location-constraint is not valid."),
     "InvalidPart": (
         400,
-        "One or more of the specified parts could not be found. The part may not have been uploaded, or the"
-        " specified entity tag may not match the part's entity tag.",
+        (
+            "One or more of the specified parts could not be found. The part may not have been"
+            " uploaded, or the specified entity tag may not match the part's entity tag."
+        ),
     ),
     "InvalidPartNumber": (416, "The requested partnumber is not satisfiable."),
     "InvalidPartOrder": (
@@ -64,8 +68,10 @@ CODES: Mapping[str, tuple[int, str]] = {
     "NoSuchKey": (404, "The specified key does not exist."),
     "NoSuchUpload": (
         404,
-        "The specified multipart upload does not exist. The upload ID may be invalid, or the upload may have been"
-        " aborted or completed.",
+        (
+            "The specified multipart upload does not exist. The upload ID may be invalid, or the"
+            " upload may have been aborted or completed."
+        ),
     ),
     "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
     "NotModified": (304, "Not Modified"),

@@ -1,7 +1,7 @@
 """The SQLite index: what exists, and where its body lies.
 
-A change of the index is the one moment at which a change of S3 happens. SQLite's write-ahead log makes it whole
-or not at all, lets readers go on meanwhile, and holds between threads and processes alike.
+A change of the index is the one moment at which a change of S3 happens. SQLite's write-ahead log makes it
+whole or not at all, lets readers go on meanwhile, and holds between threads and processes alike.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class Index:
 
     @contextlib.contextmanager
     def writing(self) -> Generator[sqlite3.Connection]:
-        """A connection that is the only one to write, among all processes; commits unless an exception passes."""
+        """A connection that alone writes, among all processes; commits unless an exception passes."""
         with self._turn, self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -197,7 +197,7 @@ class Index:
             db.close()
 
 
-# -- buckets ------------------------------------------------------------------------------------------------------
+# -- buckets -------------------------------------------------------------------------------------------------
 
 
 def find_bucket(db: sqlite3.Connection, name: str) -> Bucket | None:
@@ -211,7 +211,7 @@ def all_buckets(db: sqlite3.Connection) -> list[Bucket]:
     return [Bucket(*row) for row in db.execute("SELECT name, region, created FROM buckets ORDER BY name")]
 
 
-# -- objects ------------------------------------------------------------------------------------------------------
+# -- objects -------------------------------------------------------------------------------------------------
 
 _FIELDS = "bucket, key, body, size, etag, modified, headers, checksums, parts, shown"
 
@@ -236,17 +236,17 @@ def stored(row: tuple[Any, ...]) -> Stored:
 def find_object(db: sqlite3.Connection, bucket: str, key: str) -> Stored | None:
     """One object."""
     row = db.execute(
-        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key = ?",  # noqa: S608 - the names are a constant
+        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key = ?",  # noqa: S608 - constants
         (bucket, key.encode()),
     ).fetchone()
     return None if row is None else stored(row)
 
 
 def objects_from(db: sqlite3.Connection, bucket: str, first: bytes, end: bytes | None) -> Iterator[Stored]:
-    """The objects of a bucket whose keys are at least ``first`` and below ``end`` (None: no end), in order."""
+    """The objects of a bucket with keys from ``first`` to below ``end`` (None: no end), in order."""
     upper = "" if end is None else " AND key < ?"
     rows = db.execute(
-        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key >= ?{upper} ORDER BY key",  # noqa: S608 - constants
+        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key >= ?{upper} ORDER BY key",  # noqa: S608 - the same
         (bucket, first) if end is None else (bucket, first, end),
     )
     return map(stored, rows)

@@ -34,26 +34,29 @@ def after_prefix(prefix: bytes) -> bytes:
     return prefix[:-1] + bytes([prefix[-1] + 1])
 
 
-def list_page(
-    db: sqlite3.Connection, bucket: str, *, prefix: str, delimiter: str, first: bytes, limit: int
-) -> Page:
-    """One page of the keys of a bucket.
+@attrs.frozen
+class Wish:
+    """Which keys a listing is to show."""
 
-    Args:
-        db: The index.
-        bucket: The bucket.
-        prefix: Only keys that start so.
-        delimiter: Keys that have it after the prefix are rolled up to it, itself included; empty for no rolling.
-        first: The smallest key to list.
-        limit: The most entries, objects and common prefixes together.
-    """
-    start, mark = prefix.encode(), delimiter.encode()
+    prefix: str = ""
+    """Only keys that start so."""
+    delimiter: str = ""
+    """Keys that have it after the prefix are rolled up to it, itself included; empty for no rolling."""
+    first: bytes = b""
+    """The smallest key to list."""
+    limit: int = 1000
+    """The most entries, objects and common prefixes together."""
+
+
+def list_page(db: sqlite3.Connection, bucket: str, wish: Wish) -> Page:
+    """One page of the keys of a bucket."""
+    start, mark = wish.prefix.encode(), wish.delimiter.encode()
     end = after_prefix(start) if start else None
-    cursor = max(first, start)
+    cursor = max(wish.first, start)
     objects: list[Stored] = []
     prefixes: list[str] = []
     last = ""
-    again = limit > 0
+    again = wish.limit > 0
     while again:
         again = False
         for found in objects_from(db, bucket, cursor, end):
@@ -62,7 +65,7 @@ def list_page(
                 # Inside a common prefix that is listed already: look for what comes after it.
                 again = True
                 break
-            if len(objects) + len(prefixes) == limit:
+            if len(objects) + len(prefixes) == wish.limit:
                 return Page(tuple(objects), tuple(prefixes), cursor, last)
             at = key.find(mark, len(start)) if mark else -1
             if at < 0:

@@ -57,7 +57,7 @@ _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-# -- headers ------------------------------------------------------------------------------------------------------
+# -- headers -------------------------------------------------------------------------------------------------
 
 
 def headers_to_keep(request: Request) -> dict[str, str]:
@@ -116,7 +116,7 @@ def check_version(version: str | None) -> None:
         )
 
 
-# -- writing ------------------------------------------------------------------------------------------------------
+# -- writing -------------------------------------------------------------------------------------------------
 
 
 def put_object(store: Store, request: Request) -> Answer:
@@ -157,8 +157,8 @@ def copy_object(store: Store, request: Request) -> Answer:
     if directive == "COPY" and (bucket, key) == (request.bucket, request.key) and not _changes(request):
         raise S3Error(
             "InvalidRequest",
-            "This copy request is illegal because it is trying to copy an object to itself without changing the"
-            " object's metadata, storage class, website redirect location or encryption attributes.",
+            "This copy request is illegal because it is trying to copy an object to itself without changing"
+            " the object's metadata, storage class, website redirect location or encryption attributes.",
         )
     algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
     if algorithm and algorithm not in HASHERS:
@@ -226,7 +226,7 @@ def delete_object(store: Store, request: Request) -> Answer:
     return Answer(204)
 
 
-# -- reading ------------------------------------------------------------------------------------------------------
+# -- reading -------------------------------------------------------------------------------------------------
 
 
 @attrs.define
@@ -323,7 +323,7 @@ def _is_latin(text: str) -> bool:
 
 
 def object_tagging(store: Store, request: Request) -> Answer:
-    """GetObjectTagging: objects cannot be given tags here, so there are none; ``aws s3 cp`` asks before it copies."""
+    """GetObjectTagging: nothing can be tagged here, so there are no tags (``aws s3 cp`` asks for them)."""
     check_version(request.query.get("versionId"))
     store.find(request.bucket, request.key)
     return document("Tagging", [("TagSet", [])])

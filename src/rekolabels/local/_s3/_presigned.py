@@ -22,7 +22,8 @@ def check_expiry(query: Mapping[str, str], now: float) -> None:
         now: Seconds since 1970.
 
     Raises:
-        S3Error: ``AccessDenied`` when it has expired, ``AuthorizationQueryParametersError`` when it cannot be told.
+        S3Error: ``AccessDenied`` when it has expired, ``AuthorizationQueryParametersError`` when it cannot
+            be told.
     """
     if "X-Amz-Algorithm" in query or "X-Amz-Signature" in query:
         end = _signed_at(query) + _lifetime(query)
@@ -40,13 +41,14 @@ def check_expiry(query: Mapping[str, str], now: float) -> None:
 
 def _signed_at(query: Mapping[str, str]) -> float:
     try:
-        moment = datetime.strptime(query.get("X-Amz-Date", ""), "%Y%m%dT%H%M%SZ")  # noqa: DTZ007 - Z is UTC, set below
+        # %z would take other zones as well; S3 has Z alone.
+        moment = datetime.strptime(query.get("X-Amz-Date", "") + "+0000", "%Y%m%dT%H%M%SZ%z")
     except ValueError as error:
         raise S3Error(
             "AuthorizationQueryParametersError",
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
         ) from error
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return moment.timestamp()
 
 
 def _lifetime(query: Mapping[str, str]) -> int:
@@ -56,7 +58,7 @@ def _lifetime(query: Mapping[str, str]) -> int:
     if int(text) > _LONGEST:
         raise S3Error(
             "AuthorizationQueryParametersError",
-            f"X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less"
-            f" than {_LONGEST} seconds",
+            f"X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be"
+            f" less than {_LONGEST} seconds",
         )
     return int(text)

@@ -82,8 +82,8 @@ def read_request(environ: WSGIEnvironment, bucket_exists: Callable[[str], bool])
     """Take a request apart.
 
     Args:
-        environ: As WSGI has it. A host may add ``rekolabels.headers``, the pairs of name and value as they came:
-            WSGI's own form cannot tell ``x-amz-meta-my_name`` from ``x-amz-meta-my-name``.
+        environ: As WSGI has it. A host may add ``rekolabels.headers``, the pairs of name and value as they
+            came: WSGI's own form cannot tell ``x-amz-meta-my_name`` from ``x-amz-meta-my-name``.
         bucket_exists: Whether there is a bucket of a name; settles what an unknown host name means.
 
     Raises:
@@ -141,11 +141,12 @@ def _length(environ: WSGIEnvironment) -> int | None:
 def _bucket_of_host(host: str, bucket_exists: Callable[[str], bool]) -> str:
     """The bucket that a virtual-hosted request names before the endpoint's host; empty for path style.
 
-    >>> [_bucket_of_host(host, {"dogs"}.__contains__) for host in ("127.0.0.1:4900", "localhost", "s3.test.invalid")]
+    >>> exists = {"dogs"}.__contains__
+    >>> [_bucket_of_host(host, exists) for host in ("127.0.0.1:4900", "localhost", "s3.test.invalid")]
     ['', '', '']
-    >>> _bucket_of_host("my.cats.s3.eu-west-1.amazonaws.com", {"dogs"}.__contains__)
+    >>> _bucket_of_host("my.cats.s3.eu-west-1.amazonaws.com", exists)
     'my.cats'
-    >>> [_bucket_of_host(host, {"dogs"}.__contains__) for host in ("dogs.localhost:80", "dogs.lan", "cats.lan")]
+    >>> [_bucket_of_host(host, exists) for host in ("dogs.localhost:80", "dogs.lan", "cats.lan")]
     ['dogs', 'dogs', '']
     """
     name = host.lower()

@@ -15,7 +15,7 @@ from rekolabels.local._s3._body import HASHERS, Received, encode, md5, receive
 from rekolabels.local._s3._disk import PRIVATE, Disk
 from rekolabels.local._s3._errors import S3Error
 from rekolabels.local._s3._index import Bucket, Stored
-from rekolabels.local._s3._listing import Page, list_page
+from rekolabels.local._s3._listing import Page, Wish, list_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +77,7 @@ class Store:
         self.disk.close_session()
 
     def settle(self) -> None:
-        """Let the disk follow the index: plain files as the index has them, bodies that nothing needs removed.
+        """Let the disk follow the index: plain files as it has them, bodies that nothing needs removed.
 
         Done after every change. It works from notes that were committed together with the change, under the
         lock of the index, so a crash in between only puts it off until the next change or start.
@@ -97,7 +97,7 @@ class Store:
                 if self.disk.remove(body):
                     db.execute("DELETE FROM garbage WHERE body = ?", (body,))
 
-    # -- buckets ----------------------------------------------------------------------------------------------
+    # -- buckets ---------------------------------------------------------------------------------------------
 
     def create_bucket(self, name: str, region: str) -> Bucket:
         """Make a bucket.
@@ -153,7 +153,7 @@ class Store:
             self.disk.hide_bucket(name)
         self.settle()
 
-    # -- objects ----------------------------------------------------------------------------------------------
+    # -- objects ---------------------------------------------------------------------------------------------
 
     def take_in(self, request: Request, *, also: tuple[str, ...] = ()) -> Body:
         """Write the body of a request to the disk, in bounded memory, and verify it."""
@@ -203,30 +203,26 @@ class Store:
     def open(self, bucket: str, key: str) -> tuple[Stored, BinaryIO]:
         """An object together with its body, both of one version. The caller closes the body.
 
-        The index names the body of exactly this version, and a body never changes, so what was opened belongs
-        together however many writers follow. Between the look into the index and the opening a writer may have
-        removed the body: then the index knows the next one.
+        The index names the body of exactly this version, and a body never changes, so what was opened
+        belongs together however many writers follow. Between the look into the index and the opening a
+        writer may have removed the body: then the index knows the next one.
 
         Raises:
             S3Error: As `find` does; ``InternalError`` when somebody has removed the body from the folder.
         """
         found = self.find(bucket, key)
-        while True:
-            try:
-                return found, open(self.disk.path(found.body), "rb", buffering=0)  # noqa: PTH123 - the hot path of every GET
-            except FileNotFoundError as error:
-                newer = self.find(bucket, key)
-                if newer.body == found.body:
-                    raise S3Error(
-                        "InternalError", "The body of the object is missing from the folder."
-                    ) from error
-                found = newer
+        while (stream := self.disk.open(found.body)) is None:
+            newer = self.find(bucket, key)
+            if newer.body == found.body:
+                raise S3Error("InternalError", "The body of the object is missing from the folder.")
+            found = newer
+        return found, stream
 
     def copy_body(self, bucket: str, key: str, *, algorithms: tuple[str, ...] = ()) -> tuple[Stored, Body]:
         """A second body with the bytes of an object, and the object.
 
-        Shares the bytes with the source unless they have to be read: for the ETag of an object that was uploaded
-        in parts (a copy has the MD5 of the whole), or for a checksum.
+        Shares the bytes with the source unless they have to be read: for the ETag of an object that was
+        uploaded in parts (a copy has the MD5 of the whole), or for a checksum.
         """
         while True:
             source, stream = self.open(bucket, key)
@@ -254,6 +250,8 @@ class Store:
                     _write_all(descriptor, block)
                     left -= len(block)
                     size += len(block)
+                if left:
+                    raise OSError("a body has been cut short on the disk")
         checksums = {algorithm: encode(hasher.digest()) for algorithm, hasher in hashers.items()}
         return Body(name, Received(size, whole.digest(), checksums))
 
@@ -286,7 +284,7 @@ class Store:
         self.settle()
         return outcomes
 
-    def page(self, bucket: str, *, prefix: str, delimiter: str, first: bytes, limit: int) -> Page:
+    def page(self, bucket: str, wish: Wish) -> Page:
         """One page of the keys of a bucket; see `list_page`.
 
         Raises:
@@ -294,7 +292,7 @@ class Store:
         """
         with self.index.reading() as db:
             existing_bucket(db, bucket)
-            return list_page(db, bucket, prefix=prefix, delimiter=delimiter, first=first, limit=limit)
+            return list_page(db, bucket, wish)
 
 
 def check_bucket_name(name: str) -> None:

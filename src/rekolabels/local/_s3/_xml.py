@@ -14,15 +14,15 @@ NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 Children: TypeAlias = "Sequence[tuple[str, Value]]"
 Value: TypeAlias = "str | int | Children | None"
 
-# XML 1.0 has no way to write most control characters. S3 writes references to them, which clients refuse unless
-# they ask for encoding-type=url (boto3 always does for listings); a carriage return must be a reference, because
-# a parser turns a bare one into a line feed.
+# XML 1.0 has no way to write most control characters. S3 writes references to them, which clients refuse
+# unless they ask for encoding-type=url (boto3 always does for listings); a carriage return must be a
+# reference, because a parser turns a bare one into a line feed.
 _REFERENCES = {
     code: f"&#x{code:x};"
     for code in (*range(9), 0x0B, 0x0C, *range(0x0D, 0x20), 0x7F, 0x85, 0x2028, 0xFFFE, 0xFFFF)
 }
-# Entities need a DOCTYPE, and no document of S3 has one: whatever opens a declaration is refused before a parser
-# sees it. What remains of "<!" are comments and CDATA.
+# Entities need a DOCTYPE, and no document of S3 has one: whatever opens a declaration is refused before a
+# parser sees it. What remains of "<!" are comments and CDATA.
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 
 
@@ -35,7 +35,7 @@ def render(root: str, children: str | Children, *, namespace: str | None = NAMES
 
     Args:
         root: The name of the outermost element.
-        children: Pairs of name and value, or a text; a sequence as a value nests, None leaves the element out.
+        children: Pairs of name and value, or a text; a sequence nests, None leaves the element out.
         namespace: The default namespace; None for the documents that have none (errors).
 
     >>> render("Error", [("Code", "NoSuchKey"), ("Key", "a<b\r")], namespace=None).decode().splitlines()[1]
@@ -75,7 +75,7 @@ def parse(data: bytes, root: str) -> ET.Element:
     if _DECLARATION.search(text):
         raise MalformedDocument("declarations are not accepted")
     try:
-        top = ET.fromstring(text)  # noqa: S314 - nothing can be declared in it (checked above), so nothing expands
+        top = ET.fromstring(text)  # noqa: S314 - no declarations (checked above), so nothing expands
     except (ET.ParseError, ValueError) as error:
         raise MalformedDocument(str(error)) from error
     for element in top.iter():
