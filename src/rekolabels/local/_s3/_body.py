@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 import zlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -18,7 +19,7 @@ import attrs
 from rekolabels.local._s3._errors import S3Error, not_implemented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
 
     from rekolabels.local._s3._request import Input, Request
 

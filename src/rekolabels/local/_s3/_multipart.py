@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 import attrs
@@ -16,7 +17,7 @@ from rekolabels.local._s3._store import Body, Store, drop_upload, existing_bucke
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Sequence
 
     from rekolabels.local._s3._conditions import Guard
     from rekolabels.local._s3._index import Stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
@@ -13,7 +14,7 @@ from rekolabels.local._s3._errors import S3Error
 from rekolabels.local._s3._xml import Children, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
     from _typeshed.wsgi import WSGIEnvironment
 
