@@ -10,10 +10,14 @@ from typing import Literal
 
 import attrs
 
+from rekolabels.errors import InvalidInput
+
 __all__ = [
+    "Box",
     "DatasetDescription",
     "DatasetKind",
     "DatasetSummary",
+    "Detection",
     "LabelCount",
     "ModelDescription",
     "ProjectDescription",
@@ -32,6 +36,22 @@ class S3Location:
     """Name of the bucket."""
     key: str
     """Key of the object."""
+
+    @classmethod
+    def parse(cls, uri: str) -> S3Location:
+        """Read ``s3://bucket/key``; the key may be empty, where a bucket or prefix is meant.
+
+        Raises:
+            InvalidInput: It is no such URI.
+
+        >>> S3Location.parse("s3://puppies/train/rex.jpg")
+        S3Location(bucket='puppies', key='train/rex.jpg')
+        """
+        scheme, separator, rest = uri.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme.lower() != "s3" or not separator or not bucket:
+            raise InvalidInput(f"{uri!r} is no S3 location: expected s3://bucket/key")
+        return cls(bucket, key)
 
     @property
     def uri(self) -> str:
@@ -160,3 +180,32 @@ class ModelDescription:
     """For a copied version, the ARN of the original."""
     kms_key_id: str | None = None
     """The key that encrypts copies and results."""
+
+
+@attrs.frozen
+class Box:
+    """A box in shares of the image's width and height; the origin is the upper left corner.
+
+    Values may be slightly below 0 or above 1 where the object is cut by the frame.
+    """
+
+    left: float
+    """Left edge, as a share of the width."""
+    top: float
+    """Upper edge, as a share of the height."""
+    width: float
+    """Width, as a share of the width."""
+    height: float
+    """Height, as a share of the height."""
+
+
+@attrs.frozen
+class Detection:
+    """Something that a model found in an image (``CustomLabel`` of DetectCustomLabels)."""
+
+    label: str
+    """What was found."""
+    confidence: float
+    """0 to 100, in per cent."""
+    box: Box | None = None
+    """Where it was found; None for models with image-level labels."""

@@ -15,6 +15,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     ├── ConnectionFailed                 no answer from the service
     ├── ServiceError                     AWS answered with an error; code and request id are on it
     │   ├── AccessDenied
+    │   ├── CredentialsExpired           the session ended; new credentials mend it
     │   ├── InvalidRequest               the service did not accept a parameter
     │   ├── ResourceNotFound
     │   │   ├── ObjectNotFound           an S3 object is not there
@@ -38,8 +39,12 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Self
 
 __all__ = [
     "AccessDenied",
@@ -47,6 +52,7 @@ __all__ = [
     "CannotSplit",
     "ConfigurationError",
     "ConnectionFailed",
+    "CredentialsExpired",
     "DatasetFailed",
     "ImageRejected",
     "InvalidEvaluation",
@@ -79,6 +85,17 @@ __all__ = [
 
 class RekolabelsError(Exception):
     """The root of the tree: whatever rekolabels raises on purpose is one of these."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions with keyword arguments do not pickle by themselves; workers send theirs home so.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(kind: type[RekolabelsError], args: tuple[Any, ...], state: Mapping[str, Any]) -> RekolabelsError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidInput(RekolabelsError, ValueError):
@@ -118,9 +135,6 @@ class MissingExtra(RekolabelsError, ImportError):
         super().__init__(f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'")
         self.extra = extra
         self.purpose = purpose
-
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
-        return (type(self), (self.extra, self.purpose))
 
 
 class ConfigurationError(RekolabelsError):
@@ -167,20 +181,24 @@ class ServiceError(RekolabelsError):
         self.http_status = http_status
         self.detail = detail
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), str(self), self.__dict__.copy()))
-
-
-def _rebuild(kind: type[ServiceError], message: str, state: Mapping[str, Any]) -> ServiceError:
-    """Make an error anew in another process: exceptions with keyword arguments do not pickle by themselves."""
-    error = kind.__new__(kind, message)
-    error.args = (message,)
-    error.__dict__.update(state)
-    return error
+    def explained(self, explanation: str) -> Self:
+        """Return the same error in words for the situation; raise it ``from`` this one."""
+        return type(self)(
+            f"{explanation} [{self.operation}: {self.code}: {self.detail}]",
+            operation=self.operation,
+            code=self.code,
+            request_id=self.request_id,
+            http_status=self.http_status,
+            detail=self.detail,
+        )
 
 
 class AccessDenied(ServiceError):
     """The caller lacks a permission."""
+
+
+class CredentialsExpired(ServiceError):
+    """The credentials were valid once; new ones mend it (``aws sso login``, a new session token)."""
 
 
 class InvalidRequest(ServiceError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping  # noqa: TC003 - attrs reads the annotations of the fields
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs

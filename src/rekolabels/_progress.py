@@ -1,0 +1,50 @@
+"""Progress on long work: a tqdm bar in a terminal or notebook when the extra ``progress`` is there."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["Bar", "bar"]
+
+
+class Bar(Protocol):
+    """What long work needs of a progress bar."""
+
+    def update(self, n: float = 1) -> object:
+        """Move on by ``n``."""
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm\'s own
+        """Write a word behind the bar."""
+
+
+class _Silent:
+    def update(self, n: float = 1) -> None:
+        """Say nothing."""
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: FBT001, FBT002 -- tqdm\'s own
+        """Say nothing."""
+
+
+@contextmanager
+def bar(description: str, *, total: int | None = None, unit: str = "it") -> Generator[Bar]:
+    """Show a bar while the block runs, if somebody is there to see it and tqdm is installed."""
+    if not _is_watched():
+        yield _Silent()
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        yield _Silent()
+        return
+    form = None if total is not None else "{desc} {elapsed}{postfix}"
+    with tqdm(total=total, desc=description, unit=unit, bar_format=form, leave=False) as shown:
+        yield shown
+
+
+def _is_watched() -> bool:
+    return sys.stderr.isatty() or "ipykernel" in sys.modules

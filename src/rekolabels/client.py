@@ -1,0 +1,251 @@
+"""The door: a client for Amazon Rekognition Custom Labels."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rekolabels._api import Rekognition, parse_dataset_arn, parse_project_arn, parse_version_arn
+from rekolabels._errors_map import translate
+from rekolabels._retry import RetryPolicy
+from rekolabels._storage import Storage
+from rekolabels.datasets import Dataset
+from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
+from rekolabels.models import ModelVersion
+from rekolabels.projects import Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import boto3
+    from botocore.config import Config
+    from mypy_boto3_rekognition import RekognitionClient
+
+    from rekolabels.descriptions import ProjectDescription
+
+__all__ = ["Client"]
+
+_ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
+_MODELS_THAT_COST = frozenset({"STARTING", "RUNNING", "STOPPING"})
+
+# boto3 sessions may be shared by threads, but not while one of them makes a client.
+_making_clients = threading.Lock()
+
+
+class Client:
+    """A client for Custom Labels, on AWS or on the embedded service.
+
+    On AWS, ``Client()`` finds credentials and Region as every boto3 program does. The embedded service gives
+    its own client: ``LocalService().client()``; what is done with it is the same.
+
+    Args:
+        session: The boto3 session to use; by default a new one, with boto3's own credential chain.
+        bucket: The S3 bucket for uploaded images, manifests and results of trainings. It must lie in the
+            Region of the client. Without it, only work that needs no bucket can be done.
+        prefix: What the keys in the bucket begin with, such as ``"team-a/"``.
+        region_name: The AWS Region; by default the session's.
+        config: A ``botocore.config.Config`` with further settings, such as proxies and time-outs.
+        retry: How calls are repeated and jobs are waited for.
+
+    Raises:
+        NoRegion: No Region is set.
+        NoCredentials: The profile of the session does not exist.
+
+    >>> from rekolabels.local import LocalService
+    >>> with LocalService() as service:
+    ...     client = service.client(bucket="puppies")
+    ...     project = client.create_project("PuppyChallenge")
+    ...     [found.name for found in client.projects()]
+    ['PuppyChallenge']
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session | None = None,
+        *,
+        bucket: str | None = None,
+        prefix: str = "",
+        region_name: str | None = None,
+        config: Config | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- frozen, so that sharing it is harmless
+    ) -> None:
+        import boto3
+        from botocore.config import Config
+
+        once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=32)
+        self._config = once if config is None else once.merge(config)
+        self._retry = retry
+        self._bucket = bucket
+        self._prefix = prefix
+        try:
+            self._session = session if session is not None else boto3.Session(region_name=region_name)
+            rekognition: RekognitionClient = self._make("rekognition", region_name)
+        except Exception as error:
+            ours = translate(error, "Client")
+            if ours is None:
+                raise
+            raise ours from error
+        self._region_name = rekognition.meta.region_name
+        self._api = Rekognition(rekognition, retry)
+
+    def __repr__(self) -> str:
+        bucket = f", bucket={self._bucket!r}" if self._bucket else ""
+        return f"<Client {self._region_name}{bucket}>"
+
+    @property
+    def session(self) -> boto3.Session:
+        """The boto3 session, for whatever else you do with AWS."""
+        return self._session
+
+    @property
+    def bucket(self) -> str | None:
+        """The bucket for images, manifests and results."""
+        return self._bucket
+
+    @property
+    def prefix(self) -> str:
+        """What the keys in the bucket begin with."""
+        return self._prefix
+
+    @property
+    def region_name(self) -> str:
+        """The AWS Region."""
+        return self._region_name
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How calls are repeated and jobs are waited for."""
+        return self._retry
+
+    @property
+    def api(self) -> Rekognition:
+        """The gateway to Rekognition; for the handles."""
+        return self._api
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The gateway to S3; for the handles."""
+        return Storage(self._make("s3", self._region_name), self._retry)
+
+    def need_bucket(self) -> str:
+        """Return the bucket.
+
+        Raises:
+            InvalidInput: The client has none.
+        """
+        if self._bucket is None:
+            raise InvalidInput(
+                "This needs a bucket for images, manifests and results: Client(bucket='my-bucket')"
+            )
+        return self._bucket
+
+    def ensure_bucket(self) -> str:
+        """Make the client's bucket if it does not exist, and return its name.
+
+        Raises:
+            InvalidInput: The client has no bucket.
+            WrongRegion: The bucket lies in another Region.
+            AccessDenied: The bucket belongs to somebody else.
+        """
+        bucket = self.need_bucket()
+        try:
+            self.storage.check_bucket(bucket, self._region_name)
+        except BucketNotFound:
+            self.storage.create_bucket(bucket, self._region_name)
+        return bucket
+
+    def create_project(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        auto_update: str | None = None,
+        feature: str | None = None,
+        exist_ok: bool = False,
+    ) -> Project:
+        """Create a project (CreateProject).
+
+        Args:
+            name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the account and Region.
+            tags: Tags of the project.
+            auto_update: ``"ENABLED"`` or ``"DISABLED"``; for adapters only, and required for them.
+            feature: ``"CUSTOM_LABELS"`` (the default) or ``"CONTENT_MODERATION"``.
+            exist_ok: Return the project of that name when there is one.
+
+        Raises:
+            ResourceInUse: A project of that name exists.
+            LimitExceeded: The account has no room for another project.
+        """
+        try:
+            arn = self._api.create_project(name, tags=tags, auto_update=auto_update, feature=feature)
+        except ResourceInUse as error:
+            found = self._find(name)
+            if found is not None and found.status == "DELETING":
+                raise error.explained(
+                    f"The project {name!r} is being deleted; its name is free again in some moments."
+                ) from error
+            if found is None or not exist_ok:
+                raise error.explained(
+                    f"A project named {name!r} exists: take it with client.project({name!r}) or "
+                    "create_project(..., exist_ok=True), or choose another name."
+                ) from error
+            arn = found.arn
+        return Project(self, arn)
+
+    def project(self, name_or_arn: str) -> Project:
+        """Return the project of a name or ARN; a name is looked up (DescribeProjects).
+
+        Raises:
+            ResourceNotFound: There is no project of that name.
+        """
+        if name_or_arn.startswith("arn:"):
+            parse_project_arn(name_or_arn)
+            return Project(self, name_or_arn)
+        found = self._find(name_or_arn)
+        if found is None:
+            raise ResourceNotFound(
+                f"There is no project named {name_or_arn!r} in {self._region_name}; "
+                f"client.create_project({name_or_arn!r}) makes it.",
+                operation="DescribeProjects",
+                code="ResourceNotFoundException",
+            )
+        return Project(self, found.arn)
+
+    def projects(self) -> Iterator[Project]:
+        """Yield all projects, fetched page by page as they are asked for (DescribeProjects)."""
+        for found in self._api.describe_projects(features=_ALL_FEATURES):
+            yield Project(self, found.arn)
+
+    def dataset(self, arn: str) -> Dataset:
+        """Return the dataset of an ARN, without asking the service."""
+        parse_dataset_arn(arn)
+        return Dataset(self, arn)
+
+    def model(self, arn: str) -> ModelVersion:
+        """Return the model version of an ARN, for example to wait for a training of another process.
+
+        The ARN of a version does not hold the whole ARN of its project, so the project is looked up
+        (DescribeProjects).
+
+        Raises:
+            ResourceNotFound: Its project does not exist.
+        """
+        project_name, _ = parse_version_arn(arn)
+        return ModelVersion(self, arn, self.project(project_name).arn)
+
+    def running_models(self) -> Iterator[ModelVersion]:
+        """Yield each model version that costs money now: starting, running or stopping."""
+        for project in self.projects():
+            for found in self._api.describe_project_versions(project.arn):
+                if found.status in _MODELS_THAT_COST:
+                    yield ModelVersion(self, found.arn, project.arn)
+
+    def _make(self, service: str, region_name: str | None) -> Any:
+        # The stubs of boto3 know each service by its literal name only.
+        make: Callable[..., Any] = self._session.client  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        with _making_clients:
+            return make(service, region_name=region_name, config=self._config)
+
+    def _find(self, name: str) -> ProjectDescription | None:
+        return next(self._api.describe_projects([name], features=_ALL_FEATURES), None)

@@ -1,0 +1,159 @@
+"""Datasets: the labelled images that a project trains and tests with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rekolabels._api import parse_dataset_arn
+from rekolabels._waiting import wait_until
+from rekolabels.client import Client
+from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
+from rekolabels.manifest import parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
+    from rekolabels.images import LabelledImage
+
+__all__ = ["Dataset"]
+
+_BUSY = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
+_READY = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
+_FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
+
+
+@attrs.frozen
+class Dataset:
+    """A training or test dataset: a handle that holds client and ARN, and asks the service for the rest."""
+
+    client: Client = attrs.field(repr=False)
+    arn: str
+    """ARN of the dataset."""
+
+    @property
+    def kind(self) -> DatasetKind:
+        """``train`` or ``test``; part of the ARN."""
+        return parse_dataset_arn(self.arn)[1]
+
+    def describe(self) -> DatasetDescription:
+        """Return a new snapshot of status and counts (DescribeDataset).
+
+        Raises:
+            ResourceNotFound: The dataset no longer exists.
+        """
+        return self.client.api.describe_dataset(self.arn)
+
+    def entries(
+        self,
+        *,
+        labels: Sequence[str] | None = None,
+        labelled: bool | None = None,
+        has_errors: bool | None = None,
+        source_contains: str | None = None,
+    ) -> Iterator[LabelledImage]:
+        """Yield the images, fetched page by page as they are asked for (ListDatasetEntries).
+
+        Args:
+            labels: Only images with at least one of these labels; up to 10.
+            labelled: True for labelled images only, False for unlabelled ones only.
+            has_errors: True for images whose line has an error only. False filters nothing.
+            source_contains: Only images whose ``s3://`` URI holds this text.
+
+        Raises:
+            ResourceNotReady: The dataset is still being created.
+        """
+        lines = self.client.api.list_dataset_entries(
+            self.arn,
+            labels=labels,
+            labelled=labelled,
+            has_errors=has_errors,
+            source_contains=source_contains,
+        )
+        for line in lines:
+            yield parse_line(line)
+
+    def labels(self) -> Iterator[LabelCount]:
+        """Yield the labels and how many images use them (ListDatasetLabels)."""
+        return self.client.api.list_dataset_labels(self.arn)
+
+    def wait_until_ready(self, *, timeout: float | None = None) -> DatasetDescription:
+        """Wait until the last operation on the dataset has ended.
+
+        Args:
+            timeout: Seconds; by default 26 hours.
+
+        Raises:
+            DatasetFailed: The dataset could not be created or updated; the service's message says why.
+            UnexpectedStatus: It is being deleted, or gone.
+            WaitTimedOut: The time is over; the service goes on.
+        """
+
+        def reached(found: DatasetDescription | None) -> bool:
+            if found is None:
+                raise UnexpectedStatus(
+                    f"The {self.kind} dataset {self.arn} no longer exists.", arn=self.arn, status=None
+                )
+            if found.status in _FAILED:
+                raise DatasetFailed(
+                    f"The {self.kind} dataset ended as {found.status}: "
+                    f"{found.status_message or 'the service gave no reason'} ({self.arn})",
+                    arn=self.arn,
+                    status=found.status,
+                    status_message=found.status_message,
+                )
+            if found.status not in _BUSY | _READY:
+                raise UnexpectedStatus(
+                    f"The {self.kind} dataset cannot become ready, it is {found.status} ({self.arn}).",
+                    arn=self.arn,
+                    status=found.status,
+                )
+            return found.status in _READY
+
+        ready = wait_until(
+            self._describe_or_none,
+            reached,
+            policy=self.client.retry,
+            timeout=timeout,
+            timed_out=self._timed_out,
+        )
+        assert ready is not None  # noqa: S101 -- reached() raises for None
+        return ready
+
+    def delete(self, *, wait: bool = True, timeout: float | None = None) -> None:
+        """Delete the dataset (DeleteDataset); images and manifest stay in S3.
+
+        Args:
+            wait: Return when it is gone, rather than when the deletion has begun.
+            timeout: Seconds to wait at most.
+
+        Raises:
+            ResourceInUse: It is being created or updated, or used by a training.
+        """
+        self.client.api.delete_dataset(self.arn)
+        if wait:
+            wait_until(
+                self._describe_or_none,
+                lambda found: found is None,
+                policy=self.client.retry,
+                timeout=timeout,
+                timed_out=self._timed_out,
+            )
+
+    def _describe_or_none(self) -> DatasetDescription | None:
+        try:
+            return self.describe()
+        except ResourceNotFound:
+            return None
+
+    def _timed_out(self, last: DatasetDescription | None, waited: float) -> WaitTimedOut:
+        status = last.status if last else None
+        return WaitTimedOut(
+            f"The {self.kind} dataset is still {status} after {waited:.0f} s; the service goes on. "
+            f"Attach again with client.dataset({self.arn!r}).wait_until_ready().",
+            arn=self.arn,
+            status=status,
+            waited=waited,
+        )

@@ -1,0 +1,584 @@
+"""Model versions: training, evaluation, starting, stopping."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from rekolabels import _progress
+from rekolabels._api import parse_version_arn
+from rekolabels._waiting import wait_until
+from rekolabels.client import Client
+from rekolabels.descriptions import Detection, ModelDescription, S3Location
+from rekolabels.errors import (
+    InvalidEvaluation,
+    JobFailed,
+    ModelFailed,
+    RekolabelsError,
+    ResourceInUse,
+    ResourceNotFound,
+    ResourceNotReady,
+    TrainingFailed,
+    UnexpectedStatus,
+    WaitTimedOut,
+)
+from rekolabels.evaluation import EvaluationResult
+from rekolabels.inference import image_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from rekolabels.inference import ImageSource
+
+__all__ = ["ModelVersion", "wait_all"]
+
+_TRAINING = "TRAINING_IN_PROGRESS"
+_COPYING = "COPYING_IN_PROGRESS"
+# What follows a training that went well; FAILED is a start or stop that failed, and is looked at apart.
+_TRAINED = frozenset(
+    {
+        "TRAINING_COMPLETED",
+        "STARTING",
+        "RUNNING",
+        "STOPPING",
+        "STOPPED",
+        "COPYING_COMPLETED",
+        "DEPRECATED",
+        "EXPIRED",
+    }
+)
+_NAMES_A_CALL = 10
+
+_log = logging.getLogger("rekolabels")
+
+
+@attrs.frozen
+class ModelVersion:
+    """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
+
+    client: Client = attrs.field(repr=False)
+    arn: str
+    """ARN of the model version."""
+    project_arn: str = attrs.field(repr=False)
+    """ARN of its project; the service describes versions by it."""
+
+    @property
+    def version_name(self) -> str:
+        """Name of the version, unique in its project; part of the ARN."""
+        return parse_version_arn(self.arn)[1]
+
+    @property
+    def status(self) -> str:
+        """The status now, such as ``TRAINING_IN_PROGRESS`` or ``RUNNING``; asks the service each time."""
+        return self.describe().status
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of the version; asks the service each time (ListTagsForResource)."""
+        return self.client.api.list_tags_for_resource(self.arn)
+
+    def describe(self) -> ModelDescription:
+        """Return a new snapshot of everything that the service says of it (DescribeProjectVersions).
+
+        Raises:
+            ResourceNotFound: The version no longer exists.
+        """
+        found = self._describe_or_none()
+        if found is None:
+            raise ResourceNotFound(
+                f"The model version {self.version_name!r} does not exist (any more): {self.arn}",
+                operation="DescribeProjectVersions",
+                code="ResourceNotFoundException",
+            )
+        return found
+
+    def wait_until_trained(
+        self,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[ModelDescription], object] | None = None,
+    ) -> ModelDescription:
+        """Wait until the training has ended well.
+
+        Shows a bar in a terminal or notebook when the extra ``progress`` is installed.
+
+        Args:
+            timeout: Seconds; by default 26 hours, as the service may train for 24.
+            on_progress: Called with each snapshot, instead of showing a bar.
+
+        Raises:
+            TrainingFailed: The training failed; with the service's message and, where it wrote a manifest
+                summary, its codes.
+            UnexpectedStatus: The version is being deleted, or gone.
+            WaitTimedOut: The time is over; the training goes on.
+        """
+        return self._wait(
+            "trained",
+            self.is_trained,
+            timeout=timeout,
+            on_progress=on_progress,
+            again="wait_until_trained()",
+        )
+
+    def wait_until_running(self, *, timeout: float | None = None) -> ModelDescription:
+        """Wait until a model that was started can be used.
+
+        Args:
+            timeout: Seconds; by default 26 hours. A start usually takes some minutes.
+
+        Raises:
+            ModelFailed: It could not be started.
+            UnexpectedStatus: It is neither starting nor running.
+            WaitTimedOut: The time is over; the model goes on starting, and costs money once it runs.
+        """
+        return self._wait(
+            "running",
+            lambda found: self._has_become(found, "RUNNING", underway="STARTING"),
+            timeout=timeout,
+            again="wait_until_running()",
+        )
+
+    def wait_until_stopped(self, *, timeout: float | None = None) -> ModelDescription:
+        """Wait until a model that is being stopped has stopped, and costs no more.
+
+        Args:
+            timeout: Seconds; by default 26 hours.
+
+        Raises:
+            ModelFailed: It could not be stopped.
+            UnexpectedStatus: It is neither stopping nor stopped.
+            WaitTimedOut: The time is over; the model goes on stopping.
+        """
+        return self._wait(
+            "stopped",
+            lambda found: self._has_become(found, "STOPPED", underway="STOPPING"),
+            timeout=timeout,
+            again="wait_until_stopped()",
+        )
+
+    def evaluation(self) -> EvaluationResult:
+        """Return how well the model did on the test dataset (the evaluation summary file in S3).
+
+        Raises:
+            TrainingFailed: There is no evaluation, because the training failed.
+            ResourceNotReady: The training has not ended.
+            ObjectNotFound: The summary file is gone from S3.
+            InvalidEvaluation: The file is no evaluation summary.
+        """
+        found = self.describe()
+        if found.evaluation_summary is None:
+            if not self.is_trained(found):
+                raise ResourceNotReady(
+                    f"The model version {self.version_name!r} has no evaluation yet, it is {found.status}: "
+                    "wait_until_trained() first.",
+                    operation="DescribeProjectVersions",
+                    code="ResourceNotReadyException",
+                )
+            raise InvalidEvaluation(
+                f"The service names no evaluation summary for {self.version_name!r}, which is {found.status}."
+            )
+        return EvaluationResult.from_summary(self._read_json(found.evaluation_summary))
+
+    def start(self, *, min_inference_units: int = 1, max_inference_units: int | None = None) -> None:
+        """Start the model; returns at once (StartProjectVersion).
+
+        A running model is billed by the inference unit and hour until it is stopped, used or not:
+        :meth:`running` is the safe way.
+
+        Args:
+            min_inference_units: Units to start with; at least 1.
+            max_inference_units: Upper bound for auto-scaling; None for none.
+
+        Raises:
+            ResourceInUse: It is not trained, or already starting, running or stopping.
+            LimitExceeded: Too many running models or units for the account.
+        """
+        self.client.api.start_project_version(
+            self.arn, minimum=min_inference_units, maximum=max_inference_units
+        )
+
+    def stop(self) -> None:
+        """Stop the model; returns at once (StopProjectVersion).
+
+        Raises:
+            ResourceInUse: It is not running.
+        """
+        self.client.api.stop_project_version(self.arn)
+
+    @contextmanager
+    def running(
+        self,
+        *,
+        min_inference_units: int = 1,
+        max_inference_units: int | None = None,
+        timeout: float | None = None,
+    ) -> Generator[ModelVersion]:
+        """Run the model for the time of a block: start, wait, and on leaving stop and wait.
+
+        A model that is running already is joined, and not stopped on leaving.
+
+        Args:
+            min_inference_units: Units to start with; at least 1.
+            max_inference_units: Upper bound for auto-scaling; None for none.
+            timeout: Seconds to wait for the start, and again for the stop.
+
+        Raises:
+            ModelFailed: It could not be started or stopped.
+            LimitExceeded: Too many running models or units for the account.
+
+        Yields:
+            The model itself, ready for :meth:`detect`.
+        """
+        status = self.status
+        if status in {"RUNNING", "STARTING"}:
+            self.wait_until_running(timeout=timeout)
+            yield self
+            return
+        if status == "STOPPING":
+            self.wait_until_stopped(timeout=timeout)
+        self.start(min_inference_units=min_inference_units, max_inference_units=max_inference_units)
+        try:
+            self.wait_until_running(timeout=timeout)
+            yield self
+        finally:
+            self._come_to_rest(timeout)
+
+    def detect(
+        self,
+        image: ImageSource,
+        *,
+        min_confidence: float | None = None,
+        max_results: int | None = None,
+    ) -> list[Detection]:
+        """Find custom labels in an image (DetectCustomLabels); the model must be running.
+
+        Args:
+            image: A path, the bytes of a file, an open binary file, or an ``s3://`` URI in the Region of the
+                model; JPEG or PNG, up to 4 MB, from S3 up to 15 MB.
+            min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
+                everything.
+            max_results: Only so many, the most confident ones.
+
+        Returns:
+            What was found, most confident first; empty when nothing was.
+
+        Raises:
+            ResourceNotReady: The model is not running.
+            InvalidImage: The file cannot be read or is too large.
+            ImageRejected: The service refused the image.
+            Throttled: More calls than the model's inference units can serve.
+        """
+        return self.client.api.detect_custom_labels(
+            self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
+        )
+
+    def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
+        """Delete the version (DeleteProjectVersion); its files in S3 stay. This cannot be undone.
+
+        Args:
+            stop: Bring the version to rest first: stop it if it runs, and wait for a training to end, which
+                the service cannot cancel.
+            wait: Return when it is gone, rather than when the deletion has begun.
+            timeout: Seconds for each of the waits.
+
+        Raises:
+            ResourceInUse: It is training, starting, running, stopping or being copied.
+        """
+        if stop:
+            self._come_to_rest(timeout)
+        try:
+            self.client.api.delete_project_version(self.arn)
+        except ResourceInUse as error:
+            found = self._describe_or_none()
+            if found is None or found.status != "DELETING":
+                raise error.explained(
+                    f"The model version {self.version_name!r} cannot be deleted while it is "
+                    f"{found.status if found else 'vanishing'}: delete(stop=True) stops a running model "
+                    "first, and waits for a training to end."
+                ) from error
+        except ResourceNotFound:
+            if self._describe_or_none() is not None:
+                raise
+        if wait:
+            wait_until(
+                self._describe_or_none,
+                lambda found: found is None,
+                policy=self.client.retry,
+                timeout=timeout,
+                timed_out=lambda last, waited: self._timed_out("gone", last, waited, "delete()"),
+            )
+
+    # waiting
+
+    def _wait(
+        self,
+        goal: str,
+        reached: Callable[[ModelDescription | None], bool],
+        *,
+        timeout: float | None,
+        again: str,
+        on_progress: Callable[[ModelDescription], object] | None = None,
+    ) -> ModelDescription:
+        with _progress.bar(f"{self.version_name}: waiting until {goal}") as bar:
+
+            def poll() -> ModelDescription | None:
+                found = self._describe_or_none()
+                if found is not None:
+                    bar.set_postfix_str(found.status)
+                    if on_progress is not None:
+                        on_progress(found)
+                return found
+
+            ended = wait_until(
+                poll,
+                reached,
+                policy=self.client.retry,
+                timeout=timeout,
+                timed_out=lambda last, waited: self._timed_out(goal, last, waited, again),
+            )
+        assert ended is not None  # noqa: S101 -- reached() raises for None
+        return ended
+
+    def is_trained(self, found: ModelDescription | None) -> bool:
+        """Whether a snapshot (None for a version that is gone) shows a training that ended well.
+
+        Raises:
+            TrainingFailed: It ended badly.
+            ModelFailed: It is a copy that failed.
+            UnexpectedStatus: It will never end well from there.
+        """
+        if found is None:
+            raise self._vanished()
+        if found.status in {_TRAINING, _COPYING}:
+            return False
+        if found.status == "TRAINING_FAILED":
+            raise self._training_failed(found)
+        if found.status == "COPYING_FAILED":
+            raise self._model_failed(found)
+        if found.status in _TRAINED or (found.status == "FAILED" and found.evaluation_summary is not None):
+            return True
+        raise self._unexpected(found, "trained")
+
+    def _has_become(self, found: ModelDescription | None, goal: str, *, underway: str) -> bool:
+        if found is None:
+            raise self._vanished()
+        if found.status == "FAILED":
+            raise self._model_failed(found)
+        if found.status not in {goal, underway}:
+            raise self._unexpected(found, goal)
+        return found.status == goal
+
+    def _come_to_rest(self, timeout: float | None) -> None:
+        """Stop, whatever state the model is in; what runs costs money."""
+        found = self._describe_or_none()
+        try:
+            if found is not None and found.status in {_TRAINING, _COPYING}:
+                found = self.wait_until_trained(timeout=timeout)
+            if found is not None and found.status == "STARTING":
+                # The service does not stop a model that is still starting.
+                found = self.wait_until_running(timeout=timeout)
+        except JobFailed as error:
+            _log.debug("at rest: %s", error)
+            return
+        if found is not None and found.status == "RUNNING":
+            self.stop()
+        if found is not None and found.status in {"RUNNING", "STOPPING"}:
+            self.wait_until_stopped(timeout=timeout)
+
+    def _describe_or_none(self) -> ModelDescription | None:
+        try:
+            found = self.client.api.describe_project_versions(self.project_arn, [self.version_name])
+            return next((version for version in found if version.arn == self.arn), None)
+        except ResourceNotFound:
+            return None
+
+    # errors
+
+    def _training_failed(self, found: ModelDescription) -> TrainingFailed:
+        summary: Mapping[str, Any] = {}
+        if found.manifest_summary is not None:
+            try:
+                summary = self._read_json(found.manifest_summary)
+            except RekolabelsError as error:
+                _log.warning("the manifest summary of the failed training cannot be read: %s", error)
+        codes = _codes(summary)
+        message = (
+            f"The training of {self.version_name!r} failed: {found.status_message or 'without a reason'}"
+        )
+        if codes:
+            message += f" ({', '.join(codes)})"
+        if found.manifest_summary is not None:
+            message += f". The service's account of the training data is {found.manifest_summary}"
+        if found.training_validation is not None:
+            message += f", each line with its errors is in {found.training_validation}"
+        return TrainingFailed(
+            message,
+            arn=self.arn,
+            status=found.status,
+            status_message=found.status_message,
+            codes=codes,
+            summary=summary,
+        )
+
+    def _model_failed(self, found: ModelDescription) -> ModelFailed:
+        return ModelFailed(
+            f"The model version {self.version_name!r} is {found.status}: "
+            f"{found.status_message or 'the service gave no reason'}",
+            arn=self.arn,
+            status=found.status,
+            status_message=found.status_message,
+        )
+
+    def _vanished(self) -> UnexpectedStatus:
+        return UnexpectedStatus(
+            f"The model version {self.version_name!r} no longer exists: {self.arn}",
+            arn=self.arn,
+            status=None,
+        )
+
+    def _unexpected(self, found: ModelDescription, goal: str) -> UnexpectedStatus:
+        return UnexpectedStatus(
+            f"The model version {self.version_name!r} is {found.status}, and will not become {goal} so"
+            f"{': start() it first' if goal == 'RUNNING' else ''}.",
+            arn=self.arn,
+            status=found.status,
+        )
+
+    def _timed_out(self, goal: str, last: ModelDescription | None, waited: float, again: str) -> WaitTimedOut:
+        status = last.status if last else None
+        return WaitTimedOut(
+            f"The model version {self.version_name!r} is not {goal} after {waited:.0f} s, it is {status}; "
+            f"the service goes on with it. Attach again with client.model({self.arn!r}).{again}.",
+            arn=self.arn,
+            status=status,
+            waited=waited,
+        )
+
+    def _read_json(self, location: S3Location) -> Mapping[str, Any]:
+        body = self.client.storage.get(location)
+        try:
+            found: Any = json.loads(body)
+        except ValueError as error:
+            raise InvalidEvaluation(f"{location} is no JSON: {error}") from error
+        if not isinstance(found, dict):
+            raise InvalidEvaluation(f"{location} holds a {type(found).__name__}, expected an object")
+        return cast("dict[str, Any]", found)
+
+
+def wait_all(
+    models: Iterable[ModelVersion],
+    *,
+    timeout: float | None = None,
+    on_progress: Callable[[Sequence[ModelDescription]], object] | None = None,
+) -> list[ModelDescription]:
+    """Wait until all trainings have ended, asking for up to ten versions of a project in one call.
+
+    Args:
+        models: Model versions of one client, from any of its projects.
+        timeout: Seconds for all together; by default 26 hours.
+        on_progress: Called after each round with the snapshots of all versions.
+
+    Returns:
+        The last snapshot of each version, in the order given.
+
+    Raises:
+        TrainingFailed: One or more failed; raised when all have ended, and names each of them.
+        UnexpectedStatus: A version is being deleted, or gone.
+        WaitTimedOut: The time is over; the trainings go on.
+    """
+    trainings = _Trainings({model.arn: model for model in models}, on_progress)
+    if not trainings.models:
+        return []
+    wait_until(
+        trainings.poll,
+        trainings.have_ended,
+        policy=next(iter(trainings.models.values())).client.retry,
+        timeout=timeout,
+        timed_out=trainings.timed_out,
+    )
+    trainings.raise_failures()
+    return [trainings.ended[arn] for arn in trainings.models]
+
+
+@attrs.frozen
+class _Trainings:
+    """What ``wait_all`` keeps between its rounds."""
+
+    models: Mapping[str, ModelVersion]
+    on_progress: Callable[[Sequence[ModelDescription]], object] | None
+    ended: dict[str, ModelDescription] = attrs.field(factory=dict[str, ModelDescription])
+    failures: list[TrainingFailed] = attrs.field(factory=list[TrainingFailed])
+
+    def poll(self) -> dict[str, ModelDescription]:
+        found = dict(self.ended)
+        for project_arn, waiting in _by_project(self._waiting()):
+            for first in range(0, len(waiting), _NAMES_A_CALL):
+                names = [model.version_name for model in waiting[first : first + _NAMES_A_CALL]]
+                versions = waiting[0].client.api.describe_project_versions(project_arn, names)
+                found.update((version.arn, version) for version in versions)
+        if self.on_progress is not None:
+            self.on_progress([found[arn] for arn in self.models if arn in found])
+        return found
+
+    def have_ended(self, found: Mapping[str, ModelDescription]) -> bool:
+        for model in self._waiting():
+            try:
+                if not model.is_trained(found.get(model.arn)):
+                    continue
+            except TrainingFailed as error:
+                self.failures.append(error)
+            self.ended[model.arn] = found[model.arn]
+        return len(self.ended) == len(self.models)
+
+    def timed_out(self, _: object, waited: float) -> WaitTimedOut:
+        waiting = self._waiting()
+        names = ", ".join(model.version_name for model in waiting)
+        return WaitTimedOut(
+            f"{len(waiting)} of {len(self.models)} trainings have not ended after {waited:.0f} s; the "
+            f"service goes on with them: {names}. Call wait_all again for them.",
+            arn=waiting[0].arn,
+            status=_TRAINING,
+            waited=waited,
+        )
+
+    def raise_failures(self) -> None:
+        if len(self.failures) == 1:
+            raise self.failures[0]
+        if self.failures:
+            first = self.failures[0]
+            raise TrainingFailed(
+                f"{len(self.failures)} of {len(self.models)} trainings failed: "
+                + "; ".join(map(str, self.failures)),
+                arn=first.arn,
+                status=first.status,
+                status_message=first.status_message,
+                codes=tuple(dict.fromkeys(code for error in self.failures for code in error.codes)),
+                summary=first.summary,
+            )
+
+    def _waiting(self) -> list[ModelVersion]:
+        return [model for arn, model in self.models.items() if arn not in self.ended]
+
+
+def _by_project(models: Iterable[ModelVersion]) -> list[tuple[str, list[ModelVersion]]]:
+    groups: dict[str, list[ModelVersion]] = {}
+    for model in models:
+        groups.setdefault(model.project_arn, []).append(model)
+    return list(groups.items())
+
+
+def _codes(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Read the codes of a manifest summary, those of both datasets and those that span them."""
+    statistics: Mapping[str, Any] = summary.get("statistics", {})
+    parts: list[Mapping[str, Any]] = [
+        summary,
+        statistics.get("training", {}),
+        statistics.get("testing", {}),
+    ]
+    found = (str(error.get("code")) for part in parts for error in part.get("errors", ()))
+    return tuple(dict.fromkeys(found))

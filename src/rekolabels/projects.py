@@ -1,0 +1,508 @@
+"""Projects: a training dataset, a test dataset, and the model versions that came of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rekolabels import _progress
+from rekolabels._api import parse_project_arn
+from rekolabels._uploads import LocalImage, check_images, is_remote, upload
+from rekolabels._waiting import wait_until
+from rekolabels.client import Client
+from rekolabels.datasets import Dataset
+from rekolabels.descriptions import DatasetKind, DatasetSummary, ProjectDescription, S3Location
+from rekolabels.errors import (
+    CannotSplit,
+    DatasetFailed,
+    InvalidInput,
+    InvalidRequest,
+    ResourceAlreadyExists,
+    ResourceInUse,
+    ResourceNotFound,
+    UnexpectedStatus,
+    WaitTimedOut,
+)
+from rekolabels.images import LabelledImage
+from rekolabels.manifest import write_manifest
+from rekolabels.models import ModelVersion
+from rekolabels.splits import split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+
+__all__ = ["Project"]
+
+_FINGERPRINT = "rekolabels:images"
+"""The tag that says which images a dataset was made from: a run that was broken off finds it again by it."""
+
+_KINDS: tuple[DatasetKind, DatasetKind] = ("train", "test")
+
+_log = logging.getLogger("rekolabels")
+
+
+@attrs.frozen
+class Project:
+    """A project: a handle that holds client and ARN, and asks the service for the rest."""
+
+    client: Client = attrs.field(repr=False)
+    arn: str
+    """ARN of the project."""
+
+    @property
+    def name(self) -> str:
+        """Name of the project; part of the ARN."""
+        return parse_project_arn(self.arn)
+
+    def describe(self) -> ProjectDescription:
+        """Return a new snapshot of status and datasets (DescribeProjects).
+
+        Raises:
+            ResourceNotFound: The project no longer exists.
+        """
+        found = self._describe_or_none()
+        if found is None:
+            raise ResourceNotFound(
+                f"The project {self.name!r} does not exist (any more): {self.arn}",
+                operation="DescribeProjects",
+                code="ResourceNotFoundException",
+            )
+        return found
+
+    # datasets
+
+    def datasets(self) -> list[Dataset]:
+        """Return the datasets of the project: at most one for training and one for testing."""
+        return [Dataset(self.client, found.arn) for found in self.describe().datasets]
+
+    @property
+    def train_dataset(self) -> Dataset | None:
+        """The training dataset; None when there is none. Asks the service each time."""
+        return self._dataset("train")
+
+    @property
+    def test_dataset(self) -> Dataset | None:
+        """The test dataset; None when there is none. Asks the service each time."""
+        return self._dataset("test")
+
+    def create_dataset(
+        self,
+        kind: DatasetKind,
+        images: Iterable[LabelledImage] | str | S3Location | Dataset | None = None,
+        *,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> Dataset:
+        """Create the training or the test dataset (CreateDataset).
+
+        Local images are checked, uploaded to the client's bucket, and a manifest is written beside them. What
+        was done before a run was broken off is found again: run the same lines once more.
+
+        Args:
+            kind: ``"train"`` or ``"test"``.
+            images: Labelled images, local or in S3; or the ``s3://`` URI of a manifest; or a dataset to copy;
+                None makes an empty dataset.
+            wait: Return when the dataset is ready, rather than when its creation has begun.
+            timeout: Seconds to wait at most; by default 26 hours.
+
+        Raises:
+            InvalidImage: Images that the service would refuse; nothing was uploaded.
+            ResourceAlreadyExists: The project has such a dataset, made from other images.
+            DatasetFailed: The service could not create it.
+        """
+        if isinstance(images, Dataset):
+            return self._create(kind, wait=wait, timeout=timeout, copy_of=images.arn)
+        if images is None:
+            return self._create(kind, wait=wait, timeout=timeout)
+        if isinstance(images, (str, S3Location)):
+            location = S3Location.parse(images) if isinstance(images, str) else images
+            return self._create(kind, wait=wait, timeout=timeout, manifest=location)
+        plan = _Plan.of(images)
+        dataset = self._create_from({kind: plan.images}, plan)[kind]
+        if wait:
+            dataset.wait_until_ready(timeout=timeout)
+        return dataset
+
+    def create_datasets(
+        self,
+        images: Iterable[LabelledImage],
+        *,
+        test: float = 0.2,
+        seed: int = 0,
+        group_by: Callable[[LabelledImage], Hashable] | None = None,
+        timeout: float | None = None,
+    ) -> tuple[Dataset, Dataset]:
+        """Create both datasets from one collection of images, and wait until they are ready.
+
+        The images are checked, split so that each label has its share on both sides, uploaded to the client's
+        bucket, and listed in two manifests. The same images and seed give the same split, so that the same
+        lines run again continue what was broken off, and send no image twice.
+
+        Args:
+            images: Labelled images, local or in S3.
+            test: Share of the images that is held back for testing, between 0 and 1.
+            seed: Another seed, another split.
+            group_by: Images with the same value stay on the same side; by default copies of one picture do.
+            timeout: Seconds to wait at most; by default 26 hours.
+
+        Returns:
+            The training and the test dataset.
+
+        Raises:
+            InvalidInput: There are no images.
+            InvalidImage: Images that the service would refuse; nothing was uploaded.
+            CannotSplit: A label with too few images, or fewer than two labels.
+            ResourceAlreadyExists: The project has datasets that were made from other images.
+            DatasetFailed: The service could not create a dataset.
+        """
+        plan = _Plan.of(images)
+        _at_least_two_labels(plan.images)
+        parts = split(plan.images, test=test, seed=seed, group_by=group_by or plan.content)
+        made = self._create_from({"train": parts.train, "test": parts.test}, plan)
+        for dataset in made.values():
+            dataset.wait_until_ready(timeout=timeout)
+        return made["train"], made["test"]
+
+    def distribute_datasets(self, *, timeout: float | None = None) -> tuple[Dataset, Dataset]:
+        """Let the service move a fifth of the training dataset to an empty test dataset, and wait.
+
+        The service's own split (DistributeDatasetEntries); :meth:`create_datasets` makes ours, which is the
+        same each time and can be looked at before.
+
+        Returns:
+            The training and the test dataset.
+
+        Raises:
+            InvalidInput: A dataset is missing.
+            InvalidRequest: The test dataset is not empty.
+        """
+        train, test = self.train_dataset, self.test_dataset
+        if train is None or test is None:
+            raise InvalidInput(
+                f"The project {self.name!r} has no {'training' if train is None else 'test'} dataset: to "
+                "distribute, create the training dataset and an empty test dataset, "
+                "project.create_dataset('test')."
+            )
+        self.client.api.distribute_dataset_entries(train.arn, test.arn)
+        for dataset in (train, test):
+            dataset.wait_until_ready(timeout=timeout)
+        return train, test
+
+    # model versions
+
+    def train(
+        self,
+        version_name: str,
+        *,
+        output: str | S3Location | None = None,
+        kms_key_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        training_manifest: str | S3Location | None = None,
+        testing_manifest: str | S3Location | None = None,
+        auto_split: bool = False,
+        description: str | None = None,
+    ) -> ModelVersion:
+        """Start the training of a new model version; returns at once (CreateProjectVersion).
+
+        Args:
+            version_name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the project.
+            output: Where the result files go, ``s3://bucket/prefix``; by default below the client's bucket.
+            kms_key_id: Key that encrypts the service's copies and the results.
+            tags: Tags of the version.
+            training_manifest: Train with this manifest instead of the project's datasets; the project must
+                then have none.
+            testing_manifest: The test manifest that belongs to it.
+            auto_split: Let the service hold back a fifth of ``training_manifest`` instead.
+            description: A text about this version.
+
+        Raises:
+            InvalidInput: No datasets, or a manifest without its counterpart.
+            ResourceInUse: A version of that name exists, or a dataset is busy.
+            LimitExceeded: Too many trainings or versions.
+        """
+        training = _location(training_manifest)
+        testing = _location(testing_manifest)
+        if training is None and (testing is not None or auto_split):
+            raise InvalidInput("testing_manifest and auto_split need a training_manifest")
+        if training is not None and (testing is None) is not auto_split:
+            raise InvalidInput("training_manifest needs either a testing_manifest or auto_split=True")
+        if output is None:
+            bucket, prefix = self.client.need_bucket(), self.client.prefix
+            target = S3Location(bucket, f"{prefix}{self.name}/{version_name}")
+        else:
+            target = S3Location.parse(output) if isinstance(output, str) else output
+        try:
+            arn = self.client.api.create_project_version(
+                self.arn,
+                version_name,
+                output=target,
+                training=training,
+                testing=testing,
+                auto_split=auto_split,
+                kms_key_id=kms_key_id,
+                tags=tags,
+                description=description,
+            )
+        except ResourceInUse as error:
+            found = self._version(version_name)
+            if found is None:
+                raise
+            raise error.explained(
+                f"The project {self.name!r} has a model version {version_name!r}, it is {found.status}: "
+                f"take it with project.model({version_name!r}), or choose another name."
+            ) from error
+        except InvalidRequest as error:
+            missing = self._missing_datasets() if training is None else []
+            if not missing:
+                raise
+            raise InvalidInput(
+                f"The project {self.name!r} has no {' and no '.join(missing)} dataset to train with: "
+                "project.create_datasets(images) makes both."
+            ) from error
+        return ModelVersion(self.client, arn, self.arn)
+
+    def models(self) -> Iterator[ModelVersion]:
+        """Yield all model versions, newest first, fetched page by page (DescribeProjectVersions)."""
+        for found in self.client.api.describe_project_versions(self.arn):
+            yield ModelVersion(self.client, found.arn, self.arn)
+
+    def model(self, version_name: str) -> ModelVersion:
+        """Return the model version of a name (DescribeProjectVersions).
+
+        Raises:
+            ResourceNotFound: There is no version of that name.
+        """
+        found = self._version(version_name)
+        if found is None:
+            raise ResourceNotFound(
+                f"The project {self.name!r} has no model version {version_name!r}; "
+                f"project.train({version_name!r}) makes it.",
+                operation="DescribeProjectVersions",
+                code="ResourceNotFoundException",
+            )
+        return found
+
+    # the end
+
+    def delete(self, *, cascade: bool = False, timeout: float | None = None) -> None:
+        """Delete the project, and wait until it is gone (DeleteProject). This cannot be undone.
+
+        Nothing in S3 is deleted: images, manifests and result files stay.
+
+        Args:
+            cascade: Delete what is in it too, in the service's order: running models are stopped, trainings
+                waited for (the service cannot cancel one), versions and datasets deleted.
+            timeout: Seconds for each of the waits.
+
+        Raises:
+            ResourceInUse: Versions or datasets are left, and ``cascade`` is not set.
+        """
+        if cascade:
+            self._delete_models(timeout)
+            for dataset in self.datasets():
+                _settle(dataset, timeout)
+                dataset.delete(timeout=timeout)
+        try:
+            self.client.api.delete_project(self.arn)
+        except ResourceInUse as error:
+            raise error.explained(
+                f"The project {self.name!r} still has model versions or datasets; "
+                "project.delete(cascade=True) deletes them too."
+            ) from error
+        wait_until(
+            self._describe_or_none,
+            lambda found: found is None,
+            policy=self.client.retry,
+            timeout=timeout,
+            timed_out=lambda last, waited: WaitTimedOut(
+                f"The project {self.name!r} is not gone after {waited:.0f} s; the service goes on.",
+                arn=self.arn,
+                status=last.status if last else None,
+                waited=waited,
+            ),
+        )
+
+    def _delete_models(self, timeout: float | None) -> None:
+        models = list(self.models())
+        with _progress.bar(f"{self.name}: deleting model versions", total=len(models), unit="model") as bar:
+            for model in models:
+                model.delete(stop=True, timeout=timeout)
+                bar.update(1)
+
+    # below the surface
+
+    def _describe_or_none(self) -> ProjectDescription | None:
+        found = self.client.api.describe_projects(
+            [self.name], features=("CUSTOM_LABELS", "CONTENT_MODERATION")
+        )
+        return next((project for project in found if project.arn == self.arn), None)
+
+    def _dataset(self, kind: DatasetKind) -> Dataset | None:
+        found = next((dataset for dataset in self.describe().datasets if dataset.kind == kind), None)
+        return Dataset(self.client, found.arn) if found else None
+
+    def _missing_datasets(self) -> list[str]:
+        kinds = {dataset.kind for dataset in self.describe().datasets}
+        return [word for kind, word in (("train", "training"), ("test", "test")) if kind not in kinds]
+
+    def _version(self, version_name: str) -> ModelVersion | None:
+        found = next(self.client.api.describe_project_versions(self.arn, [version_name]), None)
+        return ModelVersion(self.client, found.arn, self.arn) if found else None
+
+    def _create(
+        self,
+        kind: DatasetKind,
+        *,
+        wait: bool,
+        timeout: float | None,
+        manifest: S3Location | None = None,
+        copy_of: str | None = None,
+    ) -> Dataset:
+        if kind not in _KINDS:
+            raise InvalidInput(f"A dataset is of kind 'train' or 'test', not {kind!r}.")
+        try:
+            arn = self.client.api.create_dataset(self.arn, kind, manifest=manifest, copy_of=copy_of)
+        except ResourceAlreadyExists as error:
+            raise error.explained(_taken(self.name, kind)) from error
+        dataset = Dataset(self.client, arn)
+        if wait:
+            dataset.wait_until_ready(timeout=timeout)
+        return dataset
+
+    def _create_from(
+        self, parts: Mapping[DatasetKind, Sequence[LabelledImage]], plan: _Plan
+    ) -> dict[DatasetKind, Dataset]:
+        """Create datasets from images, or find those that a run that was broken off has made of the same."""
+        marks: dict[DatasetKind, str] = {kind: plan.fingerprint(images) for kind, images in parts.items()}
+        made = self._made_before(marks)
+        missing = {kind: images for kind, images in parts.items() if kind not in made}
+        if not missing:
+            return made
+        bucket, prefix = self.client.need_bucket(), self.client.prefix
+        self.client.storage.check_bucket(bucket, self.client.region_name)
+        remote = plan.upload(self.client, missing.values())
+        for kind, images in missing.items():
+            manifest = S3Location(bucket, f"{prefix}{self.name}/manifests/{kind}-{marks[kind][:16]}.manifest")
+            body = io.BytesIO()
+            write_manifest(
+                (remote.get(image.source, image) for image in images),
+                body,
+                created=datetime.now(timezone.utc),
+            )
+            self.client.storage.put(manifest, body.getvalue(), content_type="application/x-ndjson")
+            try:
+                arn = self.client.api.create_dataset(
+                    self.arn, kind, manifest=manifest, tags={_FINGERPRINT: marks[kind]}
+                )
+            except ResourceAlreadyExists as error:
+                raise error.explained(_taken(self.name, kind)) from error
+            made[kind] = Dataset(self.client, arn)
+        return made
+
+    def _made_before(self, marks: Mapping[DatasetKind, str]) -> dict[DatasetKind, Dataset]:
+        """Return the datasets that exist and were made from these images; clear away what failed.
+
+        Raises:
+            ResourceAlreadyExists: A dataset exists that was made otherwise.
+        """
+        made: dict[DatasetKind, Dataset] = {}
+        for found in self.describe().datasets:
+            if found.kind not in marks:
+                continue
+            dataset = Dataset(self.client, found.arn)
+            if self.client.api.list_tags_for_resource(found.arn).get(_FINGERPRINT) != marks[found.kind]:
+                raise ResourceAlreadyExists(
+                    _taken(self.name, found.kind),
+                    operation="CreateDataset",
+                    code="ResourceAlreadyExistsException",
+                )
+            if _is_usable(found):
+                _log.info("the %s dataset of %s exists, made from the same images", found.kind, self.name)
+                made[found.kind] = dataset
+            else:
+                dataset.delete()
+        return made
+
+
+def _is_usable(found: DatasetSummary) -> bool:
+    return found.status not in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}
+
+
+def _taken(project: str, kind: DatasetKind) -> str:
+    word = "training" if kind == "train" else "test"
+    return (
+        f"The project {project!r} has a {word} dataset already, not made from these images: change it with "
+        f"project.{kind}_dataset.update(images), or delete it first with project.{kind}_dataset.delete()."
+    )
+
+
+def _location(manifest: str | S3Location | None) -> S3Location | None:
+    return S3Location.parse(manifest) if isinstance(manifest, str) else manifest
+
+
+def _settle(dataset: Dataset, timeout: float | None) -> None:
+    """Wait until a dataset can be deleted."""
+    try:
+        dataset.wait_until_ready(timeout=timeout)
+    except (DatasetFailed, UnexpectedStatus) as error:
+        _log.debug("deleting all the same: %s", error)
+
+
+def _at_least_two_labels(images: Sequence[LabelledImage]) -> None:
+    labels = {label for image in images for label in image.labels}
+    if any(image.boxes for image in images) or len(labels) > 1:
+        return
+    only = f"only the label {next(iter(labels))!r}" if labels else "no labels"
+    raise CannotSplit(
+        f"The images have {only}, but a classification model tells at least two labels apart: add images of "
+        "another label, for example of what is none of it."
+    )
+
+
+@attrs.frozen
+class _Plan:
+    """Images on the way to a dataset: local ones are checked, all are known by their content."""
+
+    images: tuple[LabelledImage, ...]
+    local: Mapping[str, LocalImage]
+    """By path."""
+
+    @classmethod
+    def of(cls, images: Iterable[LabelledImage]) -> _Plan:
+        wanted = list(images)
+        if not wanted:
+            raise InvalidInput("There are no images to make a dataset from.")
+        checked = {local.image.source: local for local in check_images(i for i in wanted if not is_remote(i))}
+        kept = tuple(
+            image if is_remote(image) else checked[image.source].image
+            for image in wanted
+            if is_remote(image) or image.source in checked
+        )
+        return cls(kept, checked)
+
+    def content(self, image: LabelledImage) -> str:
+        """Name the content of an image, so that copies of a picture can be kept together."""
+        local = self.local.get(image.source)
+        return local.digest if local else image.source
+
+    def fingerprint(self, images: Iterable[LabelledImage]) -> str:
+        """SHA-256 of what a dataset of these images holds, whatever their order."""
+        lines = sorted(repr((self._place(i), i.labels, i.boxes)) for i in images)
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _place(self, image: LabelledImage) -> str:
+        """Where the image lies in S3, below the prefix of the client."""
+        local = self.local.get(image.source)
+        return local.key("") if local else image.source
+
+    def upload(self, client: Client, parts: Iterable[Sequence[LabelledImage]]) -> dict[str, LabelledImage]:
+        """Send what is not there yet; return the images in S3 by their paths."""
+        wanted = [self.local[i.source] for images in parts for i in images if i.source in self.local]
+        return upload(wanted, client.storage, client.need_bucket(), client.prefix)
