@@ -89,9 +89,8 @@ class RetryPolicy:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(may_repeat),
             stop=tenacity.stop_after_attempt(self.attempts - 1),
-            wait=tenacity.wait_exponential_jitter(
-                2 * self.first_delay, self.max_delay, jitter=self.first_delay
-            ),
+            wait=tenacity.wait_exponential(multiplier=2 * self.first_delay, max=self.max_delay)
+            + tenacity.wait_random(0, self.first_delay),
             sleep=self.sleep,
             before_sleep=log,
             reraise=True,

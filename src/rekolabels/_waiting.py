@@ -75,13 +75,14 @@ def wait_until(
     def ended(_: tenacity.RetryCallState) -> bool:
         return policy.clock() - started >= limit
 
-    pause = tenacity.wait_exponential_jitter(
-        policy.first_poll, policy.max_poll, exp_base=_GROWTH, jitter=policy.first_poll
-    )
+    growing = tenacity.wait_exponential(
+        multiplier=policy.first_poll, max=policy.max_poll, exp_base=_GROWTH
+    ) + tenacity.wait_random(0, policy.first_poll)
 
     def rest(state: tenacity.RetryCallState) -> float:
         # The last poll falls on the limit itself, so that a job that ends just before it is still seen.
-        return min(pause(state), max(0.0, limit - (policy.clock() - started)))
+        left = max(0.0, limit - (policy.clock() - started))
+        return min(growing(state), policy.max_poll, left)
 
     def give_up(state: tenacity.RetryCallState) -> S:
         trouble = state.outcome.exception() if state.outcome is not None else None

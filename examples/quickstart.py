@@ -1,0 +1,146 @@
+"""From a folder of labelled images to a trained, tested and running model.
+
+    python examples/quickstart.py                                   # handwritten digits, on this machine
+    python examples/quickstart.py --images puppies/                 # your own: one folder a label
+    python examples/quickstart.py --images puppies/ --aws --bucket my-bucket   # the same in the cloud
+
+Run it again and it goes on where it stopped: nothing is uploaded or trained twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rekolabels import Client, RekolabelsError
+from rekolabels.formats import read_folder
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from rekolabels import LabelledImage, ModelVersion, Project
+
+DIGITS_SIDE = 128  # the service asks for at least 64 pixels a side; the originals have 8
+
+
+def main() -> int:
+    """Walk from images to a running model, and say what happens."""
+    options = read_options()
+    try:
+        if options.aws:
+            client = Client(bucket=options.bucket, region_name=options.region)
+            client.ensure_bucket()
+            return walk(client, options)
+        with LocalService(options.workspace / "service") as service:
+            return walk(service.client(bucket="quickstart"), options)
+    except RekolabelsError as error:
+        print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def walk(client: Client, options: argparse.Namespace) -> int:
+    """Do all of it with a client, which is the only thing that differs between laptop and cloud."""
+    folder: Path = options.images or write_digits(options.workspace / "digits")
+    images = list(read_folder(folder))
+    unseen = images.pop(len(images) // 3)  # kept out of everything, for the end
+    print(f"Images      {len(images)} in {folder}, labels {names(images)}")
+
+    project = client.create_project(options.project or f"{folder.name}-split-{options.seed}", exist_ok=True)
+    print(f"Project     {project.name}")
+
+    train, test = project.create_datasets(images, test=0.2, seed=options.seed)
+    held_back = test.describe().total_entries
+    print(
+        f"Datasets    {train.describe().total_entries} images to train with, {held_back} held back for testing"
+    )
+
+    started = time.monotonic()
+    model = choose_model(project, again=options.retrain)
+    model.wait_until_trained()
+    print(f"Model       {model.version_name}, trained after {time.monotonic() - started:.1f} s\n")
+
+    result = model.evaluation()
+    print(result)
+    report = options.workspace / f"{project.name}-{model.version_name}.html"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    result.save(report)
+
+    truth = ", ".join(unseen.labels)
+    print(f"\nAn image that the model never saw, {unseen.source} ({truth}):")
+    with model.running(min_inference_units=1) as running:  # stopped on leaving: a running model costs money
+        for found in running.detect(unseen.source):
+            print(f"  {found.label}  {found.confidence:.1f} %")
+
+    print(f"\nReport      {report}")
+    print(f"Results     {model.describe().evaluation_summary}")
+    print(f"Model       {model.arn}")
+    if not options.aws:
+        print(f"Everything  {options.workspace}, which you may delete")
+    return 0
+
+
+def choose_model(project: Project, *, again: bool) -> ModelVersion:
+    """Take the newest model version that is trained or in training; start a training if there is none."""
+    versions = list(project.models())
+    if not again:
+        for model in versions:
+            if model.status not in {"TRAINING_FAILED", "DELETING"}:
+                return model
+    return project.train(f"v{len(versions) + 1}")
+
+
+def names(images: list[LabelledImage]) -> str:
+    """The labels, for one line of text."""
+    labels = sorted({label for image in images for label in image.labels})
+    return ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")  # noqa: PLR2004
+
+
+def write_digits(folder: Path) -> Path:
+    """Write the 1,797 handwritten digits that scikit-learn carries as PNG files, a folder for each digit."""
+    if (folder / ".complete").exists():
+        return folder
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        path = folder / str(label) / f"{number:04}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray((255 - pixels * 255 / 16).astype("uint8"))
+        small.resize((DIGITS_SIDE, DIGITS_SIDE), Image.Resampling.BICUBIC).save(path)
+    (folder / ".complete").touch()
+    return folder
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=Path, help="a folder with one folder of images for each label")
+    parser.add_argument(
+        "--aws", action="store_true", help="use AWS, which costs money, instead of this machine"
+    )
+    parser.add_argument("--bucket", help="with --aws: the S3 bucket; made if it does not exist")
+    parser.add_argument("--region", help="with --aws: the Region; by default that of your AWS settings")
+    parser.add_argument("--project", help="name of the project; by default named after folder and seed")
+    parser.add_argument("--seed", type=int, default=7, help="another seed, another split")
+    parser.add_argument("--retrain", action="store_true", help="train a new version, even if there is one")
+    parser.add_argument(
+        "--workspace",
+        type=Path,
+        default=Path(".quickstart"),
+        help="where the results are put on this machine",
+    )
+    options = parser.parse_args()
+    if options.aws and not options.bucket:
+        parser.error("--aws needs --bucket NAME")
+    return options
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    sys.exit(main())

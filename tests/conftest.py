@@ -1,0 +1,60 @@
+"""What all tests share: time that does not pass by itself, and no way to the real AWS."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import attrs
+import pytest
+
+from rekolabels import RetryPolicy
+
+SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@attrs.mutable
+class VirtualTime:
+    """A clock that moves when somebody sleeps, and remembers how long they slept."""
+
+    now: float = 0.0
+    naps: list[float] = attrs.field(factory=list[float])
+
+    def clock(self) -> float:
+        """Tell the time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.naps.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def virtual_time() -> VirtualTime:
+    """A clock of the test's own."""
+    return VirtualTime()
+
+
+@pytest.fixture
+def virtual_policy(virtual_time: VirtualTime) -> RetryPolicy:
+    """A retry policy that lives in virtual time."""
+    return RetryPolicy(sleep=virtual_time.sleep, clock=virtual_time.clock)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of reference and data; skips where it is missing."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the folder {SHARED.name} beside the project (REKOLABELS_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the settings of the machine out of the tests, and the tests away from AWS."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
