@@ -21,6 +21,7 @@ EVERY = [
 
 
 def answer(code: str, status: int = 400) -> boto.ClientError:
+    """An error answer of AWS, as botocore raises it."""
     return boto.ClientError(
         {
             "Error": {"Code": code, "Message": "what AWS says"},

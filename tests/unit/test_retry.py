@@ -26,6 +26,7 @@ class Flaky:
     calls: int = 0
 
     def __call__(self) -> str:
+        """Be called."""
         self.calls += 1
         if self.left:
             raise self.left.pop(0)

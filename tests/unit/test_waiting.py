@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def throttled() -> errors.Throttled:
+    """Too many requests."""
     return errors.Throttled("slow down", operation="DescribeDataset", code="ThrottlingException")
 
 
@@ -33,10 +34,12 @@ def script(*steps: str | Exception) -> Callable[[], str]:
 
 
 def timed_out(last: str | None, waited: float) -> errors.WaitTimedOut:
+    """The error of a wait that ended early."""
     return errors.WaitTimedOut(f"still {last}", arn="arn", status=last, waited=waited)
 
 
 def wait(poll: Callable[[], str], policy: RetryPolicy, timeout: float | None = None) -> str:
+    """Wait until a poll says DONE."""
     return wait_until(poll, lambda s: s == "DONE", policy=policy, timeout=timeout, timed_out=timed_out)
 
 
@@ -79,7 +82,7 @@ def test_trouble_that_does_not_pass_comes_through_as_itself(
 
 def test_patience_begins_anew_with_each_answer(virtual_policy: RetryPolicy) -> None:
     """Trouble now and then through a whole day does not add up."""
-    steps = ["BUSY", throttled(), throttled()] * 400
+    steps: list[str | Exception] = ["BUSY", throttled(), throttled()] * 400
     assert wait(script(*steps, "DONE"), virtual_policy) == "DONE"
 
 

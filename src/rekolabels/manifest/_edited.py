@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels.images import BoundingBox
 from rekolabels.manifest._fresh import BOX_KEY, box_metadata, free_name, label_metadata, number, size_of
 from rekolabels.manifest._pairs import DETECTION, SUFFIX, Pair, pairs_of, read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+    from rekolabels.images import ImageSize, LabelledImage
 
 __all__ = ["edited_members"]
 

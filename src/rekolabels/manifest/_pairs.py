@@ -16,7 +16,17 @@ from rekolabels.images import BoundingBox, ImageSize
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CLASSIFICATION", "DETECTION", "RESERVED", "SUFFIX", "Fault", "Pair", "pairs_of", "read_pair"]
+__all__ = [
+    "CLASSIFICATION",
+    "DETECTION",
+    "RESERVED",
+    "SUFFIX",
+    "Fault",
+    "Pair",
+    "is_object",
+    "pairs_of",
+    "read_pair",
+]
 
 SUFFIX: Final = "-metadata"
 CLASSIFICATION: Final = "groundtruth/image-classification"
@@ -77,7 +87,7 @@ def pairs_of(line: Mapping[str, Any]) -> list[str]:
 def read_pair(key: str, value: object, metadata: object) -> Pair:
     """Read one pair: the label or the boxes that it holds, and what is wrong with its form."""
     at = key + SUFFIX
-    if not _is_object(metadata):
+    if not is_object(metadata):
         return Pair(key, None, faults=(_metadata(at, "it must be an object", lost=True),))
     kind = metadata.get("type")
     if not isinstance(kind, str):
@@ -113,7 +123,7 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
     at = key + SUFFIX
     faults = _common_faults(at, metadata)
     class_map = metadata.get("class-map")
-    if not _is_object(class_map) or not all(isinstance(label, str) for label in class_map.values()):
+    if not is_object(class_map) or not all(isinstance(label, str) for label in class_map.values()):
         faults.append(
             _metadata(at, "'class-map' must be an object from class ids to labels", "class-map", lost=True)
         )
@@ -123,7 +133,7 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
         faults.append(_metadata(at, "'objects' must be a list", "objects", lost=False))
     else:
         faults += _confidence_faults(at, objects)
-    if not _is_object(value):
+    if not is_object(value):
         detail = "the value of a bounding box attribute must be an object with 'image_size' and 'annotations'"
         return Pair(key, DETECTION, faults=(*faults, _attribute(key, detail, lost=True)))
     size, wrong = _read_size(key, value.get("image_size"))
@@ -152,7 +162,7 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
 
 
 def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[Fault]]:
-    if not _is_list(stated) or len(stated) != 1 or not _is_object(stated[0]):
+    if not _is_list(stated) or len(stated) != 1 or not is_object(stated[0]):
         detail = "'image_size' must be a list with one object"
         return None, [_attribute(key, detail, "image_size", lost=False)]
     sides: list[int] = []
@@ -168,7 +178,7 @@ def _read_box(
     key: str, index: int, annotation: object, class_map: Mapping[str, str]
 ) -> BoundingBox | str | Fault:
     """One box; a text is the class id that the map lacks."""
-    if not _is_object(annotation):
+    if not is_object(annotation):
         return _attribute(key, "an annotation must be an object", "annotations", index, lost=True)
     number = annotation.get("class_id")
     if not _is_integer(number):
@@ -187,7 +197,7 @@ def _read_box(
 
 def _confidence_faults(at: str, objects: list[Any]) -> list[Fault]:
     for index, entry in enumerate(objects):
-        if not _is_object(entry):
+        if not is_object(entry):
             return [_metadata(at, "an element of 'objects' must be an object", "objects", index, lost=False)]
         if "confidence" not in entry:
             detail = f"object {index} has no 'confidence'"
@@ -218,7 +228,8 @@ def _attribute(key: str, detail: str, *path: str | int, lost: bool) -> Fault:
     return Fault("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", (key, *path), detail, lost)
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a JSON object."""
     return isinstance(value, dict)
 
 

@@ -124,6 +124,7 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
             if name.startswith("HTTP_") or name in {"CONTENT_TYPE", "CONTENT_LENGTH"}
         )
     headers = {name.lower(): value.strip() for name, value in raw}
+    headers.setdefault("host", environ.get("HTTP_HOST", ""))
     for name, value in headers.items():
         if _CONTROL.search(value):
             raise S3Error("InvalidArgument", "A header holds a control character.", ArgumentName=name)
