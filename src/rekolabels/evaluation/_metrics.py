@@ -1,0 +1,178 @@
+"""Precision, recall, F1, thresholds and average precision, in plain Python.
+
+One rule holds everywhere: a prediction counts when its confidence is *at least* the threshold. What is
+undefined, such as the recall of a label that no test image has, is None, never a silent 0 or 1.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Counts", "ScoredLabel", "mean_defined"]
+
+
+@attrs.frozen
+class Counts:
+    """How a label's predictions and truths fall out at a threshold."""
+
+    true_positives: int
+    """Predicted and there."""
+    false_positives: int
+    """Predicted, not there."""
+    false_negatives: int
+    """There, not predicted."""
+    true_negatives: int | None = None
+    """Neither; None for boxes, where it has no meaning."""
+
+    @property
+    def precision(self) -> float | None:
+        """TP / (TP + FP), 0 to 1; None when nothing was predicted."""
+        return _share(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float | None:
+        """TP / (TP + FN), 0 to 1; None when there was nothing to find."""
+        return _share(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> float | None:
+        """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), 0 to 1; None for 0 / 0.
+
+        Examples:
+            >>> Counts(true_positives=8, false_positives=2, false_negatives=0).f1
+            0.888...
+        """
+        twice = 2 * self.true_positives
+        return _share(twice, twice + self.false_positives + self.false_negatives)
+
+
+class ScoredLabel:
+    """The confidences that a model gave one label, sorted apart into right and wrong ones.
+
+    Args:
+        right: Confidences where the label (or box) was there.
+        wrong: Confidences where it was not.
+        unfound: Things that were there without any prediction, such as objects that no candidate box met.
+
+    Examples:
+        >>> scored = ScoredLabel(right=[0.9, 0.8, 0.3], wrong=[0.6, 0.1])
+        >>> scored.best_threshold()
+        0.2
+        >>> scored.counts(0.5)
+        Counts(true_positives=2, false_positives=1, false_negatives=1, true_negatives=1)
+        >>> round(scored.average_precision(), 4)
+        0.9167
+    """
+
+    def __init__(self, right: Iterable[float], wrong: Iterable[float], unfound: int = 0) -> None:
+        self._right = sorted(right)
+        self._wrong = sorted(wrong)
+        self._unfound = unfound
+
+    @property
+    def support(self) -> int:
+        """How often the label (or box) was there."""
+        return len(self._right) + self._unfound
+
+    def counts(self, threshold: float | None) -> Counts:
+        """Count at a threshold, 0 to 1; None counts no prediction at all."""
+        if threshold is None:
+            return Counts(0, 0, self.support, len(self._wrong))
+        missed = bisect_left(self._right, threshold)
+        rejected = bisect_left(self._wrong, threshold)
+        return Counts(
+            len(self._right) - missed, len(self._wrong) - rejected, missed + self._unfound, rejected
+        )
+
+    def best_threshold(self) -> float | None:
+        """The threshold with the best F1; None when no right prediction has a confidence.
+
+        It lies in the middle between the lowest confidence that counts and the next lower one (or 0), so that
+        rounding on the way through a service does not matter. Of equally good thresholds, the highest is
+        taken: fewer false alarms.
+        """
+        best, cut = -1.0, None
+        for index in range(len(self._right) - 1, -1, -1):
+            lowest = self._right[index]
+            if index and self._right[index - 1] == lowest:
+                continue  # all of one confidence count together
+            f1 = self.counts(lowest).f1 or 0.0
+            if f1 > best:
+                best, cut = f1, lowest
+        return None if cut is None else self._middle(cut)
+
+    def average_precision(self) -> float | None:
+        """The area under the precision-recall steps, as scikit-learn has it; None when nothing was there.
+
+        The sum over the distinct confidences, from the highest, of the gain in recall times the precision
+        there.
+        """
+        if not self.support:
+            return None
+        total = 0.0
+        index = len(self._right)
+        while index:
+            lowest = self._right[index - 1]
+            first = bisect_left(self._right, lowest, 0, index)
+            found = len(self._right) - first
+            false = len(self._wrong) - bisect_left(self._wrong, lowest)
+            total += (index - first) * found / (found + false)
+            index = first
+        return total / self.support
+
+    def coco_average_precision(self) -> float | None:
+        """The mean, over the recalls 0.00, 0.01 ... 1.00, of the best precision at that recall or beyond.
+
+        This is how COCO averages; predictions of one confidence count one after the other, right ones last,
+        so that the figure does not depend on their order.
+        """
+        if not self.support:
+            return None
+        precisions: list[float] = []
+        for done, index in enumerate(range(len(self._right) - 1, -1, -1), start=1):
+            false = len(self._wrong) - bisect_left(self._wrong, self._right[index])
+            precisions.append(done / (done + false))
+        for index in range(len(precisions) - 2, -1, -1):
+            precisions[index] = max(precisions[index], precisions[index + 1])
+        recalls = [(index + 1) / self.support for index in range(len(precisions))]
+        total = 0.0
+        for hundredths in range(101):
+            at = bisect_left(recalls, hundredths / 100)
+            total += precisions[at] if at < len(precisions) else 0.0
+        return total / 101
+
+    def recall_at_any_confidence(self) -> float | None:
+        """The share that is found when every prediction counts; None when nothing was there."""
+        return _share(len(self._right), self.support)
+
+    def _middle(self, lowest: float) -> float:
+        """The middle between the lowest confidence that shall count and the next lower one."""
+        below = [
+            scores[at - 1] for scores in (self._right, self._wrong) if (at := bisect_left(scores, lowest))
+        ]
+        lower = max(below, default=0.0)
+        middle = (lower + lowest) / 2
+        return middle if lower < middle else lowest
+
+
+def mean_defined(values: Iterable[float | None]) -> float | None:
+    """The mean of what is defined; None when nothing is.
+
+    The aggregated metrics of the service are such unweighted means over the labels.
+
+    Examples:
+        >>> mean_defined([0.5, None, 1.0])
+        0.75
+    """
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,181 @@
+"""The evaluation manifest snapshots: what was trained and tested with, image by image.
+
+``TrainingGroundTruth-<project>-<version>.json`` and ``TestingGroundTruth-<project>-<version>.json`` are JSON
+Lines, one line for each image that was really used. Attributes have the service's own names, whatever the
+user's were called.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from rekolabels.images import BoundingBox, ImageSize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rekolabels.evaluation._testing import Verdict
+
+__all__ = ["SnapshotImage", "write_testing_snapshot", "write_training_snapshot"]
+
+_TRAINING = "rekognition-custom-labels-training"
+_EVALUATION = "rekognition-custom-labels-evaluation"
+_DETAILS = f"{_EVALUATION}-details"
+
+
+@attrs.frozen
+class SnapshotImage:
+    """An image as it was used, for a snapshot."""
+
+    source: str
+    """Its URI (``source-ref``)."""
+    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    """Its image-level labels."""
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=tuple)
+    """Its boxes in pixels."""
+    size: ImageSize | None = None
+    """Its size; needed where there are boxes."""
+
+
+def write_training_snapshot(images: Iterable[SnapshotImage], created: datetime) -> Iterator[str]:
+    """Make the lines of ``TrainingGroundTruth-<project>-<version>.json``, without line ends.
+
+    Args:
+        images: The images that were really used.
+        created: For ``creation-date``.
+    """
+    for number, image in enumerate(images, start=1):
+        yield _line(_ground_truth(image, _stamp(created)), number)
+
+
+def write_testing_snapshot(
+    images: Iterable[SnapshotImage], verdicts: Sequence[Sequence[Verdict]], created: datetime
+) -> Iterator[str]:
+    """Make the lines of ``TestingGroundTruth-<project>-<version>.json``, without line ends.
+
+    A classifier's line has a numbered pair of attributes for each label that the model knows, true negatives
+    included, so that everything can be computed again from the file. A detector's line has one attribute with
+    the boxes above the threshold and a row of low confidence for each missed object.
+
+    Args:
+        images: The test images that were really used.
+        verdicts: For each of them, in order, what the evaluation says (``Evaluation.verdicts``).
+        created: For ``creation-date``.
+
+    Examples:
+        >>> from rekolabels.evaluation import Verdict
+        >>> image = SnapshotImage("s3://bucket/a.jpg", labels=["cat"])
+        >>> verdicts = [[Verdict("cat", 0.9, "true positive")]]
+        >>> (line,) = write_testing_snapshot([image], verdicts, datetime(2026, 1, 2))
+        >>> json.loads(line)["rekognition-custom-labels-evaluation-0-metadata"]["class-name"]
+        'cat'
+    """
+    stamp = _stamp(created)
+    for number, (image, judged) in enumerate(zip(images, verdicts, strict=True), start=1):
+        truth = _ground_truth(image, stamp)
+        boxed = image.size is not None and (image.boxes or any(verdict.box is not None for verdict in judged))
+        found = _found_boxes(image, judged, stamp) if boxed else _found_labels(judged, stamp)
+        yield _line(truth | found, number)
+
+
+def _line(content: dict[str, Any], number: int) -> str:
+    return json.dumps({**content, "rekognition-custom-labels-object-id": number}, ensure_ascii=False)
+
+
+def _stamp(moment: datetime) -> str:
+    """A time as the service writes it: UTC, without saying so."""
+    utc = moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds")
+
+
+def _ground_truth(image: SnapshotImage, stamp: str) -> dict[str, Any]:
+    line: dict[str, Any] = {"source-ref": image.source}
+    for number, label in enumerate(image.labels):
+        line[f"{_TRAINING}-{number}"] = 1
+        line[f"{_TRAINING}-{number}-metadata"] = _label_metadata(label, 1.0, "training", stamp)
+    if image.size is not None and (image.boxes or not image.labels):
+        boxes = [(box, 1.0, None) for box in image.boxes]
+        line |= _boxes(f"{_TRAINING}-{len(image.labels)}", boxes, image.size, "training", stamp)
+    return line
+
+
+def _found_labels(verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
+    line: dict[str, Any] = {}
+    for number, verdict in enumerate(verdicts):
+        metadata = _label_metadata(verdict.label, verdict.confidence, "evaluation", stamp)
+        line[f"{_EVALUATION}-{number}"] = 1
+        line[f"{_EVALUATION}-{number}-metadata"] = {**metadata, _DETAILS: _details(verdict)}
+    return line
+
+
+def _found_boxes(image: SnapshotImage, verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
+    boxes = [(verdict.box, verdict.confidence, verdict) for verdict in verdicts if verdict.box is not None]
+    return _boxes(_EVALUATION, boxes, image.size or ImageSize(0, 0), "evaluation", stamp)
+
+
+def _label_metadata(label: str, confidence: float, job: str, stamp: str) -> dict[str, Any]:
+    return {
+        "confidence": confidence,
+        "job-name": f"rekognition-custom-labels-{job}-job",
+        "class-name": label,
+        "human-annotated": "yes" if job == "training" else "no",
+        "creation-date": stamp,
+        "type": "groundtruth/image-classification",
+    }
+
+
+def _boxes(
+    name: str,
+    boxes: Sequence[tuple[BoundingBox, float, Verdict | None]],
+    size: ImageSize,
+    job: str,
+    stamp: str,
+) -> dict[str, Any]:
+    classes = {label: number for number, label in enumerate(sorted({box.label for box, _, _ in boxes}))}
+    return {
+        name: {
+            "annotations": [
+                {
+                    "class_id": classes[box.label],
+                    "left": _pixels(box.left),
+                    "top": _pixels(box.top),
+                    "width": _pixels(box.width),
+                    "height": _pixels(box.height),
+                }
+                for box, _, _ in boxes
+            ],
+            "image_size": [{"width": size.width, "height": size.height, "depth": size.depth}],
+        },
+        f"{name}-metadata": {
+            "job-name": f"rekognition-custom-labels-{job}-job",
+            "class-map": {str(number): label for label, number in classes.items()},
+            "human-annotated": "yes" if job == "training" else "no",
+            "objects": [
+                {"confidence": confidence} | ({} if verdict is None else {_DETAILS: _details(verdict)})
+                for _, confidence, verdict in boxes
+            ],
+            "creation-date": stamp,
+            "type": "groundtruth/object-detection",
+        },
+    }
+
+
+def _pixels(value: float) -> int | float:
+    """A whole number where it is one, as the service writes them."""
+    return int(value) if value == int(value) else value
+
+
+def _details(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "ground-truth-labelling-jobs": ["rekognition-custom-labels-training-job"],
+        "is-true-positive": verdict.kind == "true positive",
+        "is-true-negative": verdict.kind == "true negative",
+        "is-false-positive": verdict.kind == "false positive",
+        "is-false-negative": verdict.kind == "false negative",
+        "is-present-in-ground-truth": verdict.in_ground_truth,
+    }
