@@ -52,10 +52,8 @@ def walk(client: Client, options: argparse.Namespace) -> int:
     print(f"Project     {project.name}")
 
     train, test = project.create_datasets(images, test=0.2, seed=options.seed)
-    held_back = test.describe().total_entries
-    print(
-        f"Datasets    {train.describe().total_entries} images to train with, {held_back} held back for testing"
-    )
+    used, held_back = (dataset.describe().total_entries for dataset in (train, test))
+    print(f"Datasets    {used} images to train with, {held_back} held back for testing")
 
     started = time.monotonic()
     model = choose_model(project, again=options.retrain)

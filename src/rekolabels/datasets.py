@@ -8,13 +8,13 @@ import attrs
 
 from rekolabels._api import parse_dataset_arn
 from rekolabels._waiting import wait_until
-from rekolabels.client import Client
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
 from rekolabels.manifest import parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
     from rekolabels.images import LabelledImage
 

@@ -13,7 +13,6 @@ import attrs
 from rekolabels import _progress
 from rekolabels._api import parse_version_arn
 from rekolabels._waiting import wait_until
-from rekolabels.client import Client
 from rekolabels.descriptions import Detection, ModelDescription, S3Location
 from rekolabels.errors import (
     InvalidEvaluation,
@@ -33,6 +32,7 @@ from rekolabels.inference import image_argument
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.inference import ImageSource
 
 __all__ = ["ModelVersion", "wait_all"]

@@ -15,7 +15,6 @@ from rekolabels import _progress
 from rekolabels._api import parse_project_arn
 from rekolabels._uploads import LocalImage, check_images, is_remote, upload
 from rekolabels._waiting import wait_until
-from rekolabels.client import Client
 from rekolabels.datasets import Dataset
 from rekolabels.descriptions import DatasetKind, DatasetSummary, ProjectDescription, S3Location
 from rekolabels.errors import (
@@ -36,6 +35,8 @@ from rekolabels.splits import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
 
 
 __all__ = ["Project"]

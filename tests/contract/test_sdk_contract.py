@@ -1,0 +1,440 @@
+"""What the SDK promises, on every backend that answers as Custom Labels does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from sdk_backends import png, write_folder
+
+from rekolabels import RetryPolicy, errors, wait_all
+from rekolabels.client import Client
+from rekolabels.formats import read_folder
+from rekolabels.images import LabelledImage
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rekolabels import ModelVersion, Project
+    from rekolabels.descriptions import ModelDescription
+
+QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
+    """One embedded service for the module; each test has its own projects."""
+    with LocalService(tmp_path_factory.mktemp("service")) as made:
+        yield made
+
+
+@pytest.fixture(params=["in process", "over a socket"])
+def client(request: pytest.FixtureRequest, service: LocalService) -> Iterator[Client]:
+    """A client of the embedded service, by each of its doors."""
+    if request.param == "in process":
+        yield service.client(bucket="contract", retry=QUICK)
+        return
+    with service.serve() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        session = boto3.Session("test", "test", region_name="us-east-1")
+        client = Client(session, bucket="contract", retry=QUICK)
+        client.ensure_bucket()
+        yield client
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two labels with six pictures each."""
+    return write_folder(tmp_path / "pictures")
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest, client: Client) -> Iterator[Project]:
+    """A project of the test's own."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    made = client.create_project(name)
+    yield made
+    made.delete(cascade=True)
+
+
+@pytest.fixture
+def trained(project: Project, folder: Path) -> ModelVersion:
+    """A trained model version."""
+    project.create_datasets(read_folder(folder), seed=1)
+    model = project.train("v1")
+    model.wait_until_trained()
+    return model
+
+
+class TestProjects:
+    """Finding, making and deleting projects."""
+
+    def test_a_project_is_found_by_name_and_arn(self, client: Client, project: Project) -> None:
+        """Name and ARN lead to the same handle."""
+        assert client.project(project.name) == project
+        assert client.project(project.arn) == project
+        assert project in list(client.projects())
+
+    def test_describe_is_a_snapshot(self, project: Project) -> None:
+        """A new project has a name, a status and no datasets."""
+        found = project.describe()
+        assert (found.name, found.arn, found.status, found.datasets) == (
+            project.name,
+            project.arn,
+            "CREATED",
+            (),
+        )
+        assert found.created_at is not None
+
+    def test_a_second_project_of_the_name_is_refused(self, client: Client, project: Project) -> None:
+        """The error says how to take the project that exists."""
+        with pytest.raises(errors.ResourceInUse, match="exist_ok"):
+            client.create_project(project.name)
+        assert client.create_project(project.name, exist_ok=True) == project
+
+    def test_an_unknown_project(self, client: Client) -> None:
+        """A name that does not exist says how to make it."""
+        with pytest.raises(errors.ResourceNotFound, match="create_project"):
+            client.project("nobody")
+
+    def test_a_bad_arn(self, client: Client) -> None:
+        """What is no ARN is refused without asking the service."""
+        with pytest.raises(errors.InvalidInput, match="no ARN of a model version"):
+            client.model("arn:aws:s3:::bucket")
+        with pytest.raises(errors.InvalidInput, match="no dataset ARN"):
+            client.dataset("x")
+
+    def test_a_project_with_datasets_is_not_deleted_by_accident(self, project: Project) -> None:
+        """Without cascade nothing that is inside is deleted."""
+        project.create_dataset("train")
+        with pytest.raises(errors.ResourceInUse, match="cascade=True"):
+            project.delete()
+        assert project.train_dataset is not None
+
+    def test_cascade_deletes_everything(self, client: Client, folder: Path) -> None:
+        """A running model is stopped, then versions, datasets and project go."""
+        project = client.create_project(f"cascade-{id(client)}")
+        project.create_datasets(read_folder(folder))
+        model = project.train("v1")
+        model.wait_until_trained()
+        model.start()
+        project.delete(cascade=True)
+        assert project.name not in [found.name for found in client.projects()]
+
+    def test_a_deleted_project_says_so(self, client: Client) -> None:
+        """A handle whose project is gone does not answer with somebody else's."""
+        project = client.create_project(f"gone-{id(client)}")
+        project.delete()
+        with pytest.raises(errors.ResourceNotFound):
+            project.describe()
+
+
+class TestDatasets:
+    """Images on their way into datasets."""
+
+    def test_both_datasets_hold_every_image_once(self, project: Project, folder: Path) -> None:
+        """The split is a partition, each label has its share, and the labels arrive."""
+        train, test = project.create_datasets(read_folder(folder), test=0.5, seed=3)
+        there = [image.source for dataset in (train, test) for image in dataset.entries()]
+        assert len(there) == len(set(there)) == 12
+        for dataset in (train, test):
+            assert {count.label: count.images for count in dataset.labels()} == {"amber": 3, "blue": 3}
+            assert dataset.describe().total_entries == dataset.describe().labelled_entries == 6
+
+    def test_the_same_lines_run_again_find_what_they_made(self, project: Project, folder: Path) -> None:
+        """A second run uploads nothing, creates nothing, and returns the same datasets."""
+        first = project.create_datasets(read_folder(folder))
+        assert project.create_datasets(read_folder(folder)) == first
+
+    def test_a_run_that_was_broken_off_goes_on(self, project: Project, folder: Path) -> None:
+        """With one of the two datasets there, the other is added."""
+        train, test = project.create_datasets(read_folder(folder))
+        test.delete()
+        again = project.create_datasets(read_folder(folder))
+        assert again[0] == train
+        assert again[1].describe().total_entries == 2
+
+    def test_other_images_are_not_mistaken_for_these(self, project: Project, folder: Path) -> None:
+        """Datasets made from other images are left alone, and the error says what to do."""
+        project.create_datasets(read_folder(folder))
+        (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))
+        with pytest.raises(errors.ResourceAlreadyExists, match=r"train_dataset\.delete"):
+            project.create_datasets(read_folder(folder))
+
+    def test_no_image_is_uploaded_twice(self, client: Client, project: Project, folder: Path) -> None:
+        """Images are named by content: a new dataset of known images sends none of them."""
+        project.create_datasets(read_folder(folder))
+        before = dict(client.storage.sizes("contract", "images/"))
+        copied = folder.parent / "moved"
+        folder.rename(copied)
+        for dataset in project.datasets():
+            dataset.delete()
+        project.create_datasets(read_folder(copied))
+        assert dict(client.storage.sizes("contract", "images/")) == before
+
+    def test_from_a_manifest_and_as_a_copy(self, client: Client, project: Project, folder: Path) -> None:
+        """A dataset can come from a manifest in S3, from another dataset, or be empty."""
+        train, _ = project.create_datasets(read_folder(folder))
+        manifest = next(key for key, _ in client.storage.sizes("contract", f"{project.name}/manifests/train"))
+        other = client.create_project(f"{project.name}-2")
+        copy = other.create_dataset("train", train)
+        assert copy.describe().total_entries == 10
+        assert other.create_dataset("test", f"s3://contract/{manifest}").describe().total_entries == 10
+        other.delete(cascade=True)
+
+    def test_the_service_distributes(self, project: Project, folder: Path) -> None:
+        """The service's own split moves a fifth of the training dataset."""
+        project.create_dataset("train", read_folder(folder))
+        project.create_dataset("test")
+        train, test = project.distribute_datasets()
+        assert train.describe().total_entries + test.describe().total_entries == 12
+        assert test.describe().total_entries >= 2
+
+    def test_distributing_needs_both(self, project: Project) -> None:
+        """The error says which dataset is missing and how to make it."""
+        with pytest.raises(errors.InvalidInput, match="no training dataset"):
+            project.distribute_datasets()
+
+    def test_a_manifest_that_is_not_there(self, project: Project) -> None:
+        """A missing manifest is an error of ours, and leaves no dataset that is in the way."""
+        with pytest.raises((errors.ImageRejected, errors.DatasetFailed)):
+            project.create_dataset("train", "s3://contract/nowhere.manifest")
+
+    def test_bad_images_are_named_before_anything_is_done(
+        self, client: Client, project: Project, folder: Path
+    ) -> None:
+        """Too small, too large, no image: all are named at once, and nothing is left half made."""
+        (folder / "blue" / "small.png").write_bytes(png(32, 64, (0, 0, 0), 1))
+        (folder / "blue" / "wide.png").write_bytes(png(5000, 64, (0, 0, 0), 1))
+        images = [*read_folder(folder), LabelledImage(str(folder / "text.jpg"), ["blue"])]
+        (folder / "text.jpg").write_text("not an image")
+        before = dict(client.storage.sizes("contract", ""))
+        with pytest.raises(errors.InvalidImage, match="3 of 15 images") as caught:
+            project.create_datasets(images)
+        for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: neither JPEG nor PNG"):
+            assert reason in str(caught.value)
+        assert project.datasets() == []
+        assert dict(client.storage.sizes("contract", "")) == before
+
+    def test_a_file_over_15_mb(self, project: Project, folder: Path) -> None:
+        """The service's limit on files is checked here."""
+        with (folder / "blue" / "00.png").open("ab") as file:
+            file.truncate(16 * 2**20)
+        with pytest.raises(errors.InvalidImage, match="at most 15 MB"):
+            project.create_datasets(read_folder(folder))
+
+    def test_no_images(self, project: Project) -> None:
+        """Nothing to make a dataset from is an error, not an empty dataset."""
+        with pytest.raises(errors.InvalidInput, match="no images"):
+            project.create_datasets([])
+
+    def test_one_label_only(self, project: Project, tmp_path: Path) -> None:
+        """Classification tells at least two labels apart."""
+        with pytest.raises(errors.CannotSplit, match="only the label 'amber'"):
+            project.create_datasets(read_folder(write_folder(tmp_path / "one", labels=1)))
+
+    def test_a_label_with_one_image(self, project: Project, folder: Path) -> None:
+        """A label that cannot be on both sides is named."""
+        (folder / "green").mkdir()
+        (folder / "green" / "only.png").write_bytes(png(64, 64, (0, 200, 0), 2))
+        with pytest.raises(errors.CannotSplit, match="green"):
+            project.create_datasets(read_folder(folder))
+
+    def test_one_picture_with_two_labels(self, project: Project, folder: Path) -> None:
+        """The same file under two labels is a contradiction, and both places are named."""
+        (folder / "amber" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
+        (folder / "blue" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
+        with pytest.raises(errors.InvalidInput, match="the same picture with different labels"):
+            project.create_datasets(read_folder(folder))
+
+    def test_a_bucket_that_does_not_exist(self, client: Client, folder: Path) -> None:
+        """The error names the bucket and how to make it; the project stays usable."""
+        other = Client(client.session, bucket="no-such-bucket", retry=QUICK)
+        project = other.create_project(f"bucketless-{id(client)}")
+        with pytest.raises(errors.BucketNotFound, match="ensure_bucket"):
+            project.create_datasets(read_folder(folder))
+        assert project.datasets() == []
+        project.delete()
+
+    def test_without_a_bucket(self, client: Client, folder: Path) -> None:
+        """A client without a bucket says where to give one."""
+        project = Client(client.session, retry=QUICK).create_project(f"no-bucket-{id(client)}")
+        with pytest.raises(errors.InvalidInput, match="bucket="):
+            project.create_datasets(read_folder(folder))
+        project.delete()
+
+
+class TestTraining:
+    """Training, waiting, evaluating."""
+
+    def test_a_training_ends_in_metrics(self, trained: ModelVersion) -> None:
+        """Pictures of plain colours are told apart, and the figures are where the service puts them."""
+        found = trained.describe()
+        result = trained.evaluation()
+        assert found.status == "TRAINING_COMPLETED"
+        assert found.f1 == pytest.approx(result.f1, abs=1e-6)
+        assert sorted(result.labels) == ["amber", "blue"]
+        assert result.f1 == 1.0
+        assert found.evaluation_summary is not None
+        assert found.evaluation_summary.key.endswith(
+            f"EvaluationResultSummary-{found.arn.split('/')[1]}-v1.json"
+        )
+
+    def test_progress_is_told(self, project: Project, folder: Path) -> None:
+        """``on_progress`` gets each snapshot, the last one trained."""
+        project.create_datasets(read_folder(folder))
+        seen: list[ModelDescription] = []
+        last = project.train("v1").wait_until_trained(on_progress=seen.append)
+        assert seen[-1] == last
+        assert last.status == "TRAINING_COMPLETED"
+
+    def test_two_versions_of_a_name(self, project: Project, trained: ModelVersion) -> None:
+        """The error says that there is one, its state, and how to take it."""
+        with pytest.raises(errors.ResourceInUse, match=r"project\.model\('v1'\)"):
+            project.train("v1")
+        assert project.model("v1") == trained
+        assert list(project.models()) == [trained]
+
+    def test_training_without_datasets(self, project: Project) -> None:
+        """The error says which datasets are missing and how to make them."""
+        with pytest.raises(errors.InvalidInput, match="no training and no test dataset"):
+            project.train("v1")
+        project.create_dataset("train")
+        with pytest.raises(errors.InvalidInput, match="no test dataset"):
+            project.train("v1")
+
+    def test_manifest_and_split_belong_together(self, project: Project) -> None:
+        """Half of the two is refused before the service is asked."""
+        with pytest.raises(errors.InvalidInput, match="auto_split"):
+            project.train("v1", training_manifest="s3://contract/m")
+        with pytest.raises(errors.InvalidInput, match="training_manifest"):
+            project.train("v1", auto_split=True)
+
+    def test_an_evaluation_that_is_not_there_yet(self, project: Project, folder: Path) -> None:
+        """Before the end of the training the error says to wait."""
+        project.create_datasets(read_folder(folder))
+        model = project.train("v1")
+        try:
+            result = model.evaluation()
+        except errors.ResourceNotReady as error:
+            assert "wait_until_trained" in str(error)
+        else:  # the embedded service may have been quicker than this line
+            assert result.f1 == 1.0
+        model.wait_until_trained()
+
+    def test_an_evaluation_whose_file_is_gone(self, client: Client, trained: ModelVersion) -> None:
+        """A summary that S3 no longer has is named."""
+        summary = trained.describe().evaluation_summary
+        assert summary is not None
+        client.storage.client.delete_object(Bucket=summary.bucket, Key=summary.key)
+        with pytest.raises(errors.ObjectNotFound, match="EvaluationResultSummary"):
+            trained.evaluation()
+
+    def test_a_failed_training_brings_the_reasons(
+        self, client: Client, project: Project, folder: Path
+    ) -> None:
+        """Images that vanished from S3 fail the training, with the service's codes on the error."""
+        train, test = project.create_datasets(read_folder(folder))
+        for dataset in (train, test):
+            for image in dataset.entries():
+                bucket, _, key = image.source.removeprefix("s3://").partition("/")
+                client.storage.client.delete_object(Bucket=bucket, Key=key)
+        model = project.train("v1")
+        with pytest.raises(errors.TrainingFailed) as caught:
+            model.wait_until_trained()
+        assert caught.value.status == "TRAINING_FAILED"
+        assert caught.value.status_message
+        assert caught.value.codes
+        assert "statistics" in caught.value.summary
+        with pytest.raises(errors.TrainingFailed):
+            wait_all([model])
+
+    def test_waiting_for_many(self, project: Project, folder: Path) -> None:
+        """``wait_all`` returns the last snapshot of each, in the order given."""
+        project.create_datasets(read_folder(folder))
+        models = [project.train("v1"), project.train("v2")]
+        ended = wait_all(reversed(models))
+        assert [(found.version_name, found.status) for found in ended] == [
+            ("v2", "TRAINING_COMPLETED"),
+            ("v1", "TRAINING_COMPLETED"),
+        ]
+
+    def test_a_version_that_vanishes_ends_the_wait(self, trained: ModelVersion) -> None:
+        """There is nothing to wait for."""
+        trained.delete()
+        with pytest.raises(errors.UnexpectedStatus, match="no longer exists"):
+            trained.wait_until_trained()
+
+
+class TestRunning:
+    """Starting, detecting, stopping."""
+
+    def test_a_model_is_stopped_on_leaving(self, client: Client, trained: ModelVersion, folder: Path) -> None:
+        """Inside the block it detects; after it, also after an error, nothing runs."""
+        with pytest.raises(KeyError), trained.running() as running:
+            found = running.detect(folder / "blue" / "00.png")
+            assert [(label.label, label.box) for label in found] == [("blue", None)]
+            assert 0 < found[0].confidence <= 100
+            assert trained in list(client.running_models())
+            raise KeyError
+        assert trained.status == "STOPPED"
+        assert trained not in list(client.running_models())
+
+    def test_a_running_model_is_joined_and_left_running(self, trained: ModelVersion) -> None:
+        """Who did not start it does not stop it."""
+        trained.start()
+        trained.wait_until_running()
+        with trained.running():
+            pass
+        assert trained.status == "RUNNING"
+
+    def test_every_kind_of_image(self, client: Client, trained: ModelVersion, folder: Path) -> None:
+        """Path, text, bytes, open file and S3 location say the same; 0 asks for every label."""
+        path = folder / "amber" / "01.png"
+        key = next(key for key, _ in client.storage.sizes("contract", "images/"))
+        with trained.running() as running:
+            wanted = running.detect(path)
+            assert running.detect(str(path)) == wanted
+            assert running.detect(path.read_bytes()) == wanted
+            with path.open("rb") as file:
+                assert running.detect(file) == wanted
+            everything = running.detect(f"s3://contract/{key}", min_confidence=0)
+            assert sorted(found.label for found in everything) == ["amber", "blue"]
+            assert len(running.detect(path, min_confidence=0, max_results=1)) == 1
+
+    def test_a_model_that_does_not_run(self, trained: ModelVersion, folder: Path) -> None:
+        """Detecting with a stopped model is an error that AWS names."""
+        with pytest.raises(errors.ResourceNotReady):
+            trained.detect(folder / "blue" / "00.png")
+
+    def test_images_that_cannot_be_sent(self, trained: ModelVersion, tmp_path: Path) -> None:
+        """Missing, empty and oversized files are refused before the call."""
+        with pytest.raises(errors.InvalidImage, match="cannot be read"):
+            trained.detect(tmp_path / "missing.jpg")
+        with pytest.raises(errors.InvalidImage, match="empty"):
+            trained.detect(b"")
+        with pytest.raises(errors.InvalidImage, match="in a request"):
+            trained.detect(bytes(4 * 2**20 + 1))
+
+    def test_what_is_no_image(self, trained: ModelVersion) -> None:
+        """The service's refusal keeps its code."""
+        with trained.running() as running, pytest.raises(errors.ImageRejected) as caught:
+            running.detect(b"no image at all")
+        assert caught.value.code == "InvalidImageFormatException"
+
+    def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
+        """The error says to stop it; ``stop=True`` does it."""
+        trained.start()
+        with pytest.raises(errors.ResourceInUse, match="stop=True"):
+            trained.delete()
+        trained.delete(stop=True)
+        with pytest.raises(errors.ResourceNotFound):
+            trained.describe()
+
+    def test_waiting_for_what_was_not_started(self, trained: ModelVersion) -> None:
+        """A model that nobody started will not run by itself."""
+        with pytest.raises(errors.UnexpectedStatus, match="start"):
+            trained.wait_until_running()
