@@ -1,0 +1,480 @@
+"""What every S3 does: one suite for the directory, in process and over a socket, and for moto."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from socketserver import TCPServer, ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from rekolabels.local._s3 import S3Directory
+from rekolabels.local._session import make_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+MIB = 1024 * 1024
+CONFIG = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # says "100 Continue", which boto3 otherwise waits a second for
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
+        """Say nothing."""
+
+
+class _Threaded(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind without the name look-up of the standard library: it takes seconds without a network."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", self.server_address[1]
+        self.setup_environ()
+
+
+@pytest.fixture(params=["in process", "socket", "moto"])
+def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Client]:
+    """A client of an S3 that holds the empty bucket ``dogs``."""
+    if request.param == "moto":
+        with mock_aws():
+            client = boto3.client(
+                "s3",
+                region_name="us-east-1",
+                aws_access_key_id="testing",
+                aws_secret_access_key="testing",
+                config=CONFIG,
+            )
+            client.create_bucket(Bucket="dogs")
+            yield client
+        return
+    app = S3Directory(tmp_path)
+    session = make_session(app, account="123456789012", region="us-east-1")
+    if request.param == "in process":
+        client = session.client("s3", config=CONFIG)
+        client.create_bucket(Bucket="dogs")
+        yield client
+    else:
+        server = make_server("127.0.0.1", 0, app, server_class=_Threaded, handler_class=_Quiet)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        client = boto3.client(
+            "s3",
+            region_name="us-east-1",
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+            endpoint_url=f"http://127.0.0.1:{server.server_port}",
+            config=CONFIG,
+        )
+        client.create_bucket(Bucket="dogs")
+        yield client
+        client.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    app.close()
+
+
+def _code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
+    response: Any = refused.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def _is_moto(s3: S3Client) -> bool:
+    """Where moto is known to differ from S3, a test says so and leaves it out."""
+    return s3.meta.endpoint_url.endswith("amazonaws.com")
+
+
+def _keys(answer: Any) -> list[str]:
+    return [entry["Key"] for entry in answer.get("Contents", [])]
+
+
+def _prefixes(answer: Any) -> list[str]:
+    return [entry["Prefix"] for entry in answer.get("CommonPrefixes", [])]
+
+
+# -- buckets -------------------------------------------------------------------------------------------------
+
+
+def test_buckets_are_made_found_listed_and_removed(s3: S3Client) -> None:
+    """The life of a bucket, with the Region that it was made for."""
+    s3.create_bucket(Bucket="cats", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+
+    assert sorted(bucket["Name"] for bucket in s3.list_buckets()["Buckets"]) == ["cats", "dogs"]
+    assert s3.get_bucket_location(Bucket="cats")["LocationConstraint"] == "eu-west-1"
+    assert s3.get_bucket_location(Bucket="dogs")["LocationConstraint"] is None
+    assert s3.head_bucket(Bucket="cats")["BucketRegion"] == "eu-west-1"
+
+    s3.delete_bucket(Bucket="cats")
+
+    with pytest.raises(ClientError) as refused:
+        s3.head_bucket(Bucket="cats")
+    assert _code(refused) == ("404", 404)
+
+
+def test_a_bucket_can_be_made_again_in_us_east_1_only(s3: S3Client) -> None:
+    """S3's oldest Region lets it pass, the others say that the bucket is yours already."""
+    s3.create_bucket(Bucket="dogs")
+    there: Any = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket="cats", CreateBucketConfiguration=there)
+
+    with pytest.raises(ClientError) as refused:
+        s3.create_bucket(Bucket="cats", CreateBucketConfiguration=there)
+
+    assert _code(refused) == ("BucketAlreadyOwnedByYou", 409)
+
+
+def test_a_bucket_with_objects_is_not_removed(s3: S3Client) -> None:
+    """Nobody loses objects by removing a bucket."""
+    s3.put_object(Bucket="dogs", Key="rex.jpg", Body=b"x")
+
+    with pytest.raises(ClientError) as refused:
+        s3.delete_bucket(Bucket="dogs")
+
+    assert _code(refused) == ("BucketNotEmpty", 409)
+
+
+@pytest.mark.parametrize(
+    "call", ["list_objects_v2", "list_objects", "get_object", "put_object", "delete_objects"]
+)
+def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3: S3Client, call: str) -> None:
+    """Every operation on a missing bucket fails with NoSuchBucket."""
+    arguments: dict[str, Any] = {"Bucket": "wolves"}
+    if call in {"get_object", "put_object"}:
+        arguments["Key"] = "rex.jpg"
+    if call == "delete_objects":
+        arguments["Delete"] = {"Objects": [{"Key": "rex.jpg"}]}
+
+    with pytest.raises(ClientError) as refused:
+        getattr(s3, call)(**arguments)
+
+    assert _code(refused) == ("NoSuchBucket", 404)
+
+
+# -- objects -------------------------------------------------------------------------------------------------
+
+
+def test_an_object_comes_back_as_it_was_put(s3: S3Client) -> None:
+    """Bytes, ETag, standard headers and user metadata."""
+    put = s3.put_object(
+        Bucket="dogs",
+        Key="train/rex 1.jpg",
+        Body=b"woof",
+        ContentType="image/jpeg",
+        CacheControl="max-age=60",
+        ContentDisposition='attachment; filename="rex.jpg"',
+        ContentEncoding="gzip",
+        ContentLanguage="en",
+        Metadata={"breed": "Poodle, standard"},
+    )
+
+    got = s3.get_object(Bucket="dogs", Key="train/rex 1.jpg")
+    head = s3.head_object(Bucket="dogs", Key="train/rex 1.jpg")
+
+    assert got["Body"].read() == b"woof"
+    assert put["ETag"] == f'"{hashlib.md5(b"woof", usedforsecurity=False).hexdigest()}"'
+    for answer in (got, head):
+        assert answer["ETag"] == put["ETag"]
+        assert answer["ContentLength"] == 4
+        assert answer["ContentType"] == "image/jpeg"
+        assert answer["CacheControl"] == "max-age=60"
+        assert answer["ContentDisposition"] == 'attachment; filename="rex.jpg"'
+        assert answer["ContentEncoding"] == "gzip"
+        assert answer["ContentLanguage"] == "en"
+        assert answer["Metadata"] == {"breed": "Poodle, standard"}
+        assert answer["AcceptRanges"] == "bytes"
+
+
+def test_what_is_not_there_is_NoSuchKey(s3: S3Client) -> None:  # noqa: N802 - the code of S3
+    """Reading fails with the code that clients look for; removing does not fail."""
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="dogs", Key="none")
+    assert _code(refused) == ("NoSuchKey", 404)
+    with pytest.raises(ClientError) as refused:
+        s3.head_object(Bucket="dogs", Key="none")
+    assert _code(refused) == ("404", 404)
+    assert s3.delete_object(Bucket="dogs", Key="none")["ResponseMetadata"]["HTTPStatusCode"] == 204
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "expected"),
+    [
+        ("bytes=0-3", 206, b"0123"),
+        ("bytes=3-", 206, b"3456789"),
+        ("bytes=-2", 206, b"89"),
+        ("bytes=8-99", 206, b"89"),
+        ("bytes=-99", 206, b"0123456789"),
+        ("bytes=9-9", 206, b"9"),
+    ],
+)
+def test_ranges(s3: S3Client, wanted: str, status: int, expected: bytes) -> None:
+    """A range brings its bytes and says which they are."""
+    s3.put_object(Bucket="dogs", Key="ten", Body=b"0123456789")
+
+    got = s3.get_object(Bucket="dogs", Key="ten", Range=wanted)
+
+    assert got["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert got["Body"].read() == expected
+    first = b"0123456789".index(expected)
+    assert got["ContentRange"] == f"bytes {first}-{first + len(expected) - 1}/10"
+
+
+def test_a_range_outside_of_the_object(s3: S3Client) -> None:
+    """It cannot be satisfied, and S3 says so."""
+    s3.put_object(Bucket="dogs", Key="ten", Body=b"0123456789")
+
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="dogs", Key="ten", Range="bytes=10-")
+
+    assert _code(refused) == ("InvalidRange", 416)
+
+
+def test_conditional_reads(s3: S3Client) -> None:
+    """An ETag decides whether there is anything to send."""
+    etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"x")["ETag"]
+
+    assert s3.get_object(Bucket="dogs", Key="rex", IfMatch=etag)["Body"].read() == b"x"
+    assert s3.get_object(Bucket="dogs", Key="rex", IfNoneMatch='"other"')["Body"].read() == b"x"
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="dogs", Key="rex", IfNoneMatch=etag)
+    assert _code(refused) == ("304", 304)
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="dogs", Key="rex", IfMatch='"other"')
+    assert _code(refused) == ("PreconditionFailed", 412)
+    modified = s3.head_object(Bucket="dogs", Key="rex")["LastModified"]
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket="dogs", Key="rex", IfModifiedSince=modified)
+    assert _code(refused) == ("304", 304)
+
+
+def test_conditional_writes(s3: S3Client) -> None:
+    """If-None-Match: * creates only, If-Match replaces only what one has seen."""
+    etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"1", IfNoneMatch="*")["ETag"]
+
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket="dogs", Key="rex", Body=b"2", IfNoneMatch="*")
+    assert _code(refused) == ("PreconditionFailed", 412)
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket="dogs", Key="rex", Body=b"2", IfMatch='"0123"')
+    assert _code(refused) == ("PreconditionFailed", 412)
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"3", IfMatch=etag)
+    assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"3"
+
+
+def test_many_objects_are_removed_at_once(s3: S3Client) -> None:
+    """Those that are there and those that are not are both reported as removed."""
+    for key in ("a", "b&<c", "d"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    answer = s3.delete_objects(
+        Bucket="dogs", Delete={"Objects": [{"Key": key} for key in ("a", "b&<c", "none")]}
+    )
+
+    assert sorted(entry["Key"] for entry in answer["Deleted"]) == ["a", "b&<c", "none"]
+    assert _keys(s3.list_objects_v2(Bucket="dogs")) == ["d"]
+
+
+def test_copies(s3: S3Client) -> None:
+    """Metadata comes along, or is replaced when asked for."""
+    s3.put_object(Bucket="dogs", Key="a +%/é", Body=b"x", ContentType="image/png", Metadata={"n": "1"})
+
+    s3.copy_object(Bucket="dogs", Key="b", CopySource={"Bucket": "dogs", "Key": "a +%/é"})
+    s3.copy_object(
+        Bucket="dogs",
+        Key="c",
+        CopySource={"Bucket": "dogs", "Key": "a +%/é"},
+        MetadataDirective="REPLACE",
+        Metadata={"n": "2"},
+        ContentType="image/jpeg",
+    )
+
+    same, other = s3.get_object(Bucket="dogs", Key="b"), s3.get_object(Bucket="dogs", Key="c")
+    assert (same["Body"].read(), same["Metadata"], same["ContentType"]) == (b"x", {"n": "1"}, "image/png")
+    assert (other["Body"].read(), other["Metadata"], other["ContentType"]) == (b"x", {"n": "2"}, "image/jpeg")
+
+
+def test_copies_that_cannot_be(s3: S3Client) -> None:
+    """No source, a source that has changed, an object onto itself."""
+    s3.put_object(Bucket="dogs", Key="a", Body=b"x")
+
+    with pytest.raises(ClientError) as refused:
+        s3.copy_object(Bucket="dogs", Key="b", CopySource={"Bucket": "dogs", "Key": "none"})
+    assert _code(refused) == ("NoSuchKey", 404)
+    if not _is_moto(s3):  # which does not look at the conditions
+        with pytest.raises(ClientError) as refused:
+            s3.copy_object(Bucket="dogs", Key="b", CopySource="dogs/a", CopySourceIfMatch='"0"')
+        assert _code(refused) == ("PreconditionFailed", 412)
+    with pytest.raises(ClientError) as refused:
+        s3.copy_object(Bucket="dogs", Key="a", CopySource={"Bucket": "dogs", "Key": "a"})
+    assert _code(refused) == ("InvalidRequest", 400)
+
+
+# -- listings ------------------------------------------------------------------------------------------------
+
+
+def test_listings_are_in_the_order_of_utf_8(s3: S3Client) -> None:
+    """Which differs from that of UTF-16 and of most alphabets."""
+    keys = ["a", "B", "a/b", "a b", "é", "\uff00", "\U0001f436", "Z"]
+    for key in keys:
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    assert sorted(keys, key=str.encode) == _keys(s3.list_objects_v2(Bucket="dogs"))
+    assert sorted(keys, key=str.encode) == _keys(s3.list_objects(Bucket="dogs"))
+
+
+def test_prefixes_and_delimiters(s3: S3Client) -> None:
+    """What lies below a delimiter is one entry."""
+    for key in ("a.jpg", "train/1.jpg", "train/2.jpg", "train/x/3.jpg", "test/1.jpg"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    top = s3.list_objects_v2(Bucket="dogs", Delimiter="/")
+    below = s3.list_objects_v2(Bucket="dogs", Prefix="train/", Delimiter="/")
+
+    assert (_keys(top), _prefixes(top), top["KeyCount"]) == (["a.jpg"], ["test/", "train/"], 3)
+    assert (_keys(below), _prefixes(below)) == (["train/1.jpg", "train/2.jpg"], ["train/x/"])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_pages_join_to_the_whole(s3: S3Client, size: int) -> None:
+    """Whatever the size of a page, every entry comes exactly once, in both versions of the listing."""
+    for key in ("a", "b/1", "b/2", "c", "d/1", "d/2", "e"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    # moto's first version of the listing repeats common prefixes on every page.
+    for call in ("list_objects_v2",) if _is_moto(s3) else ("list_objects_v2", "list_objects"):
+        paginator: Any = s3.get_paginator(call)  # type: ignore[call-overload] # the name is a variable
+        pages = list(paginator.paginate(Bucket="dogs", PaginationConfig={"PageSize": size}))
+        rolled = list(paginator.paginate(Bucket="dogs", Delimiter="/", PaginationConfig={"PageSize": size}))
+
+        assert [key for page in pages for key in _keys(page)] == ["a", "b/1", "b/2", "c", "d/1", "d/2", "e"]
+        assert [key for page in rolled for key in _keys(page)] == ["a", "c", "e"]
+        assert [prefix for page in rolled for prefix in _prefixes(page)] == ["b/", "d/"]
+
+
+def test_start_after(s3: S3Client) -> None:
+    """A listing can begin behind any key, be it there or not."""
+    for key in ("a", "b", "c"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    assert _keys(s3.list_objects_v2(Bucket="dogs", StartAfter="a")) == ["b", "c"]
+    assert _keys(s3.list_objects_v2(Bucket="dogs", StartAfter="aa")) == ["b", "c"]
+    assert _keys(s3.list_objects(Bucket="dogs", Marker="b")) == ["c"]
+
+
+# -- uploads in parts ----------------------------------------------------------------------------------------
+
+
+def _begin(s3: S3Client, parts: dict[int, bytes], **more: Any) -> tuple[str, list[Any]]:
+    upload = s3.create_multipart_upload(Bucket="dogs", Key="big", **more)["UploadId"]
+    sent = [
+        {
+            "PartNumber": number,
+            "ETag": s3.upload_part(Bucket="dogs", Key="big", UploadId=upload, PartNumber=number, Body=body)[
+                "ETag"
+            ],
+        }
+        for number, body in parts.items()
+    ]
+    return upload, sent
+
+
+def test_an_upload_in_parts(s3: S3Client) -> None:
+    """The parts are joined by number; the ETag is made of theirs."""
+    bodies = {1: b"a" * 5 * MIB, 3: b"b" * 5 * MIB, 7: b"c"}
+    upload, sent = _begin(s3, bodies, ContentType="image/png", Metadata={"n": "1"})
+
+    listed = s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)["Parts"]
+    assert [(part["PartNumber"], part["Size"]) for part in listed] == [(1, 5 * MIB), (3, 5 * MIB), (7, 1)]
+    assert [entry["UploadId"] for entry in s3.list_multipart_uploads(Bucket="dogs")["Uploads"]] == [upload]
+    assert _keys(s3.list_objects_v2(Bucket="dogs")) == []
+
+    done = s3.complete_multipart_upload(
+        Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent}
+    )
+
+    digests = b"".join(hashlib.md5(body, usedforsecurity=False).digest() for body in bodies.values())
+    assert done["ETag"] == f'"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-3"'
+    got = s3.get_object(Bucket="dogs", Key="big")
+    assert got["Body"].read() == b"".join(bodies.values())
+    assert (got["ContentType"], got["Metadata"]) == ("image/png", {"n": "1"})
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="dogs")
+
+
+def test_an_upload_that_is_given_up(s3: S3Client) -> None:
+    """Its parts are gone, and no object appears."""
+    upload, _ = _begin(s3, {1: b"a"})
+
+    s3.abort_multipart_upload(Bucket="dogs", Key="big", UploadId=upload)
+
+    with pytest.raises(ClientError) as refused:
+        s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)
+    assert _code(refused) == ("NoSuchUpload", 404)
+    assert _keys(s3.list_objects_v2(Bucket="dogs")) == []
+
+
+@pytest.mark.parametrize("mistake", ["InvalidPart", "InvalidPartOrder", "EntityTooSmall"])
+def test_parts_that_do_not_fit(s3: S3Client, mistake: str) -> None:
+    """A part that never came, a wrong order, a part too small: nothing is made of it."""
+    if mistake == "InvalidPartOrder" and _is_moto(s3):
+        pytest.skip("moto puts the parts into order by itself")
+    first = b"a" if mistake == "EntityTooSmall" else b"a" * 5 * MIB
+    upload, sent = _begin(s3, {1: first, 2: b"b" * 5 * MIB})
+    if mistake == "InvalidPart":
+        sent[1]["ETag"] = '"0123456789abcdef0123456789abcdef"'
+    elif mistake == "InvalidPartOrder":
+        sent.reverse()
+
+    with pytest.raises(ClientError) as refused:
+        s3.complete_multipart_upload(
+            Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent}
+        )
+
+    assert _code(refused) == (mistake, 400)
+    assert len(s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)["Parts"]) == 2
+
+
+def test_parts_that_are_copied(s3: S3Client) -> None:
+    """A part can be a range of an object."""
+    s3.put_object(Bucket="dogs", Key="source", Body=b"0123456789")
+    upload = s3.create_multipart_upload(Bucket="dogs", Key="big")["UploadId"]
+
+    part = s3.upload_part_copy(
+        Bucket="dogs",
+        Key="big",
+        UploadId=upload,
+        PartNumber=1,
+        CopySource="dogs/source",
+        CopySourceRange="bytes=2-4",
+    )
+    s3.complete_multipart_upload(
+        Bucket="dogs",
+        Key="big",
+        UploadId=upload,
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"]}]},
+    )
+
+    assert s3.get_object(Bucket="dogs", Key="big")["Body"].read() == b"234"
+
+
+def test_the_transfer_manager_of_boto3(s3: S3Client, tmp_path: Path) -> None:
+    """upload_file and download_file, which use several threads and parts."""
+    content = bytes(range(256)) * 4096 * 18
+    source, target = tmp_path / "source.bin", tmp_path / "target.bin"
+    source.write_bytes(content)
+
+    s3.upload_file(str(source), "dogs", "big", ExtraArgs={"Metadata": {"n": "1"}})
+    s3.download_file("dogs", "big", str(target))
+
+    assert target.read_bytes() == content
+    assert s3.head_object(Bucket="dogs", Key="big")["Metadata"] == {"n": "1"}
