@@ -5,6 +5,7 @@ Pure: no AWS, no clock, no NumPy.
 
 from __future__ import annotations
 
+from rekolabels.evaluation._boxes import evaluate_detection, overlap
 from rekolabels.evaluation._metrics import Counts, ScoredLabel
 from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult, LabelMetrics
 from rekolabels.evaluation._snapshot import SnapshotImage, write_testing_snapshot, write_training_snapshot
@@ -21,6 +22,8 @@ __all__ = [
     "Verdict",
     "VerdictKind",
     "evaluate_classification",
+    "evaluate_detection",
+    "overlap",
     "write_testing_snapshot",
     "write_training_snapshot",
 ]

@@ -143,7 +143,7 @@ class ScoredLabel:
         recalls = [(index + 1) / self.support for index in range(len(precisions))]
         total = 0.0
         for hundredths in range(101):
-            at = bisect_left(recalls, hundredths / 100)
+            at = bisect_left(recalls, hundredths * 0.01)
             total += precisions[at] if at < len(precisions) else 0.0
         return total / 101
 

@@ -129,13 +129,6 @@ def judge(scored: ScoredLabel, test_images: int) -> LabelMetrics:
     return LabelMetrics(counts.f1, counts.precision, counts.recall, threshold, test_images)
 
 
-def verdict_kind(*, counted: bool, there: bool) -> VerdictKind:
-    """Name the case."""
-    if counted:
-        return "true positive" if there else "false positive"
-    return "false negative" if there else "true negative"
-
-
 def _judge_image(
     true: frozenset[str], scores: Mapping[str, float], metrics: Mapping[str, LabelMetrics]
 ) -> tuple[Verdict, ...]:
@@ -143,8 +136,14 @@ def _judge_image(
     for label, found in metrics.items():
         confidence = scores.get(label, 0.0)
         counted = found.threshold is not None and confidence >= found.threshold
-        verdicts.append(Verdict(label, confidence, verdict_kind(counted=counted, there=label in true)))
+        verdicts.append(Verdict(label, confidence, _kind(counted=counted, there=label in true)))
     return tuple(sorted(verdicts, key=lambda verdict: -verdict.confidence))
+
+
+def _kind(*, counted: bool, there: bool) -> VerdictKind:
+    if counted:
+        return "true positive" if there else "false positive"
+    return "false negative" if there else "true negative"
 
 
 def _confusion_matrix(
