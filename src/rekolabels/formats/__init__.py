@@ -6,6 +6,7 @@ Every reader yields :class:`~rekolabels.images.LabelledImage` and takes ``on_pro
 """
 
 from rekolabels.formats._folder import read_folder
+from rekolabels.formats._header import image_size
 from rekolabels.formats._problems import OnProblem, Problem, log_problem, raise_problem
 
-__all__ = ["OnProblem", "Problem", "log_problem", "raise_problem", "read_folder"]
+__all__ = ["OnProblem", "Problem", "image_size", "log_problem", "raise_problem", "read_folder"]

@@ -1,0 +1,81 @@
+"""Images that show the same picture, found by a perceptual hash."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import TYPE_CHECKING
+
+from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
+from rekolabels.formats import image_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rekolabels.images import LabelledImage
+
+__all__ = ["near_duplicates"]
+
+_BITS = 64
+_DISTANCE = 4
+_BANDS = _DISTANCE + 1
+_MOST_PIXELS = 4096 * 4096  # the service's largest image; bigger ones are not decoded
+
+
+def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
+    """Find pairs of images that show the same picture: copies, other sizes, other compression.
+
+    Each image is reduced to the 64 bits of ``imagehash.phash``; two are near when at most 4 bits differ.
+    Photos of one scene from another angle are not found: group those with ``group_by``.
+
+    Args:
+        images: Images in local files.
+
+    Returns:
+        Pairs of indices into ``images``.
+
+    Raises:
+        MissingExtra: The extra ``dedupe`` is not installed.
+        InvalidInput: An image is not a local file.
+        InvalidImage: An image cannot be decoded.
+    """
+    hashes = [_hash(image) for image in images]
+    # Two hashes that differ in at most 4 bits agree in at least one of 5 bands (pigeonhole).
+    pairs: set[tuple[int, int]] = set()
+    edges = [_BITS * band // _BANDS for band in range(_BANDS + 1)]
+    for low, high in itertools.pairwise(edges):
+        buckets: dict[int, dict[int, list[int]]] = {}
+        for index, value in enumerate(hashes):
+            band = (value >> low) & ((1 << (high - low)) - 1)
+            buckets.setdefault(band, {}).setdefault(value, []).append(index)
+        for bucket in buckets.values():
+            for same in bucket.values():
+                pairs.update(itertools.pairwise(same))
+            for one, other in itertools.combinations(bucket, 2):
+                if (one ^ other).bit_count() <= _DISTANCE:
+                    pairs.add((bucket[one][0], bucket[other][0]))
+    return sorted(pairs)
+
+
+def _hash(image: LabelledImage) -> int:
+    try:
+        import imagehash
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtra("dedupe", "near_duplicates=True") from error
+    if image.source.lower().startswith("s3://"):
+        raise InvalidInput(
+            f"{image.source}: near duplicates are found in local files only; "
+            "split before the upload, or pass group_by"
+        )
+    size = image_size(image.source)
+    if size.width * size.height > _MOST_PIXELS:
+        raise InvalidImage(
+            f"{image.source}: {size.width} x {size.height} pixels, more than the service takes"
+        )
+    try:
+        with warnings.catch_warnings(), Image.open(image.source, formats=("JPEG", "PNG")) as picture:
+            warnings.simplefilter("ignore")  # about EXIF blocks and the like: the pixels count
+            return int(str(imagehash.phash(picture)), 16)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidImage(f"{image.source}: cannot be decoded: {error}") from error
