@@ -1,0 +1,114 @@
+"""What every operation works with, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from rekolabels.local._arns import Arn, Kind, parse_arn
+from rekolabels.local._inference import Models
+from rekolabels.local._jobs import Jobs
+from rekolabels.local._refusals import Refused
+from rekolabels.local._store import Store
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection, Row
+
+__all__ = ["Call", "Context", "Quotas"]
+
+_WORDS = {"project": "project", "dataset": "dataset", "version": "project version"}
+
+
+@attrs.frozen
+class Quotas:
+    """How much one account may have in one Region; the defaults are those of a new AWS account."""
+
+    projects: int = 100
+    """Projects."""
+    versions_per_project: int = 100
+    """Model versions of a project, in any status."""
+    trainings: int = 2
+    """Trainings in progress."""
+    running_models: int = 2
+    """Models that are starting or running."""
+    inference_units: int = 5
+    """Inference units of one model."""
+    images_per_dataset: int = 250_000
+    """Lines of a manifest, and entries of a dataset."""
+    tags_per_resource: int = 200
+    """Tags of a project, dataset or model version."""
+
+
+@attrs.frozen(eq=False)
+class Context:
+    """One service: its memory, its workers, its clock, its limits and its S3."""
+
+    store: Store
+    jobs: Jobs
+    clock: Callable[[], float]
+    quotas: Quotas
+    folder: Path
+    """Where models and intermediate files lie."""
+    s3: Callable[[], Any]
+    """Brings the boto3 S3 client for images, manifests and results; it is made at the first use."""
+    models: Models
+    """The models that are loaded."""
+    seed: int = 0
+    """Makes splits and trainings repeatable."""
+
+
+@attrs.frozen(eq=False)
+class Call:
+    """One request: the service, and the account and Region that asks."""
+
+    context: Context
+    account: str
+    region: str
+
+    def new_arn(self, db: Connection, project: str, kind: Kind, name: str = "") -> Arn:
+        """The ARN of something that is made now."""
+        number = self.context.store.tick(db, self.context.clock())
+        return Arn(
+            region=self.region, account=self.account, project=project, kind=kind, name=name, number=number
+        )
+
+    def project(self, db: Connection, arn: str) -> Row:
+        """The project of an ARN.
+
+        Raises:
+            Refused: ``ResourceNotFoundException``.
+        """
+        return self._row(db, "project", arn, "SELECT * FROM projects WHERE arn = ?")
+
+    def dataset(self, db: Connection, arn: str) -> Row:
+        """The dataset of an ARN.
+
+        Raises:
+            Refused: ``ResourceNotFoundException``.
+        """
+        return self._row(db, "dataset", arn, "SELECT * FROM datasets WHERE arn = ?")
+
+    def version(self, db: Connection, arn: str) -> Row:
+        """The model version of an ARN.
+
+        Raises:
+            Refused: ``ResourceNotFoundException``.
+        """
+        return self._row(db, "version", arn, "SELECT * FROM versions WHERE arn = ?")
+
+    def _row(self, db: Connection, kind: Kind, arn: str, query: str) -> Row:
+        parts = parse_arn(arn)
+        found: Row | None = None
+        # What lies in another account or Region is as good as not there.
+        if parts is not None and (parts.account, parts.region, parts.kind) == (
+            self.account,
+            self.region,
+            kind,
+        ):
+            found = db.execute(query, (arn,)).fetchone()
+        if found is None:
+            raise Refused.not_found(_WORDS[kind], arn)
+        return found

@@ -1,0 +1,167 @@
+"""Jobs: what the service does after it has answered, each in a thread of its own.
+
+A job is a row in the store, written in the same transaction as the status that it works under. A row whose
+owner no longer lives tells the next service on the workspace what was interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from rekolabels.local._locks import OwnerLock, is_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+
+    from rekolabels.local._store import Store
+
+__all__ = ["Interrupted", "Job", "JobKind", "Jobs"]
+
+_log = logging.getLogger("rekolabels.local")
+
+JobKind = Literal[
+    "project.create",
+    "project.delete",
+    "dataset.create",
+    "dataset.update",
+    "dataset.delete",
+    "version.train",
+    "version.start",
+    "version.stop",
+    "version.delete",
+]
+
+_GRACE = 20.0
+_AT_ONCE = 4
+
+
+class Interrupted(Exception):
+    """The service is closing: the job ends here, and is marked as interrupted."""
+
+
+@attrs.frozen
+class Job:
+    """One piece of work on one resource."""
+
+    id: int
+    kind: JobKind
+    arn: str
+
+
+class Jobs:
+    """The workers of one service.
+
+    Args:
+        store: Where the jobs are noted.
+        folder: Where the locks of the owners lie.
+        mend: Brings a resource to the state that an interrupted or broken job leaves it in; called within the
+            transaction that removes the job.
+    """
+
+    def __init__(self, store: Store, folder: Path, mend: Callable[[sqlite3.Connection, Job], None]) -> None:
+        self._store = store
+        self._folder = folder
+        self._mend = mend
+        self._lock = OwnerLock(folder)
+        self._closing = threading.Event()
+        self._open_gate = threading.Event()
+        self._open_gate.set()
+        self._slots = threading.Semaphore(_AT_ONCE)
+        self._threads: set[threading.Thread] = set()
+        self._guard = threading.Lock()
+
+    def register(self, db: sqlite3.Connection, kind: JobKind, arn: str) -> Job:
+        """Note a job, within the transaction that sets the status it works under."""
+        cursor = db.execute(
+            "INSERT INTO jobs (kind, arn, owner) VALUES (?, ?, ?)", (kind, arn, self._lock.name)
+        )
+        return Job(id=cursor.lastrowid or 0, kind=kind, arn=arn)
+
+    def finish(self, db: sqlite3.Connection, job: Job) -> None:
+        """Forget a job, within the transaction that sets the status it ends with."""
+        db.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+
+    def launch(self, work: Callable[[], None], *jobs: Job) -> None:
+        """Start registered jobs that are one piece of work; call it after the transaction."""
+        name = f"rekolabels-{jobs[0].kind}-{jobs[0].id}"
+        thread = threading.Thread(target=self._run, args=(work, jobs), name=name, daemon=True)
+        with self._guard:
+            self._threads.add(thread)
+        thread.start()
+
+    def check(self) -> None:
+        """A point at which a long job may end.
+
+        Raises:
+            Interrupted: The service is closing.
+        """
+        if self._closing.is_set():
+            raise Interrupted
+
+    @contextlib.contextmanager
+    def hold(self) -> Generator[None]:
+        """Keep new jobs waiting within the block, so that the states in between can be looked at."""
+        self._open_gate.clear()
+        try:
+            yield
+        finally:
+            self._open_gate.set()
+
+    def recover(self) -> None:
+        """Mend what a service that no longer lives left unfinished."""
+        with self._store.read() as db:
+            rows = db.execute(
+                "SELECT DISTINCT owner FROM jobs WHERE owner != ?", (self._lock.name,)
+            ).fetchall()
+        dead = [owner for (owner,) in rows if not is_alive(self._folder, owner)]
+        for owner in dead:
+            with self._store.write() as db:
+                left = db.execute("SELECT id, kind, arn FROM jobs WHERE owner = ?", (owner,)).fetchall()
+                for row in left:
+                    job = Job(id=row["id"], kind=row["kind"], arn=row["arn"])
+                    _log.warning("%s of %s was interrupted", job.kind, job.arn)
+                    self._mend(db, job)
+                    self.finish(db, job)
+
+    def close(self) -> None:
+        """Interrupt the long jobs, wait for all of them, and give the lock back."""
+        self._closing.set()
+        self._open_gate.set()
+        with self._guard:
+            waiting = list(self._threads)
+        for thread in waiting:
+            thread.join(_GRACE)
+        self._lock.release()
+
+    def _run(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
+        try:
+            with contextlib.nullcontext() if jobs[0].kind == "version.train" else self._slots:
+                self._open_gate.wait()
+                self._work(work, jobs)
+        finally:
+            with self._guard:
+                self._threads.discard(threading.current_thread())
+
+    def _work(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
+        try:
+            work()
+        except Interrupted:
+            _log.warning("%s of %s was interrupted", jobs[0].kind, jobs[0].arn)
+        except Exception:  # noqa: BLE001 - whatever broke, the resource must come to rest
+            _log.exception("%s of %s broke", jobs[0].kind, jobs[0].arn)
+        else:
+            return
+        try:
+            with self._store.write() as db:
+                for job in jobs:
+                    self._mend(db, job)
+                    self.finish(db, job)
+        except sqlite3.Error:
+            _log.exception("%s of %s stays unfinished until the next start", jobs[0].kind, jobs[0].arn)

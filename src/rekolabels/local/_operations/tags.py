@@ -1,0 +1,76 @@
+"""Tags of projects, datasets and model versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rekolabels.local._arns import parse_arn
+from rekolabels.local._refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from sqlite3 import Connection
+
+    from rekolabels.local._context import Call
+
+__all__ = ["drop_tags", "list_tags_for_resource", "set_tags", "tag_resource", "untag_resource"]
+
+
+def tag_resource(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Add tags; the value of an existing one is replaced."""
+    with call.context.store.write() as db:
+        arn = _resource(call, db, parameters["ResourceArn"])
+        set_tags(call, db, arn, parameters["Tags"])
+    return {}
+
+
+def untag_resource(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Remove tags; names that the resource does not have are passed over."""
+    with call.context.store.write() as db:
+        arn = _resource(call, db, parameters["ResourceArn"])
+        db.executemany(
+            "DELETE FROM tags WHERE arn = ? AND name = ?", [(arn, name) for name in parameters["TagKeys"]]
+        )
+    return {}
+
+
+def list_tags_for_resource(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """All tags of a resource."""
+    with call.context.store.read() as db:
+        arn = _resource(call, db, parameters["ResourceArn"])
+        rows = db.execute("SELECT name, value FROM tags WHERE arn = ? ORDER BY name", (arn,)).fetchall()
+    return {"Tags": {row["name"]: row["value"] for row in rows}}
+
+
+def set_tags(call: Call, db: Connection, arn: str, tags: Mapping[str, str] | None) -> None:
+    """Write tags, at creation or later.
+
+    Raises:
+        Refused: ``ServiceQuotaExceededException`` when the resource would have too many.
+    """
+    if not tags:
+        return
+    db.executemany(
+        "INSERT INTO tags (arn, name, value) VALUES (?, ?, ?) "
+        "ON CONFLICT (arn, name) DO UPDATE SET value = excluded.value",
+        [(arn, name, value) for name, value in tags.items()],
+    )
+    (count,) = db.execute("SELECT count(*) FROM tags WHERE arn = ?", (arn,)).fetchone()
+    most = call.context.quotas.tags_per_resource
+    if count > most:
+        raise Refused(
+            "ServiceQuotaExceededException", f"{arn} would have {count} tags; at most {most} are allowed."
+        )
+
+
+def drop_tags(db: Connection, arn: str) -> None:
+    """Forget the tags of a resource that goes."""
+    db.execute("DELETE FROM tags WHERE arn = ?", (arn,))
+
+
+def _resource(call: Call, db: Connection, arn: str) -> str:
+    parts = parse_arn(arn)
+    if parts is None:
+        raise Refused.not_found("resource", arn)
+    find = {"project": call.project, "dataset": call.dataset, "version": call.version}[parts.kind]
+    return str(find(db, arn)["arn"])

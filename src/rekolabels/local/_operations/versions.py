@@ -1,0 +1,242 @@
+"""Model versions: CreateProjectVersion, DescribeProjectVersions, Start, Stop and DeleteProjectVersion."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rekolabels.local._operations.datasets import usable_project
+from rekolabels.local._operations.tags import set_tags
+from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
+from rekolabels.local._refusals import Refused
+from rekolabels.local._training import snapshot_datasets, train_version
+from rekolabels.local._version_work import remove_version, start_version, stop_version
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection, Row
+
+    from rekolabels.local._context import Call
+
+__all__ = [
+    "create_project_version",
+    "delete_project_version",
+    "describe_project_versions",
+    "start_project_version",
+    "stop_project_version",
+]
+
+_STARTABLE = ("TRAINING_COMPLETED", "STOPPED", "COPYING_COMPLETED", "FAILED")
+_DELETABLE = (*_STARTABLE, "TRAINING_FAILED", "COPYING_FAILED")
+_KEPT = ("OutputConfig", "TrainingData", "TestingData", "KmsKeyId", "VersionDescription")
+
+
+def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Start a training, from the project's datasets or from manifests in S3."""
+    context = call.context
+    external = _check_sources(parameters)
+    with context.store.write() as db:
+        project = usable_project(call, db, parameters["ProjectArn"])
+        _check_datasets(db, project, external=external)
+        _check_room(call, db, project, parameters["VersionName"])
+        arn = call.new_arn(db, project["name"], "version", parameters["VersionName"])
+        if not external:
+            snapshot_datasets(context, db, project["arn"], arn.number)
+        db.execute(
+            "INSERT INTO versions (arn, number, project, name, created, status, message, request) "
+            "VALUES (?, ?, ?, ?, ?, 'TRAINING_IN_PROGRESS', 'The model is being trained.', ?)",
+            (
+                str(arn),
+                arn.number,
+                project["arn"],
+                parameters["VersionName"],
+                arn.number,
+                json.dumps({name: parameters[name] for name in _KEPT if name in parameters}),
+            ),
+        )
+        set_tags(call, db, str(arn), parameters.get("Tags"))
+        job = context.jobs.register(db, "version.train", str(arn))
+    context.jobs.launch(lambda: train_version(context, job), job)
+    return {"ProjectVersionArn": str(arn)}
+
+
+def describe_project_versions(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The versions of a project, newest first."""
+    call.context.jobs.recover()
+    most = parameters.get("MaxResults", DEFAULT_PAGE)
+    position = read_token("DescribeProjectVersions", parameters)
+    conditions, values = ["project = ?"], [parameters["ProjectArn"]]
+    if parameters.get("VersionNames"):
+        conditions.append(f"name IN ({', '.join('?' * len(parameters['VersionNames']))})")
+        values += parameters["VersionNames"]
+    if position is not None:
+        conditions.append("created < ?")
+        values.append(position)
+    query = f"SELECT * FROM versions WHERE {' AND '.join(conditions)} ORDER BY created DESC LIMIT ?"  # noqa: S608 - the conditions above
+    with call.context.store.read() as db:
+        call.project(db, parameters["ProjectArn"])
+        rows = db.execute(query, (*values, most + 1)).fetchall()
+    more = len(rows) > most
+    token = make_token("DescribeProjectVersions", parameters, rows[most - 1]["created"]) if more else ""
+    # An empty token on the last page, as recorded.
+    return {"ProjectVersionDescriptions": [_describe(row) for row in rows[:most]], "NextToken": token}
+
+
+def start_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Make a trained model ready to answer."""
+    context = call.context
+    least, most = parameters["MinInferenceUnits"], parameters.get("MaxInferenceUnits")
+    if most is not None and most < least:
+        raise Refused.invalid(f"MaxInferenceUnits ({most}) is smaller than MinInferenceUnits ({least}).")
+    with context.store.write() as db:
+        version = call.version(db, parameters["ProjectVersionArn"])
+        if version["status"] not in _STARTABLE:
+            raise Refused.in_use(
+                f"The model {version['arn']} is {version['status']} and cannot be started now."
+            )
+        units = context.quotas.inference_units
+        if max(least, most or 0) > units:
+            raise Refused.limit(f"A model can have at most {units} inference units.")
+        (running,) = db.execute(
+            "SELECT count(*) FROM versions JOIN projects ON versions.project = projects.arn "
+            "WHERE account = ? AND region = ? AND versions.status IN ('STARTING', 'RUNNING')",
+            (call.account, call.region),
+        ).fetchone()
+        if running >= context.quotas.running_models:
+            raise Refused.limit(
+                f"{running} models are already running; more are not allowed. Stop one first."
+            )
+        db.execute(
+            "UPDATE versions SET status = 'STARTING', message = 'The model is starting.', min_units = ?, "
+            "max_units = ? WHERE arn = ?",
+            (least, most, version["arn"]),
+        )
+        job = context.jobs.register(db, "version.start", version["arn"])
+    context.jobs.launch(lambda: start_version(context, job), job)
+    return {"Status": "STARTING"}
+
+
+def stop_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Stop a running model."""
+    context = call.context
+    with context.store.write() as db:
+        version = call.version(db, parameters["ProjectVersionArn"])
+        if version["status"] != "RUNNING":
+            raise Refused.in_use(
+                f"The model {version['arn']} is {version['status']}; only a running one stops."
+            )
+        _set_status(db, version["arn"], "STOPPING", "The model is stopping.")
+        job = context.jobs.register(db, "version.stop", version["arn"])
+    context.jobs.launch(lambda: stop_version(context, job), job)
+    return {"Status": "STOPPING"}
+
+
+def delete_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Delete a version that is neither training nor running; its result files in S3 stay."""
+    context = call.context
+    with context.store.write() as db:
+        version = call.version(db, parameters["ProjectVersionArn"])
+        if version["status"] not in _DELETABLE:
+            raise Refused.in_use(
+                f"The model {version['arn']} is {version['status']} and cannot be deleted now."
+            )
+        _set_status(db, version["arn"], "DELETING", "The model is being deleted.")
+        job = context.jobs.register(db, "version.delete", version["arn"])
+    context.jobs.launch(lambda: remove_version(context, job), job)
+    return {"Status": "DELETING"}
+
+
+def _set_status(db: Connection, arn: str, status: str, message: str) -> None:
+    db.execute("UPDATE versions SET status = ?, message = ? WHERE arn = ?", (status, message, arn))
+
+
+def _check_sources(parameters: dict[str, Any]) -> bool:
+    """Check how the data is named; True when it is by manifests of the caller's own."""
+    if "FeatureConfig" in parameters:
+        raise Refused.invalid("FeatureConfig is for content moderation projects only.")
+    if not parameters["OutputConfig"].get("S3Bucket"):
+        raise Refused.invalid("OutputConfig.S3Bucket must be given.")
+    training, testing = parameters.get("TrainingData"), parameters.get("TestingData")
+    if training is None and testing is None:
+        return False
+    if training is None or testing is None:
+        raise Refused.invalid("TrainingData and TestingData must be given together, or neither of them.")
+    if not training.get("Assets"):
+        raise Refused.invalid("TrainingData.Assets must name a manifest.")
+    if bool(testing.get("Assets")) == bool(testing.get("AutoCreate")):
+        raise Refused.invalid("TestingData needs either Assets or AutoCreate=true.")
+    for name, data in (("TrainingData", training), ("TestingData", testing)):
+        assets: list[dict[str, Any]] = data.get("Assets") or []
+        for asset in assets:
+            place: dict[str, Any] = asset.get("GroundTruthManifest", {}).get("S3Object", {})
+            if not place.get("Bucket") or not place.get("Name"):
+                raise Refused.invalid(
+                    f"{name}.Assets needs a GroundTruthManifest.S3Object with Bucket and Name."
+                )
+    return True
+
+
+def _check_datasets(db: Connection, project: Row, *, external: bool) -> None:
+    rows = db.execute("SELECT * FROM datasets WHERE project = ?", (project["arn"],)).fetchall()
+    if external:
+        if rows:
+            raise Refused.invalid(
+                f"The project has datasets ({rows[0]['arn']}); TrainingData and TestingData cannot be given."
+            )
+        return
+    missing = {"TRAIN", "TEST"} - {row["kind"] for row in rows}
+    if missing:
+        raise Refused.invalid(
+            f"The project has no {' and no '.join(sorted(missing))} dataset. Create it, or give TrainingData "
+            "and TestingData."
+        )
+    for row in rows:
+        if row["status"].endswith("_IN_PROGRESS"):
+            raise Refused.in_use(f"The dataset {row['arn']} is {row['status']}.")
+        if row["status"] == "CREATE_FAILED":
+            raise Refused.invalid(f"The dataset {row['arn']} could not be created: {row['message']}")
+
+
+def _check_room(call: Call, db: Connection, project: Row, name: str) -> None:
+    quotas = call.context.quotas
+    taken = db.execute(
+        "SELECT arn FROM versions WHERE project = ? AND name = ?", (project["arn"], name)
+    ).fetchone()
+    if taken is not None:
+        raise Refused.in_use(f"The project already has a version named {name}, {taken['arn']}.")
+    (count,) = db.execute("SELECT count(*) FROM versions WHERE project = ?", (project["arn"],)).fetchone()
+    if count >= quotas.versions_per_project:
+        raise Refused(
+            "ServiceQuotaExceededException",
+            f"The project already has {count} versions; more are not allowed.",
+        )
+    (training,) = db.execute(
+        "SELECT count(*) FROM versions JOIN projects ON versions.project = projects.arn "
+        "WHERE account = ? AND region = ? AND versions.status = 'TRAINING_IN_PROGRESS'",
+        (call.account, call.region),
+    ).fetchone()
+    if training >= quotas.trainings:
+        raise Refused.limit(f"{training} trainings are already in progress; wait until one has ended.")
+
+
+def _describe(row: Row) -> dict[str, Any]:
+    request, results = json.loads(row["request"]), json.loads(row["results"])
+    testing = request.get("TestingData", {})
+    training_result = {"Input": request.get("TrainingData", {})}
+    testing_result = {"Input": {"AutoCreate": False} | testing}
+    return {
+        "ProjectVersionArn": row["arn"],
+        "CreationTimestamp": row["created"] / 1000,
+        "MinInferenceUnits": row["min_units"],
+        "MaxInferenceUnits": row["max_units"],
+        "Status": row["status"],
+        "StatusMessage": row["message"] or None,
+        "BillableTrainingTimeInSeconds": row["billable"],
+        "TrainingEndTimestamp": None if row["ended"] is None else row["ended"] / 1000,
+        "OutputConfig": request["OutputConfig"],
+        "TrainingDataResult": training_result | results.get("TrainingDataResult", {}),
+        "TestingDataResult": testing_result | results.get("TestingDataResult", {}),
+        "EvaluationResult": results.get("EvaluationResult"),
+        "ManifestSummary": results.get("ManifestSummary"),
+        "KmsKeyId": request.get("KmsKeyId"),
+        "VersionDescription": request.get("VersionDescription"),
+    }

@@ -1,0 +1,213 @@
+"""``LocalService``: the embedded service as one object."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rekolabels.errors import InvalidInput
+from rekolabels.local._app import App
+from rekolabels.local._context import Context, Quotas
+from rekolabels.local._inference import Models
+from rekolabels.local._jobs import Job, Jobs
+from rekolabels.local._recovery import mend
+from rekolabels.local._s3 import S3Directory
+from rekolabels.local._session import make_session
+from rekolabels.local._store import Store
+from rekolabels.local._wire import Wire
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from sqlite3 import Connection
+    from types import TracebackType
+
+    import boto3
+    from mypy_boto3_s3.client import S3Client
+    from typing_extensions import Self
+
+    from rekolabels.client import Client
+    from rekolabels.local._server import Server
+
+__all__ = ["LocalService"]
+
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
+_REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
+
+
+@functools.cache
+def _wire() -> Wire:
+    return Wire()
+
+
+class LocalService:
+    """Amazon Rekognition Custom Labels and S3 on this machine, with real training.
+
+    Everything lies in one folder, the workspace, and survives a restart. Several services, in one process or
+    in several, may use one workspace at the same time. A service is a context manager; ``close()`` ends it.
+
+    Args:
+        path: The workspace; made when missing. None for a temporary one that goes with ``close()``.
+        region_name: The Region of sessions that are made here, and of callers that name none.
+        account_id: The account of callers that name none: twelve digits.
+        s3: A boto3 S3 client to keep images, manifests and results elsewhere (MinIO, LocalStack, moto); None
+            for the S3 of the service itself, in the workspace.
+        quotas: How much an account may have.
+        seed: Makes splits and trainings repeatable.
+        clock: Seconds since 1970, for every timestamp of the service.
+
+    Raises:
+        InvalidInput: The workspace cannot be used, or comes from a newer version of rekolabels.
+
+    >>> with LocalService() as service:
+    ...     rekognition = service.session().client("rekognition")
+    ...     arn = rekognition.create_project(ProjectName="birds")["ProjectArn"]
+    >>> arn
+    'arn:aws:rekognition:us-east-1:000000000000:project/birds/...'
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        region_name: str = "us-east-1",
+        account_id: str = "000000000000",
+        s3: S3Client | None = None,
+        quotas: Quotas | None = None,
+        seed: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not _REGION.fullmatch(region_name):
+            raise InvalidInput(f"region_name is {region_name!r}; expected a Region such as 'us-east-1'.")
+        if not _ACCOUNT.fullmatch(account_id):
+            raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
+        self._temporary = path is None
+        self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
+        self._region = region_name
+        self._account = account_id
+        self._clock = clock
+        self._given_s3 = s3
+        self._servers: list[Server] = []
+        self._closed = False
+        folder = self._path / "rekognition"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._store = Store(folder / "state.sqlite")
+            self._s3 = (
+                None if s3 is not None else S3Directory(self._path / "s3", region=region_name, clock=clock)
+            )
+            self._jobs = Jobs(self._store, folder / "owners", self._mend)
+        except OSError as error:
+            raise InvalidInput(
+                f"The workspace {self._path} cannot be used: {error}. Choose a folder that can be written."
+            ) from error
+        context = Context(
+            store=self._store,
+            jobs=self._jobs,
+            clock=clock,
+            quotas=quotas or Quotas(),
+            folder=folder,
+            s3=self._s3_client,
+            models=Models(folder),
+            seed=seed,
+        )
+        self._app = App(context, account=account_id, region=region_name, s3=self._s3, wire=_wire())
+        self._jobs.recover()
+
+    @property
+    def path(self) -> Path:
+        """The workspace."""
+        return self._path
+
+    @property
+    def region_name(self) -> str:
+        """The Region of sessions that are made here."""
+        return self._region
+
+    def session(self) -> boto3.Session:
+        """A boto3 session whose clients reach this service, in process and without a socket.
+
+        Its credentials are dummies, and neither environment variables nor profiles have a part in it. Other
+        sessions in the process are not touched.
+        """
+        self._check_open()
+        return make_session(self._app, account=self._account, region=self._region, given_s3=self._given_s3)
+
+    def client(self, bucket: str | None = None, **options: Any) -> Client:
+        """A ``rekolabels.Client`` of this service; the bucket is made when it is missing.
+
+        Args:
+            bucket: The bucket for images, manifests and results.
+            **options: What ``rekolabels.Client`` takes besides its session.
+        """
+        from rekolabels.client import Client
+
+        client = Client(self.session(), bucket=bucket, **options)
+        if bucket is not None:
+            client.ensure_bucket()
+        return client
+
+    def serve(self, port: int = 0) -> Server:
+        """Open a door on 127.0.0.1 for other processes and languages.
+
+        Args:
+            port: The port; 0 picks a free one.
+
+        Returns:
+            The running server: ``url``, ``environment``, ``close()``; a context manager.
+
+        Raises:
+            InvalidInput: The port is taken.
+        """
+        from rekolabels.local._server import Server
+
+        self._check_open()
+        server = Server(self._app, port=port, account=self._account, region=self._region)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """End the service: servers close, a training is interrupted, a temporary workspace goes."""
+        if self._closed:
+            return
+        self._closed = True
+        for server in self._servers:
+            server.close()
+        self._jobs.close()
+        self._store.close()
+        if self._s3 is not None:
+            self._s3.close()
+        if self._temporary:
+            shutil.rmtree(self._path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self._closed else ""
+        return f"<LocalService {str(self._path)!r} {self._region}{state}>"
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInput("The service is closed; make a new LocalService.")
+
+    def _mend(self, db: Connection, job: Job) -> None:
+        mend(db, job, int(self._clock() * 1000))
+
+    @functools.cached_property
+    def _own_s3_client(self) -> S3Client:
+        client: S3Client = make_session(self._app, account=self._account, region=self._region).client("s3")
+        return client
+
+    def _s3_client(self) -> S3Client:
+        return self._own_s3_client if self._given_s3 is None else self._given_s3

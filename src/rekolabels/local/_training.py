@@ -1,0 +1,208 @@
+"""A training, from the answer of CreateProjectVersion to a model that can be started."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from rekolabels.errors import RekolabelsError
+from rekolabels.evaluation import (
+    Evaluation,
+    SnapshotImage,
+    evaluate_classification,
+    write_testing_snapshot,
+    write_training_snapshot,
+)
+from rekolabels.local._context import Context
+from rekolabels.local._engine import FeatureCache, UnusableImage, train
+from rekolabels.local._folders import version_folder
+from rekolabels.local._images import Images
+from rekolabels.local._inference import store_model
+from rekolabels.local._jobs import Interrupted, Job
+from rekolabels.local._manifests import message_of
+from rekolabels.local._results import Results
+from rekolabels.local._training_data import Data, FileProblem, Reader, fetch_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from sqlite3 import Connection, Row
+
+    from rekolabels.local._engine import Trained
+    from rekolabels.local._training_data import Side
+
+__all__ = ["snapshot_datasets", "train_version"]
+
+_log = logging.getLogger("rekolabels.local")
+
+_UNDECIDED = 0.5
+"""Assumed threshold of a label that no test image has: none can be chosen for it."""
+
+
+class _Failed(Exception):
+    """The training ends with this message."""
+
+
+@attrs.frozen
+class _Task:
+    """One training."""
+
+    context: Context
+    job: Job
+    folder: Path
+    request: Mapping[str, Any]
+    results: Results
+    images: Images
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Log the progress in steps of a tenth, and see whether the service is closing."""
+        self.context.jobs.check()
+        if done == total or done % max(1, -(-total // 10)) == 0:
+            _log.info("training of %s: %s %d of %d", self.job.arn, stage, done, total)
+
+
+def snapshot_datasets(context: Context, db: Connection, project: str, number: int) -> None:
+    """Keep the entries as they are now: datasets may change while the training goes on."""
+    folder = version_folder(context.folder, number)
+    folder.mkdir(parents=True)
+    for kind in ("train", "test"):
+        rows = db.execute(
+            "SELECT line FROM entries WHERE dataset = "
+            "(SELECT id FROM datasets WHERE project = ? AND kind = ?) ORDER BY id",
+            (project, kind.upper()),
+        )
+        with (folder / f"{kind}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(f"{row['line']}\n" for row in rows)
+
+
+def train_version(context: Context, job: Job) -> None:
+    """The work of CreateProjectVersion."""
+    started = context.clock()
+    with context.store.read() as db:
+        version: Row = db.execute(
+            "SELECT versions.*, projects.name AS project_name FROM versions "
+            "JOIN projects ON versions.project = projects.arn WHERE versions.arn = ?",
+            (job.arn,),
+        ).fetchone()
+    request = json.loads(version["request"])
+    folder = version_folder(context.folder, version["number"])
+    folder.mkdir(parents=True, exist_ok=True)
+    results = Results(context.s3(), request["OutputConfig"], version["project_name"], version["name"])
+    task = _Task(context, job, folder, request, results, Images(context.s3))
+    status, message, billable = "TRAINING_COMPLETED", "The model is ready to run.", None
+    try:
+        _train(task)
+    except Interrupted:
+        raise
+    except _Failed as failed:
+        status, message = "TRAINING_FAILED", str(failed)
+    except FileProblem as problem:
+        status, message = "TRAINING_FAILED", message_of(problem.code)
+    except Exception as error:  # noqa: BLE001 - whatever broke, the version must come to rest and say so
+        _log.exception("the training of %s broke", job.arn)
+        status, message = "TRAINING_FAILED", _service_issue(error)
+    ended = context.clock()
+    if status == "TRAINING_COMPLETED":
+        billable = max(1, math.ceil(ended - started))
+    for leftover in ("train.jsonl", "test.jsonl", "train-annotated.jsonl", "test-annotated.jsonl"):
+        (folder / leftover).unlink(missing_ok=True)
+    if status == "TRAINING_FAILED":
+        shutil.rmtree(folder, ignore_errors=True)
+    with context.store.write() as db:
+        db.execute(
+            "UPDATE versions SET status = ?, message = ?, ended = ?, billable = ?, results = ? WHERE arn = ?",
+            (status, message, int(ended * 1000), billable, json.dumps(results.answer), job.arn),
+        )
+        context.jobs.finish(db, job)
+
+
+def _train(task: _Task) -> None:
+    task.results.check_bucket()
+    reader = Reader(task.folder, task.images, task.context.jobs.check)
+    auto = bool(task.request.get("TestingData", {}).get("AutoCreate"))
+    _fetch(task, auto=auto)
+    data = reader.split(task.context.seed) if auto else None
+    if data is None:
+        data = reader.read()
+    trained: Trained | None = None
+    if data.failure is None:
+        try:
+            trained = _learn(task, data)
+        except UnusableImage:
+            # Its header was sound. All are decoded now, so that this happens once and not once for each.
+            reader.verify()
+            data = reader.read()
+            if data.failure is None:
+                trained = _learn(task, data)
+    task.results.write_validation(data.training.annotated, data.testing.annotated, data.summary())
+    if trained is None:
+        raise _Failed(data.failure)
+    _finish(task, data, trained, auto=auto)
+
+
+def _fetch(task: _Task, *, auto: bool) -> None:
+    """Bring manifests of the caller's own into the folder, where those of the datasets lie already."""
+    training = task.request.get("TrainingData")
+    if training is not None:
+        s3 = task.context.s3()
+        fetch_manifest(s3, training["Assets"], task.folder / "train.jsonl")
+        if not auto:
+            fetch_manifest(s3, task.request["TestingData"]["Assets"], task.folder / "test.jsonl")
+
+
+def _learn(task: _Task, data: Data) -> Trained:
+    with FeatureCache(task.context.folder / "features.sqlite") as features:
+        return train(
+            data.samples(data.training, task.images),
+            data.samples(data.testing, task.images),
+            seed=task.context.seed,
+            features=features,
+            progress=task.report,
+        )
+
+
+def _finish(task: _Task, data: Data, trained: Trained, *, auto: bool) -> None:
+    now = datetime.fromtimestamp(task.context.clock(), timezone.utc)
+    evaluation = _evaluate(task, data, trained, now)
+    result = evaluation.result
+    thresholds = {
+        label: _UNDECIDED if metrics.threshold is None else metrics.threshold
+        for label, metrics in result.labels.items()
+    }
+    store_model(task.folder, trained.model, thresholds)
+    task.results.write_snapshots(
+        write_training_snapshot(_snapshot(data, data.training), now),
+        write_testing_snapshot(_snapshot(data, data.testing), evaluation.verdicts, now),
+        auto_created=auto,
+    )
+    task.results.write_evaluation(result.to_summary(), result.f1)
+
+
+def _evaluate(task: _Task, data: Data, trained: Trained, now: datetime) -> Evaluation:
+    return evaluate_classification(
+        [one.labels for one in data.used(data.testing)],
+        [{found.label: found.confidence for found in image} for image in trained.predictions],
+        trained.model.labels,
+        training_images=len(data.used(data.training)),
+        evaluated_at=now,
+        project_version_arn=task.job.arn,
+    )
+
+
+def _snapshot(data: Data, side: Side) -> Iterator[SnapshotImage]:
+    for one in data.used(side):
+        labels, boxes = data.kept(one, side)
+        yield SnapshotImage(one.source, labels, boxes, one.size)
+
+
+def _service_issue(error: Exception) -> str:
+    """What the service says when the fault is its own; here the reason is at hand."""
+    reason = str(error) if isinstance(error, RekolabelsError) else f"{type(error).__name__}: {error}"
+    return f"Amazon Rekognition experienced a service issue. {reason}"
