@@ -18,7 +18,7 @@ from rekolabels import _progress
 from rekolabels._parallel import map_bounded
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats._header import image_size
+from rekolabels.formats import image_size
 from rekolabels.images import ImageSize, LabelledImage
 
 if TYPE_CHECKING:
