@@ -6,6 +6,7 @@ figures, the verdicts and the snapshot come from one and the same matching.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -13,11 +14,10 @@ from rekolabels.evaluation._metrics import ScoredLabel, mean_defined
 from rekolabels.evaluation._result import EvaluationResult, LabelMetrics, by_f1
 from rekolabels.evaluation._testing import Evaluation, Verdict, VerdictKind, judge
 from rekolabels.images import BoundingBox
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
 __all__ = ["evaluate_detection", "overlap"]
 
@@ -72,6 +72,7 @@ def evaluate_detection(
     Args:
         truths: For each test image, its true boxes in pixels; labels unknown to the model are left out.
         predictions: For each test image, boxes in pixels with their confidences, 0 to 1, unthresholded.
+        labels: The labels that the model knows.
         minimum_overlap: Intersection over union from which a prediction meets a true box, 0 to 1.
         training_images: For the summary: how many images the model was trained with.
         evaluated_at: For the summary: when, UTC if it does not say.
