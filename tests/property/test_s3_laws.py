@@ -1,0 +1,167 @@
+"""Laws that the S3 directory keeps for any key, any body, any range and any listing."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from rekolabels.local._s3 import S3Directory
+from rekolabels.local._s3._body import AwsChunked
+from rekolabels.local._s3._disk import plain_parts
+from rekolabels.local._session import make_session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+# Pieces of which nasty keys are made, and any text besides.
+PIECES = st.one_of(
+    st.sampled_from(
+        ["a", "A", "..", ".", "/", "//", "\0", "\\", "~", "%2e", "é", "e\u0301", "ﬁ", "+", " ", "#", "?"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4),
+)
+KEYS = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(lambda key: len(key.encode()) <= 1024)
+WORDS = st.lists(st.sampled_from(["a", "b", "/", "-", "é"]), min_size=1, max_size=6).map("".join)
+# The fixture is one application for all examples on purpose: each example empties its bucket.
+SHARED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Client]:
+    """A client that sees the bucket ``dogs``."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = S3Directory(Path(folder) / "root")
+        client: S3Client = make_session(app, account="123456789012", region="us-east-1").client("s3")
+        client.create_bucket(Bucket="dogs")
+        yield client
+        app.close()
+
+
+def _empty(s3: S3Client) -> None:
+    # One by one: a document cannot hold every character that a key can.
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="dogs"):
+        for entry in page.get("Contents", []):
+            s3.delete_object(Bucket="dogs", Key=entry["Key"])
+
+
+@SHARED
+@given(bodies=st.dictionaries(KEYS, st.binary(max_size=64), min_size=1, max_size=6))
+def test_what_was_put_is_listed_and_comes_back(s3: S3Client, bodies: dict[str, bytes]) -> None:
+    """Any set of keys lives side by side, however alike they are, and leaves nothing behind."""
+    for key, body in bodies.items():
+        s3.put_object(Bucket="dogs", Key=key, Body=body)
+    try:
+        listed = s3.list_objects_v2(Bucket="dogs")["Contents"]
+        assert [entry["Key"] for entry in listed] == sorted(bodies, key=str.encode)
+        for key, body in bodies.items():
+            assert s3.get_object(Bucket="dogs", Key=key)["Body"].read() == body
+    finally:
+        _empty(s3)
+    assert s3.list_objects_v2(Bucket="dogs")["KeyCount"] == 0
+
+
+@given(key=KEYS)
+def test_plain_paths_never_leave_their_folder(key: str) -> None:
+    """A key is a plain file under exactly its own name, or none at all."""
+    parts = plain_parts(key)
+    assume(parts is not None)
+    assert parts is not None
+
+    folder = Path("/bucket")
+    assert key == "/".join(parts)
+    assert folder.joinpath(*parts).resolve().is_relative_to(folder.resolve())
+    assert ".." not in parts
+
+
+@SHARED
+@given(
+    keys=st.sets(WORDS, max_size=12),
+    prefix=st.one_of(st.just(""), WORDS),
+    delimiter=st.sampled_from(["", "/", "-", "a", "/a"]),
+    size=st.integers(1, 5),
+)
+def test_listings_are_what_the_definition_says(
+    s3: S3Client, keys: set[str], prefix: str, delimiter: str, size: int
+) -> None:
+    """Both versions, in pages of any size, equal a listing made from the definition."""
+    expected_keys: list[str] = []
+    expected_prefixes: list[str] = []
+    for key in sorted(keys, key=str.encode):
+        if not key.startswith(prefix):
+            continue
+        head, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
+        if not found:
+            expected_keys.append(key)
+        elif prefix + head + found not in expected_prefixes:
+            expected_prefixes.append(prefix + head + found)
+    for key in keys:
+        s3.put_object(Bucket="dogs", Key=key, Body=b"")
+    try:
+        for call in ("list_objects_v2", "list_objects"):
+            paginator: Any = s3.get_paginator(call)
+            pages = list(
+                paginator.paginate(
+                    Bucket="dogs", Prefix=prefix, Delimiter=delimiter, PaginationConfig={"PageSize": size}
+                )
+            )
+            assert expected_keys == [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            assert expected_prefixes == [
+                entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])
+            ]
+            assert all(
+                len(page.get("Contents", [])) + len(page.get("CommonPrefixes", [])) <= size for page in pages
+            )
+    finally:
+        _empty(s3)
+
+
+@SHARED
+@given(body=st.binary(min_size=1, max_size=40), first=st.integers(0, 45), length=st.integers(1, 45))
+def test_ranges_are_slices(s3: S3Client, body: bytes, first: int, length: int) -> None:
+    """A range is the slice of the body that it names."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=body)
+    try:
+        assume(first < len(body))
+        there = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes={first}-{first + length - 1}")
+        to_the_end = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes={first}-")
+        tail = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes=-{length}")
+
+        assert there["Body"].read() == body[first : first + length]
+        assert to_the_end["Body"].read() == body[first:]
+        assert tail["Body"].read() == body[-length:]
+    finally:
+        _empty(s3)
+
+
+@given(
+    pieces=st.lists(st.binary(min_size=1, max_size=50), max_size=8),
+    trailers=st.dictionaries(
+        st.from_regex(r"[a-z][a-z-]{0,20}", fullmatch=True),
+        st.from_regex(r"[!-~]{0,30}", fullmatch=True),
+        max_size=3,
+    ),
+    signed=st.booleans(),
+    block=st.integers(1, 64),
+)
+def test_aws_chunked_decodes_what_was_encoded(
+    pieces: list[bytes], trailers: dict[str, str], *, signed: bool, block: int
+) -> None:
+    """Whatever the chunks, the signatures and the size of the reads."""
+    signature = b";chunk-signature=" + b"0" * 64 if signed else b""
+    encoded = b"".join(b"%x%s\r\n%s\r\n" % (len(piece), signature, piece) for piece in pieces)
+    encoded += b"0" + signature + b"\r\n"
+    encoded += b"".join(f"{name}:{value}\r\n".encode() for name, value in trailers.items()) + b"\r\n"
+
+    reader = AwsChunked(io.BytesIO(encoded))
+    decoded = b"".join(iter(lambda: reader.read(block), b""))
+
+    assert decoded == b"".join(pieces)
+    assert reader.trailers == trailers
