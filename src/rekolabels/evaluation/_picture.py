@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def draw_png(result: EvaluationResult) -> bytes:
     shown = labels[-_MOST_BARS:]
     matrix = result.confusion_matrix
     small = matrix is not None and 1 < len(matrix.labels) <= _MOST_CELLS
-    height = 1.8 + 0.32 * max(6, len(shown))
+    height = max(5.0 if small else 3.5, 1.8 + 0.32 * len(shown))
     # No pyplot: it would keep the figure, and change the state of a program that draws by itself.
     figure = figures.Figure(figsize=(11 if small else 6.5, height), layout="constrained", facecolor="white")
     canvas = canvases.FigureCanvasAgg(figure)
@@ -50,7 +51,11 @@ def draw_png(result: EvaluationResult) -> bytes:
     if matrix is not None and small:
         _draw_matrix(axes[1], matrix)
     target = io.BytesIO()
-    canvas.print_png(target)
+    with warnings.catch_warnings():
+        # Letters that no font here has become boxes; that is no news to the caller.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        canvas.print_png(target)
     return target.getvalue()
 
 

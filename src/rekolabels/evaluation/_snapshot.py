@@ -27,15 +27,23 @@ _EVALUATION = "rekognition-custom-labels-evaluation"
 _DETAILS = f"{_EVALUATION}-details"
 
 
+def _texts(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(values)
+
+
+def _boxes_of(values: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
+    return tuple(values)
+
+
 @attrs.frozen
 class SnapshotImage:
     """An image as it was used, for a snapshot."""
 
     source: str
     """Its URI (``source-ref``)."""
-    labels: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    labels: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Its image-level labels."""
-    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=tuple)
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes_of)
     """Its boxes in pixels."""
     size: ImageSize | None = None
     """Its size; needed where there are boxes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import attrs
@@ -58,6 +58,14 @@ class BrokenEngine(RekolabelsError):
     """The installed network weights are not the ones that the engine was made for."""
 
 
+def _labels(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(values)
+
+
+def _boxes(values: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
+    return tuple(values)
+
+
 @attrs.frozen
 class Sample:
     """One usable line of a manifest."""
@@ -66,9 +74,9 @@ class Sample:
     """The image's URI; names it in messages."""
     read: Callable[[], bytes]
     """Brings the encoded image; called lazily, and from several threads."""
-    labels: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
+    labels: frozenset[str] = attrs.field(default=frozenset(), converter=_labels)
     """Image-level labels."""
-    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=tuple)
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes)
     """Boxes in pixels of the image as turned by its EXIF orientation."""
 
 

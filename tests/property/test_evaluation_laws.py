@@ -1,0 +1,105 @@
+"""Laws of the metrics: equal to scikit-learn, and true of any predictions."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekolabels.evaluation import EvaluationResult, ScoredLabel, evaluate_classification
+
+metrics = pytest.importorskip("sklearn.metrics", reason="the extra 'local' is not installed")
+
+# A few values on purpose: ties are where mistakes hide.
+confidences = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
+scored = st.lists(st.tuples(st.booleans(), confidences), min_size=1, max_size=40)
+
+
+def apart(pairs: list[tuple[bool, float]]) -> ScoredLabel:
+    """Sort confidences apart into right and wrong ones."""
+    return ScoredLabel([c for there, c in pairs if there], [c for there, c in pairs if not there])
+
+
+@given(scored, confidences)
+def test_counts_equal_scikit_learn(pairs: list[tuple[bool, float]], threshold: float) -> None:
+    """Precision, recall and F1 at any threshold, undefined ones included."""
+    truths = [there for there, _ in pairs]
+    found = [confidence >= threshold for _, confidence in pairs]
+
+    counts = apart(pairs).counts(threshold)
+
+    expected = [
+        float(score(truths, found, zero_division=math.nan))
+        for score in (metrics.precision_score, metrics.recall_score, metrics.f1_score)
+    ]
+    seen = [math.nan if value is None else value for value in (counts.precision, counts.recall, counts.f1)]
+    assert expected == pytest.approx(seen, abs=1e-9, nan_ok=True)
+
+
+@given(scored.filter(lambda pairs: any(there for there, _ in pairs)))
+def test_average_precision_equals_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
+    """Also when all confidences are equal."""
+    expected = metrics.average_precision_score([there for there, _ in pairs], [c for _, c in pairs])
+
+    assert float(expected) == pytest.approx(apart(pairs).average_precision(), abs=1e-9)
+
+
+@given(scored)
+def test_no_threshold_beats_the_chosen_one(pairs: list[tuple[bool, float]]) -> None:
+    """The assumed threshold has the best F1 of all."""
+    label = apart(pairs)
+    best = label.best_threshold()
+
+    if best is None:
+        assert not any(there for there, _ in pairs)
+    else:
+        f1 = label.counts(best).f1
+        assert f1 is not None
+        assert all((label.counts(confidence).f1 or 0.0) <= f1 for _, confidence in pairs)
+
+
+@given(scored)
+def test_recall_never_grows_with_the_threshold(pairs: list[tuple[bool, float]]) -> None:
+    """A stricter threshold finds no more."""
+    label = apart(pairs)
+
+    found = [label.counts(threshold / 10).true_positives for threshold in range(11)]
+
+    assert all(looser >= stricter for looser, stricter in pairwise(found))
+
+
+images = st.lists(
+    st.tuples(
+        st.sets(st.sampled_from("abcde"), max_size=3),
+        st.dictionaries(st.sampled_from("abcd"), confidences),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=60)
+@given(images)
+def test_any_predictions_give_a_summary_that_reads_back(
+    cases: list[tuple[set[str], dict[str, float]]],
+) -> None:
+    """Every share is one, every row of the matrix adds up to 1, and the file loses nothing."""
+    evaluation = evaluate_classification([true for true, _ in cases], [found for _, found in cases], "abcd")
+
+    matrix = evaluation.result.confusion_matrix
+    assert matrix is not None
+    for row in matrix.rows():
+        defined = [share for share in row if share is not None]
+        assert not defined or sum(defined) == pytest.approx(1)
+    for metrics in evaluation.result.labels.values():
+        values = (metrics.f1, metrics.precision, metrics.recall, metrics.threshold)
+        assert all(value is None or 0 <= value <= 1 for value in values)
+    assert evaluation.result == EvaluationResult.from_summary(
+        json.loads(json.dumps(evaluation.result.to_summary()))
+    )
+    for (true, _), verdicts in zip(cases, evaluation.verdicts, strict=True):
+        assert {"a", "b", "c", "d"} == {verdict.label for verdict in verdicts}
+        assert true - {"e"} == {verdict.label for verdict in verdicts if verdict.in_ground_truth}

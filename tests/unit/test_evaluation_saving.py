@@ -1,0 +1,132 @@
+"""Saving a result: the formats, and that nothing in a label can do harm."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels.errors import InvalidInput, MissingExtra
+from rekolabels.evaluation import EvaluationResult, LabelMetrics, evaluate_classification
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = ['<script>alert("1")</script>', "=1+1", "a&b'\"", "\u202egnp.exe", "🐶 \n", "$x^2$", "مرحبا"]
+
+
+@pytest.fixture
+def result() -> EvaluationResult:
+    """A result whose labels try to break out."""
+    truths = [[label] for label in HOSTILE]
+    predictions = [dict.fromkeys(HOSTILE, 0.1) | {label: 0.9} for label in HOSTILE]
+    return evaluate_classification(truths, predictions, HOSTILE, training_images=70).result
+
+
+class Tags(HTMLParser):
+    """Collects the tags and the text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        self.text += data
+
+
+def test_nothing_in_the_page_executes_or_loads(result: EvaluationResult, tmp_path: Path) -> None:
+    """Labels are text; the page has no script, no event handler, no link and no picture from elsewhere."""
+    page = Tags()
+    page.feed(result.save(tmp_path / "evaluation.html").read_text(encoding="utf-8"))
+
+    assert not page.tags & {"script", "img", "link", "iframe", "a", "form"}
+    assert not {name for name in page.attributes if name.startswith("on") or name in {"src", "href"}}
+    assert HOSTILE[0] in page.text
+    assert "\u202e" not in page.text, "a sign that turns the writing round is spelled out"
+
+
+def test_the_page_shows_scores_table_and_matrix(result: EvaluationResult, tmp_path: Path) -> None:
+    """Everything that one looks for, in the console's words."""
+    page = Tags()
+    page.feed(result.save(tmp_path / "evaluation.html").read_text(encoding="utf-8"))
+
+    for wanted in (
+        "F1 score",
+        "Average precision",
+        "Overall recall",
+        "Assumed threshold",
+        "Confusion matrix",
+    ):
+        assert wanted in page.text
+    assert "70 training images, 7 test images" in page.text
+
+
+def test_a_notebook_shows_the_table(result: EvaluationResult) -> None:
+    """Escaped as in the page."""
+    fragment = result._repr_html_()
+
+    assert "<script" not in fragment
+    assert "<table" in fragment
+
+
+def test_json_is_a_summary(result: EvaluationResult, tmp_path: Path) -> None:
+    """The file can be read as the service's own."""
+    saved = json.loads(result.save(str(tmp_path / "evaluation.JSON")).read_text(encoding="utf-8"))
+
+    assert result == EvaluationResult.from_summary(saved)
+
+
+def test_csv_has_no_formulas(tmp_path: Path) -> None:
+    """A label that starts like a formula is quoted; undefined values are empty."""
+    labels = {"=1+1": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
+    path = EvaluationResult(f1=0.5, labels=labels).save(tmp_path / "evaluation.csv")
+
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+
+    assert rows == [
+        ["label", "f1", "precision", "recall", "threshold", "test_images"],
+        ["'=1+1", "0.5", "0.25", "1.0", "0.75", "4"],
+        ["b", "", "", "", "", ""],
+        ["(all labels)", "0.5", "", "", "", ""],
+    ]
+
+
+def test_a_picture_is_drawn(result: EvaluationResult, tmp_path: Path) -> None:
+    """A PNG, whatever the labels are, and also where they are many."""
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+    many = EvaluationResult(labels={f"label {n}": LabelMetrics(f1=0.5) for n in range(100)})
+
+    assert result.save(tmp_path / "few.png").read_bytes().startswith(b"\x89PNG")
+    assert many.save(tmp_path / "many.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_without_matplotlib_names_the_extra(
+    result: EvaluationResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves no file behind."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(MissingExtra, match=r"rekolabels\[report\]"):
+        result.save(tmp_path / "evaluation.png")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["evaluation.docx", "evaluation"])
+def test_other_endings_are_refused(result: EvaluationResult, tmp_path: Path, name: str) -> None:
+    """The message lists those that are possible."""
+    with pytest.raises(InvalidInput, match=r"use \.html, \.png, \.csv or \.json"):
+        result.save(tmp_path / name)
