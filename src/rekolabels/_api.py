@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
-from mypy_boto3_rekognition import RekognitionClient
 
 from rekolabels._errors_map import translate
 from rekolabels._retry import RetryPolicy, is_transient, was_refused
@@ -30,17 +29,17 @@ from rekolabels.errors import InvalidInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mypy_boto3_rekognition import RekognitionClient  # noqa: TC004 -- the stubs are for type checkers only
+
 __all__ = ["ProjectName", "Rekognition", "VersionName", "parse_dataset_arn", "parse_version_arn"]
 
 R = TypeVar("R")
 
-_PROJECT_ARN = re.compile(
-    r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
-)
-_DATASET_ARN = re.compile(
+_PROJECT_ARN = r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
+_DATASET_ARN = (
     r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/dataset/(train|test)/[0-9]+"
 )
-_VERSION_ARN = re.compile(
+_VERSION_ARN = (
     r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}"
     r":project/([a-zA-Z0-9_.\-]{1,255})/version/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
 )
@@ -55,7 +54,7 @@ def parse_project_arn(arn: str) -> ProjectName:
     Raises:
         InvalidInput: It is no project ARN.
     """
-    found = _PROJECT_ARN.fullmatch(arn)
+    found = re.fullmatch(_PROJECT_ARN, arn)
     if found is None:
         raise InvalidInput(
             f"{arn!r} is no project ARN: expected arn:aws:rekognition:REGION:ACCOUNT:project/NAME/NUMBER"
@@ -69,7 +68,7 @@ def parse_dataset_arn(arn: str) -> tuple[ProjectName, DatasetKind]:
     Raises:
         InvalidInput: It is no dataset ARN.
     """
-    found = _DATASET_ARN.fullmatch(arn)
+    found = re.fullmatch(_DATASET_ARN, arn)
     if found is None:
         raise InvalidInput(
             f"{arn!r} is no dataset ARN: expected "
@@ -84,7 +83,7 @@ def parse_version_arn(arn: str) -> tuple[ProjectName, VersionName]:
     Raises:
         InvalidInput: It is no ARN of a model version.
     """
-    found = _VERSION_ARN.fullmatch(arn)
+    found = re.fullmatch(_VERSION_ARN, arn)
     if found is None:
         raise InvalidInput(
             f"{arn!r} is no ARN of a model version: expected "

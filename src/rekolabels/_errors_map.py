@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from rekolabels import errors
@@ -80,6 +79,9 @@ _HINTS: Mapping[type[errors.RekolabelsError], str] = {
 }
 
 
+_SERVER_FAULT = 500  # the class of HTTP statuses, without the cost of importing http
+
+
 def translate(error: Exception, operation: str) -> errors.RekolabelsError | None:
     """Turn what botocore raised into an error of ours; None for what is not botocore's."""
     from botocore import exceptions as boto
@@ -134,7 +136,7 @@ def from_answer(answer: Mapping[str, Any], operation: str) -> errors.ServiceErro
 
 def _kind_by_status(code: str, status: int | None) -> type[errors.ServiceError]:
     """S3 answers HEAD without a body, so that botocore has only the status for a code."""
-    if status is not None and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status is not None and status >= _SERVER_FAULT:
         return errors.ServiceFault
     return {"404": errors.ObjectNotFound, "403": errors.AccessDenied, "301": errors.WrongRegion}.get(
         code, errors.ServiceError

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
-from mypy_boto3_s3 import S3Client
 
 from rekolabels._errors_map import translate
 from rekolabels._retry import RetryPolicy
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mypy_boto3_s3 import S3Client  # noqa: TC004 -- the stubs are for type checkers only
     from mypy_boto3_s3.literals import BucketLocationConstraintType
 
     from rekolabels.descriptions import S3Location

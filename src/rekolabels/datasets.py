@@ -9,7 +9,6 @@ import attrs
 from rekolabels._api import parse_dataset_arn
 from rekolabels._waiting import wait_until
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
-from rekolabels.manifest import parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
     from rekolabels.images import LabelledImage
 
-__all__ = ["Dataset"]
+__all__ = ["Dataset", "taken"]
 
 _BUSY = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
 _READY = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
@@ -65,6 +64,8 @@ class Dataset:
         Raises:
             ResourceNotReady: The dataset is still being created.
         """
+        from rekolabels.manifest import parse_line
+
         lines = self.client.api.list_dataset_entries(
             self.arn,
             labels=labels,
@@ -157,3 +158,12 @@ class Dataset:
             status=status,
             waited=waited,
         )
+
+
+def taken(project: str, kind: DatasetKind) -> str:
+    """Say that a project has a dataset of this kind, and what to do about it."""
+    word = "training" if kind == "train" else "test"
+    return (
+        f"The project {project!r} has a {word} dataset already, not made from these images: change it with "
+        f"project.{kind}_dataset.update(images), or delete it first with project.{kind}_dataset.delete()."
+    )

@@ -26,13 +26,13 @@ from rekolabels.errors import (
     UnexpectedStatus,
     WaitTimedOut,
 )
-from rekolabels.evaluation import EvaluationResult
 from rekolabels.inference import image_argument
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
+    from rekolabels.evaluation import EvaluationResult
     from rekolabels.inference import ImageSource
 
 __all__ = ["ModelVersion", "wait_all"]
@@ -170,6 +170,8 @@ class ModelVersion:
             ObjectNotFound: The summary file is gone from S3.
             InvalidEvaluation: The file is no evaluation summary.
         """
+        from rekolabels.evaluation import EvaluationResult
+
         found = self.describe()
         if found.evaluation_summary is None:
             if not self.is_trained(found):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import logging
-from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels import _progress
 from rekolabels._api import parse_project_arn
-from rekolabels._uploads import LocalImage, check_images, is_remote, upload
 from rekolabels._waiting import wait_until
-from rekolabels.datasets import Dataset
-from rekolabels.descriptions import DatasetKind, DatasetSummary, ProjectDescription, S3Location
+from rekolabels.datasets import Dataset, taken
+from rekolabels.descriptions import DatasetKind, ProjectDescription, S3Location
 from rekolabels.errors import (
-    CannotSplit,
     DatasetFailed,
     InvalidInput,
     InvalidRequest,
@@ -28,21 +22,16 @@ from rekolabels.errors import (
     UnexpectedStatus,
     WaitTimedOut,
 )
-from rekolabels.images import LabelledImage
-from rekolabels.manifest import write_manifest
 from rekolabels.models import ModelVersion
-from rekolabels.splits import split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
+    from rekolabels.images import LabelledImage
 
 
 __all__ = ["Project"]
-
-_FINGERPRINT = "rekolabels:images"
-"""The tag that says which images a dataset was made from: a run that was broken off finds it again by it."""
 
 _KINDS: tuple[DatasetKind, DatasetKind] = ("train", "test")
 
@@ -125,8 +114,10 @@ class Project:
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
             return self._create(kind, wait=wait, timeout=timeout, manifest=location)
-        plan = _Plan.of(images)
-        dataset = self._create_from({kind: plan.images}, plan)[kind]
+        from rekolabels._intake import Intake
+
+        intake = Intake.of(images)
+        dataset = intake.create(self, {kind: intake.images})[kind]
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset
@@ -163,10 +154,10 @@ class Project:
             ResourceAlreadyExists: The project has datasets that were made from other images.
             DatasetFailed: The service could not create a dataset.
         """
-        plan = _Plan.of(images)
-        _at_least_two_labels(plan.images)
-        parts = split(plan.images, test=test, seed=seed, group_by=group_by or plan.content)
-        made = self._create_from({"train": parts.train, "test": parts.test}, plan)
+        from rekolabels._intake import Intake
+
+        intake = Intake.of(images)
+        made = intake.create(self, intake.split(test=test, seed=seed, group_by=group_by))
         for dataset in made.values():
             dataset.wait_until_ready(timeout=timeout)
         return made["train"], made["test"]
@@ -371,77 +362,11 @@ class Project:
         try:
             arn = self.client.api.create_dataset(self.arn, kind, manifest=manifest, copy_of=copy_of)
         except ResourceAlreadyExists as error:
-            raise error.explained(_taken(self.name, kind)) from error
+            raise error.explained(taken(self.name, kind)) from error
         dataset = Dataset(self.client, arn)
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset
-
-    def _create_from(
-        self, parts: Mapping[DatasetKind, Sequence[LabelledImage]], plan: _Plan
-    ) -> dict[DatasetKind, Dataset]:
-        """Create datasets from images, or find those that a run that was broken off has made of the same."""
-        marks: dict[DatasetKind, str] = {kind: plan.fingerprint(images) for kind, images in parts.items()}
-        made = self._made_before(marks)
-        missing = {kind: images for kind, images in parts.items() if kind not in made}
-        if not missing:
-            return made
-        bucket, prefix = self.client.need_bucket(), self.client.prefix
-        self.client.storage.check_bucket(bucket, self.client.region_name)
-        remote = plan.upload(self.client, missing.values())
-        for kind, images in missing.items():
-            manifest = S3Location(bucket, f"{prefix}{self.name}/manifests/{kind}-{marks[kind][:16]}.manifest")
-            body = io.BytesIO()
-            write_manifest(
-                (remote.get(image.source, image) for image in images),
-                body,
-                created=datetime.now(timezone.utc),
-            )
-            self.client.storage.put(manifest, body.getvalue(), content_type="application/x-ndjson")
-            try:
-                arn = self.client.api.create_dataset(
-                    self.arn, kind, manifest=manifest, tags={_FINGERPRINT: marks[kind]}
-                )
-            except ResourceAlreadyExists as error:
-                raise error.explained(_taken(self.name, kind)) from error
-            made[kind] = Dataset(self.client, arn)
-        return made
-
-    def _made_before(self, marks: Mapping[DatasetKind, str]) -> dict[DatasetKind, Dataset]:
-        """Return the datasets that exist and were made from these images; clear away what failed.
-
-        Raises:
-            ResourceAlreadyExists: A dataset exists that was made otherwise.
-        """
-        made: dict[DatasetKind, Dataset] = {}
-        for found in self.describe().datasets:
-            if found.kind not in marks:
-                continue
-            dataset = Dataset(self.client, found.arn)
-            if self.client.api.list_tags_for_resource(found.arn).get(_FINGERPRINT) != marks[found.kind]:
-                raise ResourceAlreadyExists(
-                    _taken(self.name, found.kind),
-                    operation="CreateDataset",
-                    code="ResourceAlreadyExistsException",
-                )
-            if _is_usable(found):
-                _log.info("the %s dataset of %s exists, made from the same images", found.kind, self.name)
-                made[found.kind] = dataset
-            else:
-                dataset.delete()
-        return made
-
-
-def _is_usable(found: DatasetSummary) -> bool:
-    return found.status not in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}
-
-
-def _taken(project: str, kind: DatasetKind) -> str:
-    word = "training" if kind == "train" else "test"
-    return (
-        f"The project {project!r} has a {word} dataset already, not made from these images: change it with "
-        f"project.{kind}_dataset.update(images), or delete it first with project.{kind}_dataset.delete()."
-    )
 
 
 def _location(manifest: str | S3Location | None) -> S3Location | None:
@@ -454,56 +379,3 @@ def _settle(dataset: Dataset, timeout: float | None) -> None:
         dataset.wait_until_ready(timeout=timeout)
     except (DatasetFailed, UnexpectedStatus) as error:
         _log.debug("deleting all the same: %s", error)
-
-
-def _at_least_two_labels(images: Sequence[LabelledImage]) -> None:
-    labels = {label for image in images for label in image.labels}
-    if any(image.boxes for image in images) or len(labels) > 1:
-        return
-    only = f"only the label {next(iter(labels))!r}" if labels else "no labels"
-    raise CannotSplit(
-        f"The images have {only}, but a classification model tells at least two labels apart: add images of "
-        "another label, for example of what is none of it."
-    )
-
-
-@attrs.frozen
-class _Plan:
-    """Images on the way to a dataset: local ones are checked, all are known by their content."""
-
-    images: tuple[LabelledImage, ...]
-    local: Mapping[str, LocalImage]
-    """By path."""
-
-    @classmethod
-    def of(cls, images: Iterable[LabelledImage]) -> _Plan:
-        wanted = list(images)
-        if not wanted:
-            raise InvalidInput("There are no images to make a dataset from.")
-        checked = {local.image.source: local for local in check_images(i for i in wanted if not is_remote(i))}
-        kept = tuple(
-            image if is_remote(image) else checked[image.source].image
-            for image in wanted
-            if is_remote(image) or image.source in checked
-        )
-        return cls(kept, checked)
-
-    def content(self, image: LabelledImage) -> str:
-        """Name the content of an image, so that copies of a picture can be kept together."""
-        local = self.local.get(image.source)
-        return local.digest if local else image.source
-
-    def fingerprint(self, images: Iterable[LabelledImage]) -> str:
-        """SHA-256 of what a dataset of these images holds, whatever their order."""
-        lines = sorted(repr((self._place(i), i.labels, i.boxes)) for i in images)
-        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
-
-    def _place(self, image: LabelledImage) -> str:
-        """Where the image lies in S3, below the prefix of the client."""
-        local = self.local.get(image.source)
-        return local.key("") if local else image.source
-
-    def upload(self, client: Client, parts: Iterable[Sequence[LabelledImage]]) -> dict[str, LabelledImage]:
-        """Send what is not there yet; return the images in S3 by their paths."""
-        wanted = [self.local[i.source] for images in parts for i in images if i.source in self.local]
-        return upload(wanted, client.storage, client.need_bucket(), client.prefix)

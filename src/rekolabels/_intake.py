@@ -1,0 +1,165 @@
+"""Labelled images into datasets: checked, split, uploaded, listed in a manifest, and created once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rekolabels._uploads import LocalImage, check_images, is_remote, upload
+from rekolabels.datasets import Dataset, taken
+from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
+from rekolabels.errors import CannotSplit, InvalidInput, ResourceAlreadyExists
+from rekolabels.images import LabelledImage
+from rekolabels.manifest import write_manifest
+from rekolabels.splits import split
+
+if TYPE_CHECKING:
+    from rekolabels.client import Client
+    from rekolabels.projects import Project
+
+__all__ = ["Intake"]
+
+_FINGERPRINT = "rekolabels:images"
+"""The tag that says which images a dataset was made from: a run that was broken off finds it again by it."""
+
+_log = logging.getLogger("rekolabels")
+
+
+@attrs.frozen
+class Intake:
+    """Images on the way to a dataset: local ones are checked, all are known by their content."""
+
+    images: tuple[LabelledImage, ...]
+    local: Mapping[str, LocalImage]
+    """By path."""
+
+    @classmethod
+    def of(cls, images: Iterable[LabelledImage]) -> Intake:
+        """Check images.
+
+        Raises:
+            InvalidInput: There are none, or the same picture is given twice with different labels.
+            InvalidImage: The service would refuse some of them.
+        """
+        wanted = list(images)
+        if not wanted:
+            raise InvalidInput("There are no images to make a dataset from.")
+        local = check_images(image for image in wanted if not is_remote(image))
+        remote = [image for image in wanted if is_remote(image)]
+        return cls(
+            (*remote, *(checked.image for checked in local)),
+            {checked.image.source: checked for checked in local},
+        )
+
+    def split(
+        self, *, test: float, seed: int, group_by: Callable[[LabelledImage], Hashable] | None
+    ) -> dict[DatasetKind, Sequence[LabelledImage]]:
+        """Divide the images into training and test.
+
+        Raises:
+            CannotSplit: Fewer than two labels, or a label with too few images.
+        """
+        _at_least_two_labels(self.images)
+        parts = split(self.images, test=test, seed=seed, group_by=group_by or self._content)
+        return {"train": parts.train, "test": parts.test}
+
+    def create(
+        self, project: Project, parts: Mapping[DatasetKind, Sequence[LabelledImage]]
+    ) -> dict[DatasetKind, Dataset]:
+        """Create datasets from images, or find those that a run that was broken off has made of the same."""
+        client = project.client
+        marks: dict[DatasetKind, str] = {kind: self._fingerprint(images) for kind, images in parts.items()}
+        made = _made_before(project, marks)
+        missing: dict[DatasetKind, Sequence[LabelledImage]] = {
+            kind: images for kind, images in parts.items() if kind not in made
+        }
+        if not missing:
+            return made
+        bucket, prefix = client.need_bucket(), client.prefix
+        client.storage.check_bucket(bucket, client.region_name)
+        remote = self._upload(client, missing.values())
+        for kind, images in missing.items():
+            manifest = S3Location(
+                bucket, f"{prefix}{project.name}/manifests/{kind}-{marks[kind][:16]}.manifest"
+            )
+            body = io.BytesIO()
+            write_manifest(
+                (remote.get(image.source, image) for image in images),
+                body,
+                created=datetime.now(timezone.utc),
+            )
+            client.storage.put(manifest, body.getvalue(), content_type="application/x-ndjson")
+            try:
+                arn = client.api.create_dataset(
+                    project.arn, kind, manifest=manifest, tags={_FINGERPRINT: marks[kind]}
+                )
+            except ResourceAlreadyExists as error:
+                raise error.explained(taken(project.name, kind)) from error
+            made[kind] = Dataset(client, arn)
+        return made
+
+    def _fingerprint(self, images: Iterable[LabelledImage]) -> str:
+        """SHA-256 of what a dataset of these images holds, whatever their order."""
+        lines = sorted(repr((self._place(i), i.labels, i.boxes)) for i in images)
+        return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _content(self, image: LabelledImage) -> str:
+        """Name the content of an image, so that copies of a picture can be kept together."""
+        local = self.local.get(image.source)
+        return local.digest if local else image.source
+
+    def _place(self, image: LabelledImage) -> str:
+        """Where the image lies in S3, below the prefix of the client."""
+        local = self.local.get(image.source)
+        return local.key("") if local else image.source
+
+    def _upload(self, client: Client, parts: Iterable[Sequence[LabelledImage]]) -> dict[str, LabelledImage]:
+        """Send what is not there yet; return the images in S3 by their paths."""
+        wanted = [self.local[i.source] for images in parts for i in images if i.source in self.local]
+        return upload(wanted, client.storage, client.need_bucket(), client.prefix)
+
+
+def _made_before(project: Project, marks: Mapping[DatasetKind, str]) -> dict[DatasetKind, Dataset]:
+    """Return the datasets that exist and were made from these images; clear away what failed.
+
+    Raises:
+        ResourceAlreadyExists: A dataset exists that was made otherwise.
+    """
+    made: dict[DatasetKind, Dataset] = {}
+    for found in project.describe().datasets:
+        if found.kind not in marks:
+            continue
+        dataset = Dataset(project.client, found.arn)
+        if project.client.api.list_tags_for_resource(found.arn).get(_FINGERPRINT) != marks[found.kind]:
+            raise ResourceAlreadyExists(
+                taken(project.name, found.kind),
+                operation="CreateDataset",
+                code="ResourceAlreadyExistsException",
+            )
+        if _is_usable(found):
+            _log.info("the %s dataset of %s exists, made from the same images", found.kind, project.name)
+            made[found.kind] = dataset
+        else:
+            dataset.delete()
+    return made
+
+
+def _is_usable(found: DatasetSummary) -> bool:
+    return found.status not in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}
+
+
+def _at_least_two_labels(images: Sequence[LabelledImage]) -> None:
+    labels = {label for image in images for label in image.labels}
+    if any(image.boxes for image in images) or len(labels) > 1:
+        return
+    only = f"only the label {next(iter(labels))!r}" if labels else "no labels"
+    raise CannotSplit(
+        f"The images have {only}, but a classification model tells at least two labels apart: add images of "
+        "another label, for example of what is none of it."
+    )
