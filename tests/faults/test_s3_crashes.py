@@ -14,12 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from rekolabels.local._s3 import S3Directory
 from rekolabels.local._session import make_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -69,7 +70,9 @@ def _writer(root: Path, kind: str, seed: int) -> Iterator[subprocess.Popen[bytes
 
 
 def _client(app: S3Directory) -> S3Client:
-    client: S3Client = make_session(app, account="123456789012", region="us-east-1").client("s3")
+    # An error that goes away by itself when boto3 tries again is still an error.
+    once = Config(retries={"total_max_attempts": 1})
+    client: S3Client = make_session(app, account="123456789012", region="us-east-1").client("s3", config=once)
     return client
 
 
@@ -189,6 +192,65 @@ def test_only_one_of_many_creates_an_object(tmp_path: Path) -> None:
 
     assert len(won) == 1
     assert s3.get_object(Bucket="dogs", Key="one")["Body"].read() == bytes(won)
+    app.close()
+
+
+def test_an_object_that_is_overwritten_between_finding_and_opening_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader gets the newer version, whole; or hears that there is none any more."""
+    app = S3Directory(tmp_path)
+    s3 = _client(app)
+    s3.create_bucket(Bucket="dogs")
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
+    disk = app._store.disk
+    meanwhile: list[Callable[[], object]] = [lambda: s3.put_object(Bucket="dogs", Key="rex", Body=b"22")]
+
+    def open_late(body: str) -> Any:
+        if meanwhile:
+            meanwhile.pop()()
+        return type(disk).open(disk, body)
+
+    monkeypatch.setattr(disk, "open", open_late)
+
+    _check(s3, "rex")
+    assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"22"
+    meanwhile.append(lambda: s3.delete_object(Bucket="dogs", Key="rex"))
+    with pytest.raises(s3.exceptions.NoSuchKey):
+        s3.get_object(Bucket="dogs", Key="rex")
+    app.close()
+
+
+def test_a_crash_between_the_commit_and_the_plain_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start brings the plain files up to date, and removes the bodies that are no longer needed."""
+    app = S3Directory(tmp_path)
+    s3 = _client(app)
+    s3.create_bucket(Bucket="dogs")
+    for key in ("changed", "gone", "gone and back", "a/folder"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"1")
+    monkeypatch.setattr(app._store, "settle", lambda: None)
+    for key in ("changed", "gone and back", "new"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"2")
+    for key in ("gone", "gone and back", "a/folder"):
+        s3.delete_object(Bucket="dogs", Key=key)
+    for key in ("gone and back", "a"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"3")
+    app.close()
+
+    app = S3Directory(tmp_path)
+    s3 = _client(app)
+
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="dogs")["Contents"]] == [
+        "a",
+        "changed",
+        "gone and back",
+        "new",
+    ]
+    shown = {path.name: path.read_bytes() for path in (tmp_path / "dogs").rglob("*") if path.is_file()}
+    assert shown == {"a": b"3", "changed": b"2", "gone and back": b"3", "new": b"2"}
+    _check_folder(tmp_path, s3)
     app.close()
 
 

@@ -31,6 +31,8 @@ from rekolabels.local._s3._lease import Lease
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from rekolabels.local._s3._index import Stored
+
 PRIVATE = ".rekolabels"
 """The folder under the root that is not a bucket; no bucket's name can start with a dot."""
 
@@ -193,32 +195,30 @@ class Disk:
 
     # -- plain files -----------------------------------------------------------------------------------------
 
-    def show(self, bucket: str, key: str, body: str, *, ours: bool) -> bool:
-        """Let the plain file of a key be the given body. Called under the index's lock.
+    def show(self, stored: Stored, *, ours: bool) -> bool:
+        """Let the plain file of an object be its body. Called under the index's lock.
 
         Args:
-            bucket: The bucket, which names the folder.
-            key: The key.
-            body: The body that is to be seen.
+            stored: The object.
             ours: Whether a plain file that is already there was put there for this key. Any other is left
                 alone: it belongs to a key that differs in case only, or to a person.
 
         Returns:
             Whether the plain file shows the body now.
         """
-        parts = plain_parts(key)
-        if parts is None or not _is_plain(bucket):
+        parts = plain_parts(stored.key)
+        if parts is None or not _is_plain(stored.bucket):
             return False
         try:
-            folder = self._folder(bucket, parts[:-1], make=True)
+            folder = self._folder(stored.bucket, parts[:-1], make=True)
             return folder is not None and self._place(
-                f"{folder}{os.sep}{parts[-1]}", self.path(body), ours=ours
+                f"{folder}{os.sep}{parts[-1]}", self.path(stored.body), ours=ours
             )
         except OSError:
             # A path too long for the system, a full disk: the object is safe in its body, and no stale plain
             # file may stay.
             if ours:
-                self.hide(bucket, key)
+                self.hide(stored.bucket, stored.key)
             return False
 
     def _place(self, target: str, source: str, *, ours: bool) -> bool:

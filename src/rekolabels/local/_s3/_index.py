@@ -280,9 +280,10 @@ def drop_object(db: sqlite3.Connection, old: Stored) -> None:
 
 
 def _note(db: sqlite3.Connection, bucket: str, key: str, old: Stored | None) -> None:
-    # A plain file that is there because of an earlier change, whose note still waits, is ours as well.
+    # When the note of an earlier change still waits, it knows whether there is a plain file: no object is
+    # marked as shown before that note has been worked off.
     db.execute(
-        "INSERT INTO stale VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET shown = max(shown, excluded.shown)",
+        "INSERT OR IGNORE INTO stale VALUES (?, ?, ?)",
         (bucket, key.encode(), old is not None and old.shown),
     )
     if old is not None:
@@ -294,9 +295,13 @@ def discard(db: sqlite3.Connection, body: str) -> None:
     db.execute("INSERT OR IGNORE INTO garbage VALUES (?)", (body,))
 
 
-def mark_shown(db: sqlite3.Connection, bucket: str, key: bytes, *, shown: bool) -> None:
+def mark_shown(db: sqlite3.Connection, there: Stored, *, shown: bool) -> None:
     """Remember whether the plain file of an object is there."""
-    db.execute("UPDATE objects SET shown = ? WHERE bucket = ? AND key = ?", (shown, bucket, key))
+    if shown != there.shown:
+        db.execute(
+            "UPDATE objects SET shown = ? WHERE bucket = ? AND key = ?",
+            (shown, there.bucket, there.key.encode()),
+        )
 
 
 def bodies_under(db: sqlite3.Connection, prefix: str) -> set[str]:

@@ -83,15 +83,17 @@ class Store:
         lock of the index, so a crash in between only puts it off until the next change or start.
         """
         with self.index.writing() as db:
-            for bucket, raw, was_shown in db.execute("SELECT bucket, key, shown FROM stale").fetchall():
-                key = raw.decode()
-                there = index.find_object(db, bucket, key)
-                ours = bool(was_shown) or (there is not None and there.shown)
-                if there is not None:
-                    shown = self.disk.show(bucket, key, there.body, ours=ours)
-                    index.mark_shown(db, bucket, raw, shown=shown)
-                elif ours:
+            notes = [
+                (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(shown))
+                for bucket, key, shown in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
+            ]
+            # What goes makes room first: "a/b" may have to go before "a" can be a file.
+            for there, bucket, key, shown in notes:
+                if there is None and shown:
                     self.disk.hide(bucket, key)
+            for there, _, _, shown in notes:
+                if there is not None:
+                    index.mark_shown(db, there, shown=self.disk.show(there, ours=shown or there.shown))
             db.execute("DELETE FROM stale")
             for (body,) in db.execute("SELECT body FROM garbage").fetchall():
                 if self.disk.remove(body):
