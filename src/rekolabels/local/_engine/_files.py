@@ -74,6 +74,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]
         shapes = _expected(document, data)
         return document, _unpack(data, shapes)
     except (
+        AttributeError,
         KeyError,
         TypeError,
         ValueError,

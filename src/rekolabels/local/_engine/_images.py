@@ -25,9 +25,6 @@ MAX_SIDE = 4096
 MAX_ASPECT = 20
 """The longer side over the shorter one, at most."""
 
-_ORIENTATION = 0x0112
-_SIDEWAYS = frozenset({5, 6, 7, 8})
-"""EXIF orientations that exchange width and height."""
 _DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -58,14 +55,7 @@ def check_image(data: bytes) -> ImageSize:
         UnusableImage: It breaks a limit, or its header cannot be read.
     """
     header = _check_header(data)
-    with _open(data) as image:
-        width, height = image.size
-        depth = 1 if image.mode in {"1", "L", "I", "F", "I;16"} else 3
-        if _orientation(image) in _SIDEWAYS:
-            width, height = height, width
-    if {width, height} != {header.width, header.height}:
-        _refuse(f"the header says {header.width} x {header.height}, the decoder {width} x {height} pixels")
-    return ImageSize(width, height, depth)
+    return ImageSize(*header.turned, header.depth)
 
 
 def decode(data: bytes, *, side: int | None = None) -> Image:
@@ -81,9 +71,11 @@ def decode(data: bytes, *, side: int | None = None) -> Image:
     Raises:
         UnusableImage: It breaks a limit, or cannot be decoded to its end.
     """
-    _check_header(data)
+    header = _check_header(data)
+    if header.exif is not None:
+        start, end = header.exif
+        data = data[:start] + data[end:]  # read already; Pillow would warn about damaged ones
     with _open(data) as image:
-        orientation = _orientation(image)
         if side is not None:
             image.draft("RGB", (side, side))
         try:
@@ -91,7 +83,7 @@ def decode(data: bytes, *, side: int | None = None) -> Image:
             rgb = _to_rgb(image)
         except _DECODING_ERRORS as error:
             _refuse(f"it is damaged or incomplete ({error})", error)
-    return _turn(rgb, orientation)
+    return _turn(rgb, header.orientation)
 
 
 def _refuse(detail: str, cause: BaseException | None = None) -> NoReturn:
@@ -131,15 +123,6 @@ def _open(data: bytes) -> Image:
         return Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except _DECODING_ERRORS as error:
         _refuse(f"its header is damaged or incomplete ({error})", error)
-
-
-def _orientation(image: Image) -> int:
-    """The EXIF orientation; 1, upright, when there is none or the EXIF block is damaged."""
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except _DECODING_ERRORS:
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 def _to_rgb(image: Image) -> Image:

@@ -1,0 +1,161 @@
+"""What the engine keeps on the disk: models that cannot run code, a cache that cannot fail."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rekolabels.local._engine import BrokenModel, FeatureCache, load_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
+
+from rekolabels.local._engine._files import read_model, write_model  # noqa: E402 - it needs NumPy
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model."""
+    arrays = {"weights": np.arange(6, dtype="<f8").reshape(2, 3), "bias": np.zeros(2, dtype="<f4")}
+    write_model(tmp_path / "model", {"kind": "single-label", "labels": ["a", "b"]}, arrays)
+    return tmp_path / "model"
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    """Change the description of a model."""
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def test_a_model_reads_back(folder: Path) -> None:
+    """Values, types and shapes."""
+    document, arrays = read_model(folder)
+
+    assert document["labels"] == ["a", "b"]
+    assert arrays["weights"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert arrays["bias"].dtype == np.dtype("<f4")
+    assert {path.name for path in folder.iterdir()} == {"model.json", "model.npz"}
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    """The message says where it was looked for."""
+    with pytest.raises(BrokenModel, match="nowhere"):
+        load_model(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.npz"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"PK\x03\x04 and so on", b"[" * 100_000])
+def test_damaged_files_are_refused(folder: Path, name: str, data: bytes) -> None:
+    """Never an error of another library."""
+    (folder / name).write_bytes(data)
+
+    with pytest.raises(BrokenModel):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": 2},
+        {"sha256": "0" * 64},
+        {"arrays": {}},
+        {"arrays": {"weights": {"type": "|O", "shape": [1]}}},
+        {"arrays": {"weights": {"type": "<f8", "shape": [-1]}}},
+        {"arrays": {"weights": {"type": "<f8", "shape": [1 << 40]}}},
+        {"arrays": {"weights": {"type": "<f8", "shape": [3, 2]}, "bias": {"type": "<f4", "shape": [2]}}},
+        {"arrays": {"weights": {"type": "<f8", "shape": ["x"]}}},
+        {"arrays": [1]},
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    """Types, shapes, sizes and digest are compared before anything is used."""
+    edit(folder, **changes)
+
+    with pytest.raises(BrokenModel, match="damaged"):
+        read_model(folder)
+
+
+def test_pickles_are_not_read(folder: Path) -> None:
+    """An archive with an object in it is refused, not loaded."""
+    import hashlib
+
+    np.savez(folder / "model.npz", weights=np.array([{"a": 1}], dtype=object))
+    digest = hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest()
+    edit(folder, sha256=digest, arrays={"weights": {"type": "<f8", "shape": [1]}})
+
+    with pytest.raises(BrokenModel, match="pickle"):
+        read_model(folder)
+
+
+@pytest.mark.parametrize("name", ["network", "scale", "labels", "kind"])
+def test_models_of_another_engine_are_refused(folder: Path, name: str) -> None:
+    """The parts must fit together, and the network must be ours."""
+    from rekolabels.local._engine._network import fingerprint
+
+    edit(folder, **{"network": fingerprint(), "scale": "normal", name: "other"})
+
+    with pytest.raises(BrokenModel, match="train it again"):
+        load_model(folder)
+
+
+def test_the_cache_outlives_its_process(tmp_path: Path) -> None:
+    """What was put in is there when the file is opened again."""
+    with FeatureCache(tmp_path / "deep" / "features.sqlite") as cache:
+        cache.put("a", b"1")
+        cache.put("a", b"2")
+
+    with FeatureCache(tmp_path / "deep" / "features.sqlite") as again:
+        assert again.get("a") == b"2"
+        assert again.get("b") is None
+
+
+def test_a_damaged_cache_starts_anew(tmp_path: Path) -> None:
+    """A cache only saves time; it is never an error."""
+    path = tmp_path / "features.sqlite"
+    path.write_bytes(b"this is no database, whatever its name says" * 100)
+
+    with FeatureCache(path) as cache:
+        cache.put("a", b"1")
+        assert cache.get("a") == b"1"
+
+
+def test_an_impossible_place_gives_way_to_memory(tmp_path: Path) -> None:
+    """Where no file can be, features are kept as long as the process lives."""
+    (tmp_path / "file").write_bytes(b"")
+
+    with FeatureCache(tmp_path / "file" / "features.sqlite") as cache:
+        cache.put("a", b"1")
+        assert cache.get("a") == b"1"
+
+
+def test_a_closed_cache_finds_nothing() -> None:
+    """And takes nothing, without an error."""
+    cache = FeatureCache()
+    cache.close()
+
+    cache.put("a", b"1")
+
+    assert cache.get("a") is None
+
+
+def test_threads_and_openers_share_a_cache(tmp_path: Path) -> None:
+    """Two openings of one file, used by several threads at once."""
+    path = tmp_path / "features.sqlite"
+    with FeatureCache(path) as one, FeatureCache(path) as other:
+
+        def work(number: int) -> None:
+            for step in range(50):
+                (one if number % 2 else other).put(f"{number}/{step}", b"x")
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert all(one.get(f"{number}/{step}") == b"x" for number in range(4) for step in range(50))
