@@ -1,13 +1,17 @@
 """Amazon Rekognition Custom Labels from Python: labelled images in, a trained, tested, running model out."""
 
-from rekolabels._retry import RetryPolicy
-from rekolabels.client import Client
-from rekolabels.datasets import Dataset
+from typing import TYPE_CHECKING, Any
+
 from rekolabels.descriptions import Box, Detection, S3Location
 from rekolabels.errors import RekolabelsError
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.models import ModelVersion, wait_all
-from rekolabels.projects import Project
+
+if TYPE_CHECKING:
+    from rekolabels._retry import RetryPolicy
+    from rekolabels.client import Client
+    from rekolabels.datasets import Dataset
+    from rekolabels.models import ModelVersion, wait_all
+    from rekolabels.projects import Project
 
 __version__ = "0.1.0.dev0"
 
@@ -26,3 +30,28 @@ __all__ = [
     "S3Location",
     "wait_all",
 ]
+
+# The values are there at once; what talks to AWS is imported when it is first named (PEP 562), so that tools
+# that only read manifests or splits, and every command line that starts, do not pay for it.
+_ROOMS = {
+    "Client": "rekolabels.client",
+    "Dataset": "rekolabels.datasets",
+    "ModelVersion": "rekolabels.models",
+    "Project": "rekolabels.projects",
+    "RetryPolicy": "rekolabels._retry",
+    "wait_all": "rekolabels.models",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'rekolabels' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

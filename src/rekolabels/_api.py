@@ -92,7 +92,7 @@ def parse_version_arn(arn: str) -> tuple[ProjectName, VersionName]:
     return found[1], found[2]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Rekognition:
     """The operations of Custom Labels."""
 

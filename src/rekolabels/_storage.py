@@ -32,7 +32,7 @@ R = TypeVar("R")
 _DEFAULT_REGION = "us-east-1"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Storage:
     """Objects in S3."""
 

@@ -507,7 +507,7 @@ def wait_all(
     return [trainings.ended[arn] for arn in trainings.models]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Trainings:
     """What ``wait_all`` keeps between its rounds."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import rekolabels
 
 
@@ -16,10 +18,19 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_all_lists_exactly_what_is_exported() -> None:
-    """``__all__`` is sorted, and holds every public name of the package that is not a room."""
+    """``__all__`` is sorted, every name in it is there, and no public name is missing from it."""
+    exported = {name: getattr(rekolabels, name) for name in rekolabels.__all__}
     rooms = {name for name, value in vars(rekolabels).items() if type(value) is type(rekolabels)}
-    public = {name for name in vars(rekolabels) if not name.startswith("_")} - rooms
-    assert sorted(public) == rekolabels.__all__
+    helpers = {"TYPE_CHECKING", "Any"}
+    public = {name for name in vars(rekolabels) if not name.startswith("_")} - rooms - helpers
+    assert sorted(public) == sorted(exported) == rekolabels.__all__
+    assert set(rekolabels.__all__) <= set(dir(rekolabels))
+
+
+def test_unknown_names_are_unknown() -> None:
+    """A name that does not exist is an AttributeError, as in every module."""
+    with pytest.raises(AttributeError, match="no attribute 'Clinet'"):
+        rekolabels.Clinet  # noqa: B018 -- the access is what is tested
 
 
 def test_importing_is_cheap() -> None:
