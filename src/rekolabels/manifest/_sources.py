@@ -179,7 +179,7 @@ def _chunks(source: Source) -> Iterator[bytes]:
     if isinstance(source, (str, os.PathLike)):
         return _file_chunks(Path(source))
     if hasattr(source, "read"):
-        return _read_chunks(source)  # type: ignore[arg-type]  # what has a read() is one of the two files of Source
+        return _read_chunks(source)  # type: ignore[arg-type]  # what has a read() is a file
     return _joined(source)
 
 

@@ -1,0 +1,207 @@
+"""The rules that concern a dataset, or a training and a test dataset, as a whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import attrs
+
+from rekolabels.manifest.codes import CODES
+from rekolabels.manifest.limits import (
+    ADVISED_IMAGES,
+    CLASSIFICATION_LABELS,
+    DETECTION_LABELS,
+    IMAGES_PER_TEST_LABEL,
+    LABEL_OVERLAP,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rekolabels.manifest._statistics import DatasetStatistics
+
+__all__ = ["ContentFinding", "Side", "UseCase", "check_content", "check_dataset", "use_case_of"]
+
+UseCase: TypeAlias = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
+"""The kind of model, in the words of the manifest summary."""
+Side: TypeAlias = Literal["training", "testing"]
+
+_LEAST_TO_SPLIT: Final = 2
+"""Images that a label needs to be on both sides of a split; the service's number is not known."""
+
+
+@attrs.frozen
+class ContentFinding:
+    """Something that is wrong with a dataset, or with both together."""
+
+    code: str
+    """One of ``CODES``."""
+    side: Side | None
+    """The dataset; None when both are meant."""
+    detail: str = ""
+    """What is wrong here, in words."""
+
+    @property
+    def message(self) -> str:
+        """The service's message, its placeholder filled."""
+        return CODES[self.code].message.format(round(LABEL_OVERLAP * 100))
+
+
+def use_case_of(training: DatasetStatistics, testing: DatasetStatistics | None) -> UseCase:
+    """Which kind of model the service would choose.
+
+    How it chooses for mixed data is not published. Here: detection when usable test lines have boxes
+    (training lines, when there is no test dataset), else classification.
+    """
+    deciding = training if testing is None else testing
+    return "OBJECT_LOCALIZATION" if deciding.boxed_lines else "IMAGE_LEVEL_LABELS"
+
+
+def check_content(
+    training: DatasetStatistics, testing: DatasetStatistics | None = None, *, auto_split: bool = False
+) -> tuple[UseCase, tuple[ContentFinding, ...]]:
+    """Hold the datasets of a training against the rules for their content.
+
+    The rules come in three rounds, and a round in which something ends the training is the last: first the
+    share of invalid lines and the buckets, then the labels, then the labels of the kind that was chosen.
+
+    Args:
+        training: The training dataset, every line added.
+        testing: The test dataset.
+        auto_split: Whether the service is to split a test dataset off.
+
+    Returns:
+        The kind of model, ``NOT_DETERMINED`` when the training ends before that, and what was found.
+    """
+    sides: dict[Side, DatasetStatistics] = {"training": training}
+    if testing is not None:
+        sides["testing"] = testing
+    advice = _advice(sides)
+    found = [finding for side, counts in sides.items() for finding in _lines(side, counts)]
+    if found:
+        return "NOT_DETERMINED", (*found, *advice)
+    use_case = use_case_of(training, testing)
+    found = _labels(sides, use_case)
+    if auto_split and testing is None:
+        found += _split(training)
+    return use_case, (*(found or _usable(sides, use_case)), *advice)
+
+
+def check_dataset(counts: DatasetStatistics, side: Side = "training") -> tuple[ContentFinding, ...]:
+    """Hold a dataset against the rules for its making; it fails when something is found."""
+    found: list[ContentFinding] = []
+    if counts.too_many_dropped:
+        detail = f"{counts.dropped} of {counts.total} lines would be left out."
+        found.append(ContentFinding("ERROR_TOO_MANY_RECORDS_IN_ERROR", side, detail))
+    found += _buckets(side, counts)
+    if len(counts.labels()) > DETECTION_LABELS[1]:
+        detail = f"There are {len(counts.labels())}."
+        found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, detail))
+    return tuple(found)
+
+
+def _lines(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
+    found: list[ContentFinding] = []
+    if counts.too_many_invalid:
+        detail = f"{counts.invalid} of {counts.total} lines are invalid."
+        found.append(ContentFinding("ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST", side, detail))
+    return found + _buckets(side, counts)
+
+
+def _buckets(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
+    if len(counts.buckets) <= 1:
+        return []
+    names = ", ".join(f"{name} ({count:,})" for name, count in counts.buckets.most_common(5))
+    return [ContentFinding("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", side, f"Images per bucket: {names}.")]
+
+
+def _labels(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
+    least, most = _label_limits(use_case)
+    found: list[ContentFinding] = []
+    for side, counts in sides.items():
+        labels = len(counts.labels())
+        if labels < least:
+            detail = f"There are {labels}, at least {least} are needed."
+            found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_LABELS", side, detail))
+        elif labels > most:
+            found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, f"There are {labels}."))
+    every: dict[Side, set[str]] = {side: counts.labels() for side, counts in sides.items()}
+    return found + _overlap("ERROR_INSUFFICIENT_LABEL_OVERLAP", every)
+
+
+def _usable(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
+    least, _ = _label_limits(use_case)
+    usable: dict[Side, set[str]] = {side: _usable_labels(use_case, counts) for side, counts in sides.items()}
+    found: list[ContentFinding] = []
+    for side, labels in usable.items():
+        if len(labels) < least:
+            detail = f"There are {len(labels)} for {use_case}, at least {least} are needed."
+            found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_USABLE_LABELS", side, detail))
+    return found + _overlap("ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP", usable)
+
+
+def _label_limits(use_case: UseCase) -> tuple[int, int]:
+    return DETECTION_LABELS if use_case == "OBJECT_LOCALIZATION" else CLASSIFICATION_LABELS
+
+
+def _split(training: DatasetStatistics) -> list[ContentFinding]:
+    images: dict[str, int] = dict(training.label_images)
+    for label, count in training.box_images.items():
+        images[label] = max(count, images.get(label, 0))
+    rare = [label for label, count in images.items() if count < _LEAST_TO_SPLIT]
+    if not rare:
+        return []
+    detail = f"Labels with a single image: {_names(rare)}."
+    return [ContentFinding("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT", "training", detail)]
+
+
+def _overlap(code: str, labels: Mapping[Side, set[str]]) -> list[ContentFinding]:
+    if "testing" not in labels:
+        return []
+    training = labels["training"]
+    missing = training - labels["testing"]
+    if len(missing) <= len(training) * (1 - LABEL_OVERLAP):
+        return []
+    names = _names(sorted(missing))
+    return [
+        ContentFinding(
+            code, None, f"{len(missing)} of {len(training)} training labels have no test image: {names}."
+        )
+    ]
+
+
+def _usable_labels(use_case: UseCase, counts: DatasetStatistics) -> set[str]:
+    """Detection can be taught by image-level labels alone (brands); among boxes they are not used."""
+    if use_case == "OBJECT_LOCALIZATION" and counts.box_images:
+        return set(counts.box_images)
+    return set(counts.label_images)
+
+
+def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
+    found: list[ContentFinding] = []
+    for side, counts in sides.items():
+        if counts.valid < ADVISED_IMAGES:
+            found.append(ContentFinding("FEW_IMAGES", side, f"There are {counts.valid} usable ones."))
+        labels_only = counts.labelled_lines - counts.both_lines
+        if counts.boxed_lines and labels_only:
+            detail = f"{labels_only} lines have image-level labels only, {counts.boxed_lines} have boxes."
+            found.append(ContentFinding("MIXED_LABEL_KINDS", side, detail))
+    testing = sides.get("testing")
+    if testing is not None:
+        crowded = [label for label in testing.labels() if _images(testing, label) > IMAGES_PER_TEST_LABEL]
+        if crowded:
+            detail = f"{_names(sorted(crowded))}."
+            found.append(ContentFinding("TOO_MANY_TEST_IMAGES_FOR_LABEL", "testing", detail))
+        shared = sides["training"].sources_in(testing)
+        if shared:
+            found.append(ContentFinding("IMAGE_IN_BOTH_DATASETS", None, f"This concerns {shared:,} images."))
+    return found
+
+
+def _images(counts: DatasetStatistics, label: str) -> int:
+    return max(counts.label_images[label], counts.box_images[label])
+
+
+def _names(labels: list[str], most: int = 5) -> str:
+    shown_labels = ", ".join(repr(label[:60]) for label in labels[:most])
+    return shown_labels if len(labels) <= most else f"{shown_labels} and {len(labels) - most} more"

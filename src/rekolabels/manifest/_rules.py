@@ -1,0 +1,181 @@
+"""What the service asks of one line, apart from all others.
+
+The rules run in the service's order: first those that it calls early, any of which ends the look at the line,
+then the others. ``check_line`` is the one door; the check of whole manifests and the embedded service both go
+through it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+import attrs
+
+from rekolabels.images import LabelledImage
+from rekolabels.manifest._findings import Finding
+from rekolabels.manifest._json import NotJson, load_object
+from rekolabels.manifest._pair_rules import PairCheck, check_pair
+from rekolabels.manifest._pairs import DETECTION, RESERVED, SUFFIX, is_object, pairs_of, read_pair
+from rekolabels.manifest._reading import image_of
+from rekolabels.manifest._shown import shown
+from rekolabels.manifest.codes import CODES
+from rekolabels.manifest.limits import LABELS_PER_IMAGE, LINE_LENGTH
+
+if TYPE_CHECKING:
+    from rekolabels.manifest._pairs import Fault, Pair
+
+__all__ = ["SOURCE_REF", "LineCheck", "LineState", "check_line"]
+
+LineState: TypeAlias = Literal["valid", "invalid", "ignored"]
+"""How the manifest summary counts a line."""
+
+SOURCE_REF: Final = re.compile(r"[sS]3://([0-9A-Za-z._-]{3,255})/(?=.*\S)(.+)", re.DOTALL)
+"""A bucket as the service's model has it, and a key; its length is counted in bytes, which no pattern can."""
+_KEY_BYTES: Final = 1024
+
+
+@attrs.frozen
+class LineCheck:
+    """What the service would make of one line."""
+
+    line: int
+    """Its number, from 1."""
+    members: dict[str, Any] | None
+    """The line; None when it is no JSON object."""
+    image: LabelledImage | None
+    """The image with those labels and boxes that a training can use; None when the line is not valid."""
+    state: LineState
+    """How the manifest summary counts it."""
+    findings: tuple[Finding, ...] = ()
+    """What is wrong, in the order in which it is found."""
+    labelled: bool = False
+    """Whether a dataset shows the entry as labelled: there is a label or a box, be it valid or not."""
+
+    @property
+    def source(self) -> str | None:
+        """The image, where the line names it well."""
+        if self.dropped:
+            return None
+        return None if self.members is None else str(self.members["source-ref"])
+
+    @property
+    def dropped(self) -> bool:
+        """Whether a dataset would leave the line out without a word."""
+        return any(CODES[finding.code].dropped for finding in self.findings)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the line is in the index of lines with errors, as one with a bad box among good ones."""
+        return any(CODES[finding.code].level == "LINE" for finding in self.findings)
+
+    def failed(self, code: str, detail: str = "") -> LineCheck:
+        """The same line found invalid by a rule that needs more than the line: its image, other lines."""
+        finding = Finding(code, detail=detail)
+        return attrs.evolve(self, image=None, state="invalid", findings=(*self.findings, finding))
+
+
+def check_line(text: str, *, line: int = 1) -> LineCheck:
+    """Hold one line of a manifest against every rule that needs no other line and not the image itself.
+
+    Args:
+        text: The line.
+        line: Its number, from 1.
+
+    Returns:
+        What the service would make of it. It never raises: a line of nonsense is a line with a finding.
+
+    >>> check = check_line('{"source-ref": "s3://puppies/1.jpg", "rust": 1}')
+    >>> check.state, check.findings[0].code
+    ('invalid', 'ERROR_NO_LABEL_ATTRIBUTES')
+    """
+    if len(text) > LINE_LENGTH:
+        detail = f"It has {len(text):,} characters."
+        return LineCheck(line, None, None, "invalid", (Finding("LINE_TOO_LONG", detail=detail),))
+    try:
+        members, repeated = load_object(text)
+    except NotJson as error:
+        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
+        finding = Finding("ERROR_INVALID_JSON_LINE", detail=detail, column=error.column)
+        return LineCheck(line, None, None, "invalid", (finding,))
+    notes = [_repeated(key) for key in repeated]
+    fault = _source_fault(members)
+    if fault is not None:
+        return LineCheck(line, members, None, "invalid", (fault, *notes))
+    keys = pairs_of(members)
+    if not keys:
+        return _unlabelled(line, members, notes)
+    pairs = [read_pair(key, members[key], members[key + SUFFIX]) for key in keys]
+    labelled = any(_shows_something(pair, members) for pair in pairs)
+    early = [_early(pair, fault) for pair in pairs for fault in pair.faults]
+    if early:
+        return LineCheck(line, members, None, "invalid", (*early, *notes), labelled)
+    parts = [check_pair(pair, members) for pair in pairs]
+    state = _state(parts)
+    findings = [finding for part in parts for finding in part.findings] + _whole_line(parts, state)
+    image = None
+    if state == "valid":
+        kept = [part.pair for part in parts]
+        image = image_of(text, members, kept, keep_text=not repeated and kept == pairs)
+        if len(image.labels) > LABELS_PER_IMAGE:
+            notes.append(Finding("TOO_MANY_LABELS_FOR_IMAGE", detail=f"It has {len(image.labels)} labels."))
+    return LineCheck(line, members, image, state, (*findings, *notes), labelled)
+
+
+def _repeated(key: str) -> Finding:
+    return Finding("DUPLICATE_JSON_KEY", detail=f"The key {shown(key)} occurs more than once.")
+
+
+def _source_fault(members: dict[str, Any]) -> Finding | None:
+    if "source-ref" not in members:
+        return Finding("ERROR_MISSING_SOURCE_REF")
+    source = members["source-ref"]
+    match = SOURCE_REF.fullmatch(source) if isinstance(source, str) else None
+    if match is not None and len(match[2].encode("utf-8", "surrogatepass")) <= _KEY_BYTES:
+        return None
+    detail = f"It is {shown(source)}."
+    if match is not None:
+        detail = f"The key has more than {_KEY_BYTES:,} bytes."
+    return Finding("ERROR_INVALID_SOURCE_REF_FORMAT", path=("source-ref",), detail=detail)
+
+
+def _unlabelled(line: int, members: dict[str, Any], notes: list[Finding]) -> LineCheck:
+    if members.keys() <= RESERVED:
+        return LineCheck(line, members, None, "ignored", (Finding("WARNING_UNANNOTATED_RECORD"), *notes))
+    lone = next(key for key in members if key not in RESERVED)
+    missing = lone.removesuffix(SUFFIX) if lone.endswith(SUFFIX) else lone + SUFFIX
+    detail = f"There is {shown(lone)}, but no {shown(missing)}."
+    return LineCheck(
+        line, members, None, "invalid", (Finding("ERROR_NO_LABEL_ATTRIBUTES", detail=detail), *notes)
+    )
+
+
+def _shows_something(pair: Pair, members: dict[str, Any]) -> bool:
+    value = members[pair.key]
+    return pair.kind != DETECTION or not is_object(value) or bool(value.get("annotations"))
+
+
+def _early(pair: Pair, fault: Fault) -> Finding:
+    in_attribute = fault.code == "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT"
+    place = (pair.key,) if in_attribute else (pair.key + SUFFIX,)
+    return Finding(fault.code, place, fault.path, f"{fault.detail[0].upper()}{fault.detail[1:]}.")
+
+
+def _state(parts: list[PairCheck]) -> LineState:
+    uses = {part.use for part in parts}
+    if "fatal" in uses:
+        return "invalid"
+    if "usable" in uses:
+        return "valid"
+    return "invalid" if "unusable" in uses else "ignored"
+
+
+def _whole_line(parts: list[PairCheck], state: LineState) -> list[Finding]:
+    """What the service says of the line because of its parts."""
+    if state == "ignored":
+        annotated = any(part.annotated for part in parts)
+        return [Finding("WARNING_NO_ANNOTATIONS" if annotated else "WARNING_UNANNOTATED_RECORD")]
+    codes = {finding.code for part in parts for finding in part.findings}
+    if state == "invalid" and codes & {"ERROR_UNSUPPORTED_USE_CASE_TYPE", "ERROR_INVALID_LABEL_NAME_LENGTH"}:
+        return [Finding("ERROR_NO_VALID_LABEL_ATTRIBUTES")]
+    return []

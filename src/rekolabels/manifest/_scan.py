@@ -1,0 +1,182 @@
+"""One reading of one manifest: every line checked, counted, and what is wrong collected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.manifest._findings import Finding
+from rekolabels.manifest._rules import LineCheck, check_line
+from rekolabels.manifest._shortcut import Shortcut
+from rekolabels.manifest._shown import pointer
+from rekolabels.manifest._sources import BadLine, Block, Source, blocks, name_of
+from rekolabels.manifest._statistics import DatasetStatistics
+from rekolabels.manifest.codes import CODES
+from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
+from rekolabels.manifest.report import Counts, Issue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from rekolabels.images import LabelledImage
+    from rekolabels.manifest._content import ContentFinding, Side
+
+__all__ = ["Scan"]
+
+_KEPT: Final = 1000
+"""Issues that are kept of each code; others are only counted, for the sake of memory."""
+
+
+class Scan:
+    """A manifest as it is read.
+
+    Attributes:
+        side: Which dataset it is for.
+        path: How messages call it.
+        statistics: What was counted.
+        issue_counts: How often each code was found.
+        ended: Whether a ``FILE`` error ended the reading.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        side: Side,
+        *,
+        max_lines: int,
+        empty_allowed: bool,
+        inspect: Callable[[list[LineCheck]], Iterable[LineCheck]] | None = None,
+    ) -> None:
+        self.side: Side = side
+        self.path = name_of(source)
+        self.statistics = DatasetStatistics()
+        self.issue_counts: Counter[str] = Counter()
+        self.ended = False
+        self._source = source
+        self._max_lines = max_lines
+        self._empty_allowed = empty_allowed
+        self._inspect = inspect
+        self._issues: list[Issue] = []
+
+    def images(self) -> Iterator[LabelledImage]:
+        """Read the manifest to its end, giving out the usable images."""
+        shortcut = Shortcut() if self._inspect is None else None
+        for block in self._blocks():
+            clean = shortcut.read(block) if shortcut and isinstance(block, Block) else None
+            if clean is not None and self.statistics.add_all(clean, block.line):
+                yield from clean.images
+                continue
+            for check in self._checks(block):
+                if check.image is not None:
+                    yield check.image
+
+    def checks(self) -> Iterator[LineCheck]:
+        """Read the manifest to its end, line by line, giving out what is to be said about each."""
+        for block in self._blocks():
+            yield from self._checks(block)
+
+    def issues(self) -> list[Issue]:
+        """What was found, by line."""
+        return sorted(self._issues, key=lambda issue: issue.line or 0)
+
+    def counts(self) -> Counts:
+        """What was counted."""
+        found = self.statistics
+        return Counts(
+            total=found.total,
+            valid=found.valid,
+            invalid=found.invalid,
+            ignored=found.ignored,
+            dropped=found.dropped,
+            error_lines=tuple(found.error_lines),
+            label_images=dict(found.label_images),
+            box_images=dict(found.box_images),
+            buckets=dict(found.buckets),
+        )
+
+    def report(self, finding: ContentFinding) -> None:
+        """Take note of something that concerns the manifest as a whole."""
+        self._note(
+            Issue(
+                finding.code,
+                finding.message,
+                CODES[finding.code].level,
+                self.path,
+                finding.side,
+                detail=finding.detail,
+            )
+        )
+
+    def _blocks(self) -> Iterator[Block | BadLine]:
+        marks: list[str] = []
+        found = self.statistics
+        try:
+            for block in blocks(self._source, marks=marks):
+                found.size += block.size
+                last = block.line + (block.count - 1 if isinstance(block, Block) else 0)
+                if found.size > MANIFEST_BYTES:
+                    self._end("ERROR_MANIFEST_SIZE_TOO_LARGE", f"It has more than {MANIFEST_BYTES:,} bytes.")
+                    break
+                if last > self._max_lines:
+                    self._end(
+                        "ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM", f"It has more than {self._max_lines:,} lines."
+                    )
+                    break
+                yield block
+        except InvalidManifest as error:
+            if error.code is None:  # not a fault of the manifest but of the call
+                raise
+            self._end(error.code, str(error))
+        if marks:
+            code = CODES["BYTE_ORDER_MARK"]
+            self._note(Issue(code.name, code.message, code.level, self.path, self.side, line=1, column=1))
+        if not found.total and not self._empty_allowed and not self.ended:
+            self._end("ERROR_EMPTY_MANIFEST", "")
+
+    def _checks(self, block: Block | BadLine) -> Iterator[LineCheck]:
+        if isinstance(block, BadLine):
+            checks: Iterable[LineCheck] = [_check_bad(block)]
+        else:
+            texts = enumerate(block.text.split("\n"), start=block.line)
+            checks = [check_line(text, line=number) for number, text in texts]
+        if self._inspect is not None:
+            checks = self._inspect(list(checks))
+        for check in checks:
+            counted = self.statistics.add(check)
+            for finding in counted.findings:
+                self._find(counted, finding)
+            yield counted
+
+    def _find(self, check: LineCheck, finding: Finding) -> None:
+        self._note(
+            Issue(
+                finding.code,
+                finding.message,
+                CODES[finding.code].level,
+                self.path,
+                self.side,
+                check.line,
+                pointer(finding.path or finding.place),
+                finding.column,
+                finding.detail,
+            )
+        )
+
+    def _end(self, code: str, detail: str) -> None:
+        self.ended = True
+        self._note(Issue(code, CODES[code].message, "FILE", self.path, self.side, detail=detail))
+
+    def _note(self, issue: Issue) -> None:
+        self.issue_counts[issue.code] += 1
+        if self.issue_counts[issue.code] <= _KEPT:
+            self._issues.append(issue)
+
+
+def _check_bad(bad: BadLine) -> LineCheck:
+    if bad.too_long:
+        detail = f"It has {bad.size:,} bytes; {LINE_LENGTH:,} characters are allowed."
+        finding = Finding("LINE_TOO_LONG", detail=detail)
+    else:
+        finding = Finding("ERROR_INVALID_JSON_LINE", detail="It is not UTF-8 text.", column=bad.column)
+    return LineCheck(bad.line, None, None, "invalid", (finding,))

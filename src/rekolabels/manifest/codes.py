@@ -1,0 +1,425 @@
+"""Every code by which the service, and this room, call a mistake in a manifest.
+
+Sources: the pages of the service's guide on terminal manifest file errors, manifest content errors, JSON Line
+errors and warnings, and non-terminal dataset errors. The messages are the service's own, slips included.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CODES", "Code", "Level"]
+
+Level: TypeAlias = Literal["FILE", "CONTENT", "LINE", "WARNING", "ADVICE"]
+"""How grave an issue is.
+
+``FILE`` and ``CONTENT`` end a training (or the making of a dataset); with ``FILE`` the lines are not even
+looked at. ``LINE`` takes a line, or a part of it, out of use; more than 20 % of such lines end a training.
+``WARNING`` takes a line out of use without counting it as invalid. ``ADVICE`` is ours: the service says
+nothing, but it is likely not what was meant.
+"""
+
+
+@attrs.frozen
+class Code:
+    """A kind of mistake."""
+
+    name: str
+    """The service's name; one without ``ERROR_`` or ``WARNING_`` is ours, where the service has none."""
+    message: str
+    """The service's message; ``{}`` is filled in."""
+    level: Level
+    """How grave it is."""
+    meaning: str
+    """What it means for a training."""
+    fix: str
+    """How to mend it."""
+    in_dataset: bool = False
+    """Whether entries of a dataset show it as well, in ``cl-errors``."""
+    dropped: bool = False
+    """Whether a dataset leaves such a line out without a word."""
+
+    @property
+    def official(self) -> bool:
+        """Whether the service knows this code."""
+        return self.name.startswith(("ERROR_", "WARNING_"))
+
+
+_ENDS: Final = "The training does not start."
+_UNUSED: Final = "The line is not used; more than 20 % of such lines end the training."
+_DROPPED: Final = f"{_UNUSED} A dataset leaves the line out without a message."
+_PART: Final = "This part of the line is not used; the line is invalid when nothing else in it is usable."
+_IGNORED: Final = "The line is not used, without counting as invalid."
+_SILENT: Final = "The service does not report this."
+
+_ALL: Final = (
+    # The file
+    Code(
+        "ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT",
+        "The manifest file extension or contents are invalid.",
+        "FILE",
+        _ENDS,
+        "Give the place of a readable JSON Lines file in UTF-8.",
+    ),
+    Code("ERROR_EMPTY_MANIFEST", "The manifest file is empty.", "FILE", _ENDS, "Add a line for each image."),
+    Code(
+        "ERROR_MANIFEST_SIZE_TOO_LARGE",
+        "The manifest file size exceeds the maximum supported size.",
+        "FILE",
+        _ENDS,
+        "Use fewer or shorter lines: at most 1 GB.",
+    ),
+    Code(
+        "ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM",
+        "The manifest file has too many rows.",
+        "FILE",
+        _ENDS,
+        "Use at most 250,000 lines with the blank ones (in Mumbai and London 28,000; 7,000 for tests).",
+    ),
+    Code(
+        "ERROR_INVALID_PERMISSIONS_MANIFEST_S3_BUCKET",
+        "The S3 bucket permissions are incorrect.",
+        "FILE",
+        _ENDS,
+        "Allow the service to read the bucket of the manifest.",
+    ),
+    Code(
+        "ERROR_CANNOT_WRITE_OUTPUT_S3_BUCKET",
+        "Unable to write to output S3 bucket.",
+        "FILE",
+        _ENDS,
+        "Allow the service to write to the output bucket.",
+    ),
+    Code(
+        "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_DISTRIBUTE",
+        "The manifest file doesn't have enough labeled images to distribute the dataset.",
+        "FILE",
+        "The dataset cannot be distributed.",
+        "Add images, so that every label has at least two: one for each side.",
+    ),
+    # The content
+    Code(
+        "ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST",
+        "The manifest file contains too many invalid rows.",
+        "CONTENT",
+        _ENDS,
+        "Mend or remove the invalid lines: at most 20 % of all lines may be invalid.",
+    ),
+    Code(
+        "ERROR_TOO_MANY_RECORDS_IN_ERROR",
+        "The manifest file has too many terminal errors.",
+        "CONTENT",
+        "The dataset is not created.",
+        "Mend the lines that a dataset would leave out.",
+    ),
+    Code(
+        "ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS",
+        "The manifest file contains images from multiple S3 buckets.",
+        "CONTENT",
+        _ENDS,
+        "Bring all images of the manifest into one bucket.",
+    ),
+    Code(
+        "ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET",
+        "The permissions for the images S3 bucket are invalid.",
+        "CONTENT",
+        _ENDS,
+        "Allow the service to read the bucket of the images.",
+    ),
+    Code(
+        "ERROR_INVALID_IMAGES_S3_BUCKET_OWNER",
+        "Invalid owner id for images S3 bucket.",
+        "CONTENT",
+        _ENDS,
+        "Use buckets of one owner for the images and the manifest.",
+    ),
+    Code(
+        "ERROR_FAILED_IMAGES_S3_COPY",
+        "Failed to copy images from S3 bucket.",
+        "CONTENT",
+        _ENDS,
+        "See that the images exist and that the service may read (and decrypt) them.",
+    ),
+    Code(
+        "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT",
+        "The manifest file contains insufficient labeled images per label to perform auto-split.",
+        "CONTENT",
+        _ENDS,
+        "Add images, so that every label has at least two: one for each side.",
+    ),
+    Code(
+        "ERROR_MANIFEST_TOO_FEW_LABELS",
+        "The manifest file has too few labels.",
+        "CONTENT",
+        _ENDS,
+        "Use at least two labels for classification, one for boxes.",
+    ),
+    Code(
+        "ERROR_MANIFEST_TOO_MANY_LABELS",
+        "The manifest file has too many labels.",
+        "CONTENT",
+        _ENDS,
+        "Use at most 250 labels.",
+    ),
+    Code(
+        "ERROR_MANIFEST_TOO_FEW_USABLE_LABELS",
+        "The manifest file has too few usable labels.",
+        "CONTENT",
+        _ENDS,
+        "Add labels of the kind that was chosen (see use_case), or remove the lines of the other kind.",
+    ),
+    Code(
+        "ERROR_INSUFFICIENT_LABEL_OVERLAP",
+        "Less than {}% label overlap between the training and testing manifest files.",
+        "CONTENT",
+        _ENDS,
+        "Have at least half of the labels of the training dataset in the test dataset too.",
+    ),
+    Code(
+        "ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP",
+        "Less than {}% usable label overlap between the training and testing manifest files.",
+        "CONTENT",
+        _ENDS,
+        "Have at least half of the labels of the chosen kind (see use_case) in the test dataset too.",
+    ),
+    # The lines
+    Code(
+        "ERROR_INVALID_JSON_LINE",
+        "The JSON Line has an invalid format.",
+        "LINE",
+        _DROPPED,
+        "Write one whole JSON object a line, in UTF-8.",
+        dropped=True,
+    ),
+    Code(
+        "ERROR_MISSING_SOURCE_REF",
+        "The source-ref key is missing.",
+        "LINE",
+        _DROPPED,
+        "Add 'source-ref' with the place of the image: s3://bucket/key.",
+        dropped=True,
+    ),
+    Code(
+        "ERROR_INVALID_SOURCE_REF_FORMAT",
+        "The format of the source-ref value is invalid.",
+        "LINE",
+        _DROPPED,
+        "Give the place of the image as s3://bucket/key.",
+        dropped=True,
+    ),
+    Code(
+        "ERROR_NO_LABEL_ATTRIBUTES",
+        "No label attributes found.",
+        "LINE",
+        _UNUSED,
+        "Give each label attribute its metadata: 'rust' and 'rust-metadata'.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
+        "The format of the label attribute {} is invalid.",
+        "LINE",
+        _UNUSED,
+        "Give an integer for an image-level label, 'image_size' and 'annotations' for boxes.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT",
+        "The format of the label attribute metadata is invalid.",
+        "LINE",
+        _UNUSED,
+        "Complete type, human-annotated, creation-date; class-name, confidence or class-map, objects.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_NO_VALID_LABEL_ATTRIBUTES",
+        "No valid label attributes found.",
+        "LINE",
+        _UNUSED,
+        "Mend a label attribute of the line; its other issues say how.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE",
+        "One or more bounding boxes has a missing confidence value.",
+        "LINE",
+        _UNUSED,
+        "Give one element with a confidence in 'objects' for each box.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_MISSING_CLASS_MAP_ID",
+        "One of more class ids is missing from the class map.",
+        "LINE",
+        _UNUSED,
+        "Add the class ids of the boxes to 'class-map'.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_INVALID_IMAGE",
+        "The image is invalid. Check S3 path and/or image properties.",
+        "LINE",
+        _UNUSED,
+        "Use JPEG or PNG, at most 15 MB, 64 to 4096 pixels a side, at most 20 times as long as wide.",
+    ),
+    Code(
+        "ERROR_INVALID_IMAGE_DIMENSION",
+        "The image dimension(s) do not conform to allowed dimensions.",
+        "LINE",
+        _UNUSED,
+        "Resize the image to 64 to 4096 pixels a side, and its boxes with it.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_INVALID_BOUNDING_BOX",
+        "The bounding box has off frame values.",
+        "LINE",
+        _PART,
+        "Clip the box to the image.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_BOUNDING_BOX_TOO_SMALL",
+        "The height and width of the bounding box is too small.",
+        "LINE",
+        _PART,
+        "Remove the box, or make it larger than a pixel each way, also after scaling to 1280 pixels.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_TOO_MANY_BOUNDING_BOXES",
+        "There are more bounding boxes than the allowed maximum.",
+        "LINE",
+        _UNUSED,
+        "Keep at most 50 boxes, or cut the image into several.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_NO_VALID_ANNOTATIONS",
+        "No valid annotations found.",
+        "LINE",
+        _PART,
+        "Mend a box of the line; its other issues say how.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_UNSUPPORTED_USE_CASE_TYPE",
+        "The use case type of the {} label attribute metadata is unsupported. Check the type field.",
+        "LINE",
+        _PART,
+        "Use groundtruth/image-classification or groundtruth/object-detection; transform other jobs.",
+        in_dataset=True,
+    ),
+    Code(
+        "ERROR_INVALID_LABEL_NAME_LENGTH",
+        "The length of the label name is invalid.",  # not published; these words are ours
+        "LINE",
+        _PART,
+        "Use labels of 1 to 256 characters (255 in the operations of the service).",
+        in_dataset=True,
+    ),
+    Code("WARNING_UNANNOTATED_RECORD", "Record is unannotated.", "WARNING", _IGNORED, "Label the image."),
+    Code(
+        "WARNING_NO_ANNOTATIONS",
+        "No annotations were found.",
+        "WARNING",
+        _IGNORED,
+        "Add boxes, or remove the line.",
+    ),
+    Code(
+        "WARNING_NO_ATTRIBUTE_ANNOTATIONS",
+        "No attribute annotations were found.",
+        "WARNING",
+        "The attribute is not used; other attributes of the line are.",
+        "Add boxes, or remove the attribute.",
+    ),
+    # What the service has no code for
+    Code(
+        "LINE_TOO_LONG",
+        "The line is longer than 100,000 characters.",
+        "LINE",
+        _DROPPED,
+        "Shorten the line: fewer boxes or shorter attributes.",
+        dropped=True,
+    ),
+    Code(
+        "DUPLICATE_SOURCE_REF",
+        "The image is already in an earlier line.",
+        "LINE",
+        "Only the first line of an image is used; a dataset leaves the others out without a message.",
+        "Bring all labels of the image into one line.",
+        dropped=True,
+    ),
+    Code(
+        "DUPLICATE_JSON_KEY",
+        "A key occurs more than once in one object.",
+        "ADVICE",
+        f"{_SILENT} Of several values of one key the last counts.",
+        "Give each label attribute of a line a name of its own.",
+    ),
+    Code(
+        "BYTE_ORDER_MARK",
+        "The file begins with a byte order mark.",
+        "ADVICE",
+        f"{_SILENT} It may not understand the first line.",
+        "Save the file as UTF-8 without a byte order mark.",
+    ),
+    Code(
+        "BLANK_LABEL",
+        "A label consists of blanks.",
+        "ADVICE",
+        f"{_SILENT} The model would have a label that nobody can read.",
+        "Give the label a name, or remove it.",
+    ),
+    Code(
+        "TOO_MANY_LABELS_FOR_IMAGE",
+        "The image has more than 50 image-level labels.",
+        "ADVICE",
+        "The service states the limit but not what it does with such a line.",
+        "Keep at most 50 labels.",
+    ),
+    Code(
+        "TOO_MANY_TEST_IMAGES_FOR_LABEL",
+        "A label has more than 1000 test images.",
+        "ADVICE",
+        "The service states the limit but not what it does beyond.",
+        "Hold back fewer images for testing.",
+    ),
+    Code(
+        "FEW_IMAGES",
+        "There are fewer than 10 images.",
+        "ADVICE",
+        "The training starts, but the service advises against so few images.",
+        "Add images.",
+    ),
+    Code(
+        "IMAGE_IN_BOTH_DATASETS",
+        "The image is in the training and in the test dataset.",
+        "ADVICE",
+        f"{_SILENT} The metrics of the model would be better than the model.",
+        "Keep each image in one of the two.",
+    ),
+    Code(
+        "MIXED_LABEL_KINDS",
+        "There are lines with image-level labels only and lines with boxes.",
+        "ADVICE",
+        "The service chooses one kind of model; lines of the other kind are not used.",
+        "Make two projects, or bring all lines to one kind.",
+    ),
+    Code(
+        "IMAGE_SIZE_DIFFERS",
+        "The image has another size than its line states.",
+        "ADVICE",
+        f"{_SILENT} The boxes may lie in the wrong places.",
+        "Write the true size; see whether the boxes were drawn on a resized copy.",
+    ),
+)
+
+CODES: Final[Mapping[str, Code]] = MappingProxyType({code.name: code for code in _ALL})
+"""Every code by its name."""
