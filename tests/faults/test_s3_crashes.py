@@ -254,6 +254,32 @@ def test_a_crash_between_the_commit_and_the_plain_files(
     app.close()
 
 
+def test_a_crash_after_a_plain_file_was_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is ours although nothing says that it is there: it follows the object from then on."""
+    app = S3Directory(tmp_path)
+    s3 = _client(app)
+    s3.create_bucket(Bucket="dogs")
+
+    def crash(*_: object, **__: object) -> None:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rekolabels.local._s3._index.mark_shown", crash)
+        for _ in range(2):
+            with pytest.raises(s3.exceptions.ClientError, match="killed"):
+                s3.put_object(Bucket="dogs", Key="rex", Body=os.urandom(8))
+    app.close()
+    app = S3Directory(tmp_path)
+    s3 = _client(app)
+
+    _check_folder(tmp_path, s3)
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"3")
+    _check_folder(tmp_path, s3)
+    s3.delete_object(Bucket="dogs", Key="rex")
+    _check_folder(tmp_path, s3)
+    app.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 @pytest.mark.parametrize("kind", ["puts", "parts"])
 def test_a_process_that_is_killed(tmp_path: Path, kind: str) -> None:

@@ -195,6 +195,11 @@ class Disk:
 
     # -- plain files -----------------------------------------------------------------------------------------
 
+    def is_free(self, stored: Stored) -> bool:
+        """Whether there is no file where the plain file of an object would be."""
+        parts = plain_parts(stored.key)
+        return parts is not None and not os.path.lexists(self.root.joinpath(stored.bucket, *parts))
+
     def show(self, stored: Stored, *, ours: bool) -> bool:
         """Let the plain file of an object be its body. Called under the index's lock.
 

@@ -253,8 +253,16 @@ def objects_from(db: sqlite3.Connection, bucket: str, first: bytes, end: bytes |
     return map(stored, rows)
 
 
-def keep_object(db: sqlite3.Connection, new: Stored, old: Stored | None) -> None:
-    """Put an object in the place of the old one, and note what the disk has to follow."""
+def keep_object(db: sqlite3.Connection, new: Stored, old: Stored | None, *, free: bool) -> None:
+    """Put an object in the place of the old one, and note what the disk has to follow.
+
+    Args:
+        db: The index.
+        new: The object.
+        old: What is there now.
+        free: Whether there is no file where the plain file would be. Then whatever appears there is ours,
+            also when a crash comes between placing it and remembering that.
+    """
     db.execute(
         "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -270,21 +278,20 @@ def keep_object(db: sqlite3.Connection, new: Stored, old: Stored | None) -> None
             False,
         ),
     )
-    _note(db, new.bucket, new.key, old)
+    _note(db, new, old, ours=free)
 
 
 def drop_object(db: sqlite3.Connection, old: Stored) -> None:
     """Take an object out, and note what the disk has to follow."""
     db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (old.bucket, old.key.encode()))
-    _note(db, old.bucket, old.key, old)
+    _note(db, old, old, ours=False)
 
 
-def _note(db: sqlite3.Connection, bucket: str, key: str, old: Stored | None) -> None:
-    # When the note of an earlier change still waits, it knows whether there is a plain file: no object is
-    # marked as shown before that note has been worked off.
+def _note(db: sqlite3.Connection, about: Stored, old: Stored | None, *, ours: bool) -> None:
+    # The note of an earlier change may still wait, and knows more about the plain file than the object does.
     db.execute(
-        "INSERT OR IGNORE INTO stale VALUES (?, ?, ?)",
-        (bucket, key.encode(), old is not None and old.shown),
+        "INSERT INTO stale VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET shown = max(shown, excluded.shown)",
+        (about.bucket, about.key.encode(), ours or (old is not None and old.shown)),
     )
     if old is not None:
         discard(db, old.body)

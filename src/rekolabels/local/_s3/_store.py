@@ -84,16 +84,16 @@ class Store:
         """
         with self.index.writing() as db:
             notes = [
-                (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(shown))
-                for bucket, key, shown in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
+                (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(ours))
+                for bucket, key, ours in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
             ]
             # What goes makes room first: "a/b" may have to go before "a" can be a file.
-            for there, bucket, key, shown in notes:
-                if there is None and shown:
+            for there, bucket, key, ours in notes:
+                if there is None and ours:
                     self.disk.hide(bucket, key)
-            for there, _, _, shown in notes:
+            for there, _, _, ours in notes:
                 if there is not None:
-                    index.mark_shown(db, there, shown=self.disk.show(there, ours=shown or there.shown))
+                    index.mark_shown(db, there, shown=self.disk.show(there, ours=ours))
             db.execute("DELETE FROM stale")
             for (body,) in db.execute("SELECT body FROM garbage").fetchall():
                 if self.disk.remove(body):
@@ -183,7 +183,7 @@ class Store:
                 guard.check(old)
                 if also is not None:
                     also(db)
-                index.keep_object(db, new, old)
+                index.keep_object(db, new, old, free=self.disk.is_free(new))
         except Exception:
             # Not for a KeyboardInterrupt: it may have come after the commit. The next start tidies up.
             self.disk.remove(new.body)
