@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Boxes"]
 
-_CLASS: Final = r'"([0-9]{1,9})":"([^"\\{}\x00-\x1f]{1,256})"'
+_CLASS: Final = re.compile(r'"([0-9]{1,9})":"([^"\\{}\x00-\x1f]{1,256})"')
 _CLASS_MAP: Final = re.compile(
-    r'"class-map":(\{CLASS(?:,CLASS)*\})'.replace("CLASS", _CLASS.replace("(", "(?:"))
+    r'"class-map":(\{CLASS(?:,CLASS)*\})'.replace("CLASS", _CLASS.pattern.replace("(", "(?:"))
 )
 _NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789,"))
 _PIXELS: Final = {str(number): number for number in range(10_000)}
@@ -123,7 +123,7 @@ class Boxes:
         return size
 
     def _read_class_map(self, text: str) -> Mapping[str, str]:
-        pairs: list[tuple[str, str]] = re.findall(_CLASS, text)
+        pairs: list[tuple[str, str]] = _CLASS.findall(text)
         class_map = dict(pairs)
         if len(class_map) != len(pairs) or any(map(str.isspace, class_map.values())):
             raise Misfit

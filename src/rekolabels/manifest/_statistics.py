@@ -120,7 +120,7 @@ class DatasetStatistics:
             False when an image occurs twice, in here or before; then nothing is counted, and the lines must
             be added one by one.
         """
-        tokens = list(map(_token, clean.sources))
+        tokens = list(map(hash, clean.sources))  # as _token: their scheme is in lower case
         if len(set(tokens)) != len(tokens) or not self._seen.keys().isdisjoint(tokens):
             return False
         if len(self.label_images) + len(self.box_images) > _MOST_NAMES:
