@@ -50,7 +50,7 @@ class RetryPolicy:
     max_delay: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
     """Longest pause between two tries, in seconds."""
     first_poll: float = attrs.field(default=0.25, validator=attrs.validators.gt(0))
-    """Seconds before a wait asks for the state a second time; grows by a half each time, with jitter."""
+    """Seconds before a wait asks for the state a second time; grows by a quarter each time, with jitter."""
     max_poll: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
     """Longest pause between two questions of a wait, in seconds."""
     patience: float = attrs.field(default=900.0, validator=attrs.validators.ge(0))

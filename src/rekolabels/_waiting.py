@@ -20,7 +20,7 @@ S = TypeVar("S")
 DEFAULT_TIMEOUT = 26 * 3600.0
 """Seconds: a training may take 24 hours, and starts a little after it was asked for."""
 
-_GROWTH = 1.5
+_GROWTH = 1.25
 
 _log = logging.getLogger("rekolabels")
 
