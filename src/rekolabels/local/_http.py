@@ -41,6 +41,15 @@ class RequestBody(io.BufferedReader):
         self.expected = expected
         self._rest = raw
 
+    def check(self) -> None:
+        """See that no reader has run into a mistake, whatever it made of it.
+
+        Raises:
+            BadRequest: The chunks are broken.
+        """
+        if self._rest.mistake is not None:
+            raise self._rest.mistake
+
     def drain(self, most: int) -> bool:
         """Read away what nobody wanted; False when that is more than ``most`` bytes, or it broke."""
         if self._rest.at_end:
@@ -90,6 +99,7 @@ class _Raw(io.RawIOBase):
         self._begin = begin
         self.untouched = True
         self.at_end = False
+        self.mistake: BadRequest | None = None
 
     def readable(self) -> bool:
         return True
@@ -101,7 +111,11 @@ class _Raw(io.RawIOBase):
         if self.untouched:
             self.untouched = False
             self._begin()
-        data = self._next(len(view))
+        try:
+            data = self._next(len(view))
+        except BadRequest as error:
+            self.mistake = error
+            raise
         view[: len(data)] = data
         return len(data)
 

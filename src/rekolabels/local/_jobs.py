@@ -114,6 +114,16 @@ class Jobs:
         finally:
             self._open_gate.set()
 
+    def wait(self) -> None:
+        """Wait until every job that has been launched is done."""
+        while True:
+            with self._guard:
+                waiting = list(self._threads)
+            if not waiting:
+                return
+            for thread in waiting:
+                thread.join()
+
     def recover(self) -> None:
         """Mend what a service that no longer lives left unfinished."""
         with self._store.read() as db:

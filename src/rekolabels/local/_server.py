@@ -164,6 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         chunks: Iterable[bytes] = ()
         try:
             chunks = self._listener.app(self._environ(body), reply.start)
+            body.check()
             reply.send(chunks)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
@@ -177,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             if closing is not None:
                 closing()
         # What is left of the body stands before the next request.
-        if (self._awaits_go and body.expected) or not body.drain(_DRAIN):
+        if not self.close_connection and ((self._awaits_go and body.expected) or not body.drain(_DRAIN)):
             self.close_connection = True
         self._awaits_go = False
 

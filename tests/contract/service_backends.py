@@ -1,0 +1,264 @@
+"""The embedded service behind each of its doors, and what the contract tests feed it with."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+from wsgiref.util import setup_testing_defaults
+
+import attrs
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Door = Literal["in process", "socket"]
+DOORS: tuple[Door, ...] = ("in process", "socket")
+LABELS = ("blobs", "dark", "stripes")
+_SIDE = 64
+
+
+@attrs.frozen
+class Answer:
+    """A reply as it came over the wire."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The error's code."""
+        return str(json.loads(self.body)["__type"])
+
+    @property
+    def message(self) -> str:
+        """The error's message."""
+        return str(json.loads(self.body)["message"])
+
+
+@attrs.frozen
+class Backend:
+    """A service that tests speak to in boto3's terms."""
+
+    service: LocalService
+    rekognition: Any
+    s3: Any
+    port: int | None = None
+
+    def settle(self) -> None:
+        """Wait until nothing is in progress."""
+        self.service._jobs.wait()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep jobs from starting, so that a state in between stays."""
+        with self.service._jobs.hold():
+            yield
+        self.settle()
+
+    def post(self, target: str, body: bytes, *, method: str = "POST") -> Answer:
+        """Send bytes that no SDK would send."""
+        headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
+        return self._by_socket(method, body, headers) if self.port else self._by_call(method, body, headers)
+
+    def _by_socket(self, method: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        try:
+            connection.request(method, "/", body, dict(headers))
+            reply = connection.getresponse()
+            return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read())
+        finally:
+            connection.close()
+
+    def _by_call(self, method: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        environ: dict[str, Any] = {"REQUEST_METHOD": method, "CONTENT_LENGTH": str(len(body))}
+        environ["wsgi.input"] = BytesIO(body)
+        environ["HTTP_X_AMZ_TARGET"] = headers["X-Amz-Target"]
+        setup_testing_defaults(environ)
+        started: list[Any] = []
+        chunks = self.service._app(environ, lambda *given: started.append(given))  # type: ignore[arg-type] # a plain recorder
+        status, pairs = started[0]
+        return Answer(int(status[:3]), {k.lower(): v for k, v in pairs}, b"".join(chunks))
+
+
+@contextmanager
+def open_backend(door: Door, path: Path | None = None, **options: Any) -> Iterator[Backend]:
+    """A service behind one of its doors."""
+    with LocalService(path, **options) as service:
+        if door == "in process":
+            session = service.session()
+            yield Backend(service, session.client("rekognition"), session.client("s3"))
+            return
+        server = service.serve()
+        access, region = server.environment["AWS_ACCESS_KEY_ID"], server.environment["AWS_REGION"]
+        session = boto3.Session(access, server.environment["AWS_SECRET_ACCESS_KEY"], region_name=region)
+        once = Config(retries={"total_max_attempts": 1})
+        rekognition = session.client("rekognition", endpoint_url=server.url, config=once)
+        s3 = session.client("s3", endpoint_url=server.url, config=once)
+        with contextlib.closing(rekognition), contextlib.closing(s3):
+            yield Backend(service, rekognition, s3, port=server.port)
+
+
+@contextmanager
+def refused(code: str, *parts: str) -> Iterator[None]:
+    """The block must be answered with this error; its message must hold the parts."""
+    with pytest.raises(ClientError) as caught:
+        yield
+    error = caught.value.response["Error"]
+    assert code == error["Code"], error
+    for part in parts:
+        assert part in error["Message"]
+
+
+def picture(label: str, number: int, *, width: int = _SIDE, height: int = _SIDE) -> bytes:
+    """A PNG that shows its label: stripes, a blob, or darkness, with noise of its own."""
+    noise = random.Random(f"{label}/{number}")  # noqa: S311 - pictures, not secrets
+    rows = bytearray()
+    for y in range(height):
+        rows.append(0)
+        for x in range(width):
+            grey = noise.randrange(15 if label == "dark" else 60)
+            bright = (label == "stripes" and y % 8 < 4) or (
+                label == "blobs" and 16 <= x < 48 and 16 <= y < 48
+            )
+            rows += bytes((grey + 190 if bright else grey,) * 3)
+    return png(bytes(rows), width, height)
+
+
+def png(rows: bytes, width: int, height: int) -> bytes:
+    """A PNG of raw rows, each with its filter byte."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        crc = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", crc)
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows, 1)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def manifest_line(uri: str, *labels: str, **more: Any) -> str:
+    """A line with image-level labels."""
+    line: dict[str, Any] = {"source-ref": uri}
+    for label in labels:
+        line[label] = 1
+        line[f"{label}-metadata"] = {
+            "class-name": label,
+            "confidence": 1,
+            "type": "groundtruth/image-classification",
+            "human-annotated": "yes",
+            "creation-date": "2024-03-01T09:30:00",
+            "job-name": f"labeling-job/{label}",
+        }
+    return json.dumps(line | more)
+
+
+def boxes_line(uri: str, *labels: str) -> str:
+    """A line with a box for each label."""
+    boxes = [
+        {"class_id": number, "left": 8, "top": 8, "width": 24, "height": 24} for number in range(len(labels))
+    ]
+    return json.dumps(
+        {
+            "source-ref": uri,
+            "boxes": {"image_size": [{"width": 64, "height": 64, "depth": 3}], "annotations": boxes},
+            "boxes-metadata": {
+                "objects": [{"confidence": 1} for _ in labels],
+                "class-map": {str(number): label for number, label in enumerate(labels)},
+                "type": "groundtruth/object-detection",
+                "human-annotated": "yes",
+                "creation-date": "2024-03-01T09:30:00",
+            },
+        }
+    )
+
+
+def put_manifest(
+    backend: Backend, name: str, lines: Sequence[str], *, bucket: str = "puppies"
+) -> dict[str, Any]:
+    """Store a manifest; the DatasetSource that names it."""
+    backend.s3.put_object(Bucket=bucket, Key=name, Body="\n".join(lines).encode())
+    return {"GroundTruthManifest": {"S3Object": {"Bucket": bucket, "Name": name}}}
+
+
+def put_pictures(backend: Backend, kind: str, count: int, *, bucket: str = "puppies") -> list[str]:
+    """Store pictures of every label; their manifest lines."""
+    lines: list[str] = []
+    for label in LABELS:
+        for number in range(count):
+            key = f"{kind}/{label}/{number}.png"
+            backend.s3.put_object(
+                Bucket=bucket, Key=key, Body=picture(label, number + 1000 * (kind == "test"))
+            )
+            lines.append(manifest_line(f"s3://{bucket}/{key}", label))
+    return lines
+
+
+def make_project(backend: Backend, name: str = "birds", **options: Any) -> str:
+    """Create a project and wait for it; its ARN."""
+    arn = backend.rekognition.create_project(ProjectName=name, **options)["ProjectArn"]
+    backend.settle()
+    return str(arn)
+
+
+def make_dataset(
+    backend: Backend, project: str, kind: str = "TRAIN", lines: Sequence[str] | None = None, **options: Any
+) -> str:
+    """Create a dataset and wait for it; its ARN."""
+    if lines is not None:
+        options["DatasetSource"] = put_manifest(
+            backend, f"{kind.lower()}-{project.split('/')[1]}.manifest", lines
+        )
+    arn = backend.rekognition.create_dataset(ProjectArn=project, DatasetType=kind, **options)["DatasetArn"]
+    backend.settle()
+    return str(arn)
+
+
+def describe_dataset(backend: Backend, arn: str) -> dict[str, Any]:
+    """The description of a dataset."""
+    description: dict[str, Any] = backend.rekognition.describe_dataset(DatasetArn=arn)["DatasetDescription"]
+    return description
+
+
+def describe_version(backend: Backend, arn: str) -> dict[str, Any]:
+    """The description of a model version."""
+    project_name, version_name = arn.split("/")[1], arn.split("/")[3]
+    (project,) = backend.rekognition.describe_projects(ProjectNames=[project_name])["ProjectDescriptions"]
+    (found,) = backend.rekognition.describe_project_versions(
+        ProjectArn=project["ProjectArn"], VersionNames=[version_name]
+    )["ProjectVersionDescriptions"]
+    description: dict[str, Any] = found
+    return description
+
+
+def make_version(
+    backend: Backend, project: str, name: str = "v1", *, wait: bool = True, **options: Any
+) -> str:
+    """Train a version and wait for it; its ARN."""
+    settings = {"OutputConfig": {"S3Bucket": "puppies", "S3KeyPrefix": "out"}, **options}
+    arn = backend.rekognition.create_project_version(ProjectArn=project, VersionName=name, **settings)[
+        "ProjectVersionArn"
+    ]
+    if wait:
+        backend.settle()
+    return str(arn)
+
+
+def read_result(backend: Backend, key: str) -> str:
+    """A result file."""
+    content: bytes = backend.s3.get_object(Bucket="puppies", Key=key)["Body"].read()
+    return content.decode()

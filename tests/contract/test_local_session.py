@@ -1,0 +1,157 @@
+"""The service in process: a session that reaches the service and nothing else, and disturbs nobody."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from rekolabels.errors import InvalidInput
+from rekolabels.local import LocalService
+
+
+def names(client: Any) -> list[str]:
+    """The names of the buckets that a client sees."""
+    return [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
+
+
+def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles, endpoints, Regions and credentials of the environment do not reach the session."""
+    for name, value in {
+        "AWS_PROFILE": "missing",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "real",
+        "AWS_SECRET_ACCESS_KEY": "real",
+        "AWS_MAX_ATTEMPTS": "nonsense",
+        "AWS_CA_BUNDLE": "/missing",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with LocalService() as service:
+        session = service.session()
+        assert (session.region_name, names(session.client("s3"))) == ("us-east-1", [])
+        assert session.client("rekognition").describe_projects()["ProjectDescriptions"] == []
+        credentials = session.get_credentials()
+        assert credentials is not None
+        assert credentials.access_key == "000000000000"
+
+
+def test_other_sessions_are_not_touched() -> None:
+    """A client of another session in the same process still goes to its own endpoint."""
+    with LocalService() as service:
+        service.session().client("rekognition").describe_projects()
+        other = boto3.Session("a", "b", region_name="us-east-1").client(
+            "rekognition", endpoint_url="http://127.0.0.1:9", config=Config(retries={"total_max_attempts": 1})
+        )
+        with pytest.raises(EndpointConnectionError):
+            other.describe_projects()
+
+
+def test_an_answer_without_the_handler_fails_closed() -> None:
+    """The endpoint is a name that never resolves: a request that slips by the handler reaches nobody."""
+    with LocalService() as service:
+        client: Any = service.session().client(
+            "rekognition", config=Config(retries={"total_max_attempts": 1})
+        )
+        assert client.meta.endpoint_url.endswith(".invalid")
+
+
+def test_two_services_do_not_share() -> None:
+    """Two services in one process have nothing in common."""
+    with LocalService() as first, LocalService() as second:
+        one, two = (service.session().client("s3") for service in (first, second))
+        one.create_bucket(Bucket="mine")
+        first.session().client("rekognition").create_project(ProjectName="birds")
+        assert (names(one), names(two)) == (["mine"], [])
+        assert second.session().client("rekognition").describe_projects()["ProjectDescriptions"] == []
+
+
+@pytest.mark.parametrize("order", ["service first", "mock first", "client first"])
+def test_inside_somebody_s_mock_aws(order: str) -> None:
+    """Moto's mock, begun before or after, neither answers for the service nor is disturbed by it."""
+    from moto import mock_aws
+
+    mock = mock_aws()
+    if order == "mock first":
+        mock.start()
+    service = LocalService()
+    session = service.session()
+    if order == "client first":
+        ours, rekognition = session.client("s3"), session.client("rekognition")
+    if order != "mock first":
+        mock.start()
+    try:
+        if order != "client first":
+            ours, rekognition = session.client("s3"), session.client("rekognition")
+        ours.create_bucket(Bucket="ours")
+        theirs = boto3.client("s3", region_name="us-east-1")
+        theirs.create_bucket(Bucket="theirs")
+        rekognition.create_project(ProjectName="birds")
+        assert len(rekognition.describe_projects()["ProjectDescriptions"]) == 1
+        assert (names(ours), names(theirs)) == (["ours"], ["theirs"])
+    finally:
+        mock.stop()
+    assert names(ours) == ["ours"]
+    service.close()
+
+
+def test_bodies_of_every_kind_travel(tmp_path: Any) -> None:
+    """Bytes, files, streams and multipart uploads arrive whole and come back in pieces."""
+    content = bytes(range(256)) * 40_000
+    with LocalService() as service:
+        client = service.session().client("s3")
+        client.create_bucket(Bucket="bucket")
+        client.put_object(Bucket="bucket", Key="bytes", Body=content)
+        client.put_object(Bucket="bucket", Key="stream", Body=io.BytesIO(content))
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        client.upload_file(str(path), "bucket", "file")
+        for key in ("bytes", "stream", "file"):
+            body = client.get_object(Bucket="bucket", Key=key)["Body"]
+            assert content[:1000] == body.read(1000)
+            assert content[1000:] == b"".join(body.iter_chunks(70_000))
+        target = tmp_path / "back"
+        client.download_file("bucket", "file", str(target))
+        assert content == target.read_bytes()
+        assert (
+            content[5:10] == client.get_object(Bucket="bucket", Key="file", Range="bytes=5-9")["Body"].read()
+        )
+
+
+def test_settings_of_a_client_are_kept() -> None:
+    """A Config of the caller's own is honoured; buckets stay in the path unless it says otherwise."""
+    with LocalService(region_name="eu-west-1") as service:
+        client: Any = service.session().client("s3", config=Config(retries={"total_max_attempts": 7}))
+        assert client.meta.config.retries["total_max_attempts"] == 7
+        assert client.meta.config.s3["addressing_style"] == "path"
+        assert client.meta.region_name == "eu-west-1"
+
+
+def test_services_beside_the_two_are_refused() -> None:
+    """Another AWS service answers with an error, never with a socket."""
+    with LocalService() as service, pytest.raises(ClientError):
+        service.session().client("dynamodb", config=Config(retries={"total_max_attempts": 1})).list_tables()
+
+
+def test_a_closed_service_says_so() -> None:
+    """After close there is no session; closing twice is harmless; the repr tells."""
+    service = LocalService()
+    assert "us-east-1" in repr(service)
+    service.close()
+    service.close()
+    assert "closed" in repr(service)
+    with pytest.raises(InvalidInput, match="closed"):
+        service.session()
+
+
+@pytest.mark.parametrize("options", [{"region_name": "Frankfurt"}, {"account_id": "12"}])
+def test_settings_that_make_no_arn(options: dict[str, str]) -> None:
+    """A Region or account that no ARN could hold is refused at once."""
+    with pytest.raises(InvalidInput, match=next(iter(options))):
+        LocalService(**options)  # type: ignore[arg-type] # one of two str options

@@ -1,0 +1,149 @@
+"""The workspace: what survives, what is refused, and several services on one folder."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from service_backends import (
+    describe_dataset,
+    describe_version,
+    make_dataset,
+    make_project,
+    make_version,
+    manifest_line,
+    open_backend,
+    picture,
+    put_pictures,
+)
+
+from rekolabels.errors import InvalidInput
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_everything_survives_a_restart(tmp_path: Path) -> None:
+    """Projects, entries, tags, S3 and a running model are there again, and the model answers as before."""
+    image = {"Bytes": picture("blobs", 5)}
+    with open_backend("in process", tmp_path) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend, Tags={"a": "b"})
+        train = make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
+        make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
+        version = make_version(backend, project)
+        backend.rekognition.start_project_version(ProjectVersionArn=version, MinInferenceUnits=1)
+        backend.settle()
+        before = backend.rekognition.detect_custom_labels(
+            ProjectVersionArn=version, Image=image, MinConfidence=0
+        )
+        described = describe_version(backend, version)
+    with open_backend("in process", tmp_path) as backend:
+        assert described == describe_version(backend, version)
+        assert describe_dataset(backend, train)["DatasetStats"]["TotalEntries"] == 12
+        assert backend.rekognition.list_tags_for_resource(ResourceArn=project)["Tags"] == {"a": "b"}
+        after = backend.rekognition.detect_custom_labels(
+            ProjectVersionArn=version, Image=image, MinConfidence=0
+        )
+        assert before["CustomLabels"] == after["CustomLabels"]
+
+
+def test_a_deleted_version_leaves_nothing_in_the_workspace(tmp_path: Path) -> None:
+    """The model's files go with the version; the results in S3 stay."""
+    with open_backend("in process", tmp_path) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        for kind in ("TRAIN", "TEST"):
+            make_dataset(backend, project, kind, put_pictures(backend, kind.lower(), 2))
+        version = make_version(backend, project)
+        assert len(list((tmp_path / "rekognition" / "versions").iterdir())) == 1
+        backend.rekognition.delete_project_version(ProjectVersionArn=version)
+        backend.settle()
+        assert list((tmp_path / "rekognition" / "versions").iterdir()) == []
+        assert backend.s3.list_objects_v2(Bucket="puppies", Prefix="out/")["KeyCount"] == 6
+
+
+def test_a_temporary_workspace_goes() -> None:
+    """Without a path the folder is gone after close."""
+    with LocalService() as service:
+        path = service.path
+        assert path.is_dir()
+    assert not path.exists()
+
+
+def test_a_workspace_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """The error says so, and what to do; the workspace is not touched."""
+    LocalService(tmp_path).close()
+    database = tmp_path / "rekognition" / "state.sqlite"
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(InvalidInput, match=r"newer version.*99"):
+        LocalService(tmp_path)
+
+
+def test_a_workspace_that_is_none(tmp_path: Path) -> None:
+    """A file instead of a folder, a damaged database: an error of ours that names the place."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InvalidInput, match="file"):
+        LocalService(tmp_path / "file")
+    LocalService(tmp_path / "ws").close()
+    (tmp_path / "ws" / "rekognition" / "state.sqlite").write_bytes(b"nonsense" * 1000)
+    with pytest.raises(InvalidInput, match="database"):
+        LocalService(tmp_path / "ws")
+
+
+def test_two_services_on_one_workspace(tmp_path: Path) -> None:
+    """What one does the other sees; neither takes the other's work for abandoned; nothing is lost."""
+    with open_backend("in process", tmp_path) as first, open_backend("in process", tmp_path) as second:
+        with first.held():
+            arn = first.rekognition.create_project(ProjectName="birds")["ProjectArn"]
+            (seen,) = second.rekognition.describe_projects()["ProjectDescriptions"]
+            assert (arn, "CREATING") == (seen["ProjectArn"], seen["Status"])
+
+        def make(backend: Any, prefix: str) -> None:
+            for number in range(15):
+                make_project(backend, f"{prefix}{number}")
+
+        threads = [threading.Thread(target=make, args=pair) for pair in ((first, "a"), (second, "b"))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = [
+            backend.rekognition.describe_projects()["ProjectDescriptions"] for backend in (first, second)
+        ]
+        assert found[0] == found[1]
+        assert len(found[0]) == 31
+
+
+def test_closing_interrupts_a_training(tmp_path: Path) -> None:
+    """close() does not wait for a training to end: the version is found as failed, with a reason."""
+    with open_backend("in process", tmp_path) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        for kind in ("TRAIN", "TEST"):
+            make_dataset(backend, project, kind, put_pictures(backend, kind.lower(), 2))
+        backend.service._jobs._open_gate.clear()
+        version = make_version(backend, project, wait=False)
+    with open_backend("in process", tmp_path) as backend:
+        found = describe_version(backend, version)
+        assert found["Status"] == "TRAINING_FAILED"
+        assert "interrupted" in found["StatusMessage"]
+        assert make_version(backend, project, "v2")
+
+
+def test_many_entries_take_little_memory_and_time(tmp_path: Path) -> None:
+    """Twenty thousand entries are read, filtered and paged; the last page costs what the first does."""
+    with open_backend("in process", tmp_path) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        lines = [manifest_line(f"s3://puppies/{n}.png", f"label{n % 50}") for n in range(20_000)]
+        arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
+        assert describe_dataset(backend, arn)["DatasetStats"]["TotalEntries"] == 20_000
+        found = backend.rekognition.list_dataset_entries(DatasetArn=arn, SourceRefContains="/19999.png")
+        assert len(found["DatasetEntries"]) == 1
+        labels = backend.rekognition.list_dataset_labels(DatasetArn=arn)["DatasetLabelDescriptions"]
+        assert [label["LabelStats"]["EntryCount"] for label in labels] == [400] * 50

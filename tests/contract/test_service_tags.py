@@ -1,0 +1,49 @@
+"""Tags of projects, datasets and model versions."""
+
+from __future__ import annotations
+
+from service_backends import Backend, make_dataset, make_project, open_backend, refused
+
+from rekolabels.local import Quotas
+
+
+def test_tags_come_and_go(backend: Backend) -> None:
+    """Tags given at creation and later are listed; a second value replaces the first."""
+    arn = make_project(backend, Tags={"Dept": "Engineering", "Größe 2": "ok"})
+    backend.rekognition.tag_resource(ResourceArn=arn, Tags={"Dept": "Sales", "Role": ""})
+    backend.rekognition.untag_resource(ResourceArn=arn, TagKeys=["Größe 2", "nothing"])
+    tags = backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"]
+    assert tags == {"Dept": "Sales", "Role": ""}
+
+
+def test_datasets_have_tags_that_go_with_them(backend: Backend) -> None:
+    """A dataset made anew starts without the tags of the old one."""
+    project = make_project(backend)
+    arn = make_dataset(backend, project, Tags={"a": "b"})
+    assert backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"] == {"a": "b"}
+    backend.rekognition.delete_dataset(DatasetArn=arn)
+    backend.settle()
+    with refused("ResourceNotFoundException"):
+        backend.rekognition.list_tags_for_resource(ResourceArn=arn)
+
+
+def test_bad_tags_are_refused(backend: Backend) -> None:
+    """aws: is reserved, the characters are limited, the resource must exist."""
+    arn = make_project(backend)
+    with refused("InvalidParameterException", "aws:x"):
+        backend.rekognition.tag_resource(ResourceArn=arn, Tags={"aws:x": "1"})
+    with refused("InvalidParameterException"):
+        backend.rekognition.tag_resource(ResourceArn=arn, Tags={"a": "<script>"})
+    with refused("ResourceNotFoundException"):
+        backend.rekognition.tag_resource(ResourceArn=arn[:-1] + "x", Tags={"a": "b"})
+    with refused("ResourceNotFoundException"):
+        backend.rekognition.untag_resource(ResourceArn=f"{arn}9", TagKeys=["a"])
+
+
+def test_the_quota_of_tags() -> None:
+    """Tags beyond the quota are refused, and none of the request is kept."""
+    with open_backend("in process", quotas=Quotas(tags_per_resource=2)) as backend:
+        arn = make_project(backend, Tags={"a": "1"})
+        with refused("ServiceQuotaExceededException"):
+            backend.rekognition.tag_resource(ResourceArn=arn, Tags={"b": "1", "c": "1"})
+        assert backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"] == {"a": "1"}

@@ -1,0 +1,302 @@
+"""A training: its result files, its failures, its two ways of naming the data."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from service_backends import (
+    LABELS,
+    Backend,
+    describe_version,
+    make_dataset,
+    make_project,
+    make_version,
+    manifest_line,
+    open_backend,
+    picture,
+    put_manifest,
+    put_pictures,
+    read_result,
+)
+
+from rekolabels.evaluation import EvaluationResult
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from conftest import Trained
+
+FILES = (
+    "EvaluationResultSummary",
+    "ManifestSummary",
+    "TestingGroundTruth",
+    "TestingManifestWithValidation",
+    "TrainingGroundTruth",
+    "TrainingManifestWithValidation",
+)
+
+
+def lines_of(backend: Backend, key: str) -> list[dict[str, Any]]:
+    """The lines of a result file."""
+    return [json.loads(line) for line in read_result(backend, key).splitlines()]
+
+
+def place(name: str) -> dict[str, Any]:
+    """How an answer names a result file."""
+    return {"S3Object": {"Bucket": "puppies", "Name": f"out/{name}-birds-v1.json"}}
+
+
+def train(backend: Backend, training: list[str], testing: list[str]) -> dict[str, Any]:
+    """Train with these lines; the description of the version."""
+    project = make_project(backend)
+    make_dataset(backend, project, "TRAIN", training)
+    make_dataset(backend, project, "TEST", testing)
+    return describe_version(backend, make_version(backend, project))
+
+
+def test_the_six_files_and_where_they_are_named(trained: Trained) -> None:
+    """Every file has its real name, and the description says where it lies."""
+    backend = trained.backend
+    found = backend.s3.list_objects_v2(Bucket="puppies", Prefix="out/")["Contents"]
+    names = [item["Key"] for item in found if item["Key"].endswith("-birds-v1.json")]
+    assert [f"out/{name}-birds-v1.json" for name in FILES] == names
+    described = describe_version(backend, trained.version)
+    assert described["TrainingDataResult"] == {
+        "Input": {},
+        "Output": {"Assets": [{"GroundTruthManifest": place("TrainingGroundTruth")}]},
+        "Validation": {"Assets": [{"GroundTruthManifest": place("TrainingManifestWithValidation")}]},
+    }
+    assert described["TestingDataResult"] == {
+        "Input": {"AutoCreate": False},
+        "Output": {"Assets": [{"GroundTruthManifest": place("TestingGroundTruth")}], "AutoCreate": False},
+        "Validation": {"Assets": [{"GroundTruthManifest": place("TestingManifestWithValidation")}]},
+    }
+    assert described["ManifestSummary"] == place("ManifestSummary")
+    assert described["EvaluationResult"]["Summary"] == place("EvaluationResultSummary")
+    assert described["BillableTrainingTimeInSeconds"] >= 1
+
+
+def test_the_summary_file(trained: Trained) -> None:
+    """The evaluation summary reads back, its figures are those of the description, the counts are right."""
+    backend = trained.backend
+    summary = json.loads(read_result(backend, "out/EvaluationResultSummary-birds-v1.json"))
+    result = EvaluationResult.from_summary(summary)
+    described = describe_version(backend, trained.version)
+    assert summary["EvaluationDetails"]["ProjectVersionArn"] == trained.version
+    assert (result.training_images, result.test_images) == (18, 6)
+    assert set(LABELS) == set(result.labels)
+    assert result.f1 == pytest.approx(described["EvaluationResult"]["F1Score"], abs=1e-6)
+    assert result.f1 == 1.0
+
+
+def test_the_snapshots(trained: Trained) -> None:
+    """One line for each image that was used; test lines have a verdict for each label."""
+    training = lines_of(trained.backend, "out/TrainingGroundTruth-birds-v1.json")
+    testing = lines_of(trained.backend, "out/TestingGroundTruth-birds-v1.json")
+    assert (len(training), len(testing)) == (18, 6)
+    assert list(range(1, 7)) == [line["rekognition-custom-labels-object-id"] for line in testing]
+    details = [
+        testing[0][f"rekognition-custom-labels-evaluation-{n}-metadata"][
+            "rekognition-custom-labels-evaluation-details"
+        ]
+        for n in range(3)
+    ]
+    assert [detail["is-true-positive"] for detail in details] == [True, False, False]
+    assert [detail["is-true-negative"] for detail in details] == [False, True, True]
+
+
+def test_lines_with_flaws_are_left_out_and_reported(backend: Backend) -> None:
+    """Up to a fifth of bad lines: the training goes on; the validation files say what is wrong."""
+    backend.s3.put_object(Bucket="puppies", Key="broken.png", Body=picture("blobs", 9)[:-200])
+    backend.s3.put_object(Bucket="puppies", Key="small.png", Body=picture("blobs", 9, width=32, height=32))
+    training = [
+        *put_pictures(backend, "train", 6),
+        manifest_line("s3://puppies/broken.png", "blobs"),
+        manifest_line("s3://puppies/small.png", "blobs"),
+        manifest_line("s3://puppies/missing.png", "blobs"),
+        json.dumps({"source-ref": "s3://puppies/unlabelled.png"}),
+    ]
+    described = train(backend, training, put_pictures(backend, "test", 2))
+    assert described["Status"] == "TRAINING_COMPLETED", described["StatusMessage"]
+    summary = json.loads(read_result(backend, "out/ManifestSummary-birds-v1.json"))
+    assert summary["errors"] == []
+    assert summary["statistics"]["training"] == {
+        "use_case": "IMAGE_LEVEL_LABELS",
+        "total_json_lines": 22,
+        "valid_json_lines": 18,
+        "invalid_json_lines": 3,
+        "ignored_json_lines": 1,
+        "error_json_line_indices": [19, 20, 21],
+        "errors": [],
+    }
+    lines = lines_of(backend, "out/TrainingManifestWithValidation-birds-v1.json")
+    message = "The image is invalid. Check S3 path and/or image properties."
+    assert [[{"code": "ERROR_INVALID_IMAGE", "message": message}]] * 3 == [
+        line["errors"] for line in lines[18:21]
+    ]
+    assert lines[21]["warnings"] == [
+        {"code": "WARNING_UNANNOTATED_RECORD", "message": "Record is unannotated."}
+    ]
+    assert len(lines_of(backend, "out/TrainingGroundTruth-birds-v1.json")) == 18
+
+
+@pytest.mark.parametrize(
+    ("training", "testing", "message", "where"),
+    [
+        (
+            ["blobs", "dark", "blobs", ""],
+            ["blobs", "dark"],
+            "The manifest file contains too many invalid rows.",
+            "training",
+        ),
+        (["blobs", "blobs"], ["blobs", "blobs"], "The manifest file has too few labels.", "training"),
+        (
+            ["blobs", "dark", "stripes"],
+            ["owl", "fish", "blobs"],
+            "Less than 50% label overlap between the training and testing manifest files.",
+            None,
+        ),
+    ],
+)
+def test_content_errors_fail_the_training(
+    backend: Backend, training: list[str], testing: list[str], message: str, where: str | None
+) -> None:
+    """TRAINING_FAILED with the service's message, which the manifest summary repeats in its place."""
+    for label in ("blobs", "dark", "stripes", "owl", "fish"):
+        for number in range(4):
+            backend.s3.put_object(Bucket="puppies", Key=f"{label}{number}.png", Body=picture(label, number))
+    sides = [
+        [
+            manifest_line(
+                f"s3://puppies/{label}{n}.png" if label else "s3://puppies/none.png", label or "dark"
+            )
+            for n, label in enumerate(side)
+        ]
+        for side in (training, testing)
+    ]
+    described = train(backend, *sides)
+    assert ("TRAINING_FAILED", message) == (described["Status"], described["StatusMessage"])
+    assert "Validation" in described["TrainingDataResult"]
+    assert "Output" not in described["TrainingDataResult"]
+    summary = json.loads(read_result(backend, described["ManifestSummary"]["S3Object"]["Name"]))
+    errors = summary["errors"] if where is None else summary["statistics"][where]["errors"]
+    assert message in [error["message"] for error in errors]
+
+
+def test_images_that_s3_does_not_give(backend: Backend) -> None:
+    """When not one image can be fetched, that is what the training says."""
+    lines = [manifest_line(f"s3://puppies/none/{n}.png", LABELS[n % 3]) for n in range(6)]
+    described = train(backend, lines, lines)
+    assert described["Status"] == "TRAINING_FAILED"
+    summary = json.loads(read_result(backend, "out/ManifestSummary-birds-v1.json"))
+    codes = [error["code"] for error in summary["statistics"]["training"]["errors"]]
+    assert "ERROR_FAILED_IMAGES_S3_COPY" in codes
+
+
+def test_file_errors_leave_no_validation(backend: Backend) -> None:
+    """An empty dataset, an output bucket that is not there: the message says so, and nothing is written."""
+    project = make_project(backend)
+    lines = put_pictures(backend, "train", 2)
+    make_dataset(backend, project, "TRAIN")
+    make_dataset(backend, project, "TEST", lines)
+    described = describe_version(backend, make_version(backend, project, "v1"))
+    assert described["StatusMessage"] == "The manifest file is empty."
+    assert "ManifestSummary" not in described
+    described = describe_version(
+        backend, make_version(backend, project, "v2", OutputConfig={"S3Bucket": "nobucket"})
+    )
+    assert described["StatusMessage"] == "Unable to write to output S3 bucket."
+
+
+def test_manifests_of_ones_own_and_a_split(backend: Backend) -> None:
+    """Without datasets: two manifests, or one that the service splits 80/20; the input is told back."""
+    project = make_project(backend)
+    asset = put_manifest(backend, "all.manifest", put_pictures(backend, "train", 5))
+    arn = make_version(
+        backend, project, "split", TrainingData={"Assets": [asset]}, TestingData={"AutoCreate": True}
+    )
+    described = describe_version(backend, arn)
+    assert described["Status"] == "TRAINING_COMPLETED", described["StatusMessage"]
+    assert described["TrainingDataResult"]["Input"] == {"Assets": [asset]}
+    assert described["TestingDataResult"]["Input"] == {"AutoCreate": True}
+    assert described["TestingDataResult"]["Output"]["AutoCreate"] is True
+    sides = [lines_of(backend, f"out/{side}GroundTruth-birds-split.json") for side in ("Training", "Testing")]
+    assert [len(side) for side in sides] == [12, 3]
+    test = put_manifest(backend, "test.manifest", put_pictures(backend, "test", 2))
+    arn = make_version(
+        backend, project, "given", TrainingData={"Assets": [asset]}, TestingData={"Assets": [test]}
+    )
+    described = describe_version(backend, arn)
+    assert described["Status"] == "TRAINING_COMPLETED", described["StatusMessage"]
+    assert described["TestingDataResult"]["Input"] == {"Assets": [test], "AutoCreate": False}
+
+
+def test_manifests_that_cannot_be_trained_with(backend: Backend) -> None:
+    """A manifest that S3 does not give, an empty one, and one that cannot be split."""
+    project = make_project(backend)
+    cases = {
+        "missing": (
+            {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "no"}}},
+            "file extension or contents are invalid",
+        ),
+        "empty": (put_manifest(backend, "empty.manifest", []), "is empty"),
+        "few": (
+            put_manifest(backend, "few.manifest", put_pictures(backend, "few", 1)),
+            "to perform auto-split",
+        ),
+    }
+    for name, (asset, message) in cases.items():
+        options: dict[str, Any] = {"TrainingData": {"Assets": [asset]}, "TestingData": {"AutoCreate": True}}
+        described = describe_version(backend, make_version(backend, project, name, **options))
+        assert described["Status"] == "TRAINING_FAILED"
+        assert message in described["StatusMessage"]
+
+
+def test_results_lie_where_the_prefix_says(backend: Backend) -> None:
+    """A slash stands between prefix and name; an empty prefix puts the files into the bucket itself."""
+    project = make_project(backend)
+    lines = put_pictures(backend, "train", 2)
+    for kind in ("TRAIN", "TEST"):
+        make_dataset(backend, project, kind, lines)
+    for version, prefix in (("v1", "a/b/"), ("v2", "")):
+        output = {"S3Bucket": "puppies", "S3KeyPrefix": prefix}
+        described = describe_version(backend, make_version(backend, project, version, OutputConfig=output))
+        assert (
+            described["ManifestSummary"]["S3Object"]["Name"]
+            == f"{prefix}ManifestSummary-birds-{version}.json"
+        )
+        assert described["OutputConfig"] == output
+
+
+def test_the_same_data_and_seed_give_the_same_model(backend: Backend) -> None:
+    """Two trainings on the same datasets predict the same, to the last digit."""
+    project = make_project(backend)
+    make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
+    make_dataset(backend, project, "TEST", put_pictures(backend, "test", 2))
+    answers: list[Any] = []
+    for name in ("v1", "v2"):
+        arn = make_version(backend, project, name)
+        backend.rekognition.start_project_version(ProjectVersionArn=arn, MinInferenceUnits=1)
+        backend.settle()
+        image = {"Bytes": picture("blobs", 77)}
+        answer = backend.rekognition.detect_custom_labels(ProjectVersionArn=arn, Image=image, MinConfidence=0)
+        answers.append(answer["CustomLabels"])
+    assert answers[0] == answers[1]
+
+
+def test_s3_may_lie_elsewhere() -> None:
+    """With a client for another S3 the images, manifests and results are there, and only there."""
+    with (
+        LocalService() as elsewhere,
+        open_backend("in process", s3=elsewhere.session().client("s3")) as backend,
+    ):
+        backend.s3.create_bucket(Bucket="puppies")
+        described = train(backend, put_pictures(backend, "train", 4), put_pictures(backend, "test", 2))
+        assert described["Status"] == "TRAINING_COMPLETED", described["StatusMessage"]
+        keys = [
+            item["Key"]
+            for item in elsewhere.session().client("s3").list_objects_v2(Bucket="puppies")["Contents"]
+        ]
+        assert "out/ManifestSummary-birds-v1.json" in keys
+        assert not (backend.service.path / "s3").exists()
