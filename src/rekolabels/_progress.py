@@ -31,9 +31,11 @@ class _Silent:
 
 
 @contextmanager
-def bar(description: str, *, total: int | None = None, unit: str = "it") -> Generator[Bar]:
-    """Show a bar while the block runs, if somebody is there to see it and tqdm is installed."""
-    if not _is_watched():
+def bar(
+    description: str, *, total: int | None = None, unit: str = "it", wanted: bool = True
+) -> Generator[Bar]:
+    """Show a bar while the block runs, if it is wanted, somebody is there to see it, and tqdm is installed."""
+    if not wanted or not _is_watched():
         yield _Silent()
         return
     try:
