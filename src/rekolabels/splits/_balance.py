@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.splits._units import labels_of
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator
 
-    from rekolabels.images import LabelledImage
+    from rekolabels.splits._table import Table
+
 
 __all__ = ["Balance", "LabelBalance", "make_balance"]
 
@@ -85,29 +86,25 @@ class Balance:
         )
 
 
-def make_balance(train: Sequence[LabelledImage], test: Sequence[LabelledImage], share: float) -> Balance:
-    """Count what lies on each side."""
-    counts: dict[str, list[int]] = {}
-    for side, images in enumerate((train, test)):
-        for image in images:
-            for label in image.labels if len(image.labels) == 1 and not image.boxes else labels_of(image):
-                counts.setdefault(label, [0, 0, 0, 0])[side] += 1
-            for box in image.boxes:
-                counts[box.label][2 + side] += 1
+def make_balance(table: Table, chosen: Collection[int], share: float) -> Balance:
+    """Count what lies on each side, given the rows of the test side."""
+    test = Counter(itertools.chain.from_iterable(table.rows[row] for row in chosen))
+    test_size = sum(table.sizes[row] for row in chosen)
+    totals = table.totals
     return Balance(
         share=share,
-        train=len(train),
-        test=len(test),
+        train=sum(table.sizes) - test_size,
+        test=test_size,
         labels=tuple(
             LabelBalance(
                 label=label,
-                train=counts[label][0],
-                test=counts[label][1],
-                wanted=share * (counts[label][0] + counts[label][1]),
-                train_boxes=counts[label][2],
-                test_boxes=counts[label][3],
+                train=totals[label] - test[label],
+                test=test[label],
+                wanted=share * totals[label],
+                train_boxes=totals.get((label,), 0) - test[label,],
+                test_boxes=test[label,],
             )
-            for label in sorted(counts)
+            for label in sorted(feature for feature in totals if isinstance(feature, str))
         ),
     )
 

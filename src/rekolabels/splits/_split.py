@@ -12,12 +12,12 @@ import attrs
 from rekolabels.errors import CannotSplit, InvalidInput
 from rekolabels.images import LabelledImage
 from rekolabels.splits._balance import Balance, make_balance
-from rekolabels.splits._deal import Table, check, deal, make_table
+from rekolabels.splits._deal import check, deal
+from rekolabels.splits._table import Table, make_table
 from rekolabels.splits._units import GroupBy, Units, gather_images, make_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["Split", "folds", "split"]
 
@@ -87,7 +87,8 @@ def split(
     units = make_units(gathered, seed=seed, group_by=group_by, near_duplicates=near_duplicates)
     table = make_table(units)
     check(table, allow_rare=allow_rare)
-    return _parts(units, deal(table, range(len(units)), share, allow_rare=allow_rare), float(share))
+    chosen = deal(table, range(len(units)), share, allow_rare=allow_rare)
+    return _parts(units, table, chosen, float(share))
 
 
 def folds(
@@ -135,7 +136,7 @@ def folds(
     parts: list[tuple[int, Sequence[int]]] = [(k, range(len(units)))]
     while len(parts) < k:
         parts = [half for count, rows in parts for half in _halved(table, count, rows)]
-    return tuple(_parts(units, set(rows), 1 / k) for _, rows in parts)
+    return tuple(_parts(units, table, rows, 1 / k) for _, rows in parts)
 
 
 def _halved(table: Table, count: int, rows: Sequence[int]) -> list[tuple[int, Sequence[int]]]:
@@ -143,7 +144,7 @@ def _halved(table: Table, count: int, rows: Sequence[int]) -> list[tuple[int, Se
     if count == 1:
         return [(count, rows)]
     first = count // 2
-    chosen = deal(table, rows, Fraction(first, count), allow_rare=True)
+    chosen = deal(table, rows, Fraction(first, count), allow_rare=True, least=(first, count - first))
     return [
         (first, [row for row in rows if row in chosen]),
         (count - first, [row for row in rows if row not in chosen]),
@@ -161,7 +162,7 @@ def _share(test: float) -> Fraction:
     return share
 
 
-def _parts(units: Units, chosen: AbstractSet[int], share: float) -> Split:
+def _parts(units: Units, table: Table, chosen: Collection[int], share: float) -> Split:
     """The split whose test part has the chosen rows."""
     on_test = [False] * len(units.images)
     for row in chosen:
@@ -169,4 +170,4 @@ def _parts(units: Units, chosen: AbstractSet[int], share: float) -> Split:
             on_test[index] = True
     train = tuple(itertools.compress(units.images, map(operator.not_, on_test)))
     test = tuple(itertools.compress(units.images, on_test))
-    return Split(train=train, test=test, balance=make_balance(train, test, share))
+    return Split(train=train, test=test, balance=make_balance(table, chosen, share))

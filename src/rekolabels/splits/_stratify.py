@@ -1,13 +1,13 @@
-"""Divide units of images in two so that every label gets its share on both sides.
+"""Divide rows in two so that every label gets its share on both sides.
 
-A unit is one image, or images that must stay together. It carries features, each with a count: the label's
-images, the label's boxes, and the unit's size. Features are numbers here; what they mean is the caller's.
+A row is one image, or images that must stay together. What is balanced are its features: the images of a
+label, the boxes of a label, and the size of the row in images.
 
-The method, in plain counters: units are taken from the rarest label to the commonest, and each goes to the
+The method, in plain counters: rows are taken from the rarest label to the commonest, and each goes to the
 side where it leaves the smaller squared deviation from the shares so far. That alone comes close. Then labels
-that are missing from a side are given one unit, single moves that lower the deviation are made until none
-helps, and at last the test side is brought to its exact size. Everything is a function of the units' order;
-no random numbers are drawn.
+that are missing from a side are given one row, single moves that lower the deviation are made until none
+helps, and at last the test side is brought to its exact size. Everything is a function of the rows' order; no
+random numbers are drawn.
 """
 
 from __future__ import annotations
@@ -15,231 +15,233 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 import attrs
 
-__all__ = ["SIZE", "Features", "Problem", "divide"]
+__all__ = ["Feature", "Problem", "Row", "divide"]
 
-Features: TypeAlias = "tuple[tuple[int, int], ...]"
+Feature: TypeAlias = str | tuple[str]
+"""What is counted: a label stands for its images, a label in a tuple for its boxes."""
+Row: TypeAlias = tuple[Feature, ...]
+"""The features of one unit, each as often as it is in it."""
 
-SIZE = 0  # the feature that counts images
-_REPAIR_STEPS = 20  # for each feature, when labels are missing from a side
+_REPAIR_STEPS = 20  # for each label that is missing from a side
 _ROUNDS = 8
 _CANDIDATES = 300
 _ROUNDING = 1e-9  # gains below it may be errors of rounding, which a move back would find again
+_HALF = 0.5  # a deviation below it is the nearest that whole numbers come
 
 
 @attrs.frozen
 class Problem:
     """What is to be divided."""
 
-    units: Sequence[Features]
-    """The (feature, count) pairs of each unit, each feature once; feature 0 is the unit's size."""
-    wanted: Sequence[float]
-    """How much of each feature the test side should get."""
-    totals: Sequence[int]
-    """How much of each feature there is."""
-    holders: Sequence[int]
-    """How many units have each feature."""
-    weights: Sequence[float]
+    rows: Sequence[Row]
+    """The features of each row."""
+    sizes: Sequence[int]
+    """The number of images of each row."""
+    size: int
+    """All images."""
+    test_size: int
+    """How many images the test side should get."""
+    totals: Mapping[Feature, int]
+    """How often each feature occurs."""
+    wanted: Mapping[Feature, float]
+    """How often each feature should occur on the test side."""
+    weights: Mapping[Feature, float]
     """What a squared deviation of one costs, by feature."""
-    guarded: Sequence[bool]
-    """Which features must be on both sides; each is in two units at least."""
+    guarded: AbstractSet[Feature]
+    """The features that must be on both sides; each is in two rows at least."""
+    repeats: bool
+    """Whether a row may have a feature, or an image, more than once."""
 
 
 def divide(problem: Problem) -> list[bool]:
-    """Decide for each unit whether it goes to the test side.
+    """Decide for each row whether it goes to the test side.
 
     Returns:
-        One answer a unit. A guarded feature is missing from a side only where no way was found to have all of
-        them on both sides, as with three units of which each two share a label of their own.
+        One answer a row. A guarded feature is missing from a side only where no way was found to have all of
+        them on both sides, as with three rows of which each two share a label of their own.
     """
-    sides = _first_pass(problem)
-    state = _State(problem, sides)
+    members: dict[Feature, list[int]] = {feature: [] for feature in problem.totals}
+    for number, row in enumerate(problem.rows):
+        for feature in set(row) if problem.repeats else row:
+            members[feature].append(number)
+    sides = _first_pass(problem, members)
+    state = _State(problem, members, sides)
     _repair(state)
     _refine(state)
     _settle(state)
     return sides
 
 
-def _first_pass(problem: Problem) -> list[bool]:
-    units, totals = problem.units, problem.totals
-    rank = [0] * len(totals)
-    for place, feature in enumerate(sorted(range(len(totals)), key=lambda f: (totals[f], f))):
-        rank[feature] = place
-    by_rank = rank.__getitem__
-    buckets: list[list[int]] = [[] for _ in totals]
-    rarest: dict[Features, list[int]] = {}
-    for unit, features in enumerate(units):
-        bucket = rarest.get(features)
-        if bucket is None:
-            bucket = rarest[features] = buckets[min(by_rank(f) for f, _ in features)]
-        bucket.append(unit)
-
-    # With d = test so far - share * seen so far, a unit with count c changes the weighted square of d by
-    # weight * c * (2 d + c (1 - 2 share)) more on the test side than on the other. `lean` is
-    # weight * (2 d + 1 - 2 share), kept up to date, and `skew` what is missing from it when c is more than 1.
-    shares = [w / t if t else 0.0 for w, t in zip(problem.wanted, totals, strict=True)]
-    skew = [weight * (1.0 - 2.0 * share) for weight, share in zip(problem.weights, shares, strict=True)]
-    lean = skew.copy()
-    to_test = [2.0 * w * (1.0 - s) for w, s in zip(problem.weights, shares, strict=True)]
-    to_train = [-2.0 * w * s for w, s in zip(problem.weights, shares, strict=True)]
-    sides = [False] * len(units)
-    for bucket in buckets:
-        for unit in bucket:
-            features = units[unit]
-            # A plain loop: sum() of floats gives other last digits since Python 3.12.
-            cost = 0.0
-            for feature, count in features:
-                if count == 1:
-                    cost += lean[feature]
-                else:
-                    cost += count * (lean[feature] + (count - 1) * skew[feature])
-            sides[unit] = test = cost < 0.0
-            step = to_test if test else to_train
-            for feature, count in features:
-                lean[feature] += count * step[feature]
+def _first_pass(problem: Problem, members: Mapping[Feature, Sequence[int]]) -> list[bool]:
+    # With d = test so far - share * seen so far, a row that has a feature once changes the weighted square of
+    # d by weight * (2 d + 1 - 2 share) more on the test side than on the other: that is `lean`, kept up to
+    # date. The images of a row are one more feature, of which every row has some.
+    skews = {f: _lean(total, problem.wanted[f], problem.weights[f]) for f, total in problem.totals.items()}
+    lean = {feature: first for feature, (first, _, _) in skews.items()}
+    to_test = {feature: step for feature, (_, step, _) in skews.items()}
+    to_train = {feature: step for feature, (_, _, step) in skews.items()}
+    size_lean, size_to_test, size_to_train = size_skews = _lean(
+        problem.size, problem.test_size, 1.0 / problem.size
+    )
+    rows, sizes, repeats = problem.rows, problem.sizes, problem.repeats
+    sides = [False] * len(rows)
+    done = [False] * len(rows)
+    rarest_first = sorted(members, key=lambda f: (problem.totals[f], isinstance(f, tuple), f))
+    for number in itertools.chain(*(members[feature] for feature in rarest_first), range(len(rows))):
+        if done[number]:
+            continue
+        done[number] = True
+        row = rows[number]
+        # A plain loop: sum() of floats gives other last digits since Python 3.12.
+        cost = size_lean
+        for feature in row:
+            cost += lean[feature]
+        images = 1
+        if repeats:
+            # A feature that is there c times changes the square by c * (c - 1) * weight * (1 - 2 share) more.
+            images = sizes[number]
+            cost += (images - 1) * (size_lean + images * size_skews[0])
+            for feature, count in Counter(row).items():
+                cost += count * (count - 1) * skews[feature][0]
+        if cost < 0.0:
+            sides[number] = True
+            size_lean += images * size_to_test
+            for feature in row:
+                lean[feature] += to_test[feature]
+        else:
+            size_lean += images * size_to_train
+            for feature in row:
+                lean[feature] += to_train[feature]
     return sides
+
+
+def _lean(total: int, wanted: float, weight: float) -> tuple[float, float, float]:
+    """How a feature leans at the beginning, and how one more on the test side or the other changes that."""
+    share = wanted / total
+    return weight * (1.0 - 2.0 * share), 2.0 * weight * (1.0 - share), -2.0 * weight * share
 
 
 class _State:
     """A division that is being improved, with the counts that tell what a move would do."""
 
-    def __init__(self, problem: Problem, sides: list[bool]) -> None:
+    def __init__(self, problem: Problem, members: Mapping[Feature, Sequence[int]], sides: list[bool]) -> None:
         self.problem = problem
+        self.members = members
         self.sides = sides
         self.moves: Counter[int] = Counter()
-        # How far the test side is above what it should get, and in how many units of it a feature is.
-        self.excess = [-wanted for wanted in problem.wanted]
-        self.on_test = [0] * len(problem.totals)
-        for unit, test in enumerate(sides):
-            if test:
-                for feature, count in problem.units[unit]:
-                    self.excess[feature] += count
-                    self.on_test[feature] += 1
-        self.members: dict[int, list[int]] = {}
+        test_rows = itertools.compress(problem.rows, sides)
+        self.on_test = Counter(itertools.chain.from_iterable(test_rows))
+        self.test_size = sum(itertools.compress(problem.sizes, sides))
 
-    def gather(self, features: Iterable[int]) -> None:
-        """Look up the units of some features, so that ``members`` has them."""
-        missing = [feature for feature in features if feature not in self.members]
-        lists: list[list[int] | None] = [None] * len(self.problem.totals)
-        for feature in missing:
-            lists[feature] = self.members[feature] = []
-        if missing:
-            for unit, features_of_unit in enumerate(self.problem.units):
-                for feature, _ in features_of_unit:
-                    members = lists[feature]
-                    if members is not None:
-                        members.append(unit)
+    def excess(self, feature: Feature) -> float:
+        """How much more of a feature the test side has than it should."""
+        return self.on_test[feature] - self.problem.wanted[feature]
 
-    def move(self, unit: int) -> None:
-        """Take a unit to the other side."""
-        step = -1 if self.sides[unit] else 1
-        self.sides[unit] = not self.sides[unit]
-        self.moves[unit] += 1
-        for feature, count in self.problem.units[unit]:
-            self.excess[feature] += step * count
+    def move(self, number: int) -> None:
+        """Take a row to the other side."""
+        step = -1 if self.sides[number] else 1
+        self.sides[number] = not self.sides[number]
+        self.moves[number] += 1
+        self.test_size += step * self.problem.sizes[number]
+        for feature in self.problem.rows[number]:
             self.on_test[feature] += step
 
-    def cost_of_moving(self, unit: int) -> float:
-        """How much the weighted squared deviation grows when the unit is moved."""
-        step = -2.0 if self.sides[unit] else 2.0
-        cost = 0.0
-        for feature, count in self.problem.units[unit]:
-            cost += self.problem.weights[feature] * count * (step * self.excess[feature] + count)
+    def cost_of_moving(self, number: int) -> float:
+        """How much the weighted squared deviation grows when the row is moved."""
+        problem, row, images = self.problem, self.problem.rows[number], self.problem.sizes[number]
+        step = -2.0 if self.sides[number] else 2.0
+        cost = images * (step * (self.test_size - problem.test_size) + images) / problem.size
+        for feature, count in Counter(row).items() if problem.repeats else zip(row, itertools.repeat(1)):
+            cost += problem.weights[feature] * count * (step * self.excess(feature) + count)
         return cost
 
-    def broken_by_moving(self, unit: int) -> int:
-        """How many guarded features would leave the unit's side altogether."""
+    def broken_by_moving(self, number: int) -> int:
+        """How many guarded features would leave the row's side altogether."""
         broken = 0
-        for feature, _ in self.problem.units[unit]:
-            if self.problem.guarded[feature]:
-                on_test = self.on_test[feature]
-                broken += (on_test if self.sides[unit] else self.problem.holders[feature] - on_test) == 1
+        row = self.problem.rows[number]
+        for feature in set(row) & self.problem.guarded:
+            on_test = self.on_test[feature]
+            on_side = on_test if self.sides[number] else self.problem.totals[feature] - on_test
+            broken += on_side == row.count(feature)
         return broken
 
-    def one_sided(self) -> list[int]:
+    def is_one_sided(self, feature: Feature) -> bool:
+        """Whether a feature is missing from a side."""
+        return self.on_test[feature] in {0, self.problem.totals[feature]}
+
+    def one_sided(self) -> list[Feature]:
         """The guarded features that are missing from a side, the rarest first."""
-        holders = self.problem.holders
-        missing = [
-            feature
-            for feature, guarded in enumerate(self.problem.guarded)
-            if guarded and self.on_test[feature] in {0, holders[feature]}
-        ]
-        return sorted(missing, key=lambda feature: (holders[feature], feature))
+        missing = filter(self.is_one_sided, self.problem.guarded)
+        return sorted(missing, key=lambda feature: (self.problem.totals[feature], feature))
 
 
 def _repair(state: _State) -> None:
-    """Give each guarded feature that is on one side only a unit on the other.
+    """Give each guarded feature that is on one side only a row on the other.
 
-    Where every unit of it would take away another feature's last one, the way leads through such moves; units
+    Where every row of it would take away another feature's last one, the way leads through such moves; rows
     that have been moved before are the dearer the more often, so that the search does not go in circles.
     """
+
+    def price(number: int) -> tuple[int, float, int]:
+        return state.broken_by_moving(number) + state.moves[number], state.cost_of_moving(number), number
+
     missing = state.one_sided()
-    steps = _REPAIR_STEPS * (len(missing) + 1)
-    while missing and steps:
+    steps = _REPAIR_STEPS * len(missing)
+    while missing and steps > 0:
         steps -= len(missing)
-        state.gather(missing)
         for feature in missing:
-            if state.on_test[feature] in {0, state.problem.holders[feature]}:
-                state.move(
-                    min(
-                        state.members[feature],
-                        key=lambda unit: (
-                            state.broken_by_moving(unit) + state.moves[unit],
-                            state.cost_of_moving(unit),
-                        ),
-                    )
-                )
+            if state.is_one_sided(feature):
+                state.move(min(state.members[feature], key=price))
         missing = state.one_sided()
-        steps = max(steps, 0)
 
 
 def _refine(state: _State) -> None:
     """Make single moves that lower the deviation, for the features that are off by half a count or more."""
-    problem = state.problem
+    weights = state.problem.weights
     for _ in range(_ROUNDS):
-        off = [f for f, excess in enumerate(state.excess) if abs(excess) >= 0.5]  # noqa: PLR2004 - see above
-        off.sort(key=lambda f: (-problem.weights[f] * state.excess[f] ** 2, f))
-        state.gather(off)
-        moved = False
-        for feature in off:
-            moved |= _lower(state, feature)
-        if not moved:
+        off = [feature for feature in weights if abs(state.excess(feature)) >= _HALF]
+        off.sort(key=lambda f: -weights[f] * state.excess(f) * state.excess(f))
+        if not sum(_lower(state, feature) for feature in off):
             break
 
 
-def _lower(state: _State, feature: int) -> bool:
-    """Move units of a feature from the side that has too much of it, as long as that helps the whole."""
-    excess = state.excess[feature]
-    from_test = excess > 0
-    members = (unit for unit in state.members[feature] if state.sides[unit] is from_test)
+def _lower(state: _State, feature: Feature) -> int:
+    """Move rows of a feature from the side that has too much of it, as long as that helps the whole."""
+    from_test = state.excess(feature) > 0
+    members = (number for number in state.members[feature] if state.sides[number] is from_test)
     # Sorted once: a move changes the others' costs, so each is looked at again before it is made.
-    candidates = sorted((state.cost_of_moving(unit), unit) for unit in itertools.islice(members, _CANDIDATES))
-    moved = False
-    for cost, unit in candidates:
-        if cost >= 0.0 or (state.excess[feature] > 0) is not from_test:
+    candidates = sorted(
+        (state.cost_of_moving(number), number) for number in itertools.islice(members, _CANDIDATES)
+    )
+    moved = 0
+    for cost, number in candidates:
+        if cost >= 0.0 or (state.excess(feature) > 0) is not from_test:
             break
-        if state.cost_of_moving(unit) < -_ROUNDING and not state.broken_by_moving(unit):
-            state.move(unit)
-            moved = True
+        if state.cost_of_moving(number) < -_ROUNDING and not state.broken_by_moving(number):
+            state.move(number)
+            moved += 1
     return moved
 
 
 def _settle(state: _State) -> None:
     """Bring the test side to its size with the moves that cost the labels least."""
-    over = state.excess[SIZE] > 0
-    units = (unit for unit, test in enumerate(state.sides) if test is over)
-    heap = [(state.cost_of_moving(unit), unit) for unit in itertools.islice(units, 10 * _CANDIDATES)]
+    problem = state.problem
+    over = state.test_size > problem.test_size
+    rows = (number for number, test in enumerate(state.sides) if test is over)
+    heap = [(state.cost_of_moving(number), number) for number in itertools.islice(rows, 10 * _CANDIDATES)]
     heapq.heapify(heap)
-    while heap and abs(state.excess[SIZE]) >= 0.5:  # noqa: PLR2004 - the nearest whole number
-        _, unit = heapq.heappop(heap)
-        cost = state.cost_of_moving(unit)
+    while heap and state.test_size != problem.test_size:
+        _, number = heapq.heappop(heap)
+        cost = state.cost_of_moving(number)
         if heap and cost > heap[0][0]:  # other moves made it dearer: it waits for its turn
-            heapq.heappush(heap, (cost, unit))
-        elif dict(state.problem.units[unit])[SIZE] <= abs(state.excess[SIZE]) + 0.5 and not (
-            state.broken_by_moving(unit)
+            heapq.heappush(heap, (cost, number))
+        elif problem.sizes[number] <= abs(state.test_size - problem.test_size) and not (
+            state.broken_by_moving(number)
         ):
-            state.move(unit)
+            state.move(number)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import operator
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import attrs
 
 from rekolabels.errors import InvalidInput
 from rekolabels.images import LabelledImage
 from rekolabels.splits._near import near_duplicates as find_near_duplicates
+
+_source = operator.attrgetter("source")
 
 __all__ = ["GroupBy", "Units", "gather_images", "labels_of", "make_units"]
 
@@ -40,18 +44,20 @@ class Units:
 
 def labels_of(image: LabelledImage) -> frozenset[str]:
     """All labels of an image: those of the whole image and those of its boxes."""
+    if not image.boxes:
+        return frozenset(image.labels)
     return frozenset(image.labels).union([box.label for box in image.boxes])
 
 
 def gather_images(images: Iterable[LabelledImage]) -> list[LabelledImage]:
     """Hold all images of a stream, in the order of their sources."""
     gathered = list(images)
-    for image in gathered:
-        if not isinstance(image, LabelledImage):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-            raise InvalidInput(
-                f"a split is made of LabelledImage values, not of {type(image).__name__}: "
-                "read them with rekolabels.formats or rekolabels.manifest"
-            )
+    kinds: set[type] = set(map(type, gathered))
+    if not all(issubclass(kind, LabelledImage) for kind in kinds):
+        raise InvalidInput(
+            f"a split is made of LabelledImage values, not of {', '.join(kind.__name__ for kind in kinds)}: "
+            "read them with rekolabels.formats or rekolabels.manifest"
+        )
     gathered.sort(key=_source)
     return gathered
 
@@ -83,10 +89,6 @@ def make_units(
     return Units(images, members, sorted(range(len(members)), key=first.__getitem__))
 
 
-def _source(image: LabelledImage) -> str:
-    return image.source
-
-
 def _digests(sources: Sequence[str], seed: int) -> list[bytes]:
     """What the images are shuffled by.
 
@@ -96,7 +98,9 @@ def _digests(sources: Sequence[str], seed: int) -> list[bytes]:
     if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
         raise InvalidInput(f"seed: expected an integer, not {seed!r}")
     keyed = hashlib.blake2b(b"%d\0" % seed, digest_size=8)
-    names = [source.replace("\\", "/") for source in sources]
+    names = sources
+    if any("\\" in source for source in sources):
+        names = [source.replace("\\", "/") for source in sources]
     start = _common_folder(names)
     digests: list[bytes] = []
     for name in names:
@@ -117,18 +121,17 @@ def _common_folder(names: Sequence[str]) -> int:
 
 def _same_source(images: Sequence[LabelledImage]) -> list[list[int]]:
     """Images that occur more than once: one file on both sides would make the test worthless."""
-    return [
-        [index - 1, index]
-        for index in range(1, len(images))
-        if images[index].source == images[index - 1].source
-    ]
+    sources = list(map(_source, images))
+    same = map(operator.eq, sources, itertools.islice(sources, 1, None))
+    return [[index, index + 1] for index in itertools.compress(range(len(sources)), same)]
 
 
 def _same_key(images: Sequence[LabelledImage], group_by: GroupBy | None) -> list[list[int]]:
     if group_by is None:
         return []
     if isinstance(group_by, Mapping):
-        keys = cast("Mapping[str, Hashable]", group_by)  # pyright thinks of a mapping that is callable, too
+        # pyright allows for a function that is a mapping, too
+        keys: Mapping[str, Hashable] = group_by  # pyright: ignore[reportUnknownVariableType]
         return _same_key(images, lambda image: keys.get(image.source))
     groups: dict[Hashable, list[int]] = {}
     for index, image in enumerate(images):

@@ -1,0 +1,125 @@
+"""Laws of splits, over images that hypothesis makes up."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rekolabels.errors import CannotSplit
+from rekolabels.images import BoundingBox, LabelledImage
+from rekolabels.splits import folds, split
+from rekolabels.splits._units import labels_of
+
+SHARES = st.integers(1, 99).map(lambda percent: percent / 100)
+
+
+def _image(number: int, labels: list[str], boxes: list[str]) -> LabelledImage:
+    return LabelledImage(f"set/{number}.jpg", labels, [BoundingBox(label, 0, 0, 5, 5) for label in boxes])
+
+
+@st.composite
+def sets(draw: st.DrawFn, most: int = 30) -> list[LabelledImage]:
+    """Images with up to three labels and up to four boxes each, of few labels so that they are shared."""
+    label = st.sampled_from("abcde")
+    drawn = draw(
+        st.lists(
+            st.tuples(st.lists(label, max_size=3), st.lists(label, max_size=4)), min_size=2, max_size=most
+        )
+    )
+    return [_image(number, labels, boxes) for number, (labels, boxes) in enumerate(drawn)]
+
+
+@given(sets(), SHARES, st.integers())
+def test_a_split_is_a_partition(images: list[LabelledImage], test: float, seed: int) -> None:
+    """Each image is on exactly one side, neither side is empty, and the balance counts what is there."""
+    parts = split(images, test=test, seed=seed, allow_rare=True)
+    assert sorted(i.source for i in images) == sorted(i.source for i in (*parts.train, *parts.test))
+    assert (len(parts.train), len(parts.test)) == (parts.balance.train, parts.balance.test)
+    assert parts.train
+    assert parts.test
+    for entry in parts.balance:
+        assert entry.test == sum(entry.label in labels_of(image) for image in parts.test)
+        assert entry.train == sum(entry.label in labels_of(image) for image in parts.train)
+
+
+@given(sets(), SHARES, st.integers(), st.randoms(use_true_random=False))
+def test_the_order_of_the_images_does_not_matter(
+    images: list[LabelledImage], test: float, seed: int, shuffle: st.DataObject
+) -> None:
+    """A stream in any order gives the same two parts, in the same order."""
+    expected = split(images, test=test, seed=seed, allow_rare=True)
+    shuffled = images.copy()
+    shuffle.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random of hypothesis
+    assert expected == split(iter(shuffled), test=test, seed=seed, allow_rare=True)
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=8), SHARES, st.integers())
+def test_single_labels_are_exact(counts: list[int], test: float, seed: int) -> None:
+    """Each label gets its share rounded down or up, one at least; the total is exact if it can be."""
+    images = [
+        _image(100 * n + m, ["abcdefgh"[n]], []) for n, count in enumerate(counts) for m in range(count)
+    ]
+    parts = split(images, test=test, seed=seed)
+    share = Fraction(str(test))
+    bounds = []
+    for entry, count in zip(parts.balance, counts, strict=True):
+        down = int(share * count)
+        low, high = (
+            max(1, min(down, count - 1)),
+            max(1, min(-(-share.numerator * count // share.denominator), count - 1)),
+        )
+        assert low <= entry.test <= high
+        bounds.append((low, high))
+    wanted = int(share * sum(counts) + Fraction(1, 2))
+    assert len(parts.test) == min(max(wanted, sum(low for low, _ in bounds)), sum(high for _, high in bounds))
+
+
+@given(sets(most=9), SHARES, st.integers(0, 99))
+def test_labels_are_on_both_sides_whenever_that_is_possible(
+    images: list[LabelledImage], test: float, seed: int
+) -> None:
+    """An exhaustive search over all divisions agrees with split on whether there is one."""
+    sets_of_labels = [labels_of(image) for image in images]
+    labels = frozenset().union(*sets_of_labels)
+    possible = any(
+        labels == frozenset().union(*itertools.compress(sets_of_labels, sides))
+        and labels == frozenset().union(*itertools.compress(sets_of_labels, [not side for side in sides]))
+        for sides in itertools.product([True, False], repeat=len(images))
+    )
+    try:
+        parts = split(images, test=test, seed=seed)
+    except CannotSplit:
+        assert not possible
+    else:
+        assert possible
+        assert parts.balance.one_sided == ()
+
+
+@given(sets(), SHARES, st.integers(0, 99), st.lists(st.integers(0, 8), min_size=30, max_size=30))
+def test_groups_are_never_divided(
+    images: list[LabelledImage], test: float, seed: int, keys: list[int]
+) -> None:
+    """No key is on both sides."""
+    key_of = {image.source: keys[number] for number, image in enumerate(images)}
+    try:
+        parts = split(images, test=test, seed=seed, group_by=key_of, allow_rare=True)
+    except CannotSplit:
+        assert len(set(key_of.values())) == 1
+    else:
+        assert not {key_of[i.source] for i in parts.train} & {key_of[i.source] for i in parts.test}
+
+
+@given(sets(), st.integers(2, 6), st.integers(0, 99))
+def test_folds_test_every_image_once(images: list[LabelledImage], k: int, seed: int) -> None:
+    """The test parts of all folds are the images, and differ by one image in size at most."""
+    try:
+        parts = folds(images, k, seed=seed, allow_rare=True)
+    except CannotSplit:
+        assert len(images) < k
+        return
+    assert sorted(i.source for i in images) == sorted(i.source for part in parts for i in part.test)
+    sizes = [len(part.test) for part in parts]
+    assert min(sizes) >= 1

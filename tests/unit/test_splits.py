@@ -1,0 +1,310 @@
+"""Splits: exact for single labels, complete for every label, the same everywhere."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput
+from rekolabels.images import BoundingBox, LabelledImage
+from rekolabels.splits import folds, split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def images_of(counts: dict[str, int], root: str = "set") -> list[LabelledImage]:
+    """Make images with one label each, in a folder for each label."""
+    return [
+        LabelledImage(f"{root}/{label}/{number:03}.jpg", labels=[label])
+        for label, count in counts.items()
+        for number in range(count)
+    ]
+
+
+def names(images: Iterable[LabelledImage]) -> list[str]:
+    """The last two parts of the sources."""
+    return ["/".join(image.source.split("/")[-2:]) for image in images]
+
+
+def test_single_labels_get_their_exact_share() -> None:
+    """Each label's test images are its share rounded up or down, and together they are the whole share."""
+    parts = split(images_of({"a": 100, "b": 33, "c": 12, "d": 7}), test=0.2)
+    expected = {"a": 20, "b": 7, "c": 2, "d": 1}
+    assert expected == {entry.label: entry.test for entry in parts.balance}
+    assert (len(parts.train), len(parts.test)) == (122, 30)
+
+
+@pytest.mark.parametrize(
+    ("count", "test", "expected"), [(100, 0.29, 29), (30, 0.1, 3), (10, 0.7, 7), (5, 0.5, 3)]
+)
+def test_shares_are_decimal_numbers(count: int, test: float, expected: int) -> None:
+    """0.29 of 100 is 29, though the nearest binary number is a little less; halves are rounded up."""
+    assert expected == len(split(images_of({"a": count}), test=test).test)
+
+
+def test_every_label_is_on_both_sides_even_where_the_share_is_less() -> None:
+    """Two images of a label are one on each side, whatever the share; the balance shows what was wanted."""
+    parts = split(images_of({"a": 50, "b": 2, "c": 3}), test=0.05)
+    assert {entry.label: entry.test for entry in parts.balance} == {"a": 2, "b": 1, "c": 1}
+    assert pytest.approx(0.1) == parts.balance["b"].wanted
+    assert parts.balance.one_sided == ()
+    parts = split(images_of({"b": 2, "c": 3}), test=0.95)
+    assert {entry.label: entry.train for entry in parts.balance} == {"b": 1, "c": 1}
+
+
+def test_the_split_is_the_same_everywhere() -> None:
+    """A recorded split: it must never change with the machine, the Python version or a release of ours."""
+    parts = split(images_of({"a": 6, "b": 4}), test=0.3, seed=11)
+    assert names(parts.test) == ["a/000.jpg", "a/005.jpg", "b/002.jpg"]
+    boxes = [
+        LabelledImage(
+            f"x/{n}.jpg", boxes=[BoundingBox("ab"[(n + m) % 2], 0, 0, 9, 9) for m in range(n % 4 + 1)]
+        )
+        for n in range(12)
+    ]
+    assert names(split(boxes, test=0.25, seed=3).test) == ["x/0.jpg", "x/2.jpg", "x/3.jpg"]
+
+
+def test_order_folder_and_separator_do_not_matter() -> None:
+    """The same images in another order, another folder, in S3 or with backslashes are split alike."""
+    counts = {"a": 20, "b": 11}
+    expected = names(split(images_of(counts), seed=5).test)
+    shuffled = images_of(counts, root="/home/somebody/pictures")
+    random.Random(1).shuffle(shuffled)  # noqa: S311 - a test
+    assert expected == names(split(shuffled, seed=5).test)
+    assert expected == names(split(images_of(counts, root="s3://bucket/prefix"), seed=5).test)
+    windows = [LabelledImage(i.source.replace("/", "\\"), i.labels) for i in images_of(counts, root="C:\\x")]
+    assert expected == ["/".join(i.source.split("\\")[-2:]) for i in split(windows, seed=5).test]
+
+
+def test_another_seed_gives_another_split() -> None:
+    """Ten seeds give ten different test parts of the same size."""
+    images = images_of({"a": 40, "b": 40})
+    found = {tuple(names(split(images, seed=seed).test)) for seed in range(-5, 5)}
+    assert len(found) == 10
+
+
+def test_labels_of_boxes_count_as_well_as_their_boxes() -> None:
+    """A detection set is balanced by images and by boxes of each label."""
+    images = [
+        LabelledImage(
+            f"x/{n:03}.jpg",
+            boxes=[BoundingBox("cell", 0, 0, 5, 5)] * (1 + n % 30)
+            + [BoundingBox("rare", 0, 0, 5, 5)] * (n % 25 == 0),
+        )
+        for n in range(200)
+    ]
+    parts = split(images, test=0.2)
+    cell, rare = parts.balance["cell"], parts.balance["rare"]
+    assert (len(parts.train), len(parts.test)) == (160, 40)
+    assert pytest.approx(0.2, abs=0.002) == cell.test_boxes / (cell.train_boxes + cell.test_boxes)
+    assert (rare.test, rare.test_boxes) in {(1, 1), (2, 2)}
+
+
+def test_rare_labels_are_reserved_for_both_sides() -> None:
+    """1,000 images with 204 labels of two to four images: none is missing from a side, the size is exact."""
+    draw = random.Random(4)  # noqa: S311 - a test
+    labels: list[set[str]] = [{f"common-{draw.randrange(8)}"} for _ in range(1000)]
+    for number in range(204):
+        for index in draw.sample(range(1000), 2 + number % 3):
+            labels[index].add(f"rare-{number}")
+    images = [LabelledImage(f"x/{n:04}.jpg", sorted(found)) for n, found in enumerate(labels)]
+    parts = split(images, test=0.2)
+    assert parts.balance.one_sided == ()
+    assert len(parts.test) == 200
+
+
+def test_labels_that_pull_in_two_directions_are_untangled() -> None:
+    """Chains of labels with two images each leave one way only (alternating), and it is found."""
+    images = [LabelledImage(f"x/{n:02}.jpg", [f"link-{n}", f"link-{n + 1}"]) for n in range(40)]
+    images += [LabelledImage("x/a.jpg", ["link-0"]), LabelledImage("x/b.jpg", ["link-40"])]
+    for seed in range(5):
+        assert split(images, test=0.2, seed=seed).balance.one_sided == ()
+
+
+def test_what_cannot_be_untangled_is_said() -> None:
+    """Three images of which each two share a label of their own cannot be divided."""
+    images = [LabelledImage(f"x/{a}{b}.jpg", [a, b]) for a, b in itertools.combinations("abc", 2)]
+    with pytest.raises(CannotSplit, match=r"no way was found to have these labels in both parts: '[abc]'"):
+        split(images)
+    assert len(split(images, allow_rare=True).balance.one_sided) == 1
+
+
+def test_a_label_with_one_image_is_an_error_that_says_the_way_out() -> None:
+    """The message names the labels and the option that keeps them in training."""
+    images = images_of({"a": 5, "b": 1, "c": 1})
+    with pytest.raises(CannotSplit, match=r"'b' \(one image\), 'c' \(one image\).*allow_rare=True"):
+        split(images)
+    parts = split(images, test=0.9, allow_rare=True)
+    assert parts.balance.one_sided == ("b", "c")
+    assert (parts.balance["b"].train, parts.balance["b"].test) == (1, 0)
+
+
+def test_a_long_list_of_rare_labels_is_cut() -> None:
+    """Ten labels are named, the others counted."""
+    with pytest.raises(CannotSplit, match=r"'l09' \(one image\) and 20 more"):
+        split(images_of({f"l{n:02}": 1 for n in range(30)}))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_divide(count: int) -> None:
+    """No image, or one: an error of ours."""
+    with pytest.raises(CannotSplit, match="at least two"):
+        split(images_of({"a": count}))
+
+
+@pytest.mark.parametrize("test", [0, 1, -0.2, 1.5, float("nan"), float("inf"), "much", None, 20])
+def test_shares_outside_of_zero_and_one_are_refused(test: float) -> None:
+    """The message says what a share is."""
+    with pytest.raises(InvalidInput, match="expected a share"):
+        split(images_of({"a": 5}), test=test)
+
+
+@pytest.mark.parametrize("seed", [1.5, "x", None, True])
+def test_seeds_are_integers(seed: int) -> None:
+    """A float or text would be a mistake that nobody sees."""
+    with pytest.raises(InvalidInput, match="seed"):
+        split(images_of({"a": 5}), seed=seed)
+
+
+def test_only_labelled_images_are_taken() -> None:
+    """A list of paths is a mistake that the message mends."""
+    with pytest.raises(InvalidInput, match=r"LabelledImage values, not of str: read them with"):
+        split(["a.jpg", "b.jpg"])  # type: ignore[list-item]  # the mistake that is meant
+
+
+def test_groups_stay_together() -> None:
+    """Neither a function nor a mapping lets a group be divided; images without a key stand alone."""
+    images = images_of({"a": 40, "b": 40})
+
+    def burst(image: LabelledImage) -> int | None:
+        number = int(image.source[-7:-4])
+        return None if number >= 30 else number // 5
+
+    for group_by in (burst, {image.source: burst(image) for image in images if burst(image) is not None}):
+        parts = split(images, test=0.25, group_by=group_by)
+        sides = Counter(
+            key for part in (parts.train, parts.test) for key in {burst(i) for i in part} - {None}
+        )
+        assert set(sides.values()) == {1}
+        assert len(parts.test) == 20
+        assert pytest.approx(10, abs=1) == parts.balance["a"].test
+
+
+def test_a_label_in_one_group_is_an_error() -> None:
+    """The message says that it is the group, not the number of images."""
+    images = images_of({"a": 10, "b": 3})
+    with pytest.raises(CannotSplit, match=r"'b' \(3 images in one group\)"):
+        split(images, group_by=lambda image: image.labels == ("b",) or None)
+
+
+def test_keys_must_be_hashable() -> None:
+    """A list as key is said with the image that it came for."""
+    with pytest.raises(InvalidInput, match=r"set/a/000\.jpg is a list"):
+        split(images_of({"a": 4}), group_by=lambda image: list(image.labels))  # type: ignore[arg-type]  # meant
+
+
+def test_an_image_that_occurs_twice_stays_on_one_side() -> None:
+    """A file that is listed twice, with two labels, is never trained on and tested with."""
+    images = [LabelledImage(f"x/{n}.jpg", [label]) for n in range(20) for label in ("a", "b")]
+    for seed in range(5):
+        parts = split(images, seed=seed)
+        assert not {i.source for i in parts.train} & {i.source for i in parts.test}
+        assert len(parts.test) == 8
+
+
+def test_images_without_labels_are_divided_too() -> None:
+    """Nothing is lost: an unlabelled image goes to a side like any other."""
+    images = [*images_of({"a": 10}), *(LabelledImage(f"set/none/{n}.jpg") for n in range(10))]
+    parts = split(images, test=0.3)
+    assert (len(parts.train), len(parts.test)) == (14, 6)
+    assert parts.balance["a"].test == 3
+
+
+def test_the_balance_prints_as_a_table() -> None:
+    """Counts of boxes appear where there are any; control characters do not reach the terminal."""
+    images = [LabelledImage(f"x/{n}.jpg", boxes=[BoundingBox("a\x1b\n", 0, 0, 9, 9)] * 2) for n in range(10)]
+    table = str(split(images).balance)
+    assert table.splitlines() == [
+        "label       train  test  wanted  share  train boxes  test boxes",
+        "a\\x1b\\n         8     2     2.0  20.0%           16           4",
+        "all images      8     2     2.0  20.0%           16           4",
+    ]
+    with pytest.raises(KeyError):
+        split(images).balance["nobody"]
+
+
+def test_folds_test_each_image_once() -> None:
+    """The test parts are disjoint, together all images, equal in size, and balanced."""
+    images = images_of({"a": 50, "b": 23, "c": 4})
+    parts = folds(images, 5)
+    assert sorted(names(images)) == sorted(name for part in parts for name in names(part.test))
+    assert {15, 16} == {len(part.test) for part in parts}
+    assert {10} == {part.balance["a"].test for part in parts}
+    assert {4, 5} == {part.balance["b"].test for part in parts}
+    assert all(part.balance["c"].train >= 3 for part in parts)
+    assert all(len(part.train) + len(part.test) == 77 for part in parts)
+
+
+def test_folds_keep_groups_and_seeds() -> None:
+    """group_by and seed mean what they mean for split."""
+    images = images_of({"a": 40, "b": 40})
+    parts = folds(images, 4, group_by=lambda image: image.source[-6:-4], seed=2)
+    for part in parts:
+        assert not {i.source[-6:-4] for i in part.train} & {i.source[-6:-4] for i in part.test}
+    assert parts == folds(images[::-1], 4, group_by=lambda image: image.source[-6:-4], seed=2)
+    assert parts != folds(images, 4, group_by=lambda image: image.source[-6:-4], seed=3)
+
+
+@pytest.mark.parametrize("k", [1, 0, -1, 2.5, True, "5"])
+def test_folds_are_at_least_two(k: int) -> None:
+    """One fold would have nothing to train on."""
+    with pytest.raises(InvalidInput, match="k: expected"):
+        folds(images_of({"a": 9}), k)
+
+
+def test_more_folds_than_images() -> None:
+    """An empty test part would be worthless."""
+    with pytest.raises(CannotSplit, match="3 images or groups cannot fill 5 folds"):
+        folds(images_of({"a": 3}), 5)
+
+
+def test_near_duplicates_stay_together(tmp_path: Path) -> None:
+    """Copies in other sizes and compressions are found; other pictures are not."""
+    pytest.importorskip("imagehash")
+    from PIL import Image
+
+    draw = random.Random(0)  # noqa: S311 - a test
+    images = []
+    for number in range(12):
+        small = Image.frombytes("RGB", (8, 8), draw.randbytes(192))
+        for copy, (side, quality) in enumerate([(128, 95), (96, 60), (200, 80)]):
+            path = tmp_path / f"{number:02}-{copy}.jpg"
+            small.resize((side, side), Image.Resampling.BICUBIC).save(path, quality=quality)
+            images.append(LabelledImage(str(path), ["ab"[number % 2]]))
+    parts = split(images, test=0.25, near_duplicates=True)
+    pictures = [{Path(i.source).name[:2] for i in part} for part in (parts.train, parts.test)]
+    assert not pictures[0] & pictures[1]
+    assert (len(pictures[0]), len(pictures[1])) == (9, 3)
+
+
+def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
+    """S3 URIs, broken and huge files are errors of ours."""
+    pytest.importorskip("imagehash")
+    with pytest.raises(InvalidInput, match="local files only"):
+        split([LabelledImage(f"s3://b/{n}.jpg", ["a"]) for n in range(4)], near_duplicates=True)
+    broken = tmp_path / "broken.png"
+    header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    for content in (
+        header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0",
+        header + b"\0\1\0\0\0\1\0\0\x08\x02\0\0\0",
+    ):
+        broken.write_bytes(content)
+        with pytest.raises(InvalidImage, match=r"broken\.png"):
+            split([LabelledImage(str(broken), ["a"])] * 2, near_duplicates=True)
