@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from rekolabels.local._dataset_work import clear, remove_dataset, settle
+from rekolabels.local._folders import version_folder
 from rekolabels.local._operations.projects import finish_creation, remove_project
 from rekolabels.local._version_work import delete_row, set_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
     from sqlite3 import Connection
 
     from rekolabels.local._jobs import Job, JobKind
+    from rekolabels.local._store import Store
 
-__all__ = ["mend"]
+__all__ = ["mend", "sweep"]
 
 
 def mend(db: Connection, job: Job, now: int) -> None:
     """Bring the resource of an interrupted job to rest; ``now`` is in milliseconds."""
     _MENDERS[job.kind](db, job.arn, now)
+
+
+def sweep(store: Store, folder: Path) -> None:
+    """Remove the folders of versions that are gone, or whose training came to nothing.
+
+    Within a transaction that writes: folders are made in one too, so none is swept away before its row is there.
+    """
+    with store.write() as db:
+        rows = db.execute("SELECT number FROM versions WHERE status != 'TRAINING_FAILED'").fetchall()
+        kept = {str(number) for (number,) in rows}
+        versions = version_folder(folder, 0).parent
+        for path in versions.iterdir() if versions.is_dir() else ():
+            if path.name not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _create_project(db: Connection, arn: str, _now: int) -> None:

@@ -15,7 +15,7 @@ from rekolabels.local._app import App
 from rekolabels.local._context import Context, Quotas
 from rekolabels.local._inference import Models
 from rekolabels.local._jobs import Job, Jobs
-from rekolabels.local._recovery import mend
+from rekolabels.local._recovery import mend, sweep
 from rekolabels.local._s3 import S3Directory
 from rekolabels.local._session import make_session
 from rekolabels.local._store import Store
@@ -118,6 +118,7 @@ class LocalService:
         )
         self._app = App(context, account=account_id, region=region_name, s3=self._s3, wire=_wire())
         self._jobs.recover()
+        sweep(self._store, folder)
 
     @property
     def path(self) -> Path:
