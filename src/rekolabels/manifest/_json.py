@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn, TypeGuard
 
@@ -39,8 +40,8 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         The object and the keys that occur more than once in one object.
 
     Raises:
-        NotJson: The text is no JSON, no object, nested too deeply, or holds ``NaN``, ``Infinity`` or a number
-            of thousands of digits.
+        NotJson: The text is no JSON, no object, nested too deeply, or holds a number that is none: ``NaN``,
+            ``Infinity``, 1e999, or thousands of digits.
     """
     if not text.isascii():
         try:
@@ -57,7 +58,7 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
             found, repeated = _decode_repeated(text)
     except json.JSONDecodeError as error:
         raise NotJson(_explain(text, error), error.pos + 1) from error
-    except NotJson:  # of a constant
+    except NotJson:  # of a number
         raise
     except RecursionError as error:
         raise NotJson("it is nested too deeply") from error
@@ -84,6 +85,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise NotJson(f"{name} is not a JSON number")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise NotJson(f"the number {digits[:20]} is too large")
+    return number
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -91,7 +99,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_decode_once = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant).decode
+_decode_once = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+).decode
 
 
 def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
@@ -105,7 +115,7 @@ def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
             found[key] = value
         return found
 
-    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_refuse_constant)
+    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_refuse_constant, parse_float=_finite)
     return decoder.decode(text), tuple(repeated)
 
 

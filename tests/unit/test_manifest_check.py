@@ -1,0 +1,320 @@
+"""The check of whole manifests: counts, reports, and how they are given out."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rekolabels.errors import InvalidManifest, MissingExtra
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest import CheckedManifest, check_manifest, format_line, read_manifest
+from rekolabels.manifest.rules import check_line, dataset_entry, validation_line
+
+SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2].parent / "shared"))
+RECORDED = SHARED / "reference" / "recorded"
+needs_recordings = pytest.mark.skipif(
+    not RECORDED.is_dir(), reason="the recordings of the service are not here"
+)
+
+
+def labelled(count: int, *labels: str, start: int = 0) -> list[str]:
+    """Good lines with the labels in turn."""
+    images = (LabelledImage(f"s3://bucket/{start + n}.jpg", [labels[n % len(labels)]]) for n in range(count))
+    return [format_line(image) for image in images]
+
+
+def boxed(count: int, *boxes: BoundingBox, start: int = 0) -> list[str]:
+    """Good lines with boxes."""
+    size = ImageSize(640, 480)
+    return [
+        format_line(LabelledImage(f"s3://bucket/b{start + n}.jpg", boxes=boxes, size=size))
+        for n in range(count)
+    ]
+
+
+COIL = BoundingBox("coil", 10, 10, 20, 20)
+
+
+@needs_recordings
+def test_recorded_validation_lines_come_out_as_recorded() -> None:
+    """Exactly the codes, messages and places that the service wrote; its marks on the input do not count."""
+    recorded = json.loads((RECORDED / "validation-lines.json").read_text())["content"]
+
+    for expected in recorded["training_validation_manifest"].values():
+        assert expected == json.loads(validation_line(check_line(json.dumps(expected))))
+    for expected in recorded["dataset_entry"].values():
+        entry = dataset_entry(check_line(json.dumps(expected)))
+        assert entry is not None
+        assert expected == json.loads(entry)
+
+
+@needs_recordings
+def test_recorded_dataset_entries_are_good_lines() -> None:
+    """What ListDatasetEntries gives can be checked and read as it is."""
+    [entry] = json.loads((RECORDED / "list-dataset-entries.json").read_text())["response"]["DatasetEntries"]
+
+    assert check_line(entry).findings == ()
+    assert dataset_entry(check_line(entry)) == entry
+
+
+@needs_recordings
+def test_the_summary_has_the_recorded_layout() -> None:
+    """The counts and the error of the recorded case: 155 of 301 lines invalid, 2 of 15."""
+    recorded = json.loads((RECORDED / "manifest-summary.json").read_text())["content"]
+    training = [*labelled(146, "a", "b"), *["{"] * 155]
+    testing = [*labelled(12, "a", "b", start=500), "{", *labelled(1, "a", start=900), "{"]
+
+    summary = check_manifest(training, testing=testing).summary()
+
+    assert summary["statistics"]["testing"] == {
+        **recorded["statistics"]["testing"],
+        "error_json_line_indices": [13, 15],
+    }
+    indices = summary["statistics"]["training"].pop("error_json_line_indices")
+    recorded["statistics"]["training"].pop("error_json_line_indices")  # the guide prints only some of them
+    assert summary["statistics"]["training"] == recorded["statistics"]["training"]
+    assert indices == list(range(147, 302))
+    assert summary["errors"] == recorded["errors"]
+
+
+def test_a_good_manifest() -> None:
+    """Counts, kind of model and a line that says it."""
+    report = check_manifest(labelled(20, "rust", "clean"), testing=labelled(12, "rust", "clean", start=50))
+
+    assert report.ok
+    assert report.use_case == "IMAGE_LEVEL_LABELS"
+    assert report.counts.label_images == {"rust": 10, "clean": 10}
+    assert report.counts.buckets == {"bucket": 20}
+    assert list(report) == []
+    assert bool(report)
+    assert str(report) == (
+        "The training would start: classification, 2 labels, 20 usable training images, 12 usable test images."
+    )
+
+
+def test_boxes_make_a_detector() -> None:
+    """The kind follows from the test lines, where there are some; one label is enough."""
+    report = check_manifest(boxed(20, COIL), testing=boxed(12, COIL, start=50))
+
+    assert report.ok
+    assert report.use_case == "OBJECT_LOCALIZATION"
+    assert "detection, 1 label, " in report.verdict
+
+
+def test_brands_are_taught_by_labels() -> None:
+    """Image-level labels in the training dataset, boxes in the test dataset."""
+    report = check_manifest(labelled(20, "coil"), testing=boxed(12, COIL))
+
+    assert report.ok
+    assert report.use_case == "OBJECT_LOCALIZATION"
+
+
+@pytest.mark.parametrize(("invalid", "ok"), [(20, True), (21, False)])
+def test_a_fifth_of_the_lines_may_be_invalid(invalid: int, *, ok: bool) -> None:
+    """Exactly 20 % still pass."""
+    lines = labelled(100 - invalid, "a", "b")
+
+    assert check_manifest([*lines, *[""] * invalid]).ok is ok
+
+
+def test_one_bad_box_of_several() -> None:
+    """The line is used without it: valid, but in the list of lines with errors."""
+    off = BoundingBox("coil", 630, 10, 20, 20)
+    checked = CheckedManifest([*boxed(20, COIL), *boxed(1, COIL, off, start=20)])
+    images = list(checked.images())
+    report = checked.report()
+
+    assert images[-1].boxes == (COIL,)
+    assert (report.counts.valid, report.counts.invalid) == (21, 0)
+    assert list(report.counts.error_lines) == [21]
+    [issue] = report
+    assert (issue.line, issue.pointer) == (21, "/bounding-box/annotations/1")
+    assert "left 630" in issue.detail
+
+
+def test_the_first_of_two_lines_of_an_image_is_kept() -> None:
+    """The scheme in capitals does not make it another image."""
+    again = labelled(1, "clean")[0].replace("s3://", "S3://")
+    checked = CheckedManifest([*labelled(20, "rust", "clean"), again])
+
+    assert len(list(checked.images())) == 20
+    [issue] = checked.report()
+    assert (issue.code, issue.line) == ("DUPLICATE_SOURCE_REF", 21)
+    assert "is in line 1" in issue.detail
+
+
+def test_duplicates_are_found_across_blocks() -> None:
+    """Blocks are 64 kB; the second image is far behind the first."""
+    lines = labelled(2000, "rust", "clean")
+    report = check_manifest([*lines, lines[0], *labelled(500, "rust", start=5000), lines[1]])
+
+    assert [(issue.code, issue.line) for issue in report] == [
+        ("DUPLICATE_SOURCE_REF", 2001),
+        ("DUPLICATE_SOURCE_REF", 2502),
+    ]
+
+
+def test_what_a_dataset_drops() -> None:
+    """For the making of a dataset such lines do no harm, up to a fifth; the report says that they vanish."""
+    report = check_manifest([*labelled(20, "rust"), "{"], moment="dataset")
+
+    assert report.ok
+    assert report.counts.dropped == 1
+    assert [issue.dropped for issue in report] == [True]
+    assert len(list(report.dataset_entries())) == 20
+    assert report.verdict == "The dataset would be made: 20 usable training images and 1 invalid."
+
+
+def test_an_empty_dataset_is_none_of_our_business() -> None:
+    """An empty manifest ends a training; for a dataset the service lists no such error."""
+    assert check_manifest(b"", moment="dataset").ok
+    assert check_manifest(b"").verdict == "The training would not start: The manifest file is empty."
+
+
+def test_issues_name_file_line_and_column(tmp_path: Path) -> None:
+    """As a compiler does."""
+    path = tmp_path / "train.manifest"
+    path.write_text("\n".join([*labelled(20, "a", "b"), '{"source-ref":,}']))
+
+    [issue] = check_manifest(path)
+    assert str(issue).startswith(
+        f"{path}:21:15: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. "
+    )
+    assert "A dataset leaves the line out" in issue.meaning
+    assert issue.fix
+
+
+def test_lines_that_are_not_utf8() -> None:
+    """The line is invalid, the others are not."""
+    lines = [line.encode() for line in labelled(20, "a", "b")]
+    report = check_manifest([*lines, b'{"source-ref":"\xff"}', *[b"\xe2\x82"]])
+
+    assert [(issue.code, issue.line, issue.column) for issue in report] == [
+        ("ERROR_INVALID_JSON_LINE", 21, 16),
+        ("ERROR_INVALID_JSON_LINE", 22, 1),
+    ]
+    assert report.counts.valid == 20
+
+
+def test_a_monstrous_line_is_passed_over() -> None:
+    """It is counted, not held in memory, and the lines behind it are checked."""
+
+    class Monster(io.RawIOBase):
+        """20 good lines, one of 200 MB, 20 good ones."""
+
+        def __init__(self) -> None:
+            good = ["\n".join(labelled(20, "a", "b", start=start)).encode() for start in (0, 20)]
+            self.chunks = iter([good[0] + b"\n", *[b"x" * 1_000_000] * 200, b"\n" + good[1]])
+
+        def read(self, size: int = -1, /) -> bytes:
+            del size
+            return next(self.chunks, b"")
+
+    report = check_manifest(Monster())
+
+    assert (report.counts.total, report.counts.valid) == (41, 40)
+    [issue] = report
+    assert (issue.code, issue.line) == ("LINE_TOO_LONG", 21)
+    assert "200,000,001 bytes" in issue.detail
+
+
+def test_a_manifest_of_more_than_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read to its end; a smaller gigabyte will do here."""
+    monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 500_000)
+    forever = (line for start in range(10**9) for line in labelled(1, "a", start=start))
+
+    [issue] = check_manifest(forever)
+    assert (issue.code, issue.level) == ("ERROR_MANIFEST_SIZE_TOO_LARGE", "FILE")
+
+
+def test_a_thousand_issues_of_a_code_are_kept() -> None:
+    """All are counted."""
+    report = check_manifest([b"{"] * 5000)
+
+    assert report.issue_counts["ERROR_INVALID_JSON_LINE"] == 5000
+    assert sum(issue.code == "ERROR_INVALID_JSON_LINE" for issue in report) == 1000
+    assert len(report.counts.error_lines) == 5000
+
+
+def test_validation_manifests(tmp_path: Path) -> None:
+    """The same lines in the same order, with what is wrong in them; they can be checked and read again."""
+    path = tmp_path / "train.manifest"
+    path.write_text("\n".join([*labelled(20, "a", "b"), "{", labelled(1, "a")[0]]))
+    marked = list(check_manifest(path).validation_lines())
+
+    assert marked[:20] == labelled(20, "a", "b")
+    assert [error["code"] for error in json.loads(marked[20])["errors"]] == ["ERROR_INVALID_JSON_LINE"]
+    assert [error["code"] for error in json.loads(marked[21])["errors"]] == ["DUPLICATE_SOURCE_REF"]
+    assert len(list(read_manifest(marked[:20]))) == 20
+
+
+def test_a_stream_is_checked_once() -> None:
+    """It cannot be read again for the validation manifest, and a side that is not there neither."""
+    report = check_manifest(iter(labelled(20, "a", "b")))
+
+    assert report.ok
+    with pytest.raises(InvalidManifest, match="second time"):
+        next(report.validation_lines())
+    with pytest.raises(InvalidManifest, match="No testing manifest"):
+        next(report.validation_lines("testing"))
+    checked = CheckedManifest(labelled(20, "a", "b"))
+    list(checked.images())
+    with pytest.raises(InvalidManifest, match="already read"):
+        list(checked.images())
+    with pytest.raises(InvalidManifest, match="No testing manifest"):
+        list(checked.images("testing"))
+
+
+def test_wrong_calls_are_errors_not_reports() -> None:
+    """What is wrong with the call is raised; what is wrong with the manifest is reported."""
+    with pytest.raises(InvalidManifest, match="as bytes"):
+        check_manifest('{"source-ref":"s3://bucket/1.jpg"}')
+    assert not check_manifest("no/such/file").ok
+
+
+def test_the_report_as_json() -> None:
+    """Complete and readable by machines."""
+    report = json.loads(check_manifest([*labelled(20, "a", "b"), "{"]).to_json())
+
+    assert report["ok"] is True
+    assert report["summary"]["statistics"]["training"]["invalid_json_lines"] == 1
+    assert report["issues"][0]["code"] == "ERROR_INVALID_JSON_LINE"
+    assert report["issues"][0]["fix"]
+
+
+def test_the_report_as_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row an issue; without pandas the error names the extra."""
+    report = check_manifest([*labelled(20, "a", "b"), "{"])
+
+    class Frame:
+        def __init__(self, rows: list[dict[str, Any]], columns: list[str]) -> None:
+            self.rows, self.columns = rows, columns
+
+    class Pandas:
+        DataFrame = Frame
+
+    monkeypatch.setattr("rekolabels.manifest.report.import_module", lambda _: Pandas)
+    frame = report.to_pandas()
+    assert [row["line"] for row in frame.rows] == [21]
+    assert set(frame.rows[0]) == set(frame.columns)
+
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("rekolabels.manifest.report.import_module", missing)
+    with pytest.raises(MissingExtra, match=r"rekolabels\[report\]"):
+        report.to_pandas()
+
+
+def test_nothing_hostile_reaches_the_terminal() -> None:
+    """Labels and keys with control characters come out escaped."""
+    hostile = labelled(1, "\x1b[31m\u202e")[0].replace("0.jpg", "")
+    text = str(check_manifest([hostile, hostile.replace("s3://bucket/", "\\u001b[2J")]))
+
+    assert "\x1b" not in text
+    assert "\u202e" not in text
