@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import boto3
@@ -10,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local import LocalService
 
 
@@ -148,6 +150,24 @@ def test_a_closed_service_says_so() -> None:
     assert "closed" in repr(service)
     with pytest.raises(InvalidInput, match="closed"):
         service.session()
+
+
+def test_a_missing_extra_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what trains models the service does not start, and the error names the extra."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match=r"rekolabels\[local\]"):
+        LocalService()
+
+
+def test_a_start_imports_nothing_heavy() -> None:
+    """Starting the service and asking it something brings in neither NumPy nor the engine's libraries."""
+    program = (
+        "import sys\nfrom rekolabels.local import LocalService\n"
+        "with LocalService() as service:\n    service.session().client('rekognition').describe_projects()\n"
+        "print(sorted({'numpy', 'onnxruntime', 'sklearn', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - our own program
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("options", [{"region_name": "Frankfurt"}, {"account_id": "12"}])

@@ -29,7 +29,7 @@ def mend(db: Connection, job: Job, now: int) -> None:
 def sweep(store: Store, folder: Path) -> None:
     """Remove the folders of versions that are gone, or whose training came to nothing.
 
-    Within a transaction that writes: folders are made in one too, so none is swept away before its row is there.
+    Within a transaction that writes: folders are made in one too, so none is swept away too early.
     """
     with store.write() as db:
         rows = db.execute("SELECT number FROM versions WHERE status != 'TRAINING_FAILED'").fetchall()

