@@ -14,19 +14,20 @@ import attrs
 from rekolabels._uploads import LocalImage, check_images, is_remote, upload
 from rekolabels.datasets import Dataset, taken
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
-from rekolabels.errors import CannotSplit, InvalidInput, ResourceAlreadyExists
+from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
 from rekolabels.images import LabelledImage
-from rekolabels.manifest import write_manifest
+from rekolabels.manifest import check_manifest, write_manifest
 from rekolabels.splits import split
 
 if TYPE_CHECKING:
-    from rekolabels.client import Client
     from rekolabels.projects import Project
 
 __all__ = ["Intake"]
 
 _FINGERPRINT = "rekolabels:images"
 """The tag that says which images a dataset was made from: a run that was broken off finds it again by it."""
+
+_SIDES = ("train", "test")
 
 _log = logging.getLogger("rekolabels")
 
@@ -83,26 +84,35 @@ class Intake:
             return made
         bucket, prefix = client.need_bucket(), client.prefix
         client.storage.check_bucket(bucket, client.region_name)
-        remote = self._upload(client, missing.values())
-        for kind, images in missing.items():
-            manifest = S3Location(
-                bucket, f"{prefix}{project.name}/manifests/{kind}-{marks[kind][:16]}.manifest"
-            )
-            body = io.BytesIO()
-            write_manifest(
-                (remote.get(image.source, image) for image in images),
-                body,
-                created=datetime.now(timezone.utc),
-            )
-            client.storage.put(manifest, body.getvalue(), content_type="application/x-ndjson")
+        manifests: dict[DatasetKind, bytes] = {
+            kind: self._manifest(images, bucket, prefix) for kind, images in missing.items()
+        }
+        _check(manifests)
+        wanted = [
+            self.local[i.source] for images in missing.values() for i in images if i.source in self.local
+        ]
+        upload(wanted, client.storage, bucket, prefix)
+        for kind, manifest in manifests.items():
+            place = S3Location(bucket, f"{prefix}{project.name}/manifests/{kind}-{marks[kind][:16]}.manifest")
+            client.storage.put(place, manifest, content_type="application/x-ndjson")
             try:
                 arn = client.api.create_dataset(
-                    project.arn, kind, manifest=manifest, tags={_FINGERPRINT: marks[kind]}
+                    project.arn, kind, manifest=place, tags={_FINGERPRINT: marks[kind]}
                 )
             except ResourceAlreadyExists as error:
                 raise error.explained(taken(project.name, kind)) from error
             made[kind] = Dataset(client, arn)
         return made
+
+    def _manifest(self, images: Iterable[LabelledImage], bucket: str, prefix: str) -> bytes:
+        """Write the manifest of images, local ones as they will lie in S3."""
+        body = io.BytesIO()
+        remote = (
+            self.local[image.source].remote(bucket, prefix) if image.source in self.local else image
+            for image in images
+        )
+        write_manifest(remote, body, created=datetime.now(timezone.utc))
+        return body.getvalue()
 
     def _fingerprint(self, images: Iterable[LabelledImage]) -> str:
         """SHA-256 of what a dataset of these images holds, whatever their order."""
@@ -119,10 +129,21 @@ class Intake:
         local = self.local.get(image.source)
         return local.key("") if local else image.source
 
-    def _upload(self, client: Client, parts: Iterable[Sequence[LabelledImage]]) -> dict[str, LabelledImage]:
-        """Send what is not there yet; return the images in S3 by their paths."""
-        wanted = [self.local[i.source] for images in parts for i in images if i.source in self.local]
-        return upload(wanted, client.storage, client.need_bucket(), client.prefix)
+
+def _check(manifests: Mapping[DatasetKind, bytes]) -> None:
+    """Find before the upload what the service would find after it.
+
+    Raises:
+        InvalidManifest: The service could not train with these images.
+    """
+    if len(manifests) == len(_SIDES):
+        report = check_manifest(manifests["train"], testing=manifests["test"])
+    else:
+        report = check_manifest(*manifests.values(), moment="dataset")
+    if not report.ok:
+        raise InvalidManifest(f"The service would refuse these images; nothing was uploaded.\n{report}")
+    if report.issues:
+        _log.warning("%s", report)
 
 
 def _made_before(project: Project, marks: Mapping[DatasetKind, str]) -> dict[DatasetKind, Dataset]:

@@ -34,7 +34,7 @@ class _Silent:
 def bar(
     description: str, *, total: int | None = None, unit: str = "it", wanted: bool = True
 ) -> Generator[Bar]:
-    """Show a bar while the block runs, if it is wanted, somebody is there to see it, and tqdm is installed."""
+    """Show a bar while the block runs, if it is wanted, somebody watches, and tqdm is installed."""
     if not wanted or not _is_watched():
         yield _Silent()
         return

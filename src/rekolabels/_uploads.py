@@ -54,6 +54,10 @@ class LocalImage:
         """Key in S3: the content's digest, and the file's own name for those who read the console."""
         return f"{prefix}images/{self.digest[:32]}/{Path(self.image.source).name}"
 
+    def remote(self, bucket: str, prefix: str) -> LabelledImage:
+        """Return the image as it lies in S3 once it is uploaded."""
+        return attrs.evolve(self.image, source=S3Location(bucket, self.key(prefix)).uri)
+
 
 def is_remote(image: LabelledImage) -> bool:
     """Whether the image lies in S3 already."""
@@ -90,14 +94,8 @@ def check_images(images: Iterable[LabelledImage]) -> list[LocalImage]:
     return list(good.values())
 
 
-def upload(
-    images: Sequence[LocalImage], storage: Storage, bucket: str, prefix: str
-) -> dict[str, LabelledImage]:
-    """Send the images that are not in the bucket yet.
-
-    Returns:
-        For the path of each image, the image as it lies in S3, with its size in pixels.
-    """
+def upload(images: Sequence[LocalImage], storage: Storage, bucket: str, prefix: str) -> None:
+    """Send the images that are not in the bucket yet, several at once."""
     there = dict(storage.sizes(bucket, f"{prefix}images/")) if images else {}
     missing = [local for local in images if there.get(local.key(prefix)) != local.bytes]
 
@@ -113,10 +111,6 @@ def upload(
         for _ in map_bounded(send, missing, workers=_UPLOADERS):
             bar.update(1)
     _log.info("%d images uploaded, %d were there already", len(missing), len(images) - len(missing))
-    return {
-        local.image.source: attrs.evolve(local.image, source=S3Location(bucket, local.key(prefix)).uri)
-        for local in images
-    }
 
 
 def _check(image: LabelledImage) -> LocalImage | str:

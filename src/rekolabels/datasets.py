@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from rekolabels import _progress
 from rekolabels._api import parse_dataset_arn
 from rekolabels._waiting import wait_until
+from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
     from rekolabels.images import LabelledImage
 
 __all__ = ["Dataset", "taken"]
+
+_MAX_CHANGE = 5 * 2**20 - 1
+"""Bytes of one change; the service asks for less than 5 MB."""
 
 _BUSY = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
 _READY = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
@@ -79,6 +85,53 @@ class Dataset:
     def labels(self) -> Iterator[LabelCount]:
         """Yield the labels and how many images use them (ListDatasetLabels)."""
         return self.client.api.list_dataset_labels(self.arn)
+
+    def update(self, images: Iterable[LabelledImage], *, timeout: float | None = None) -> list[EntryError]:
+        """Add images, or replace the labels of images that are there, and wait (UpdateDatasetEntries).
+
+        Local images are checked and uploaded as for a new dataset. The lines are sent in changes of less than
+        5 MB, in order, each waited for. An image cannot be taken out of a dataset: the service has no
+        operation for it. Broken off, run it again: a line that was sent is replaced by itself.
+
+        Args:
+            images: Labelled images, local or in S3; an image in S3 replaces the entry of the same URI.
+            timeout: Seconds to wait for each change.
+
+        Returns:
+            What the service finds wrong with these images; empty when nothing is.
+
+        Raises:
+            InvalidImage: Images that the service would refuse; nothing was uploaded.
+            ResourceInUse: The dataset is being created or updated.
+            DatasetFailed: The service could not take a change; the earlier ones stay.
+        """
+        from rekolabels._uploads import check_images, is_remote, upload
+        from rekolabels.manifest import format_line
+
+        wanted = list(images)
+        local = check_images(image for image in wanted if not is_remote(image))
+        sent = [image for image in wanted if is_remote(image)]
+        if local:
+            bucket, prefix = self.client.need_bucket(), self.client.prefix
+            upload(local, self.client.storage, bucket, prefix)
+            sent += [image.remote(bucket, prefix) for image in local]
+        now = datetime.now(timezone.utc)
+        with _progress.bar("updating the dataset", total=len(sent), unit="image") as bar:
+            for change, count in _changes(format_line(image, created=now) for image in sent):
+                self.client.api.update_dataset_entries(self.arn, change)
+                self.wait_until_ready(timeout=timeout)
+                bar.update(count)
+        return self._errors_of({image.source for image in sent})
+
+    def _errors_of(self, sources: set[str]) -> list[EntryError]:
+        if not sources or self.describe().error_entries == 0:
+            return []
+        return [
+            EntryError(image.source, error.get("code", ""), error.get("message", ""))
+            for image in self.entries(has_errors=True)
+            if image.source in sources
+            for error in _marks(image.attributes)
+        ]
 
     def wait_until_ready(self, *, timeout: float | None = None) -> DatasetDescription:
         """Wait until the last operation on the dataset has ended.
@@ -158,6 +211,29 @@ class Dataset:
             status=status,
             waited=waited,
         )
+
+
+def _changes(lines: Iterable[str]) -> Iterator[tuple[bytes, int]]:
+    """Pack lines into changes that the service takes; yield each with the number of its lines."""
+    pack: list[bytes] = []
+    size = 0
+    for line in lines:
+        text = line.encode() + b"\n"
+        if pack and size + len(text) > _MAX_CHANGE:
+            yield b"".join(pack), len(pack)
+            pack, size = [], 0
+        pack.append(text)
+        size += len(text)
+    if pack:
+        yield b"".join(pack), len(pack)
+
+
+def _marks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield the errors that the service wrote into an entry, at its top or inside an attribute."""
+    yield from entry.get("cl-errors", ())
+    for value in entry.values():
+        if isinstance(value, dict):
+            yield from cast("dict[str, Any]", value).get("cl-errors", ())
 
 
 def taken(project: str, kind: DatasetKind) -> str:

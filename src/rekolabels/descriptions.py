@@ -18,6 +18,7 @@ __all__ = [
     "DatasetKind",
     "DatasetSummary",
     "Detection",
+    "EntryError",
     "LabelCount",
     "ModelDescription",
     "ProjectDescription",
@@ -134,6 +135,18 @@ class LabelCount:
     """Images that use it."""
     images_with_boxes: int = 0
     """Images (not boxes) that have it on a bounding box."""
+
+
+@attrs.frozen
+class EntryError:
+    """A mistake that the service found in an image of a dataset (``cl-errors`` of ListDatasetEntries)."""
+
+    source: str
+    """The image, ``s3://bucket/key``."""
+    code: str
+    """The service's code, such as ``ERROR_INVALID_BOUNDING_BOX``."""
+    message: str
+    """The service's text."""
 
 
 @attrs.frozen

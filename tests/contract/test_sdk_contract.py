@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import boto3
 import pytest
 from sdk_backends import png, write_folder
@@ -11,7 +12,7 @@ from sdk_backends import png, write_folder
 from rekolabels import RetryPolicy, errors, wait_all
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
-from rekolabels.images import LabelledImage
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
@@ -181,6 +182,40 @@ class TestDatasets:
         assert other.create_dataset("test", f"s3://contract/{manifest}").describe().total_entries == 10
         other.delete(cascade=True)
 
+    def test_an_update_adds_and_replaces(self, client: Client, project: Project, folder: Path) -> None:
+        """New images join the dataset; an image of the same place gets its new labels."""
+        train, _ = project.create_datasets(read_folder(folder))
+        known = next(train.entries(labels=["blue"]))
+        new = folder.parent / "new.png"
+        new.write_bytes(png(90, 90, (40, 170, 60), 11))
+        assert train.update([LabelledImage(str(new), ["green"]), attrs.evolve(known, labels=["amber"])]) == []
+        assert train.describe().total_entries == 11
+        assert {image.source for image in train.entries(labels=["green"])} == {
+            f"s3://contract/{key}"
+            for key, _ in client.storage.sizes("contract", "images/")
+            if key.endswith("new.png")
+        }
+        assert next(train.entries(source_contains=known.source)).labels == ("amber",)
+
+    def test_an_update_says_what_the_service_finds(self, project: Project) -> None:
+        """Lines that the service takes, but marks with errors, are reported with its codes."""
+        dataset = project.create_dataset("train")
+        box = BoundingBox("blue", left=90, top=90, width=30, height=30)
+        bad = LabelledImage("s3://contract/bad.png", boxes=[box], size=ImageSize(100, 100))
+        good = attrs.evolve(bad, source="s3://contract/good.png", size=ImageSize(200, 200))
+        found = dataset.update([bad, good])
+        assert {error.source for error in found} == {bad.source}
+        assert "ERROR_INVALID_BOUNDING_BOX" in {error.code for error in found}
+
+    def test_large_updates_are_sent_in_changes_that_the_service_takes(self, project: Project) -> None:
+        """More than 5 MB of lines arrive whole."""
+        dataset = project.create_dataset("train")
+        images = [
+            LabelledImage(f"s3://contract/{'x' * 800}{number}.png", ["a" * 200]) for number in range(5000)
+        ]
+        dataset.update(images)
+        assert dataset.describe().total_entries == 5000
+
     def test_the_service_distributes(self, project: Project, folder: Path) -> None:
         """The service's own split moves a fifth of the training dataset."""
         project.create_dataset("train", read_folder(folder))
@@ -309,18 +344,6 @@ class TestTraining:
         with pytest.raises(errors.InvalidInput, match="training_manifest"):
             project.train("v1", auto_split=True)
 
-    def test_an_evaluation_that_is_not_there_yet(self, project: Project, folder: Path) -> None:
-        """Before the end of the training the error says to wait."""
-        project.create_datasets(read_folder(folder))
-        model = project.train("v1")
-        try:
-            result = model.evaluation()
-        except errors.ResourceNotReady as error:
-            assert "wait_until_trained" in str(error)
-        else:  # the embedded service may have been quicker than this line
-            assert result.f1 == 1.0
-        model.wait_until_trained()
-
     def test_an_evaluation_whose_file_is_gone(self, client: Client, trained: ModelVersion) -> None:
         """A summary that S3 no longer has is named."""
         summary = trained.describe().evaluation_summary
@@ -370,12 +393,17 @@ class TestRunning:
 
     def test_a_model_is_stopped_on_leaving(self, client: Client, trained: ModelVersion, folder: Path) -> None:
         """Inside the block it detects; after it, also after an error, nothing runs."""
-        with pytest.raises(KeyError), trained.running() as running:
-            found = running.detect(folder / "blue" / "00.png")
-            assert [(label.label, label.box) for label in found] == [("blue", None)]
-            assert 0 < found[0].confidence <= 100
-            assert trained in list(client.running_models())
-            raise KeyError
+
+        def run() -> None:
+            with trained.running() as running:
+                found = running.detect(folder / "blue" / "00.png")
+                assert [(label.label, label.box) for label in found] == [("blue", None)]
+                assert 0 < found[0].confidence <= 100
+                assert trained in list(client.running_models())
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            run()
         assert trained.status == "STOPPED"
         assert trained not in list(client.running_models())
 

@@ -177,6 +177,14 @@ def test_an_evaluation(recorded: Recorded, model: ModelVersion, kind: str) -> No
     assert sorted(result.labels) == sorted(content["EvaluationDetails"]["Labels"])
 
 
+def test_an_evaluation_that_is_not_there_yet(recorded: Recorded, model: ModelVersion) -> None:
+    """Before the end of the training the error says to wait."""
+    training = {"ProjectVersionArn": VERSION, "Status": "TRAINING_IN_PROGRESS"}
+    recorded.answer("describe-project-versions", ProjectVersionDescriptions=[training])
+    with pytest.raises(errors.ResourceNotReady, match="wait_until_trained"):
+        model.evaluation()
+
+
 def test_a_failed_training(recorded: Recorded, model: ModelVersion) -> None:
     """The recorded manifest summary of a failed training is on the error, with its codes."""
     versions = recorded.load("describe-project-versions")["response"]["ProjectVersionDescriptions"]
