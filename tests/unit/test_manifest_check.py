@@ -93,7 +93,8 @@ def test_a_good_manifest() -> None:
     assert list(report) == []
     assert bool(report)
     assert str(report) == (
-        "The training would start: classification, 2 labels, 20 usable training images, 12 usable test images."
+        "The training would start: classification, 2 labels, 20 usable training images, "
+        "12 usable test images."
     )
 
 

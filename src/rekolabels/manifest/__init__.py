@@ -6,6 +6,8 @@ rules one by one.
 """
 
 from rekolabels.manifest._check import CheckedManifest, check_manifest
+from rekolabels.manifest._mend import MendReport, mend_manifest
+from rekolabels.manifest._mend_line import Repair
 from rekolabels.manifest._reading import parse_line, read_manifest
 from rekolabels.manifest._writing import format_line, write_manifest
 from rekolabels.manifest.report import Counts, Issue, ManifestReport
@@ -15,8 +17,11 @@ __all__ = [
     "Counts",
     "Issue",
     "ManifestReport",
+    "MendReport",
+    "Repair",
     "check_manifest",
     "format_line",
+    "mend_manifest",
     "parse_line",
     "read_manifest",
     "write_manifest",

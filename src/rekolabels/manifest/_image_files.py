@@ -114,6 +114,10 @@ class ImageInspector:
         probes = self._threads.map(self._probe, sources)
         return [check if check.image is None else self._judge(check, next(probes)) for check in checks]
 
+    def size_of(self, source: str) -> ImageSize | None:
+        """The true size of an image, None when it cannot be read."""
+        return self._probe(source).size
+
     def _probe(self, source: str) -> Probe:
         try:
             content = self._content(source)

@@ -23,6 +23,7 @@ __all__ = [
     "SUFFIX",
     "Fault",
     "Pair",
+    "is_list",
     "is_object",
     "pairs_of",
     "read_pair",
@@ -129,7 +130,7 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
         )
         class_map = None
     objects = metadata.get("objects")
-    if not _is_list(objects):
+    if not is_list(objects):
         faults.append(_metadata(at, "'objects' must be a list", "objects", lost=False))
     else:
         faults += _confidence_faults(at, objects)
@@ -139,10 +140,10 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
     size, wrong = _read_size(key, value.get("image_size"))
     faults += wrong
     annotations = value.get("annotations", [])
-    if not _is_list(annotations):
+    if not is_list(annotations):
         faults.append(_attribute(key, "'annotations' must be a list", "annotations", lost=True))
         annotations = []
-    if _is_list(objects) and len(objects) < len(annotations):
+    if is_list(objects) and len(objects) < len(annotations):
         detail = f"there are {len(annotations)} annotations but only {len(objects)} objects with a confidence"
         faults.append(Fault("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects"), detail, lost=False))
     boxes: list[BoundingBox] = []
@@ -162,7 +163,7 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
 
 
 def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[Fault]]:
-    if not _is_list(stated) or len(stated) != 1 or not is_object(stated[0]):
+    if not is_list(stated) or len(stated) != 1 or not is_object(stated[0]):
         detail = "'image_size' must be a list with one object"
         return None, [_attribute(key, detail, "image_size", lost=False)]
     sides: list[int] = []
@@ -233,7 +234,8 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def _is_list(value: object) -> TypeGuard[list[Any]]:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value is a JSON list."""
     return isinstance(value, list)
 
 

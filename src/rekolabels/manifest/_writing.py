@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
@@ -17,12 +18,12 @@ from rekolabels.manifest._shown import shown
 from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
     from rekolabels.images import LabelledImage
 
-__all__ = ["Target", "format_line", "write_manifest"]
+__all__ = ["Target", "format_line", "write_manifest", "writing"]
 
 Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 """Where a manifest is written to: a path, or a file that is open for writing bytes."""
@@ -85,17 +86,24 @@ def write_manifest(
     """
     date = date_text(created)
     lines = (_line(image, date, job_name) for image in images)
+    with writing(target) as file:
+        return _write(lines, file)
+
+
+@contextmanager
+def writing(target: Target) -> Generator[IO[bytes], None, None]:
+    """Open a target; a path gets its new content at the end and at once, or not at all."""
     if not isinstance(target, (str, os.PathLike)):
-        return _write(lines, target)
+        yield target
+        return
     path = Path(target)
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            count = _write(lines, file)
+            yield file
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return count
 
 
 def _write(lines: Iterator[str], file: IO[bytes]) -> int:

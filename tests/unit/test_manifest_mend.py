@@ -1,0 +1,162 @@
+"""Mending manifests: what is repaired, what is left, and that it is said."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rekolabels.errors import InvalidManifest
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest import format_line, mend_manifest, parse_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATE = "2024-03-01T09:30:00"
+
+
+def labelled(key: str = "1.jpg", label: str = "rust") -> dict[str, Any]:
+    """A good line with a label."""
+    line: dict[str, Any] = json.loads(format_line(LabelledImage(f"s3://bucket/{key}", [label]), created=DATE))
+    return line
+
+
+def boxed(*places: tuple[float, float, float, float], size: ImageSize | None = None) -> dict[str, Any]:
+    """A line with boxes."""
+    boxes = [BoundingBox("coil", *place) for place in places]
+    image = LabelledImage("s3://bucket/1.jpg", boxes=boxes, size=size or ImageSize(640, 480))
+    line: dict[str, Any] = json.loads(format_line(image, created=DATE))
+    return line
+
+
+def mended(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
+    """The lines after mending, and what was done."""
+    file = io.BytesIO()
+    texts = [line if isinstance(line, str) else json.dumps(line, separators=(",", ":")) for line in lines]
+    report = mend_manifest(texts, file, created=DATE, **arguments)
+    return file.getvalue().decode().splitlines(), [repair.done for repair in report.repairs]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((-1, -0.5, 20, 20), (0, 0, 19, 19.5)),
+        ((630, 470, 11, 10.25), (630, 470, 10, 10)),
+        ((10, 10, 20, 20), (10, 10, 20, 20)),
+    ],
+)
+def test_a_box_that_is_out_by_a_pixel_is_clipped(place: Any, expected: Any) -> None:
+    """Rounding takes boxes no further."""
+    [line], done = mended(boxed(place))
+
+    assert parse_line(line).boxes == (BoundingBox("coil", *expected),)
+    assert done == ["box clipped to the image"] * (place != expected)
+
+
+@pytest.mark.parametrize(
+    "place", [(-2, 10, 20, 20), (630, 10, 12, 20), (640, 10, 1, 20), (10, 10, 1, 1), (10, 10, -5, 5)]
+)
+def test_a_box_that_is_wrong_otherwise_is_left(place: Any) -> None:
+    """Nobody knows what was meant."""
+    line = boxed(place)
+    [text], done = mended(line)
+
+    assert json.loads(text) == line
+    assert done == []
+
+
+def test_a_box_without_area_is_dropped() -> None:
+    """With its confidence; the others keep theirs."""
+    line = boxed((10, 10, 0, 20), (10, 10, 20, 20))
+    line["bounding-box-metadata"]["objects"] = [{"confidence": 0.1}, {"confidence": 0.2}]
+    [text], done = mended(line)
+
+    assert parse_line(text).boxes == (BoundingBox("coil", 10, 10, 20, 20),)
+    assert json.loads(text)["bounding-box-metadata"]["objects"] == [{"confidence": 0.2}]
+    assert done == ["box without any area dropped"]
+
+
+@pytest.mark.parametrize("name", ["creation-date", "human-annotated", "confidence", "type"])
+def test_missing_metadata_of_a_label_is_filled_in(name: str) -> None:
+    """Where there is only one meaning."""
+    line = labelled()
+    del line["rust-metadata"][name]
+    [text], done = mended(line)
+
+    assert json.loads(text) == labelled()
+    assert len(done) == 1
+    assert name in done[0]
+
+
+def test_missing_metadata_of_boxes_is_filled_in() -> None:
+    """Type, confidences, depth, and the size that is no list."""
+    line = boxed((10, 10, 20, 20))
+    del line["bounding-box-metadata"]["type"], line["bounding-box-metadata"]["objects"]
+    line["bounding-box"]["image_size"] = {"width": 640, "height": 480}
+    [text], done = mended(line)
+
+    assert json.loads(text) == boxed((10, 10, 20, 20))
+    assert len(done) == 4
+
+
+def test_a_missing_size_is_taken_from_the_image() -> None:
+    """When the images may be looked into."""
+    image = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra local")
+    buffer = io.BytesIO()
+    image.new("RGB", (640, 480)).save(buffer, "PNG")
+    line = boxed((10, 10, 20, 20))
+    del line["bounding-box"]["image_size"]
+
+    [untouched], none_done = mended(line)
+    [text], done = mended(line, images=True, open_image=lambda _: buffer.getvalue())
+
+    assert (json.loads(untouched), none_done) == (line, [])
+    assert parse_line(text).size == ImageSize(640, 480)
+    assert done == ["image_size filled in from the image"]
+
+
+def test_repeated_lines_are_dropped() -> None:
+    """The ones that say the same of an image; one that says something else is left, and said to be left."""
+    file = io.BytesIO()
+    other = json.dumps(labelled(label="clean"))
+    report = mend_manifest([json.dumps(labelled()), "", json.dumps(labelled()), other], file)
+
+    assert len(file.getvalue().splitlines()) == 2
+    assert [(repair.line, repair.done) for repair in report.repairs] == [
+        (2, "blank line dropped"),
+        (3, "repeated line dropped"),
+    ]
+    assert report.left.issue_counts["DUPLICATE_SOURCE_REF"] == 1
+    assert "repeated line dropped" in str(report)
+
+
+def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
+    """Byte for byte; the mended file takes the place of the old one, without its byte order mark."""
+    path = tmp_path / "train.manifest"
+    good = '{ "source-ref" : "s3://bucket/\u00fc.jpg", "x": 1.50 , "cl-metadata": {} }'
+    path.write_bytes(b"\xef\xbb\xbf" + good.encode() + b"\n{broken\n\xff\n")
+    report = mend_manifest(path, path)
+
+    assert path.read_bytes() == good.encode() + b"\n{broken\n"
+    assert dict(report.repair_counts) == {"unreadable line dropped": 1, "byte order mark dropped": 1}
+    assert report.left.issue_counts["ERROR_INVALID_JSON_LINE"] == 1
+
+
+def test_more_lines_than_the_service_takes_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check ends early, the mending does not."""
+    monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 10_000)
+    lines = [labelled(f"{number}.jpg") for number in range(3000)]
+
+    assert len(mended(*lines)[0]) == 3000
+
+
+def test_what_is_no_manifest_is_not_mended(tmp_path: Path) -> None:
+    """And the target is not touched."""
+    with pytest.raises(InvalidManifest, match="UTF-16"):
+        mend_manifest(b"\xff\xfe{", tmp_path / "out")
+    with pytest.raises(InvalidManifest, match="cannot be read"):
+        mend_manifest(tmp_path / "nowhere", tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
