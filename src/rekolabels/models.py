@@ -26,14 +26,14 @@ from rekolabels.errors import (
     UnexpectedStatus,
     WaitTimedOut,
 )
-from rekolabels.inference import image_argument
+from rekolabels.inference import detect_many, image_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.evaluation import EvaluationResult
-    from rekolabels.inference import ImageSource
+    from rekolabels.inference import ImageSource, Outcome
 
 __all__ = ["ModelVersion", "wait_all"]
 
@@ -278,6 +278,41 @@ class ModelVersion:
         return self.client.api.detect_custom_labels(
             self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
         )
+
+    def detect_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        min_confidence: float | None = None,
+        max_results: int | None = None,
+        ordered: bool = True,
+        workers: int = 32,
+    ) -> Iterator[Outcome]:
+        """Find custom labels in many images at once; the model must be running.
+
+        Finds out by itself how many calls a second the model can serve, and stays just there: throttled calls
+        are made again, and no image is lost. Nothing is raised midway: an image that cannot be read, or that
+        the service refuses, is an outcome with an error. Images are taken from the iterable as they are
+        needed, so that it may be as long as it likes.
+
+        Args:
+            images: Paths, bytes, open binary files, or ``s3://`` URIs.
+            min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
+            max_results: Only so many for each image, the most confident ones.
+            ordered: Yield outcomes in the order of the images; otherwise as they come.
+            workers: Calls under way at once, at the most.
+
+        Yields:
+            For each image an outcome: ``image``, ``detections``, ``error``.
+        """
+        once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
+
+        def detect(image: ImageSource) -> list[Detection]:
+            return once.detect_custom_labels(
+                self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
+            )
+
+        return detect_many(detect, images, workers=workers, ordered=ordered, policy=self.client.retry)
 
     def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
         """Delete the version (DeleteProjectVersion); its files in S3 stay. This cannot be undone.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,7 +18,6 @@ from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from rekolabels import ModelVersion, Project
     from rekolabels.descriptions import ModelDescription
@@ -428,6 +428,33 @@ class TestRunning:
             everything = running.detect(f"s3://contract/{key}", min_confidence=0)
             assert sorted(found.label for found in everything) == ["amber", "blue"]
             assert len(running.detect(path, min_confidence=0, max_results=1)) == 1
+
+    @pytest.mark.parametrize("ordered", [True, False])
+    def test_many_images_at_once(
+        self,
+        trained: ModelVersion,
+        folder: Path,
+        ordered: bool,  # noqa: FBT001 -- a parameter of the test
+    ) -> None:
+        """Each image has one outcome; what cannot be read is an error there, and the rest goes on."""
+        (folder / "broken.png").write_text("no image")
+        paths = [*folder.rglob("*.png"), folder / "missing.png"] * 5
+        with trained.running() as running:
+            outcomes = list(running.detect_many(iter(paths), ordered=ordered))
+        if ordered:
+            assert [outcome.image for outcome in outcomes] == paths
+        assert sorted(str(outcome.image) for outcome in outcomes) == sorted(map(str, paths))
+        for outcome in outcomes:
+            path = Path(str(outcome.image))
+            if path.name == "missing.png":
+                assert isinstance(outcome.error, errors.InvalidImage)
+            elif path.name == "broken.png":
+                assert isinstance(outcome.error, errors.ImageRejected)
+            else:
+                assert ([found.label for found in outcome.detections], outcome.error) == (
+                    [path.parent.name],
+                    None,
+                )
 
     def test_a_model_that_does_not_run(self, trained: ModelVersion, folder: Path) -> None:
         """Detecting with a stopped model is an error that AWS names."""

@@ -1,0 +1,70 @@
+"""The rate at which a model is asked: found by asking, and kept just at what it can serve.
+
+The service tells its capacity in one way only: it throttles what is too much. So the rate grows while nothing
+is throttled, slowly at first and then faster, and falls a little when something is. Around the capacity this
+swings by some per cent; when the capacity changes, it is found again within seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import attrs
+
+__all__ = ["Pace"]
+
+_FIRST = 5.0  # calls a second: what one inference unit was once said to serve
+_LEAST = 0.2
+_CUT = (0.02, 0.5)  # after one throttle and at the most; doubles while nothing is served in between
+_GROWTH = (0.003, 1.0)  # a second, after a throttle and at the most; doubles each second in between
+_AGAIN = 0.1  # of a turn
+_CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
+
+
+@attrs.mutable
+class Pace:
+    """A rate shared by the threads of one run."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    rate: float = _FIRST
+    """Calls a second."""
+    _growth: float = _GROWTH[1]
+    _cut: float = _CUT[0]
+    _next: float = float("-inf")
+    _grown_at: float | None = None
+    _cut_at: float = float("-inf")
+    _lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def wait_for_turn(self) -> None:
+        """Sleep until the next call may go out."""
+        with self._lock:
+            now = self.clock()
+            turn = max(now, self._next)
+            self._next = turn + 1 / self.rate
+        if turn > now:
+            self.sleep(turn - now)
+
+    def succeeded(self) -> None:
+        """Note that a call was served: the rate may grow by the time that has passed."""
+        with self._lock:
+            now = self.clock()
+            passed = min(1.0, now - self._grown_at) if self._grown_at is not None else 0.0
+            self._grown_at = now
+            self.rate *= 1 + self._growth * passed
+            self._growth = min(_GROWTH[1], self._growth * 2**passed)
+            self._cut = _CUT[0]
+
+    def throttled(self) -> None:
+        """Note that a call was too much: the rate falls, once for calls that went out together."""
+        with self._lock:
+            now = self.clock()
+            # What was throttled used nothing up: ask again soon, not a whole turn later.
+            self._next = min(self._next, now + _AGAIN / self.rate)
+            if now - self._cut_at < max(_CALM, 1 / self.rate):
+                return
+            self._cut_at = self._grown_at = now
+            self._growth = _GROWTH[0]
+            self.rate = max(_LEAST, self.rate * (1 - self._cut))
+            self._cut = min(_CUT[1], 2 * self._cut)
