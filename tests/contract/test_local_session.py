@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import subprocess
 import sys
@@ -150,6 +151,21 @@ def test_a_closed_service_says_so() -> None:
     assert "closed" in repr(service)
     with pytest.raises(InvalidInput, match="closed"):
         service.session()
+
+
+def test_a_client_outlives_the_object_it_came_from() -> None:
+    """Who keeps only the client keeps the service; without anybody left, a temporary workspace goes."""
+    service = LocalService()
+    path = service.path
+    client = service.session().client("s3")
+    del service
+    gc.collect()
+    client.create_bucket(Bucket="bucket")
+    assert names(client) == ["bucket"]
+    client.close()
+    del client
+    gc.collect()
+    assert not path.exists()
 
 
 def test_a_missing_extra_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

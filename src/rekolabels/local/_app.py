@@ -52,8 +52,8 @@ class App:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET")
-        if target is None and self._s3 is not None:
-            return self._s3(environ, start_response)
+        if target is None:
+            return (self._s3 or _no_s3)(environ, start_response)
         request_id = str(uuid.uuid4())
         status, extra, body = self._answer(target, environ, request_id)
         headers = [
@@ -66,7 +66,7 @@ class App:
         return [body]
 
     def _answer(
-        self, target: str | None, environ: WSGIEnvironment, request_id: str
+        self, target: str, environ: WSGIEnvironment, request_id: str
     ) -> tuple[int, Mapping[str, str], bytes]:
         try:
             operation, handle = self._find(target)
@@ -82,9 +82,7 @@ class App:
                 f"The embedded service made a mistake; its log tells more ({request_id}).",
             )
 
-    def _find(self, target: str | None) -> tuple[str, Operation]:
-        if target is None:
-            raise Refused("UnknownOperationException", _ELSEWHERE)
+    def _find(self, target: str) -> tuple[str, Operation]:
         prefix = self._wire.prefix
         name = target.removeprefix(prefix)
         if not target.startswith(prefix) or not self._wire.knows(name):
@@ -108,7 +106,15 @@ class App:
         return Call(self._context, account, region)
 
 
-_ELSEWHERE = "The S3 of this service lies elsewhere; send S3 requests there."
+def _no_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """What S3 requests get from a service whose S3 lies elsewhere."""
+    body = (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NotImplemented</Code>'
+        b"<Message>The S3 of this service lies elsewhere; send S3 requests there.</Message></Error>"
+    )
+    headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+    start_response("501 Not Implemented", headers)
+    return [body]
 
 
 def answer_with_error(code: str, message: str) -> tuple[int, Mapping[str, str], bytes]:

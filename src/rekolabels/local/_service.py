@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from rekolabels.local._wire import Wire
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from sqlite3 import Connection
     from types import TracebackType
 
@@ -53,6 +55,14 @@ def _check_extra() -> None:
     """Say now what the first training would stumble over; nothing is imported yet."""
     if any(importlib.util.find_spec(name) is None for name in _NEEDED):
         raise MissingExtra("local", "The embedded service")
+
+
+def _let_go(store: Store, s3: S3Directory | None, temporary: Path | None) -> None:
+    store.close()
+    if s3 is not None:
+        s3.close()
+    if temporary is not None:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 class LocalService:
@@ -98,7 +108,6 @@ class LocalService:
         if not _ACCOUNT.fullmatch(account_id):
             raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
         _check_extra()
-        self._temporary = path is None
         self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
         self._region = region_name
         self._account = account_id
@@ -129,6 +138,10 @@ class LocalService:
             seed=seed,
         )
         self._app = App(context, account=account_id, region=region_name, s3=self._s3, wire=_wire())
+        # Sessions and servers hold the application, not this object: files are let go with the last, at
+        # the end of the process at the latest.
+        temporary = self._path if path is None else None
+        self._let_go = weakref.finalize(self._app, _let_go, self._store, self._s3, temporary)
         self._jobs.recover()
         sweep(self._store, folder)
 
@@ -184,6 +197,25 @@ class LocalService:
         self._servers.append(server)
         return server
 
+    def inside_moto(self) -> AbstractContextManager[None]:
+        """Answer Rekognition calls inside moto's ``mock_aws``, as long as the block lasts.
+
+        Every boto3 client that moto mocks then reaches this service with its Rekognition calls, whatever
+        session it comes from. Images and results belong into moto's S3 too: give the service a client of it.
+
+        Raises:
+            InvalidInput: moto is not installed.
+
+        Example::
+
+            with mock_aws(), LocalService(s3=boto3.client("s3")) as service, service.inside_moto():
+                boto3.client("rekognition").create_project(ProjectName="birds")
+        """
+        from rekolabels.local._moto import inside_moto
+
+        self._check_open()
+        return inside_moto(self._app)
+
     def close(self) -> None:
         """End the service: servers close, a training is interrupted, a temporary workspace goes."""
         if self._closed:
@@ -192,11 +224,7 @@ class LocalService:
         for server in self._servers:
             server.close()
         self._jobs.close()
-        self._store.close()
-        if self._s3 is not None:
-            self._s3.close()
-        if self._temporary:
-            shutil.rmtree(self._path, ignore_errors=True)
+        self._let_go()
 
     def __enter__(self) -> Self:
         return self
