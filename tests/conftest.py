@@ -5,29 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import attrs
 import pytest
 
 from rekolabels import RetryPolicy
+from virtual_time import VirtualTime
 
 SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / "shared"))
-
-
-@attrs.mutable
-class VirtualTime:
-    """A clock that moves when somebody sleeps, and remembers how long they slept."""
-
-    now: float = 0.0
-    naps: list[float] = attrs.field(factory=list[float])
-
-    def clock(self) -> float:
-        """Tell the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.naps.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import VirtualTime
+    from virtual_time import VirtualTime
 
 PROJECT = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/1690474772815"
 VERSION = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/version/1/1690556751958"

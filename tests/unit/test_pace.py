@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from conftest import VirtualTime
 
 from rekolabels.inference._pace import Pace
+from virtual_time import VirtualTime
 
 
 @attrs.mutable

@@ -11,7 +11,7 @@ from rekolabels import RetryPolicy, errors
 from rekolabels._retry import is_transient, was_refused
 
 if TYPE_CHECKING:
-    from conftest import VirtualTime
+    from virtual_time import VirtualTime
 
 FAULT = errors.ServiceFault("500", operation="CreateProject", code="InternalServerError")
 THROTTLED = errors.Throttled("slow", operation="CreateProject", code="ThrottlingException")

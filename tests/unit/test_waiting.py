@@ -12,7 +12,7 @@ from rekolabels._waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import VirtualTime
+    from virtual_time import VirtualTime
 
 
 def throttled() -> errors.Throttled:
