@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sys
@@ -14,6 +15,7 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+from botocore.loaders import Loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +55,9 @@ def make_session(app: WSGIApplication, *, account: str, region: str, given_s3: A
     sealed = {**defaults, "config_file": os.devnull, "credentials_file": os.devnull, "region": region}
     store = ConfigValueStore({name: ConstantProvider(value) for name, value in sealed.items()})
     core.register_component("config_store", store)
+    # Reading botocore's descriptions is most of what a client costs; they are read once for all sessions.
+    loader = _loader()
+    core.register_component("data_loader", loader)
     core.set_credentials(account, SECRET)
     # Others hook themselves into every session (moto does); their handlers have no business here.
     for event, handler, *_ in botocore.handlers.BUILTIN_HANDLERS:
@@ -60,8 +65,14 @@ def make_session(app: WSGIApplication, *, account: str, region: str, given_s3: A
             core.unregister(event, handler)
     core.get_component("event_emitter").register_first("before-send", _Answerer(app))
     session = LocalSession(botocore_session=core, region_name=region)
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session adds the same one
     session.given_s3 = given_s3
     return session
+
+
+@functools.cache
+def _loader() -> Loader:
+    return Loader()
 
 
 def _with_path_style(config: Config | None) -> Config:
