@@ -435,6 +435,14 @@ def test_metadata_names_with_underscores(s3: S3Client) -> None:
     assert s3.head_object(Bucket="dogs", Key="rex")["Metadata"] == {"my_name": "a", "my-name": "b"}
 
 
+def test_headers_with_any_character(app: S3Directory, s3: S3Client) -> None:
+    """They come back as the bytes that they are, which is what WSGI can say."""
+    name = 'attachment; filename="犬.jpg"'
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"1", ContentDisposition=name)
+
+    assert app._store.find("dogs", "rex").headers["content-disposition"].encode("latin-1").decode() == name
+
+
 def test_times_are_those_of_the_clock(s3: S3Client, clock: Clock) -> None:
     """Nothing looks at another clock."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")

@@ -170,6 +170,27 @@ def test_writers_in_threads_lose_nothing(tmp_path: Path) -> None:
     app.close()
 
 
+def test_applications_that_start_at_once_on_a_new_folder(tmp_path: Path) -> None:
+    """One of them makes the index, the others find it."""
+    start = threading.Barrier(6)
+    failures: list[BaseException] = []
+
+    def begin() -> None:
+        start.wait()
+        try:
+            S3Directory(tmp_path / "root").close()
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+
+
 def test_only_one_of_many_creates_an_object(tmp_path: Path) -> None:
     """If-None-Match decides between writers that start at the same moment."""
     app = S3Directory(tmp_path)
@@ -297,6 +318,7 @@ def test_a_process_that_is_killed(tmp_path: Path, kind: str) -> None:
             threading.Event().wait(chosen.uniform(0.0, 0.15))
             process.send_signal(signal.SIGKILL)
             answered = [int(line) for line in process.stdout.read().split(b"\n")[:-1]]
+            process.wait()  # the end of its output is not yet the end of its locks
 
         app = S3Directory(tmp_path)
         s3 = _client(app)

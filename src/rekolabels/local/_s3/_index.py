@@ -118,7 +118,6 @@ class Index:
 
     def _prepare(self) -> None:
         with self._connection() as db:
-            # Two processes that start at once: this statement alone does not wait by itself.
             db.execute("PRAGMA journal_mode = WAL")
             version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > _VERSION:
@@ -136,7 +135,11 @@ class Index:
     def _connect(self) -> sqlite3.Connection:
         # Transactions are ours (isolation_level=None). A connection serves one call at a time, of any thread.
         db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        try:
+            db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     @contextlib.contextmanager

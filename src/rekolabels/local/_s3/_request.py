@@ -123,12 +123,21 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
             for name, value in environ.items()
             if name.startswith("HTTP_") or name in {"CONTENT_TYPE", "CONTENT_LENGTH"}
         )
-    headers = {name.lower(): value.strip() for name, value in raw}
+    headers = {name.lower(): _as_received(value) for name, value in raw}
     headers.setdefault("host", environ.get("HTTP_HOST", ""))
     for name, value in headers.items():
         if _CONTROL.search(value):
             raise S3Error("InvalidArgument", "A header holds a control character.", ArgumentName=name)
     return headers
+
+
+def _as_received(value: str) -> str:
+    """A header as it comes over the wire, bytes read as Latin-1: in process it may hold any character."""
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        value = value.encode().decode("latin-1")
+    return value.strip()
 
 
 def _length(environ: WSGIEnvironment) -> int | None:

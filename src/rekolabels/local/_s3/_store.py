@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -54,18 +55,25 @@ class Store:
     def __init__(self, root: Path, *, region: str, clock: Callable[[], float], fsync: bool) -> None:
         self.region = region
         self._clock = clock
+        self.disk = Disk(root, fsync=fsync)
         try:
-            (root / PRIVATE).mkdir(parents=True, exist_ok=True)
-            self.index = index.Index(root / PRIVATE / "index.sqlite", fsync=fsync)
-            self.disk = Disk(root, fsync=fsync)
-            with self.index.writing() as db:
-                self.disk.open_session()
-                self.disk.tidy(lambda prefix: index.bodies_under(db, prefix))
-                for bucket in index.all_buckets(db):
-                    self.disk.show_bucket(bucket.name)
-            self.settle()
+            with contextlib.ExitStack() as undo:
+                (root / PRIVATE).mkdir(parents=True, exist_ok=True)
+                self.index = index.Index(root / PRIVATE / "index.sqlite", fsync=fsync)
+                undo.callback(self.close)
+                self._start()
+                undo.pop_all()
         except (OSError, sqlite3.Error) as error:
             raise InvalidInput(f"{root} cannot hold an S3 directory: {error}") from error
+
+    def _start(self) -> None:
+        """Tidy up after those who came before, and begin."""
+        with self.index.writing() as db:
+            self.disk.open_session()
+            self.disk.tidy(lambda prefix: index.bodies_under(db, prefix))
+            for bucket in index.all_buckets(db):
+                self.disk.show_bucket(bucket.name)
+        self.settle()
 
     def now(self) -> int:
         """The time, in whole seconds."""
