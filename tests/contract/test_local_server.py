@@ -82,6 +82,15 @@ def test_foreign_hosts_are_refused(server: Server, host: str) -> None:
     assert b"<?xml" not in reply
 
 
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+def test_pages_of_others_are_refused(server: Server, origin: str) -> None:
+    """What a browser sends for somebody else's page (cross-site request forgery) changes nothing."""
+    head = f"POST /bucket?delete HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nContent-Length: 0\r\n\r\n"
+    assert exchange(server, head.encode()).startswith(b"HTTP/1.1 403")
+    own = head.replace(origin, "http://localhost:3000").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
+    assert not exchange(server, own.encode()).startswith(b"HTTP/1.1 403")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST", "bucket.localhost", "[::1]:80"])
 def test_own_hosts_are_answered(server: Server, host: str) -> None:
     """Names of this machine are served, with or without a port or a bucket."""

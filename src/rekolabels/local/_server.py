@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         except BadRequest as error:
             self._refuse(400, str(error))
             return
-        if not _OWN_HOST.fullmatch(self.headers.get("Host") or ""):
+        if not _OWN_HOST.fullmatch(self.headers.get("Host") or "") or not self._is_own_origin():
             self._refuse(403, "This service answers to 127.0.0.1 and localhost only.")
             return
         reply = _Reply(self)
@@ -181,6 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.close_connection and ((self._awaits_go and body.expected) or not body.drain(_DRAIN)):
             self.close_connection = True
         self._awaits_go = False
+
+    def _is_own_origin(self) -> bool:
+        # A page of somebody else's can make a browser send requests here, even if it cannot read the answers.
+        origin = self.headers.get("Origin")
+        return origin is None or _OWN_HOST.fullmatch(origin.partition("://")[2]) is not None
 
     def _go_on(self) -> None:
         if self._awaits_go:

@@ -158,6 +158,8 @@ def _fetch(task: _Task, *, auto: bool) -> None:
 
 
 def _learn(task: _Task, data: Data) -> Trained:
+    if data.use_case == "OBJECT_LOCALIZATION":
+        raise _Failed("The embedded service does not train detection models yet; use image-level labels.")
     with FeatureCache(task.context.folder / "features.sqlite") as features:
         return train(
             data.samples(data.training, task.images),
