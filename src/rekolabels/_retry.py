@@ -59,6 +59,8 @@ class RetryPolicy:
     """What sleeps; tests give their own."""
     clock: Callable[[], float] = attrs.field(default=time.monotonic, repr=False)
     """Seconds on a clock that never goes back; tests give their own."""
+    time: Callable[[], float] = attrs.field(default=time.time, repr=False)
+    """Seconds since the epoch, for what is written on resources; tests give their own."""
 
     def call(
         self,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from rekolabels._api import Rekognition, parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._errors_map import translate
@@ -16,21 +19,49 @@ from rekolabels.models import ModelVersion
 from rekolabels.projects import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import boto3
     from botocore.config import Config
     from mypy_boto3_rekognition import RekognitionClient
 
-    from rekolabels.descriptions import ProjectDescription
+    from rekolabels.descriptions import ModelDescription, ProjectDescription
+from rekolabels._lease import is_abandoned, started_at
+from rekolabels.costs import KNOWN_PRICES, Prices, prices_for
 
-__all__ = ["Client"]
+__all__ = ["Client", "RunningCost"]
 
 _ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
 _MODELS_THAT_COST = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
 # boto3 sessions may be shared by threads, but not while one of them makes a client.
 _making_clients = threading.Lock()
+
+
+@attrs.frozen
+class RunningCost:
+    """A model that costs money now."""
+
+    model: ModelVersion
+    """The model version."""
+    status: str
+    """``STARTING``, ``RUNNING`` or ``STOPPING``."""
+    inference_units: int
+    """Units that it was started with."""
+    since: datetime | None
+    """When it was started, UTC; None when it was not started by ``model.running()``."""
+    cost: float | None
+    """US dollars so far, by the client's prices; None when the time or the price is not known."""
+
+    @property
+    def arn(self) -> str:
+        """ARN of the model version."""
+        return self.model.arn
+
+    @property
+    def version_name(self) -> str:
+        """Name of the model version."""
+        return self.model.version_name
 
 
 class Client:
@@ -46,6 +77,8 @@ class Client:
         prefix: What the keys in the bucket begin with, such as ``"team-a/"``.
         region_name: The AWS Region; by default the session's.
         config: A ``botocore.config.Config`` with further settings, such as proxies and time-outs.
+        prices: What training and running cost, for estimates and limits; by default what is known for the
+            Region.
         retry: How calls are repeated and jobs are waited for.
 
     Raises:
@@ -68,6 +101,7 @@ class Client:
         prefix: str = "",
         region_name: str | None = None,
         config: Config | None = None,
+        prices: Prices | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- frozen, so that sharing it is harmless
     ) -> None:
         import boto3
@@ -78,6 +112,7 @@ class Client:
         self._retry = retry
         self._bucket = bucket
         self._prefix = prefix
+        self._prices = prices
         try:
             self._session = session if session is not None else boto3.Session(region_name=region_name)
             rekognition: RekognitionClient = self._make("rekognition", region_name)
@@ -234,12 +269,54 @@ class Client:
         project_name, _ = parse_version_arn(arn)
         return ModelVersion(self, arn, self.project(project_name).arn)
 
-    def running_models(self) -> Iterator[ModelVersion]:
-        """Yield each model version that costs money now: starting, running or stopping."""
+    def running_models(self) -> Iterator[RunningCost]:
+        """Yield everything that costs money now: models that are starting, running or stopping.
+
+        Since when, and how much so far, is known for models that ``model.running()`` started; the service
+        itself does not say.
+        """
         for project in self.projects():
             for found in self._api.describe_project_versions(project.arn):
                 if found.status in _MODELS_THAT_COST:
-                    yield ModelVersion(self, found.arn, project.arn)
+                    yield self._cost_of(ModelVersion(self, found.arn, project.arn), found)
+
+    def sweep(self, *, regions: Iterable[str] | None = None) -> list[ModelVersion]:
+        """Stop the models that a killed process left running, and return them.
+
+        Stopped are models that ``model.running()`` started and no living process uses any more: at the latest
+        15 minutes after its process was killed. Models that were started by other means are left alone. To be
+        called from cron, or from a Lambda function (``examples/sweep_lambda.py``).
+
+        Args:
+            regions: The Regions to look at; by default the client's.
+        """
+        swept: list[ModelVersion] = []
+        for client in [self] if regions is None else [self._in_region(region) for region in regions]:
+            for running in client.running_models():
+                if is_abandoned(running.model.tags, self._retry.time()):
+                    running.model.come_to_rest()
+                    swept.append(running.model)
+        return swept
+
+    def prices(self) -> Prices:
+        """Return the prices that estimates and limits use.
+
+        Raises:
+            InvalidInput: None were given, and none are known for the Region.
+        """
+        return self._prices or prices_for(self._region_name)
+
+    def _cost_of(self, model: ModelVersion, found: ModelDescription) -> RunningCost:
+        begun = started_at(model.tags)
+        units = found.min_inference_units or 1
+        cost = None
+        if begun is not None and (self._prices or self._region_name in KNOWN_PRICES):
+            cost = self.prices().running(max(0.0, self._retry.time() - begun), units)
+        since = datetime.fromtimestamp(begun, timezone.utc) if begun is not None else None
+        return RunningCost(model, found.status, units, since, cost)
+
+    def _in_region(self, region: str) -> Client:
+        return Client(self._session, region_name=region, config=self._config, retry=self._retry)
 
     def _make(self, service: str, region_name: str | None) -> Any:
         # The stubs of boto3 know each service by its literal name only.

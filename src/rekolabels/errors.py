@@ -33,6 +33,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     │   ├── DatasetFailed
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
+    ├── LeaseEnded                       a limit of ``model.running()`` was reached and the model stopped
     ├── UnexpectedStatus                 a wait met a status from which there is no way to its goal
     └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
 """
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidManifest",
     "InvalidRequest",
     "JobFailed",
+    "LeaseEnded",
     "LimitExceeded",
     "MissingExtra",
     "ModelFailed",
@@ -300,6 +302,10 @@ class TrainingFailed(JobFailed):
 
 class ModelFailed(JobFailed):
     """A model could not be started, stopped or copied."""
+
+
+class LeaseEnded(RekolabelsError):
+    """A limit of ``model.running()`` was reached (idle time, duration, cost), and the model was stopped."""
 
 
 class UnexpectedStatus(RekolabelsError):

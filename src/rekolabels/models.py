@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from rekolabels import _progress
 from rekolabels._api import parse_version_arn
+from rekolabels._lease import Lease
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import Detection, ModelDescription, S3Location
 from rekolabels.errors import (
@@ -29,7 +29,7 @@ from rekolabels.errors import (
 from rekolabels.inference import detect_many, image_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.evaluation import EvaluationResult
@@ -212,43 +212,59 @@ class ModelVersion:
         """
         self.client.api.stop_project_version(self.arn)
 
-    @contextmanager
     def running(
         self,
         *,
         min_inference_units: int = 1,
         max_inference_units: int | None = None,
+        idle_timeout: float | None = None,
+        max_duration: float | None = None,
+        max_cost: float | None = None,
+        stop_joined: bool = False,
         timeout: float | None = None,
-    ) -> Generator[ModelVersion]:
-        """Run the model for the time of a block: start, wait, and on leaving stop and wait.
+    ) -> Lease:
+        """Run the model for the time of a ``with`` block.
 
-        A model that is running already is joined, and not stopped on leaving.
+        Starts the model and waits until it runs. On leaving the block, by its end, an error, Ctrl-C, SIGTERM
+        or the end of the interpreter, the model is stopped and waited for. What a killed process leaves
+        running is found and stopped by :meth:`Client.sweep <rekolabels.Client.sweep>`, by the tags that are
+        written on the model.
+
+        A model that runs already is joined. Processes that share a model in this way do not stop it under
+        each other; the last one to leave does. A model that somebody started by other means is never stopped.
 
         Args:
             min_inference_units: Units to start with; at least 1.
             max_inference_units: Upper bound for auto-scaling; None for none.
+            idle_timeout: Stop the model when it was not used for so many seconds.
+            max_duration: Stop the model after so many seconds.
+            max_cost: Stop the model when it has cost so many US dollars, by the client's prices and the most
+                units that it may have.
+            stop_joined: Stop also a model that somebody else started.
             timeout: Seconds to wait for the start, and again for the stop.
+
+        Returns:
+            A context manager that gives a model with ``detect`` and ``detect_many``.
 
         Raises:
             ModelFailed: It could not be started or stopped.
             LimitExceeded: Too many running models or units for the account.
-
-        Yields:
-            The model itself, ready for :meth:`detect`.
+            InvalidInput: ``max_cost``, and no prices are known for the Region.
         """
-        status = self.status
-        if status in {"RUNNING", "STARTING"}:
-            self.wait_until_running(timeout=timeout)
-            yield self
-            return
-        if status == "STOPPING":
-            self.wait_until_stopped(timeout=timeout)
-        self.start(min_inference_units=min_inference_units, max_inference_units=max_inference_units)
-        try:
-            self.wait_until_running(timeout=timeout)
-            yield self
-        finally:
-            self._come_to_rest(timeout)
+        limit = None
+        if max_cost is not None:
+            hourly = self.client.prices().running(3600, max_inference_units or min_inference_units)
+            limit = 3600 * max_cost / hourly if hourly else None
+        return Lease(
+            self,
+            min_inference_units=min_inference_units,
+            max_inference_units=max_inference_units,
+            idle_timeout=idle_timeout,
+            max_duration=max_duration,
+            cost_limit=limit,
+            stop_joined=stop_joined,
+            timeout=timeout,
+        )
 
     def detect(
         self,
@@ -287,6 +303,7 @@ class ModelVersion:
         max_results: int | None = None,
         ordered: bool = True,
         workers: int = 32,
+        before_each: Callable[[], object] | None = None,
     ) -> Iterator[Outcome]:
         """Find custom labels in many images at once; the model must be running.
 
@@ -301,6 +318,7 @@ class ModelVersion:
             max_results: Only so many for each image, the most confident ones.
             ordered: Yield outcomes in the order of the images; otherwise as they come.
             workers: Calls under way at once, at the most.
+            before_each: Called before each call; an error of ours that it raises becomes the outcome.
 
         Yields:
             For each image an outcome: ``image``, ``detections``, ``error``.
@@ -308,6 +326,8 @@ class ModelVersion:
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
 
         def detect(image: ImageSource) -> list[Detection]:
+            if before_each is not None:
+                before_each()
             return once.detect_custom_labels(
                 self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
             )
@@ -327,7 +347,7 @@ class ModelVersion:
             ResourceInUse: It is training, starting, running, stopping or being copied.
         """
         if stop:
-            self._come_to_rest(timeout)
+            self.come_to_rest(timeout=timeout)
         try:
             self.client.api.delete_project_version(self.arn)
         except ResourceInUse as error:
@@ -410,8 +430,14 @@ class ModelVersion:
             raise self._unexpected(found, goal)
         return found.status == goal
 
-    def _come_to_rest(self, timeout: float | None) -> None:
-        """Stop, whatever state the model is in; what runs costs money."""
+    def come_to_rest(self, *, timeout: float | None = None) -> None:
+        """Stop the model, whatever it is doing, and wait: what runs costs money.
+
+        Waits for a training, copy or start that is under way, because the service cannot cancel one.
+
+        Args:
+            timeout: Seconds for each of the waits.
+        """
         found = self._describe_or_none()
         try:
             if found is not None and found.status in {_TRAINING, _COPYING}:
@@ -423,7 +449,11 @@ class ModelVersion:
             _log.debug("at rest: %s", error)
             return
         if found is not None and found.status == "RUNNING":
-            self.stop()
+            try:
+                self.stop()
+            except ResourceInUse:
+                # Somebody else was quicker; the wait below tells.
+                found = self._describe_or_none()
         if found is not None and found.status in {"RUNNING", "STOPPING"}:
             self.wait_until_stopped(timeout=timeout)
 

@@ -399,13 +399,13 @@ class TestRunning:
                 found = running.detect(folder / "blue" / "00.png")
                 assert [(label.label, label.box) for label in found] == [("blue", None)]
                 assert 0 < found[0].confidence <= 100
-                assert trained in list(client.running_models())
+                assert trained in [running.model for running in client.running_models()]
                 raise KeyError
 
         with pytest.raises(KeyError):
             run()
         assert trained.status == "STOPPED"
-        assert trained not in list(client.running_models())
+        assert trained not in [running.model for running in client.running_models()]
 
     def test_a_running_model_is_joined_and_left_running(self, trained: ModelVersion) -> None:
         """Who did not start it does not stop it."""
