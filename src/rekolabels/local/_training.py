@@ -14,15 +14,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.evaluation import (
-    Evaluation,
-    SnapshotImage,
-    evaluate_classification,
-    write_testing_snapshot,
-    write_training_snapshot,
-)
+from rekolabels.evaluation import SnapshotImage, write_testing_snapshot, write_training_snapshot
 from rekolabels.local._context import Context
 from rekolabels.local._engine import FeatureCache, UnusableImage, train
+from rekolabels.local._evaluating import evaluate, thresholds_of
 from rekolabels.local._folders import version_folder
 from rekolabels.local._images import Images
 from rekolabels.local._inference import store_model
@@ -41,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["snapshot_datasets", "train_version"]
 
 _log = logging.getLogger("rekolabels.local")
-
-_UNDECIDED = 0.5
-"""Assumed threshold of a label that no test image has: none can be chosen for it."""
 
 
 class _Failed(Exception):
@@ -158,8 +150,6 @@ def _fetch(task: _Task, *, auto: bool) -> None:
 
 
 def _learn(task: _Task, data: Data) -> Trained:
-    if data.use_case == "OBJECT_LOCALIZATION":
-        raise _Failed("The embedded service does not train detection models yet; use image-level labels.")
     with FeatureCache(task.context.folder / "features.sqlite") as features:
         return train(
             data.samples(data.training, task.images),
@@ -172,30 +162,14 @@ def _learn(task: _Task, data: Data) -> Trained:
 
 def _finish(task: _Task, data: Data, trained: Trained, *, auto: bool) -> None:
     now = datetime.fromtimestamp(task.context.clock(), timezone.utc)
-    evaluation = _evaluate(task, data, trained, now)
-    result = evaluation.result
-    thresholds = {
-        label: _UNDECIDED if metrics.threshold is None else metrics.threshold
-        for label, metrics in result.labels.items()
-    }
-    store_model(task.folder, trained.model, thresholds)
+    evaluation = evaluate(data, trained, at=now, arn=task.job.arn)
+    store_model(task.folder, trained.model, thresholds_of(evaluation))
     task.results.write_snapshots(
         write_training_snapshot(_snapshot(data, data.training), now),
         write_testing_snapshot(_snapshot(data, data.testing), evaluation.verdicts, now),
         auto_created=auto,
     )
-    task.results.write_evaluation(result.to_summary(), result.f1)
-
-
-def _evaluate(task: _Task, data: Data, trained: Trained, now: datetime) -> Evaluation:
-    return evaluate_classification(
-        [one.labels for one in data.used(data.testing)],
-        [{found.label: found.confidence for found in image} for image in trained.predictions],
-        trained.model.labels,
-        training_images=len(data.used(data.training)),
-        evaluated_at=now,
-        project_version_arn=task.job.arn,
-    )
+    task.results.write_evaluation(evaluation.result.to_summary(), evaluation.result.f1)
 
 
 def _snapshot(data: Data, side: Side) -> Iterator[SnapshotImage]:
