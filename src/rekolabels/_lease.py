@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rekolabels.inference import ImageSource, Outcome
     from rekolabels.models import ModelVersion
 
-__all__ = ["Lease", "RunningModel", "is_abandoned", "started_at"]
+__all__ = ["Lease", "RunningModel", "is_abandoned", "started_at", "sweep_up"]
 
 _STARTED = "rekolabels:started:"
 _LEASE = "rekolabels:lease:"
@@ -328,6 +328,13 @@ def live_tags(tags: Mapping[str, str], now: float) -> dict[str, str]:
         for name, value in tags.items()
         if not name.startswith((_LEASE, _ENDING)) or _seconds(value) > now
     }
+
+
+def sweep_up(model: ModelVersion) -> None:
+    """Stop an abandoned model, and take away what its dead processes wrote on it."""
+    model.come_to_rest()
+    names = [name for name in model.tags if name.startswith((_STARTED, _LEASE, _ENDING))]
+    model.client.api.untag_resource(model.arn, names)
 
 
 def is_abandoned(tags: Mapping[str, str], now: float) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_rekognition import RekognitionClient
 
     from rekolabels.descriptions import ModelDescription, ProjectDescription
-from rekolabels._lease import is_abandoned, started_at
+from rekolabels._lease import is_abandoned, started_at, sweep_up
 from rekolabels.costs import KNOWN_PRICES, Prices, prices_for
 
 __all__ = ["Client", "RunningCost"]
@@ -294,7 +294,7 @@ class Client:
         for client in [self] if regions is None else [self._in_region(region) for region in regions]:
             for running in client.running_models():
                 if is_abandoned(running.model.tags, self._retry.time()):
-                    running.model.come_to_rest()
+                    sweep_up(running.model)
                     swept.append(running.model)
         return swept
 

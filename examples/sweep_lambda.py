@@ -1,0 +1,40 @@
+"""A Lambda function, or a cron job, that stops the models that killed processes left running.
+
+Schedule it every 15 minutes (Amazon EventBridge). It stops only models that ``model.running()`` started, and
+that no living process uses any more. Its role needs, and needs no more::
+
+    {
+      "Version": "2012-10-17",
+      "Statement": [
+        {
+          "Effect": "Allow",
+          "Action": [
+            "rekognition:DescribeProjects",
+            "rekognition:DescribeProjectVersions",
+            "rekognition:ListTagsForResource",
+            "rekognition:UntagResource",
+            "rekognition:StopProjectVersion"
+          ],
+          "Resource": "*"
+        }
+      ]
+    }
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rekolabels import Client
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, list[str]]:  # noqa: ARG001 -- Lambda's form
+    """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated), by default the function's own."""
+    regions = os.environ.get("REGIONS")
+    swept = Client().sweep(regions=regions.split(",") if regions else None)
+    return {"stopped": [model.arn for model in swept]}
+
+
+if __name__ == "__main__":
+    print(handler({}, None))

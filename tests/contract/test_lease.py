@@ -1,0 +1,237 @@
+"""No model stays running: however a block ends, whoever shares the model, whatever was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from sdk_backends import write_folder
+
+from rekolabels import RetryPolicy, errors
+from rekolabels.costs import Prices
+from rekolabels.formats import read_folder
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rekolabels import Client, ModelVersion
+    from virtual_time import VirtualTime
+
+QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
+    """One embedded service for the module."""
+    with LocalService(tmp_path_factory.mktemp("leases")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(service: LocalService) -> Client:
+    """A client that knows its prices."""
+    prices = Prices("us-east-1", training_hour=1, inference_unit_hour=3600)  # a dollar a second
+    return service.client(bucket="leases", retry=QUICK, prices=prices)
+
+
+@pytest.fixture(scope="module")
+def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
+    """One trained model for the module; every test leaves it stopped."""
+    project = client.create_project("leases")
+    project.create_datasets(read_folder(write_folder(tmp_path_factory.mktemp("pictures"))))
+    made = project.train("v1")
+    made.wait_until_trained()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(model: ModelVersion) -> Iterator[None]:
+    """After each test the model is at rest and bears no tag of ours; what a test left over fails it."""
+    yield
+    status, tags = model.status, model.tags
+    model.come_to_rest()
+    model.client.api.untag_resource(model.arn, ["left", *tags])
+    assert status in {"STOPPED", "TRAINING_COMPLETED"}
+    assert [name for name in tags if name.startswith("rekolabels:")] == []
+
+
+def test_two_that_share_a_model_do_not_stop_it_under_each_other(model: ModelVersion) -> None:
+    """The last to leave stops it, whether it came first or second."""
+    first, second = model.running(), model.running()
+    with first:
+        with second as running:
+            assert running.model.status == "RUNNING"
+        assert model.status == "RUNNING"
+    assert model.status == "STOPPED"
+    first, second = model.running(), model.running()
+    with first as one:
+        second.__enter__()
+        assert one.model.status == "RUNNING"
+    assert model.status == "RUNNING"
+    second.__exit__(None, None, None)
+    assert model.status == "STOPPED"
+
+
+def test_a_model_of_somebody_else_is_never_stopped(client: Client, model: ModelVersion) -> None:
+    """Neither a lease that joined it nor a sweep stops what was started by other means."""
+    model.start()
+    model.wait_until_running()
+    with model.running():
+        pass
+    assert client.sweep() == []
+    assert model.status == "RUNNING"
+    with model.running(stop_joined=True):
+        pass
+    assert model.status == "STOPPED"
+
+
+def test_what_a_killed_process_left_is_swept_up(client: Client, model: ModelVersion) -> None:
+    """A model whose leases have run out is stopped; one with a living lease is not."""
+    now = QUICK.time()
+    model.client.api.tag_resource(
+        model.arn,
+        {"rekolabels:started:dead": f"{now - 3600:.0f}", "rekolabels:lease:dead": f"{now + 60:.0f}"},
+    )
+    model.start()
+    model.wait_until_running()
+    assert client.sweep() == []
+    assert model.status == "RUNNING"
+    model.client.api.tag_resource(model.arn, {"rekolabels:lease:dead": f"{now - 60:.0f}"})
+    assert client.sweep() == [model]
+    assert model.status == "STOPPED"
+
+
+def test_what_runs_is_shown_with_its_cost(client: Client, model: ModelVersion) -> None:
+    """Since when, and how much so far."""
+    assert list(client.running_models()) == []
+    with model.running(min_inference_units=2):
+        (running,) = client.running_models()
+        assert (running.model, running.status, running.inference_units) == (model, "RUNNING", 2)
+        assert running.since is not None
+        assert running.cost is not None
+        assert 0 <= running.cost < 120
+
+
+@pytest.mark.parametrize(
+    ("limits", "passes", "reason"),
+    [
+        ({"idle_timeout": 30.0}, 31.0, "not used for 30 s"),
+        ({"max_duration": 100.0}, 101.0, "max_duration"),
+        ({"max_cost": 50.0}, 51.0, "max_cost"),
+    ],
+)
+def test_a_limit_stops_the_model(
+    client: Client,
+    model: ModelVersion,
+    virtual_time: VirtualTime,
+    limits: dict[str, float],
+    passes: float,
+    reason: str,
+) -> None:
+    """When it is reached the model stops, and the next use of it says why."""
+    policy = attrs.evolve(QUICK, clock=virtual_time.clock)
+    virtual = type(client)(client.session, bucket="leases", retry=policy, prices=client.prices())
+    lease = virtual.model(model.arn).running(**limits)  # type: ignore[arg-type] # each limit is a float
+    with lease as running:
+        virtual_time.now += passes - 2
+        lease.check()
+        assert model.status == "RUNNING"
+        virtual_time.now += 2
+        lease.check()
+        assert model.status == "STOPPED"
+        with pytest.raises(errors.LeaseEnded, match=reason):
+            running.detect(b"\xff\xd8\xff")
+        (outcome,) = model.detect_many([b"\xff\xd8\xff"])
+        assert isinstance(outcome.error, errors.ResourceNotReady)
+
+
+def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: VirtualTime) -> None:
+    """Idle time counts from the last call."""
+    client = type(model.client)(
+        model.client.session, bucket="leases", retry=attrs.evolve(QUICK, clock=virtual_time.clock)
+    )
+    lease = client.model(model.arn).running(idle_timeout=30)
+    with lease as running:
+        for _ in range(3):
+            virtual_time.now += 20
+            with pytest.raises(errors.ImageRejected):
+                running.detect(b"no image")
+            lease.check()
+        assert model.status == "RUNNING"
+
+
+def test_a_cost_limit_needs_a_price(service: LocalService, model: ModelVersion) -> None:
+    """Without a price a limit would be a guess."""
+    elsewhere = type(model.client)(service.session(), region_name="eu-west-1", retry=QUICK)
+    handle = attrs.evolve(model, client=elsewhere)
+    with pytest.raises(errors.InvalidInput, match="No prices are known for eu-west-1"):
+        handle.running(max_cost=5)
+
+
+def test_a_start_that_fails_leaves_no_tags(client: Client, model: ModelVersion) -> None:
+    """More units than the account allows: the error comes through, and nothing of ours stays."""
+    with pytest.raises(errors.RekolabelsError), model.running(min_inference_units=50):
+        pass
+    assert list(client.running_models()) == []
+
+
+ENDING = """
+import os, signal, sys, threading, time
+from rekolabels import Client, RetryPolicy
+
+arn, how = sys.argv[1:]
+client = Client(retry=RetryPolicy(first_poll=0.01, max_poll=0.05))
+
+def run():
+    with client.model(arn).running() as running:
+        print(running.model.status, flush=True)
+        if how == "exception":
+            raise KeyError
+        if how == "exit":
+            sys.exit(3)
+        if how == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+        if how == "terminate":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if how == "thread":
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+elif how == "never left":
+    client.model(arn).running().__enter__()
+    print("RUNNING", flush=True)
+else:
+    run()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["return", "exception", "exit", "interrupt", "terminate", "thread", "never left", "kill"]
+)
+def test_every_ending(service: LocalService, model: ModelVersion, how: str) -> None:
+    """However the process ends, the model does not stay running; after SIGKILL a sweep stops it."""
+    with service.serve() as server:
+        done = subprocess.run(  # noqa: S603 -- our own interpreter and script
+            [sys.executable, "-c", ENDING, model.arn, how],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **server.environment},
+        )
+    assert done.stdout == "RUNNING\n", done.stderr
+    if how == "kill":
+        assert done.returncode == -signal.SIGKILL
+        later = attrs.evolve(QUICK, time=lambda: QUICK.time() + 1000)
+        client = type(model.client)(model.client.session, retry=later)
+        assert [swept.arn for swept in client.sweep()] == [model.arn]
+    assert model.status == "STOPPED"
