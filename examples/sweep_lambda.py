@@ -29,7 +29,7 @@ from typing import Any
 from rekolabels import Client
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, list[str]]:  # noqa: ARG001 -- Lambda's form
+def handler(_event: dict[str, Any], _context: object) -> dict[str, list[str]]:
     """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated), by default the function's own."""
     regions = os.environ.get("REGIONS")
     swept = Client().sweep(regions=regions.split(",") if regions else None)
