@@ -95,6 +95,15 @@ class Backend:
         return Answer(int(status[:3]), {k.lower(): v for k, v in pairs}, b"".join(chunks))
 
 
+@attrs.frozen
+class Trained:
+    """A service with a project whose model is trained; tests may start and stop the model."""
+
+    backend: Backend
+    project: str
+    version: str
+
+
 @contextmanager
 def open_backend(door: Door, path: Path | None = None, **options: Any) -> Iterator[Backend]:
     """A service behind one of its doors."""
@@ -262,3 +271,22 @@ def read_result(backend: Backend, key: str) -> str:
     """A result file."""
     content: bytes = backend.s3.get_object(Bucket="puppies", Key=key)["Body"].read()
     return content.decode()
+
+
+@pytest.fixture(name="backend", params=DOORS)
+def backend_fixture(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A fresh service with a bucket."""
+    with open_backend(request.param) as opened:
+        opened.s3.create_bucket(Bucket="puppies")
+        yield opened
+
+
+@pytest.fixture(name="trained", scope="module", params=DOORS)
+def trained_fixture(request: pytest.FixtureRequest) -> Iterator[Trained]:
+    """A trained model of three labels."""
+    with open_backend(request.param) as opened:
+        opened.s3.create_bucket(Bucket="puppies")
+        project = make_project(opened)
+        make_dataset(opened, project, "TRAIN", put_pictures(opened, "train", 6))
+        make_dataset(opened, project, "TEST", put_pictures(opened, "test", 2))
+        yield Trained(opened, project, make_version(opened, project))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from service_backends import (
     Backend,
+    backend_fixture,  # noqa: F401 - fixtures
     boxes_line,
     describe_dataset,
     make_dataset,

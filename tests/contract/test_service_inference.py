@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 import attrs
 import pytest
-from service_backends import LABELS, picture, png, refused
-
-if TYPE_CHECKING:
-
-    from conftest import Trained
+from service_backends import (
+    LABELS,
+    Trained,
+    picture,
+    png,
+    refused,
+    trained_fixture,  # noqa: F401 - fixtures
+)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from service_backends import Backend, make_dataset, make_project, open_backend, refused
+from service_backends import (
+    Backend,
+    backend_fixture,  # noqa: F401 - fixtures
+    make_dataset,
+    make_project,
+    open_backend,
+    refused,
+)
 
 from rekolabels.local import Quotas
 

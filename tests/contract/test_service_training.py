@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from service_backends import (
+from service_backends import (  # noqa: F401 - fixtures
     LABELS,
     Backend,
+    Trained,
+    backend_fixture,
     describe_version,
     make_dataset,
     make_project,
@@ -19,13 +21,11 @@ from service_backends import (
     put_manifest,
     put_pictures,
     read_result,
+    trained_fixture,
 )
 
 from rekolabels.evaluation import EvaluationResult
 from rekolabels.local import LocalService
-
-if TYPE_CHECKING:
-    from conftest import Trained
 
 FILES = (
     "EvaluationResultSummary",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from service_backends import (
+from service_backends import (  # noqa: F401 - fixtures
     LABELS,
     Backend,
+    Trained,
+    backend_fixture,
     describe_version,
     make_dataset,
     make_project,
@@ -17,12 +19,10 @@ from service_backends import (
     put_manifest,
     put_pictures,
     refused,
+    trained_fixture,
 )
 
 from rekolabels.local import Quotas
-
-if TYPE_CHECKING:
-    from conftest import Trained
 
 OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "out"}
 

@@ -6,7 +6,11 @@ import json
 import logging
 
 import pytest
-from service_backends import Backend, make_project
+from service_backends import (
+    Backend,
+    backend_fixture,  # noqa: F401 - fixtures
+    make_project,
+)
 
 from rekolabels.local._operations import OPERATIONS
 
