@@ -14,10 +14,10 @@ import attrs
 
 __all__ = ["Pace"]
 
-_FIRST = 5.0  # calls a second: what one inference unit was once said to serve
+_FIRST = 25.0  # calls a second: what five inference units, the usual quota, were once said to serve
 _LEAST = 0.2
 _CUT = (0.02, 0.5)  # after one throttle and at the most; doubles while nothing is served in between
-_GROWTH = (0.003, 1.0)  # a second, after a throttle and at the most; doubles each second in between
+_GROWTH = (0.003, 3.0)  # a second, after a throttle and at the most; doubles each second in between
 _AGAIN = 0.1  # of a turn
 _CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
 
