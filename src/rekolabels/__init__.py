@@ -8,9 +8,10 @@ from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
     from rekolabels._retry import RetryPolicy
+    from rekolabels._trainings import wait_all
     from rekolabels.client import Client
     from rekolabels.datasets import Dataset
-    from rekolabels.models import ModelVersion, wait_all
+    from rekolabels.models import ModelVersion
     from rekolabels.projects import Project
 
 __version__ = "0.1.0.dev0"
@@ -39,7 +40,7 @@ _ROOMS = {
     "ModelVersion": "rekolabels.models",
     "Project": "rekolabels.projects",
     "RetryPolicy": "rekolabels._retry",
-    "wait_all": "rekolabels.models",
+    "wait_all": "rekolabels._trainings",
 }
 
 

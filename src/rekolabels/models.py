@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels import _progress
 from rekolabels._api import parse_version_arn
 from rekolabels._lease import Lease
+from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out
 from rekolabels._waiting import wait_until
-from rekolabels.descriptions import Detection, ModelDescription, S3Location
 from rekolabels.errors import (
     InvalidEvaluation,
     JobFailed,
-    ModelFailed,
-    RekolabelsError,
     ResourceInUse,
     ResourceNotFound,
     ResourceNotReady,
-    TrainingFailed,
-    UnexpectedStatus,
-    WaitTimedOut,
 )
 from rekolabels.inference import detect_many, image_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
+    from rekolabels.descriptions import Detection, ModelDescription
     from rekolabels.evaluation import EvaluationResult
     from rekolabels.inference import ImageSource, Outcome
 
-__all__ = ["ModelVersion", "wait_all"]
+__all__ = ["ModelVersion"]
 
-_TRAINING = "TRAINING_IN_PROGRESS"
-_COPYING = "COPYING_IN_PROGRESS"
-# What follows a training that went well; FAILED is a start or stop that failed, and is looked at apart.
-_TRAINED = frozenset(
-    {
-        "TRAINING_COMPLETED",
-        "STARTING",
-        "RUNNING",
-        "STOPPING",
-        "STOPPED",
-        "COPYING_COMPLETED",
-        "DEPRECATED",
-        "EXPIRED",
-    }
-)
-_NAMES_A_CALL = 10
 
 _log = logging.getLogger("rekolabels")
 
@@ -119,7 +97,7 @@ class ModelVersion:
         """
         return self._wait(
             "trained",
-            self.is_trained,
+            lambda found: is_trained(self.arn, found, self.client.storage),
             timeout=timeout,
             on_progress=on_progress,
             again="wait_until_trained()",
@@ -138,7 +116,7 @@ class ModelVersion:
         """
         return self._wait(
             "running",
-            lambda found: self._has_become(found, "RUNNING", underway="STARTING"),
+            lambda found: has_become(self.arn, found, "RUNNING", underway="STARTING"),
             timeout=timeout,
             again="wait_until_running()",
         )
@@ -156,7 +134,7 @@ class ModelVersion:
         """
         return self._wait(
             "stopped",
-            lambda found: self._has_become(found, "STOPPED", underway="STOPPING"),
+            lambda found: has_become(self.arn, found, "STOPPED", underway="STOPPING"),
             timeout=timeout,
             again="wait_until_stopped()",
         )
@@ -174,7 +152,7 @@ class ModelVersion:
 
         found = self.describe()
         if found.evaluation_summary is None:
-            if not self.is_trained(found):
+            if not is_trained(self.arn, found, self.client.storage):
                 raise ResourceNotReady(
                     f"The model version {self.version_name!r} has no evaluation yet, it is {found.status}: "
                     "wait_until_trained() first.",
@@ -184,7 +162,7 @@ class ModelVersion:
             raise InvalidEvaluation(
                 f"The service names no evaluation summary for {self.version_name!r}, which is {found.status}."
             )
-        return EvaluationResult.from_summary(self._read_json(found.evaluation_summary))
+        return EvaluationResult.from_summary(read_json(self.client.storage, found.evaluation_summary))
 
     def start(self, *, min_inference_units: int = 1, max_inference_units: int | None = None) -> None:
         """Start the model; returns at once (StartProjectVersion).
@@ -367,7 +345,7 @@ class ModelVersion:
                 lambda found: found is None,
                 policy=self.client.retry,
                 timeout=timeout,
-                timed_out=lambda last, waited: self._timed_out("gone", last, waited, "delete()"),
+                timed_out=lambda last, waited: timed_out(self.arn, "gone", last, waited, "delete()"),
             )
 
     # waiting
@@ -396,39 +374,10 @@ class ModelVersion:
                 reached,
                 policy=self.client.retry,
                 timeout=timeout,
-                timed_out=lambda last, waited: self._timed_out(goal, last, waited, again),
+                timed_out=lambda last, waited: timed_out(self.arn, goal, last, waited, again),
             )
         assert ended is not None  # noqa: S101 -- reached() raises for None
         return ended
-
-    def is_trained(self, found: ModelDescription | None) -> bool:
-        """Whether a snapshot (None for a version that is gone) shows a training that ended well.
-
-        Raises:
-            TrainingFailed: It ended badly.
-            ModelFailed: It is a copy that failed.
-            UnexpectedStatus: It will never end well from there.
-        """
-        if found is None:
-            raise self._vanished()
-        if found.status in {_TRAINING, _COPYING}:
-            return False
-        if found.status == "TRAINING_FAILED":
-            raise self._training_failed(found)
-        if found.status == "COPYING_FAILED":
-            raise self._model_failed(found)
-        if found.status in _TRAINED or (found.status == "FAILED" and found.evaluation_summary is not None):
-            return True
-        raise self._unexpected(found, "trained")
-
-    def _has_become(self, found: ModelDescription | None, goal: str, *, underway: str) -> bool:
-        if found is None:
-            raise self._vanished()
-        if found.status == "FAILED":
-            raise self._model_failed(found)
-        if found.status not in {goal, underway}:
-            raise self._unexpected(found, goal)
-        return found.status == goal
 
     def come_to_rest(self, *, timeout: float | None = None) -> None:
         """Stop the model, whatever it is doing, and wait: what runs costs money.
@@ -440,7 +389,7 @@ class ModelVersion:
         """
         found = self._describe_or_none()
         try:
-            if found is not None and found.status in {_TRAINING, _COPYING}:
+            if found is not None and found.status in UNDERWAY:
                 found = self.wait_until_trained(timeout=timeout)
             if found is not None and found.status == "STARTING":
                 # The service does not stop a model that is still starting.
@@ -463,189 +412,3 @@ class ModelVersion:
             return next((version for version in found if version.arn == self.arn), None)
         except ResourceNotFound:
             return None
-
-    # errors
-
-    def _training_failed(self, found: ModelDescription) -> TrainingFailed:
-        summary: Mapping[str, Any] = {}
-        if found.manifest_summary is not None:
-            try:
-                summary = self._read_json(found.manifest_summary)
-            except RekolabelsError as error:
-                _log.warning("the manifest summary of the failed training cannot be read: %s", error)
-        codes = _codes(summary)
-        message = (
-            f"The training of {self.version_name!r} failed: {found.status_message or 'without a reason'}"
-        )
-        if codes:
-            message += f" ({', '.join(codes)})"
-        if found.manifest_summary is not None:
-            message += f". The service's account of the training data is {found.manifest_summary}"
-        if found.training_validation is not None:
-            message += f", each line with its errors is in {found.training_validation}"
-        return TrainingFailed(
-            message,
-            arn=self.arn,
-            status=found.status,
-            status_message=found.status_message,
-            codes=codes,
-            summary=summary,
-        )
-
-    def _model_failed(self, found: ModelDescription) -> ModelFailed:
-        return ModelFailed(
-            f"The model version {self.version_name!r} is {found.status}: "
-            f"{found.status_message or 'the service gave no reason'}",
-            arn=self.arn,
-            status=found.status,
-            status_message=found.status_message,
-        )
-
-    def _vanished(self) -> UnexpectedStatus:
-        return UnexpectedStatus(
-            f"The model version {self.version_name!r} no longer exists: {self.arn}",
-            arn=self.arn,
-            status=None,
-        )
-
-    def _unexpected(self, found: ModelDescription, goal: str) -> UnexpectedStatus:
-        return UnexpectedStatus(
-            f"The model version {self.version_name!r} is {found.status}, and will not become {goal} so"
-            f"{': start() it first' if goal == 'RUNNING' else ''}.",
-            arn=self.arn,
-            status=found.status,
-        )
-
-    def _timed_out(self, goal: str, last: ModelDescription | None, waited: float, again: str) -> WaitTimedOut:
-        status = last.status if last else None
-        return WaitTimedOut(
-            f"The model version {self.version_name!r} is not {goal} after {waited:.0f} s, it is {status}; "
-            f"the service goes on with it. Attach again with client.model({self.arn!r}).{again}.",
-            arn=self.arn,
-            status=status,
-            waited=waited,
-        )
-
-    def _read_json(self, location: S3Location) -> Mapping[str, Any]:
-        body = self.client.storage.get(location)
-        try:
-            found: Any = json.loads(body)
-        except ValueError as error:
-            raise InvalidEvaluation(f"{location} is no JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise InvalidEvaluation(f"{location} holds a {type(found).__name__}, expected an object")
-        return cast("dict[str, Any]", found)
-
-
-def wait_all(
-    models: Iterable[ModelVersion],
-    *,
-    timeout: float | None = None,
-    on_progress: Callable[[Sequence[ModelDescription]], object] | None = None,
-) -> list[ModelDescription]:
-    """Wait until all trainings have ended, asking for up to ten versions of a project in one call.
-
-    Args:
-        models: Model versions of one client, from any of its projects.
-        timeout: Seconds for all together; by default 26 hours.
-        on_progress: Called after each round with the snapshots of all versions.
-
-    Returns:
-        The last snapshot of each version, in the order given.
-
-    Raises:
-        TrainingFailed: One or more failed; raised when all have ended, and names each of them.
-        UnexpectedStatus: A version is being deleted, or gone.
-        WaitTimedOut: The time is over; the trainings go on.
-    """
-    trainings = _Trainings({model.arn: model for model in models}, on_progress)
-    if not trainings.models:
-        return []
-    wait_until(
-        trainings.poll,
-        trainings.have_ended,
-        policy=next(iter(trainings.models.values())).client.retry,
-        timeout=timeout,
-        timed_out=trainings.timed_out,
-    )
-    trainings.raise_failures()
-    return [trainings.ended[arn] for arn in trainings.models]
-
-
-@attrs.frozen(eq=False, repr=False)
-class _Trainings:
-    """What ``wait_all`` keeps between its rounds."""
-
-    models: Mapping[str, ModelVersion]
-    on_progress: Callable[[Sequence[ModelDescription]], object] | None
-    ended: dict[str, ModelDescription] = attrs.field(factory=dict[str, ModelDescription])
-    failures: list[TrainingFailed] = attrs.field(factory=list[TrainingFailed])
-
-    def poll(self) -> dict[str, ModelDescription]:
-        found = dict(self.ended)
-        for project_arn, waiting in _by_project(self._waiting()):
-            for first in range(0, len(waiting), _NAMES_A_CALL):
-                names = [model.version_name for model in waiting[first : first + _NAMES_A_CALL]]
-                versions = waiting[0].client.api.describe_project_versions(project_arn, names)
-                found.update((version.arn, version) for version in versions)
-        if self.on_progress is not None:
-            self.on_progress([found[arn] for arn in self.models if arn in found])
-        return found
-
-    def have_ended(self, found: Mapping[str, ModelDescription]) -> bool:
-        for model in self._waiting():
-            try:
-                if not model.is_trained(found.get(model.arn)):
-                    continue
-            except TrainingFailed as error:
-                self.failures.append(error)
-            self.ended[model.arn] = found[model.arn]
-        return len(self.ended) == len(self.models)
-
-    def timed_out(self, _: object, waited: float) -> WaitTimedOut:
-        waiting = self._waiting()
-        names = ", ".join(model.version_name for model in waiting)
-        return WaitTimedOut(
-            f"{len(waiting)} of {len(self.models)} trainings have not ended after {waited:.0f} s; the "
-            f"service goes on with them: {names}. Call wait_all again for them.",
-            arn=waiting[0].arn,
-            status=_TRAINING,
-            waited=waited,
-        )
-
-    def raise_failures(self) -> None:
-        if len(self.failures) == 1:
-            raise self.failures[0]
-        if self.failures:
-            first = self.failures[0]
-            raise TrainingFailed(
-                f"{len(self.failures)} of {len(self.models)} trainings failed: "
-                + "; ".join(map(str, self.failures)),
-                arn=first.arn,
-                status=first.status,
-                status_message=first.status_message,
-                codes=tuple(dict.fromkeys(code for error in self.failures for code in error.codes)),
-                summary=first.summary,
-            )
-
-    def _waiting(self) -> list[ModelVersion]:
-        return [model for arn, model in self.models.items() if arn not in self.ended]
-
-
-def _by_project(models: Iterable[ModelVersion]) -> list[tuple[str, list[ModelVersion]]]:
-    groups: dict[str, list[ModelVersion]] = {}
-    for model in models:
-        groups.setdefault(model.project_arn, []).append(model)
-    return list(groups.items())
-
-
-def _codes(summary: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the codes of a manifest summary, those of both datasets and those that span them."""
-    statistics: Mapping[str, Any] = summary.get("statistics", {})
-    parts: list[Mapping[str, Any]] = [
-        summary,
-        statistics.get("training", {}),
-        statistics.get("testing", {}),
-    ]
-    found = (str(error.get("code")) for part in parts for error in part.get("errors", ()))
-    return tuple(dict.fromkeys(found))
