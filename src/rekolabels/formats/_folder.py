@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidImage, InvalidInput
@@ -11,9 +13,9 @@ from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
 from rekolabels.images import LabelledImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["read_folder"]
+__all__ = ["read_folder", "write_folder"]
 
 _LAYOUT = "expected one folder for each label with its JPEG or PNG images in it: {root}/<label>/<image>.jpg"
 _WINDOWS_LITTER = frozenset({"thumbs.db", "desktop.ini"})
@@ -145,3 +147,55 @@ def _identity(folder: str) -> tuple[int, int]:
     except OSError:
         return (-1, -1)
     return (found.st_dev, found.st_ino)
+
+
+def write_folder(
+    images: Iterable[LabelledImage],
+    folder: str | os.PathLike[str],
+    *,
+    on_problem: OnProblem = log_problem,
+) -> int:
+    """Copy image files into folders named after their labels.
+
+    A folder holds an image under one label only: images with no label or several, boxes, and images that are
+    not in local files are reported and left out. Nothing that is there already is overwritten.
+
+    Args:
+        images: The images.
+        folder: The folder for the label folders; it is made where it is not there.
+        on_problem: Called for what label folders cannot hold; by default it is logged.
+
+    Returns:
+        The number of files that were copied.
+
+    Raises:
+        InvalidInput: A file cannot be written.
+    """
+    count = 0
+    for image in images:
+        report = Report(image.source, on_problem)
+        if len(image.labels) != 1:
+            report(f"a label folder holds images with one label; this has {len(image.labels)}", lost="image")
+            continue
+        label = image.labels[0]
+        name = image.source.replace("\\", "/").rsplit("/", 1)[-1]
+        if label.startswith(".") or not label.strip() or {"/", "\\", "\0"} & set(label):
+            report(f"the label {shown(repr(label))} cannot be the name of a folder", lost="image")
+            continue
+        if image.boxes:
+            report("a label folder holds image-level labels only", lost="box")
+        target = Path(folder, label, name)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as to, Path(image.source).open("rb") as content:
+                shutil.copyfileobj(content, to)
+        except FileExistsError:
+            report(f"{shown(target)} is there already", fix="Write to an empty folder.", lost="image")
+        except FileNotFoundError:
+            target.unlink(missing_ok=True)
+            report("there is no such local file", fix="Download it first.", lost="image")
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{shown(target)}: cannot be written: {error}") from error
+        else:
+            count += 1
+    return count

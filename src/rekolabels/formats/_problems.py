@@ -61,8 +61,11 @@ def raise_problem(problem: Problem) -> NoReturn:
 
 def shown(text: object) -> str:
     """Text of unknown origin as one printable line of bearable length."""
+    text = str(text)
+    if text.isprintable() and len(text) <= _LONGEST_QUOTE:
+        return text
     line = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in str(text)
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
     )
     return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
 
