@@ -40,6 +40,8 @@ class Quotas:
     """Lines of a manifest, and entries of a dataset."""
     tags_per_resource: int = 200
     """Tags of a project, dataset or model version."""
+    policies_per_project: int = 5
+    """Policies of a project."""
 
 
 @attrs.frozen(eq=False)

@@ -36,6 +36,7 @@ JobKind = Literal[
     "version.start",
     "version.stop",
     "version.delete",
+    "version.copy",
 ]
 
 _GRACE = 20.0

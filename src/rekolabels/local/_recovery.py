@@ -27,12 +27,14 @@ def mend(db: Connection, job: Job, now: int) -> None:
 
 
 def sweep(store: Store, folder: Path) -> None:
-    """Remove the folders of versions that are gone, or whose training came to nothing.
+    """Remove the folders of versions that are gone, or whose training or copying came to nothing.
 
     Within a transaction that writes: folders are made in one too, so none is swept away too early.
     """
     with store.write() as db:
-        rows = db.execute("SELECT number FROM versions WHERE status != 'TRAINING_FAILED'").fetchall()
+        rows = db.execute(
+            "SELECT number FROM versions WHERE status NOT IN ('TRAINING_FAILED', 'COPYING_FAILED')"
+        ).fetchall()
         kept = {str(number) for (number,) in rows}
         versions = version_folder(folder, 0).parent
         for path in versions.iterdir() if versions.is_dir() else ():
@@ -78,6 +80,10 @@ def _stop(db: Connection, arn: str, _now: int) -> None:
     set_status(db, arn, "STOPPED", "The model has stopped.")
 
 
+def _copy(db: Connection, arn: str, _now: int) -> None:
+    set_status(db, arn, "COPYING_FAILED", "The copying was interrupted; copy the version again.")
+
+
 def _delete_version(db: Connection, arn: str, _now: int) -> None:
     delete_row(db, arn)
 
@@ -92,4 +98,5 @@ _MENDERS: Mapping[JobKind, Callable[[Connection, str, int], None]] = {
     "version.start": _start,
     "version.stop": _stop,
     "version.delete": _delete_version,
+    "version.copy": _copy,
 }

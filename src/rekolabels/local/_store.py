@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Store"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the tables; a workspace with a higher one is refused."""
 
 _WAIT_FOR_LOCK = 30.0
@@ -105,6 +105,34 @@ CREATE TABLE jobs (
     owner TEXT NOT NULL
 );
 """
+
+_SCHEMA_2 = """
+CREATE TABLE policies (
+    project TEXT NOT NULL REFERENCES projects (arn) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    document TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    PRIMARY KEY (project, name)
+) WITHOUT ROWID;
+
+CREATE TABLE media_jobs (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    region TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    ended INTEGER,
+    status TEXT NOT NULL,
+    token TEXT,
+    request TEXT NOT NULL,
+    results TEXT NOT NULL DEFAULT '{}',
+    UNIQUE (account, region, token)
+);
+"""
+
+_STEPS = (_SCHEMA, _SCHEMA_2)
+"""What each version of the schema adds to the one before it."""
 
 
 class Store:
@@ -206,7 +234,7 @@ class Store:
                     f"schema is {version}, this version knows {SCHEMA_VERSION}). Update it, or choose "
                     "another folder."
                 )
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version < SCHEMA_VERSION:
+                for statement in ";".join(_STEPS[version:]).split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

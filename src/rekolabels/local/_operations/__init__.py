@@ -6,18 +6,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rekolabels.local._context import Call
-from rekolabels.local._operations import datasets, entries, inference, projects, tags, versions
+from rekolabels.local._operations import (
+    copies,
+    datasets,
+    entries,
+    inference,
+    policies,
+    projects,
+    tags,
+    versions,
+)
 
 __all__ = ["OPERATIONS", "Operation"]
 
 Operation = Callable[[Call, dict[str, Any]], Mapping[str, Any]]
 
 OPERATIONS: Mapping[str, Operation] = {
+    "CopyProjectVersion": copies.copy_project_version,
     "CreateDataset": datasets.create_dataset,
     "CreateProject": projects.create_project,
     "CreateProjectVersion": versions.create_project_version,
     "DeleteDataset": datasets.delete_dataset,
     "DeleteProject": projects.delete_project,
+    "DeleteProjectPolicy": policies.delete_project_policy,
     "DeleteProjectVersion": versions.delete_project_version,
     "DescribeDataset": datasets.describe_dataset,
     "DescribeProjectVersions": versions.describe_project_versions,
@@ -26,7 +37,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "DistributeDatasetEntries": entries.distribute_dataset_entries,
     "ListDatasetEntries": entries.list_dataset_entries,
     "ListDatasetLabels": entries.list_dataset_labels,
+    "ListProjectPolicies": policies.list_project_policies,
     "ListTagsForResource": tags.list_tags_for_resource,
+    "PutProjectPolicy": policies.put_project_policy,
     "StartProjectVersion": versions.start_project_version,
     "StopProjectVersion": versions.stop_project_version,
     "TagResource": tags.tag_resource,

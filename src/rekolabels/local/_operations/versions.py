@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rekolabels.local._context import Call
 
 __all__ = [
+    "check_output",
+    "check_version_room",
     "create_project_version",
     "delete_project_version",
     "describe_project_versions",
@@ -37,7 +39,8 @@ def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
     with context.store.write() as db:
         project = usable_project(call, db, parameters["ProjectArn"])
         _check_datasets(db, project, external=external)
-        _check_room(call, db, project, parameters["VersionName"])
+        check_version_room(call, db, project, parameters["VersionName"])
+        _check_trainings(call, db)
         arn = call.new_arn(db, project["name"], "version", parameters["VersionName"])
         if not external:
             snapshot_datasets(context, db, project["arn"], arn.number)
@@ -139,6 +142,13 @@ def delete_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
             raise Refused.in_use(
                 f"The model {version['arn']} is {version['status']} and cannot be deleted now."
             )
+        copied = db.execute(
+            "SELECT arn FROM versions WHERE status = 'COPYING_IN_PROGRESS' "
+            "AND json_extract(request, '$.SourceProjectVersionArn') = ? LIMIT 1",
+            (version["arn"],),
+        ).fetchone()
+        if copied is not None:
+            raise Refused.in_use(f"The model {version['arn']} is being copied to {copied['arn']}.")
         _set_status(db, version["arn"], "DELETING", "The model is being deleted.")
         job = context.jobs.register(db, "version.delete", version["arn"])
     context.jobs.launch(lambda: remove_version(context, job), job)
@@ -149,12 +159,21 @@ def _set_status(db: Connection, arn: str, status: str, message: str) -> None:
     db.execute("UPDATE versions SET status = ?, message = ? WHERE arn = ?", (status, message, arn))
 
 
+def check_output(parameters: dict[str, Any]) -> None:
+    """See that a request says where the results go.
+
+    Raises:
+        Refused: It does not.
+    """
+    if not parameters["OutputConfig"].get("S3Bucket"):
+        raise Refused.invalid("OutputConfig.S3Bucket must be given.")
+
+
 def _check_sources(parameters: dict[str, Any]) -> bool:
     """Check how the data is named; True when it is by manifests of the caller's own."""
     if "FeatureConfig" in parameters:
         raise Refused.invalid("FeatureConfig is for content moderation projects only.")
-    if not parameters["OutputConfig"].get("S3Bucket"):
-        raise Refused.invalid("OutputConfig.S3Bucket must be given.")
+    check_output(parameters)
     training, testing = parameters.get("TrainingData"), parameters.get("TestingData")
     if training is None and testing is None:
         return False
@@ -196,7 +215,12 @@ def _check_datasets(db: Connection, project: Row, *, external: bool) -> None:
             raise Refused.invalid(f"The dataset {row['arn']} could not be created: {row['message']}")
 
 
-def _check_room(call: Call, db: Connection, project: Row, name: str) -> None:
+def check_version_room(call: Call, db: Connection, project: Row, name: str) -> None:
+    """See that a project can take one more version of this name.
+
+    Raises:
+        Refused: The name is taken, or the quota reached.
+    """
     quotas = call.context.quotas
     taken = db.execute(
         "SELECT arn FROM versions WHERE project = ? AND name = ?", (project["arn"], name)
@@ -209,12 +233,15 @@ def _check_room(call: Call, db: Connection, project: Row, name: str) -> None:
             "ServiceQuotaExceededException",
             f"The project already has {count} versions; more are not allowed.",
         )
+
+
+def _check_trainings(call: Call, db: Connection) -> None:
     (training,) = db.execute(
         "SELECT count(*) FROM versions JOIN projects ON versions.project = projects.arn "
         "WHERE account = ? AND region = ? AND versions.status = 'TRAINING_IN_PROGRESS'",
         (call.account, call.region),
     ).fetchone()
-    if training >= quotas.trainings:
+    if training >= call.context.quotas.trainings:
         raise Refused.limit(f"{training} trainings are already in progress; wait until one has ended.")
 
 
@@ -239,4 +266,5 @@ def _describe(row: Row) -> dict[str, Any]:
         "ManifestSummary": results.get("ManifestSummary"),
         "KmsKeyId": request.get("KmsKeyId"),
         "VersionDescription": request.get("VersionDescription"),
+        "SourceProjectVersionArn": request.get("SourceProjectVersionArn"),
     }
