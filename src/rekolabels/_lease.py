@@ -25,7 +25,9 @@ from rekolabels._waiting import wait_until
 from rekolabels.errors import LeaseEnded, RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Executor
     from types import FrameType, TracebackType
 
     from rekolabels.descriptions import Detection
@@ -302,6 +304,8 @@ class RunningModel:
         max_results: int | None = None,
         ordered: bool = True,
         workers: int = 32,
+        journal: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
     ) -> Iterator[Outcome]:
         """Find custom labels in many images at once.
 
@@ -317,6 +321,8 @@ class RunningModel:
             max_results=max_results,
             ordered=ordered,
             workers=workers,
+            journal=journal,
+            executor=executor,
             before_each=self._lease.touch,
         )
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels._api import Rekognition, parse_dataset_arn, parse_project_arn, parse_version_arn
-from rekolabels._errors_map import translate
 from rekolabels._retry import RetryPolicy
+from rekolabels._session import make_client, make_session
 from rekolabels._storage import Storage
 from rekolabels.datasets import Dataset
 from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
@@ -19,7 +18,7 @@ from rekolabels.models import ModelVersion
 from rekolabels.projects import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import boto3
     from botocore.config import Config
@@ -33,9 +32,6 @@ __all__ = ["Client", "RunningCost"]
 
 _ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
 _MODELS_THAT_COST = frozenset({"STARTING", "RUNNING", "STOPPING"})
-
-# boto3 sessions may be shared by threads, but not while one of them makes a client.
-_making_clients = threading.Lock()
 
 
 @attrs.frozen
@@ -104,23 +100,15 @@ class Client:
         prices: Prices | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- frozen, so that sharing it is harmless
     ) -> None:
-        import boto3
-        from botocore.config import Config
-
-        once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=32)
-        self._config = once if config is None else once.merge(config)
+        self._config = config
         self._retry = retry
         self._bucket = bucket
         self._prefix = prefix
         self._prices = prices
-        try:
-            self._session = session if session is not None else boto3.Session(region_name=region_name)
-            rekognition: RekognitionClient = self._make("rekognition", region_name)
-        except Exception as error:
-            ours = translate(error, "Client")
-            if ours is None:
-                raise
-            raise ours from error
+        self._session = session if session is not None else make_session(region_name)
+        rekognition: RekognitionClient = make_client(
+            self._session, "rekognition", region_name=region_name, config=config
+        )
         self._region_name = rekognition.meta.region_name
         self._api = Rekognition(rekognition, retry)
 
@@ -161,7 +149,8 @@ class Client:
     @cached_property
     def storage(self) -> Storage:
         """The gateway to S3; for the handles."""
-        return Storage(self._make("s3", self._region_name), self._retry)
+        s3 = make_client(self._session, "s3", region_name=self._region_name, config=self._config)
+        return Storage(s3, self._retry)
 
     def need_bucket(self) -> str:
         """Return the bucket.
@@ -317,12 +306,6 @@ class Client:
 
     def _in_region(self, region: str) -> Client:
         return Client(self._session, region_name=region, config=self._config, retry=self._retry)
-
-    def _make(self, service: str, region_name: str | None) -> Any:
-        # The stubs of boto3 know each service by its literal name only.
-        make: Callable[..., Any] = self._session.client  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        with _making_clients:
-            return make(service, region_name=region_name, config=self._config)
 
     def _find(self, name: str) -> ProjectDescription | None:
         return next(self._api.describe_projects([name], features=_ALL_FEATURES), None)

@@ -33,6 +33,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     │   ├── DatasetFailed
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
+    ├── JournalFailed                    the journal of ``detect_many`` cannot be written
     ├── LeaseEnded                       a limit of ``model.running()`` was reached and the model stopped
     ├── UnexpectedStatus                 a wait met a status from which there is no way to its goal
     └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
@@ -62,6 +63,7 @@ __all__ = [
     "InvalidManifest",
     "InvalidRequest",
     "JobFailed",
+    "JournalFailed",
     "LeaseEnded",
     "LimitExceeded",
     "MissingExtra",
@@ -302,6 +304,10 @@ class TrainingFailed(JobFailed):
 
 class ModelFailed(JobFailed):
     """A model could not be started, stopped or copied."""
+
+
+class JournalFailed(RekolabelsError):
+    """The journal of ``detect_many`` cannot be read or written, for example because the disk is full."""
 
 
 class LeaseEnded(RekolabelsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ from rekolabels.errors import (
     ResourceNotFound,
     ResourceNotReady,
 )
-from rekolabels.inference import detect_many, image_argument
+from rekolabels.inference import Errand, Journal, detect_many, elsewhere, image_argument, run_errand
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Executor
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import Detection, ModelDescription
@@ -281,6 +284,8 @@ class ModelVersion:
         max_results: int | None = None,
         ordered: bool = True,
         workers: int = 32,
+        journal: str | os.PathLike[str] | None = None,
+        executor: Executor | None = None,
         before_each: Callable[[], object] | None = None,
     ) -> Iterator[Outcome]:
         """Find custom labels in many images at once; the model must be running.
@@ -296,21 +301,38 @@ class ModelVersion:
             max_results: Only so many for each image, the most confident ones.
             ordered: Yield outcomes in the order of the images; otherwise as they come.
             workers: Calls under way at once, at the most.
+            journal: A file that keeps the answers. A run that was broken off is run again with the same file,
+                and asks only for what has no answer yet. It belongs to this model and these parameters.
+            executor: Any ``concurrent.futures.Executor`` whose workers make the calls: processes, or the
+                machines of a Dask cluster (``distributed.Client.get_executor()``). Workers get paths or URIs,
+                not bytes, and use the AWS settings of their machine. A worker that dies costs no image.
             before_each: Called before each call; an error of ours that it raises becomes the outcome.
 
         Yields:
             For each image an outcome: ``image``, ``detections``, ``error``.
+
+        Raises:
+            InvalidInput: The journal belongs to another run.
+            JournalFailed: The journal cannot be written; what it holds is kept.
         """
+        errand = Errand(self.arn, self.client.region_name, min_confidence, max_results)
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
+        ask = functools.partial(run_errand, once, errand) if executor is None else elsewhere(executor, errand)
 
         def detect(image: ImageSource) -> list[Detection]:
             if before_each is not None:
                 before_each()
-            return once.detect_custom_labels(
-                self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
-            )
+            return ask(image)
 
-        return detect_many(detect, images, workers=workers, ordered=ordered, policy=self.client.retry)
+        run = {"model": self.arn, "min_confidence": str(min_confidence), "max_results": str(max_results)}
+        return detect_many(
+            detect,
+            images,
+            workers=workers,
+            ordered=ordered,
+            policy=self.client.retry,
+            journal=None if journal is None else Journal(journal, run),
+        )
 
     def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
         """Delete the version (DeleteProjectVersion); its files in S3 stay. This cannot be undone.

@@ -1,6 +1,19 @@
 """Running a model on images: one, or many at once."""
 
+from rekolabels.inference._elsewhere import Errand, elsewhere, run_errand
 from rekolabels.inference._image import ImageSource, image_argument
+from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import Outcome, detect_many
+from rekolabels.inference._saving import save_outcomes
 
-__all__ = ["ImageSource", "Outcome", "detect_many", "image_argument"]
+__all__ = [
+    "Errand",
+    "ImageSource",
+    "Journal",
+    "Outcome",
+    "detect_many",
+    "elsewhere",
+    "image_argument",
+    "run_errand",
+    "save_outcomes",
+]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sized
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels import _progress
 from rekolabels._retry import RetryPolicy, is_transient
 from rekolabels.descriptions import Detection
 from rekolabels.errors import RekolabelsError, Throttled
@@ -16,6 +19,8 @@ from rekolabels.inference._pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+
+    from rekolabels.inference._journal import Journal
 
 __all__ = ["Outcome", "detect_many"]
 
@@ -39,22 +44,36 @@ def detect_many(
     workers: int,
     ordered: bool,
     policy: RetryPolicy,
+    journal: Journal | None = None,
 ) -> Generator[Outcome]:
     """Yield an outcome for each image; ``detect`` makes one call, and does not repeat it."""
     pace = Pace(clock=policy.clock, sleep=policy.sleep)
 
     def answer(image: ImageSource) -> Outcome:
-        return _answer(detect, image, pace, policy)
+        known = journal.answer(image) if journal is not None else None
+        if known is not None:
+            return Outcome(image, known)
+        outcome = _answer(detect, image, pace, policy)
+        if journal is not None and outcome.error is None:
+            journal.write(image, list(outcome.detections))
+        return outcome
 
     take = _in_order if ordered else _as_completed
-    with ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect") as pool:
+    total = len(images) if isinstance(images, Sized) else None
+    with (
+        journal or nullcontext(),
+        _progress.bar("detecting", total=total, unit="image") as bar,
+        ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect") as pool,
+    ):
         under_way: deque[Future[Outcome]] = deque()
         try:
             for image in images:
                 under_way.append(pool.submit(answer, image))
                 if len(under_way) >= 2 * workers:
+                    bar.update(1)
                     yield take(under_way)
             while under_way:
+                bar.update(1)
                 yield take(under_way)
         finally:
             for waiting in under_way:

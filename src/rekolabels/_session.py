@@ -1,0 +1,66 @@
+"""Sessions and clients of boto3, set up for rekolabels: no repetitions of botocore's own."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rekolabels._errors_map import translate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import boto3
+    from botocore.config import Config
+
+__all__ = ["make_client", "make_session"]
+
+R = TypeVar("R")
+
+_CONNECTIONS = 64
+
+# boto3 sessions may be shared by threads, but not while one of them makes a client.
+_making = threading.Lock()
+
+
+def make_session(region_name: str | None) -> boto3.Session:
+    """Make a session with boto3's own credential chain.
+
+    Raises:
+        NoCredentials: The profile does not exist.
+    """
+    import boto3
+
+    return _translated(lambda: boto3.Session(region_name=region_name))
+
+
+def make_client(
+    session: boto3.Session, service: str, *, region_name: str | None, config: Config | None = None
+) -> Any:
+    """Make a client of a service that makes each call once: repeating is the matter of ``RetryPolicy``.
+
+    Raises:
+        NoRegion: No Region is set.
+    """
+    from botocore.config import Config
+
+    once = Config(retries={"total_max_attempts": 1, "mode": "standard"}, max_pool_connections=_CONNECTIONS)
+    merged = once if config is None else once.merge(config)
+    # The stubs of boto3 know each service by its literal name only.
+    make: Callable[..., Any] = session.client  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+    def locked() -> Any:
+        with _making:
+            return make(service, region_name=region_name, config=merged)
+
+    return _translated(locked)
+
+
+def _translated(action: Callable[[], R]) -> R:
+    try:
+        return action()
+    except Exception as error:
+        ours = translate(error, "Client")
+        if ours is None:
+            raise
+        raise ours from error
