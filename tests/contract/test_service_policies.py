@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -20,6 +19,9 @@ from service_backends import (  # noqa: F401 - fixtures
     refused,
     trained_fixture,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OTHER = "111122223333"
 COPY = "rekognition:CopyProjectVersion"
