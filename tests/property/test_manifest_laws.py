@@ -190,8 +190,17 @@ def told(manifest: list[str], *, plain: bool) -> Any:
     return images, [dict(image.attributes) for image in images], scan.issues(), attrs.asdict(scan.counts())
 
 
+TWO_LABELS = [
+    format_line(LabelledImage(f"s3://bucket/{names[0]}.jpg", names)) for names in (("a", "b"), ("b", "a"))
+]
+
+
 @settings(max_examples=600)
 @given(manifests())
+@example([TWO_LABELS[0], TWO_LABELS[1].replace("},", "}")])
+@example([TWO_LABELS[0], TWO_LABELS[1].replace("},", "},,")])
+@example([TWO_LABELS[0], TWO_LABELS[1].replace('jpg",', 'jpg"')])
+@example([TWO_LABELS[0], TWO_LABELS[1].replace("}}", "}}}")])
 def test_the_shortcut_sees_what_the_plain_way_sees(manifest: list[str]) -> None:
     """Images, attributes, issues and counts are the same; also of each line behind one of its make."""
     assert told(manifest, plain=False) == told(manifest, plain=True)

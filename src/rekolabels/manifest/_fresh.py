@@ -76,9 +76,27 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
     return name
 
 
-@lru_cache(maxsize=4096)
 def labels_text(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
     """The members of a line for image-level labels, as JSON without braces."""
+    parts = [_label_text(label, created, job_name) for label in labels]
+    return (
+        ",".join(parts)
+        if len(set(labels)) == len(labels) and "" not in parts
+        else _numbered(labels, created, job_name)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _label_text(label: str, created: str, job_name: str | None) -> str:
+    """The members for one label; empty when its name could clash with another key."""
+    if label.endswith(SUFFIX) or free_name(label, ()) != label:
+        return ""
+    metadata = json.dumps(label_metadata(label, label, created, job_name), separators=(",", ":"))
+    return f"{quoted(label)}:1,{quoted(label + SUFFIX)}:{metadata}"
+
+
+def _numbered(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
+    """The members for labels of which some get other names."""
     members: dict[str, Any] = {}
     for label in labels:
         name = free_name(label, members)
@@ -92,11 +110,13 @@ def boxes_text(
 ) -> str:
     """The members of a line for bounding boxes, as JSON without braces."""
     ids: dict[str, int] = {}
-    parts = [
-        f'{{"class_id":{ids.setdefault(box.label, len(ids))},"left":{number(box.left)},'
-        f'"top":{number(box.top)},"width":{number(box.width)},"height":{number(box.height)}}}'
-        for box in boxes
-    ]
+    parts: list[str] = []
+    for box in boxes:
+        left, top, width, height = box.left, box.top, box.width, box.height
+        if not type(left) is type(top) is type(width) is type(height) is int:
+            left, top, width, height = number(left), number(top), number(width), number(height)
+        class_id = ids.setdefault(box.label, len(ids))
+        parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
     metadata = _metadata_text(name, tuple(ids), len(parts), created, job_name)
     sides = f'"width":{number(size.width)},"height":{number(size.height)},"depth":{number(size.depth)}'
     value = f'{{"image_size":[{{{sides}}}],"annotations":[{",".join(parts)}]}}'

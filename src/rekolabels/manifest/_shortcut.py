@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Shortcut"]
 
 _BUCKET: Final = re.compile(r'\{"source-ref":"s3://([0-9A-Za-z._-]{3,255})/')
-_PATIENCE: Final = 4
+_PATIENCE: Final = 6
 """After so many blocks in a row in which it did not pay, the shortcut is no longer tried."""
 
 

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise, repeat
+from operator import add, le, lt
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest._attributes import LineAttributes
 from rekolabels.manifest._json import NotJson, load_object
 from rekolabels.manifest._pair_rules import least_side
 from rekolabels.manifest._pairs import SUFFIX, read_pair
 from rekolabels.manifest._rules import check_line
-from rekolabels.manifest._shortcut_parts import LONGEST, MOST_KNOWN, Clean, Misfit, start_of, uniform
+from rekolabels.manifest._shortcut_parts import (
+    LONGEST,
+    MOST_KNOWN,
+    Clean,
+    Misfit,
+    make_boxes,
+    make_images,
+    start_of,
+    uniform,
+)
 from rekolabels.manifest.limits import BOXES_PER_IMAGE, IMAGE_SIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from rekolabels.images import ImageSize
     from rekolabels.manifest._sources import Block
 
 __all__ = ["Boxes"]
 
 _CLASS: Final = re.compile(r'"([0-9]{1,9})":"([^"\\{}\x00-\x1f]{1,256})"')
-_CLASS_MAP: Final = re.compile(
-    r'"class-map":(\{CLASS(?:,CLASS)*\})'.replace("CLASS", _CLASS.pattern.replace("(", "(?:"))
-)
-_NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789,"))
+_INTEGER: Final = "[0-9]{1,4}"
+_FRACTION: Final = r"(?:[0-9]{1,4}|(?:0|[1-9][0-9]{0,3})\.[0-9]{1,17})"
+_NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789.,"))
 _PIXELS: Final = {str(number): number for number in range(10_000)}
 """The numbers of boxes as JSON writes them: to look them up is faster than ``int``, and 007 is not there."""
+_MOST_SHAPES: Final = 150
+"""More shapes than that, and it is something like the date that differs."""
 
 _Parts: TypeAlias = "list[tuple[str, str, str, str, str]]"
 """Lines, taken apart: the image, the key with its brace, the size, the boxes, and the rest."""
+_Columns: TypeAlias = "tuple[list[str], list[float], list[float], list[float], list[float]]"
+"""Boxes: their class ids, left, top, width and height."""
+_Shape: TypeAlias = "tuple[str, bool, str, str, int]"
+"""What lines have in common: the key, whether the size stands elsewhere, the text before and after the class
+map, and the number of boxes."""
 
 
 class Boxes:
@@ -43,73 +58,89 @@ class Boxes:
 
     def __init__(self) -> None:
         self.looks = 0
-        self._shapes: dict[tuple[str, bool, str, int], ImageSize | None] = {}
+        self._shapes: dict[_Shape, ImageSize | None] = {}
         self._sizes: dict[str, ImageSize] = {}
-        self._class_maps: dict[str, Mapping[str, str]] = {}
+        self._classes: dict[str, tuple[str, str]] = {}
+        self._dates_differ = False  # lines of the same shape are not the same text
+        self._fractions = False  # pixels are no whole numbers
 
     def read(self, block: Block, bucket: str) -> Clean | None:
         """The lines of a block, if all of them are in order."""
-        order = _order_of(block.text)
-        if order is None:
+        first = re.search(r'"annotations":\[\{([^{}]{0,200})\}', block.text)
+        order = () if first is None else tuple(re.findall(r'"([a-z_]+)":', first[1]))
+        if first is None or sorted(order) != ["class_id", "height", "left", "top", "width"]:
             return None
-        found: _Parts = _pattern(bucket, order).findall(block.text)
+        self._fractions = self._fractions or "." in first[1]
+        found: _Parts = _pattern(bucket, order, fractions=self._fractions).findall(block.text)
         if len(found) != block.count:
+            self._fractions = True
             return None
+        tails = [parts[4] for parts in found]
+        if self._dates_differ:
+            tails = uniform("\n".join(tails)).split("\n")
         try:
-            images = self._read_lines(block, found, order)
-        except (Misfit, KeyError):
+            columns = _columns(",".join([parts[3] for parts in found]), order)
+            return self._read_lines(bucket, block, found, tails, columns)
+        except (Misfit, KeyError):  # of numbers such as 007, or class ids that are not in the map
             return None
-        box_labels = [frozenset([box.label for box in image.boxes]) for image in images]
-        return Clean(bucket, images, [image.source for image in images], box_labels=box_labels)
 
-    def _read_lines(self, block: Block, found: _Parts, order: tuple[str, ...]) -> list[LabelledImage]:
-        tails = "\n".join([tail for *_, tail in found])
-        class_maps = _CLASS_MAP.findall(tails)
-        rests = _CLASS_MAP.sub('"class-map":{}', uniform(tails)).split("\n")
-        if len(class_maps) != len(rests):
-            raise Misfit
-        rows = _numbers(",".join([places for *_, places, _ in found]), order)
-        images: list[LabelledImage] = []
-        start = 0
-        for (source, key, size_text, places, tail), rest, map_text in zip(
-            found, rests, class_maps, strict=True
-        ):
-            end = start + places.count("{")
-            shape = (key, bool(size_text), rest, end - start)
+    def _read_lines(
+        self, bucket: str, block: Block, found: _Parts, tails: list[str], columns: _Columns
+    ) -> Clean:
+        ids, left, top, width, height = columns
+        ends = [0]
+        sizes: list[ImageSize] = []
+        labels: list[str] = []
+        right: list[int] = []
+        bottom: list[int] = []
+        least: list[float] = []
+        for (_, key, size_text, places, _), tail in zip(found, tails, strict=True):
+            count = places.count("{")
+            before, _, rest = tail.partition('"class-map":{')
+            class_map, _, after = rest.partition("}")
+            shape = (key, not size_text, before, after, count)
             if shape not in self._shapes:
-                self._look(block, len(images), shape)
+                self._look(block, len(sizes), shape)
             size = self._shapes[shape] or self._sizes.get(size_text) or self._read_size(size_text)
-            labels = self._class_maps.get(map_text) or self._read_class_map(map_text)
-            right, bottom, least = size.width, size.height, least_side(size)
-            boxes = tuple(
-                [
-                    BoundingBox(labels[number], left, top, width, height)
-                    for number, left, top, width, height in rows[start:end]
-                    if left + width <= right and top + height <= bottom and width > least and height > least
-                ]
-            )
-            text = f'{key}{size_text}"annotations":[{places}{tail}'
-            if len(boxes) != end - start or len(text) > LONGEST:
-                raise Misfit
-            images.append(LabelledImage(source, (), boxes, size, LineAttributes(text, (), boxes, size)))
-            start = end
-        return images
+            labels += map(self._read_class_map(class_map).__getitem__, ids[ends[-1] : ends[-1] + count])
+            right += [size.width] * count
+            bottom += [size.height] * count
+            least += [least_side(size)] * count
+            sizes.append(size)
+            ends.append(ends[-1] + count)
+        inside = all(map(le, map(add, left, width), right)) and all(map(le, map(add, top, height), bottom))
+        if not inside or not all(map(lt, least, width)) or not all(map(lt, least, height)):
+            raise Misfit
+        made = make_boxes(labels, left, top, width, height)
+        spans = [slice(start, end) for start, end in pairwise(ends)]
+        boxes = [tuple(made[span]) for span in spans]
+        attributes = [
+            LineAttributes(f'{key}{size_text}"annotations":[{places}{tail}', (), few, size)
+            for (_, key, size_text, places, tail), few, size in zip(found, boxes, sizes, strict=True)
+        ]
+        if max(len(line.text) for line in attributes) > LONGEST:
+            raise Misfit
+        sources = [parts[0] for parts in found]
+        images = make_images(sources, repeat(()), boxes, sizes, attributes)
+        return Clean(bucket, images, sources, box_labels=[frozenset(labels[span]) for span in spans])
 
-    def _look(self, block: Block, index: int, shape: tuple[str, bool, str, int]) -> None:
-        """Check a line in full; what it has in common with others is then known to be good."""
+    def _look(self, block: Block, index: int, shape: _Shape) -> None:
+        """Check a line in full; what it has in common with others of its shape is then known to be good."""
         self.looks += 1
-        key, has_size, rest, count = shape
+        key, _, before, after, count = shape
         check = check_line(block.text.split("\n")[index])
         if check.findings or check.image is None or check.members is None or count > BOXES_PER_IMAGE:
             raise Misfit
         name, *others = [name for name in check.members if name not in ("source-ref", "cl-metadata")]
         if others != [name + SUFFIX] or len(check.image.boxes) != count:
             raise Misfit
-        if rest.count('"class-map":') != 1 or "\\" in rest or "\\" in key:
-            raise Misfit
-        if len(self._shapes) > MOST_KNOWN:
+        if '"class-map":' in before or '"class-map":' in after or "\\" in key + before + after:
+            raise Misfit  # the one that was found might not be the one that counts
+        if len(self._shapes) > (MOST_KNOWN if self._dates_differ else _MOST_SHAPES):
+            self._dates_differ = True
             self._shapes.clear()
-        self._shapes[shape] = None if has_size else check.image.size
+            raise Misfit
+        self._shapes[shape] = check.image.size if shape[1] else None
 
     def _read_size(self, text: str) -> ImageSize:
         stated = _loaded(f"{{{text[:-1]}}}")
@@ -122,15 +153,22 @@ class Boxes:
         self._sizes[text] = size
         return size
 
-    def _read_class_map(self, text: str) -> Mapping[str, str]:
-        pairs: list[tuple[str, str]] = _CLASS.findall(text)
-        class_map = dict(pairs)
-        if len(class_map) != len(pairs) or any(map(str.isspace, class_map.values())):
+    def _read_class_map(self, text: str) -> dict[str, str]:
+        classes = text.split(",")
+        try:
+            labels = dict(map(self._classes.__getitem__, classes))
+        except KeyError:
+            if len(self._classes) > MOST_KNOWN:
+                self._classes.clear()
+            for entry in classes:
+                match = _CLASS.fullmatch(entry)
+                if match is None or match[2].isspace():
+                    raise Misfit from None
+                self._classes[entry] = (match[1], match[2])
+            labels = dict(map(self._classes.__getitem__, classes))
+        if len(labels) != len(classes):
             raise Misfit
-        if len(self._class_maps) > MOST_KNOWN:
-            self._class_maps.clear()
-        self._class_maps[text] = class_map
-        return class_map
+        return labels
 
 
 def _loaded(text: str) -> dict[str, object]:
@@ -143,28 +181,26 @@ def _loaded(text: str) -> dict[str, object]:
     return members
 
 
-def _numbers(annotations: str, order: tuple[str, ...]) -> list[tuple[str, int, int, int, int]]:
+def _columns(annotations: str, order: tuple[str, ...]) -> _Columns:
     """Class id, left, top, width and height of each box of some annotations."""
     texts = annotations.encode("ascii").translate(None, _NOT_NUMBERS).decode("ascii").split(",")
-    numbers = [_PIXELS[text] for text in texts]
-    left, top, width, height = (
+    try:
+        numbers: list[float] = list(map(_PIXELS.__getitem__, texts))
+    except KeyError:  # of fractions, which are looked at one by one; 007 is an error again
+        numbers = [float(text) if "." in text else _PIXELS[text] for text in texts]
+    left, top, width, height = [
         numbers[order.index(name) :: 5] for name in ("left", "top", "width", "height")
-    )
-    return list(zip(texts[order.index("class_id") :: 5], left, top, width, height, strict=True))
-
-
-def _order_of(text: str) -> tuple[str, ...] | None:
-    """In which order the first box of a block names its numbers."""
-    first = re.search(r'"annotations":\[\{([^{}]{0,200})\}', text)
-    names = () if first is None else tuple(re.findall(r'"([a-z_]+)":', first[1]))
-    return names if sorted(names) == ["class_id", "height", "left", "top", "width"] else None
+    ]
+    return texts[order.index("class_id") :: 5], left, top, width, height
 
 
 @lru_cache(maxsize=16)
-def _pattern(bucket: str, order: tuple[str, ...]) -> re.Pattern[str]:
-    box = r"\{" + ",".join(rf'"{name}":[0-9]{{1,4}}' for name in order) + r"\}"
+def _pattern(bucket: str, order: tuple[str, ...], *, fractions: bool) -> re.Pattern[str]:
+    number = _FRACTION if fractions else _INTEGER
+    box = ",".join(f'"{name}":{_INTEGER if name == "class_id" else number}' for name in order)
     key = r'("[^"\\\n]{1,256}":\{)'
     size = r'((?:"image_size":\[\{[^][{}\n]{0,100}\}\],)?)'
     return re.compile(
-        rf'{start_of(bucket)}{key}{size}"annotations":\[((?:{box},)*{box})(\].*)\}}$', re.MULTILINE
+        rf'{start_of(bucket)}{key}{size}"annotations":\[((?:\{{{box}\}},)*\{{{box}\}})(\].*)\}}$',
+        re.MULTILINE,
     )

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
-from rekolabels.images import LabelledImage
 from rekolabels.manifest._attributes import LineAttributes
 from rekolabels.manifest._pairs import SUFFIX
 from rekolabels.manifest._rules import check_line
-from rekolabels.manifest._shortcut_parts import LONGEST, MOST_KNOWN, Clean, Misfit, start_of, uniform
-from rekolabels.manifest.limits import CLASSIFICATION_LABELS, LABELS_PER_IMAGE
+from rekolabels.manifest._shortcut_parts import (
+    LONGEST,
+    MOST_KNOWN,
+    Clean,
+    Misfit,
+    make_images,
+    start_of,
+    uniform,
+)
+from rekolabels.manifest.limits import LABELS_PER_IMAGE
 
 if TYPE_CHECKING:
     from rekolabels.manifest._sources import Block
@@ -19,8 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Labels"]
 
 _UNLABELLED: Final = ["WARNING_UNANNOTATED_RECORD"]
-_MOST_LABELS: Final = CLASSIFICATION_LABELS[1] + 50
-"""More different pieces than labels can be: the pieces differ in something else, such as dates."""
+_MOST_PIECES: Final = 400
+"""More pieces than the service allows labels: they differ in something else as well."""
+_FEW: Final = 20
+"""Blocks of fewer lines say little about the others."""
 
 
 class Labels:
@@ -33,80 +43,90 @@ class Labels:
     def __init__(self) -> None:
         self.looks = 0
         self._tails: dict[str, LineAttributes] = {}
-        self._pieces: dict[str, tuple[str, str | None]] = {}
-        self._all_alike = True  # lines with the same labels are the same text; else their dates differ
+        self._names: dict[str, str] = {"": ""}
+        self._labels: dict[str, str | None] = {"": None}
+        self._dates_differ = False  # lines of the same labels are not the same text
+        self._sets_differ = False  # few lines have the same labels
 
     def read(self, block: Block, bucket: str) -> Clean | None:
         """The lines of a block, if all of them are in order."""
         found: list[tuple[str, str]] = _pattern(bucket).findall(block.text)
         if len(found) != block.count:
             return None
-        sources = [source for source, _ in found]
-        texts = [text for _, text in found]
         try:
-            tails = self._read_tails(texts)
+            tails = self._read_tails([text for _, text in found])
         except Misfit:
             return None
-        if not self._all_alike:
-            tails = [LineAttributes(text, tail.labels) for text, tail in zip(texts, tails, strict=True)]
-        images = [
-            LabelledImage(source, tail.labels, (), None, tail)
-            for source, tail in zip(sources, tails, strict=True)
-        ]
-        return Clean(bucket, images, sources, labels=[tail.labels for tail in tails])
+        sources = [source for source, _ in found]
+        labels = [tail.labels for tail in tails]
+        images = make_images(sources, labels, repeat(()), repeat(None), tails)
+        return Clean(bucket, images, sources, labels=labels)
 
     def _read_tails(self, texts: list[str]) -> list[LineAttributes]:
-        if not self._all_alike:
-            texts = uniform("\n".join(texts)).split("\n")
+        same = uniform("\n".join(texts)).split("\n") if self._dates_differ else texts
+        if self._sets_differ:
+            return [
+                LineAttributes(text, self._labels_of(plain)) for text, plain in zip(texts, same, strict=True)
+            ]
         known = self._tails
         if len(known) > MOST_KNOWN:
             known.clear()
-        for text in set(texts).difference(known):
-            known[text] = self._read_tail(text)
+        unknown = set(same).difference(known)
+        for text in unknown:
+            known[text] = LineAttributes(text, self._labels_of(text))
+        self._sets_differ = 2 * len(unknown) > len(texts) > _FEW
+        if self._dates_differ:
+            return [
+                LineAttributes(text, known[plain].labels) for text, plain in zip(texts, same, strict=True)
+            ]
         return [known[text] for text in texts]
 
-    def _read_tail(self, text: str) -> LineAttributes:
-        pieces = text[1:-1].split('},"')
-        pairs = [self._pieces.get(piece) or self._look(piece) for piece in pieces]
-        names = {name for name, _ in pairs}
-        labels = [label for _, label in pairs if label is not None]
-        if not 1 <= len(labels) <= LABELS_PER_IMAGE or len(set(labels)) != len(labels):
+    def _labels_of(self, text: str) -> tuple[str, ...]:
+        pieces = f",{text}".split("}")
+        try:
+            found = [self._labels[piece] for piece in pieces]
+        except KeyError:
+            found = [self._look(piece) for piece in pieces]
+        labels = tuple([label for label in found if label is not None])
+        names = set(map(self._names.__getitem__, pieces))
+        if len(names) != len(pieces) or len(set(labels)) != len(labels) or len(text) > LONGEST:
             raise Misfit
-        if len(names) != len(pairs) or len(text) > LONGEST:
+        if not 1 <= len(labels) <= LABELS_PER_IMAGE:
             raise Misfit
-        return LineAttributes(text, tuple(labels))
+        return labels
 
-    def _look(self, piece: str) -> tuple[str, str | None]:
-        """The attribute and the label that a piece stands for, found out by checking it in full.
+    def _look(self, piece: str) -> str | None:
+        """The label that a piece stands for, None when it stands for none, found out by checking it in full.
 
-        A piece lacks the quote before its first key and the brace behind its last value. One that is a good
-        line by itself has its braces and quotes in order; so have several of them together, if their keys are
-        different.
+        A piece begins with a comma and lacks the brace behind its value. One that makes a good line by itself
+        has its braces and quotes in order; so have several of them together, if their keys differ.
         """
+        if piece in self._labels:
+            return self._labels[piece]
         self.looks += 1
-        check = check_line(f'{{"source-ref":"s3://bucket/key","{piece}}}}}')
+        check = check_line(f'{{"source-ref":"s3://bucket/key"{piece}}}}}')
         name, *others = [name for name in check.members or () if name != "source-ref"] or [""]
-        found: tuple[str, str | None] = (name, None)
+        label = None
         if name != "cl-metadata" or others or [finding.code for finding in check.findings] != _UNLABELLED:
             if check.findings or check.image is None or len(check.image.labels) != 1:
                 raise Misfit
             if others != [name + SUFFIX] or name.endswith(SUFFIX):
                 raise Misfit
-            found = (name, check.image.labels[0])
-        self._remember(piece, found)
-        return found
+            label = check.image.labels[0]
+        if len(self._labels) > (MOST_KNOWN if self._dates_differ else _MOST_PIECES):
+            self._forget()
+        self._names[piece], self._labels[piece] = name, label
+        return label
 
-    def _remember(self, piece: str, found: tuple[str, str | None]) -> None:
-        if self._all_alike and len(self._pieces) > _MOST_LABELS:
-            self._all_alike = False
-            self._tails.clear()
-            self._pieces.clear()
-            raise Misfit
-        if len(self._pieces) > MOST_KNOWN:
-            self._pieces.clear()
-        self._pieces[piece] = found
+    def _forget(self) -> None:
+        """There are more pieces than labels can be: they differ in something else, such as dates."""
+        self._dates_differ, self._sets_differ = True, False
+        self._tails.clear()
+        self._names = {"": ""}
+        self._labels = {"": None}
+        raise Misfit
 
 
 @lru_cache(maxsize=16)
 def _pattern(bucket: str) -> re.Pattern[str]:
-    return re.compile(start_of(bucket) + r'("[^"\n]+":.*\})\}$', re.MULTILINE)
+    return re.compile(start_of(bucket) + r'(".*\})\}$', re.MULTILINE)
