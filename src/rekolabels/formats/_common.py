@@ -152,6 +152,27 @@ def make_box(
     return BoundingBox(label, left, top, width, height)
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file or folder; no for names that the system does not take."""
+    return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it does not raise for names that are too long
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; no for names that the system does not take."""
+    return os.path.isfile(path)  # noqa: PTH113 - as above
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a folder; no for names that the system does not take."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path is in a folder when all links and ``..`` are followed."""
+    real, start = os.path.realpath(path), os.path.realpath(folder)
+    return Path(real).is_relative_to(start)
+
+
 def as_list(value: Any) -> list[Any] | None:
     """A list that came from outside; None for anything else."""
     return cast("list[Any]", value) if isinstance(value, list) else None  # type: ignore[redundant-cast]  # pyright

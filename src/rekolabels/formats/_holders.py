@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats._common import as_list, is_s3, make_box
+from rekolabels.formats._common import as_list, is_file, is_s3, make_box
 from rekolabels.formats._header import image_size
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -162,7 +162,7 @@ def _local_file(value: Any, index: int, folder: str | os.PathLike[str] | None, r
     elif hasattr(value, "save"):
         path = getattr(value, "filename", None)
     name = _path(path)
-    if name and (is_s3(name) or Path(name).is_file()):
+    if name and (is_s3(name) or is_file(name)):
         return name
     if content is None and not hasattr(value, "save"):
         report(f"expected an image, found {shown(repr(value))}", lost="image")

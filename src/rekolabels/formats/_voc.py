@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
-from rekolabels.formats._common import Place, is_s3, make_box, make_size, number, place_in
+from rekolabels.formats._common import (
+    Place,
+    exists,
+    is_file,
+    is_folder,
+    is_s3,
+    make_box,
+    make_size,
+    number,
+    place_in,
+)
 from rekolabels.formats._header import image_size
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
 from rekolabels.formats._writing import written
@@ -57,8 +67,8 @@ def read_voc(
         raise MissingExtra("formats", "reading Pascal VOC") from error
     folder = Path(path)
     try:
-        files = sorted(folder.glob("*.xml")) if folder.is_dir() else [folder]
-        missing = not folder.exists()
+        files = sorted(folder.glob("*.xml")) if is_folder(folder) else [folder]
+        missing = not exists(folder)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{shown(folder)}: cannot be read: {error}") from error
     if not files or missing:
@@ -70,7 +80,7 @@ def read_voc(
 
 def _images_beside(folder: Path) -> Place:
     beside = [folder.parent / name for name in _IMAGE_FOLDERS]
-    return next((place for place in beside if place.is_dir()), folder)
+    return next((place for place in beside if is_folder(place)), folder)
 
 
 def _read(files: Iterable[Path], base: Place, on_problem: OnProblem) -> Iterator[LabelledImage]:
@@ -128,12 +138,12 @@ def _source(root: Element, file: Path, base: Place, report: Report) -> str | Non
     """Where the image is: as the XML names it, else under the name of the XML file."""
     name = (root.findtext("filename") or "").strip()
     source = place_in(base, name or file.stem, report)
-    if source is None or is_s3(source) or Path(source).is_file():
+    if source is None or is_s3(source) or is_file(source):
         return source
     for stem in dict.fromkeys([name, file.stem]):
         for ending in _ENDINGS:
             found = place_in(base, stem + ending, report) if stem else None
-            if found is not None and Path(found).is_file():
+            if found is not None and is_file(found):
                 report(f"names the image {shown(repr(name))}, which is not there; {shown(found)} is taken")
                 return found
     report(f"the image {shown(source)} is not there", fix="Pass images= or remove the file.", lost="image")

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
-from rekolabels.formats._common import as_dict, as_list, make_box, number, read_text
+from rekolabels.formats._common import (
+    as_dict,
+    as_list,
+    exists,
+    is_file,
+    is_folder,
+    is_within,
+    make_box,
+    number,
+    read_text,
+)
 from rekolabels.formats._header import image_size
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
 from rekolabels.formats._writing import written
@@ -54,7 +64,7 @@ def read_yolo(
         MissingExtra: PyYAML is not installed.
     """
     file = Path(path)
-    if file.is_dir():
+    if is_folder(file):
         file /= "data.yaml"
     report = Report(str(file), on_problem)
     data = _loaded(file)
@@ -119,10 +129,10 @@ class _Root:
             # Many exports say "../train/images" and mean "train/images" (Ultralytics reads them so, too).
             starts = [self.folder / self.stated, self.folder]
             choices = [start / way for start in starts for way in (place, place.removeprefix("../"))]
-        existing = [choice for choice in choices if choice.exists()]
+        existing = [choice for choice in choices if exists(choice)]
         allowed = self.given if self.given is not None else self.folder.parent
         for choice in existing:
-            if self.given is not None or choice.resolve().is_relative_to(allowed.resolve()):
+            if self.given is not None or is_within(choice, allowed):
                 return choice
         if existing:
             report(
@@ -154,7 +164,7 @@ def _read(
 
 def _files(place: Path, report: Report) -> Iterator[Path]:
     """The images of a folder, or of a text file that lists them."""
-    if place.is_dir():
+    if is_folder(place):
         try:
             inside = sorted(place.rglob("*"))
         except OSError as error:
@@ -172,7 +182,7 @@ def _files(place: Path, report: Report) -> Iterator[Path]:
     for number_of_line, line in enumerate(lines, start=1):
         if line.strip():
             image = place.parent / line.strip()
-            if "\0" in line or not image.resolve().is_relative_to(place.parent.resolve()):
+            if "\0" in line or not is_within(image, place.parent):
                 report(
                     f"{shown(repr(line))} is outside of the list's folder", line=number_of_line, lost="image"
                 )
@@ -207,7 +217,7 @@ def _labels_of(image: Path) -> Path | None:
     if "images" in parts[:-1]:
         last = len(parts) - 2 - parts[-2::-1].index("images")
         places.insert(0, Path(*parts[:last], "labels", *parts[last + 1 :]).with_suffix(".txt"))
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_file(place)), None)
 
 
 def _box(

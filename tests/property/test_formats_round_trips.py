@@ -1,0 +1,190 @@
+"""Round trips: what both sides can hold is there again; and bytes of any kind raise only our errors."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rekolabels import formats, manifest
+from rekolabels.errors import RekolabelsError
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PREFIX = "s3://bucket/some prefix"
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=12
+).map(str.strip).filter(bool)  # fmt: skip
+NAMES = st.from_regex(r"[a-zA-Z0-9_# %ü-]{1,8}", fullmatch=True).map(
+    lambda stem: f"{stem.strip() or 'x'}.jpg"
+)
+SIDES = st.integers(64, 4096)
+
+
+@st.composite
+def boxes_in(draw: st.DrawFn, size: ImageSize) -> BoundingBox:
+    """A box inside the frame, with whole numbers as tools draw them."""
+    left, top = draw(st.integers(0, size.width - 2)), draw(st.integers(0, size.height - 2))
+    width, height = draw(st.integers(1, size.width - left)), draw(st.integers(1, size.height - top))
+    return BoundingBox(draw(TEXT), left, top, width, height)
+
+
+@st.composite
+def with_boxes(draw: st.DrawFn) -> list[LabelledImage]:
+    """Images with boxes; no two of one name."""
+    images = []
+    for name in draw(st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower)):
+        size = ImageSize(draw(SIDES), draw(SIDES))
+        boxes = draw(st.lists(boxes_in(size), min_size=1, max_size=4))
+        images.append(LabelledImage(f"{PREFIX}/{name}", boxes=boxes, size=size))
+    return images
+
+
+@st.composite
+def with_labels(draw: st.DrawFn) -> list[LabelledImage]:
+    """Images with image-level labels; no two of one name."""
+    names = draw(st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower))
+    labels = st.lists(TEXT, min_size=1, max_size=4, unique=True)
+    return [LabelledImage(f"{PREFIX}/{name}", draw(labels)) for name in names]
+
+
+@given(with_boxes())
+def test_coco_keeps_boxes(images: list[LabelledImage]) -> None:
+    """Sources, sizes, boxes and labels are the same after COCO."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "instances.json")
+        formats.write_coco(images, file, relative_to=PREFIX)
+        assert images == list(formats.read_coco(file, images=PREFIX, on_problem=formats.raise_problem))
+
+
+@given(with_boxes())
+def test_voc_keeps_boxes(images: list[LabelledImage]) -> None:
+    """Sources, sizes, boxes and labels are the same after Pascal VOC, in the order of the names."""
+    with tempfile.TemporaryDirectory() as folder:
+        formats.write_voc(images, folder)
+        found = list(formats.read_voc(folder, images=PREFIX, on_problem=formats.raise_problem))
+        assert sorted(images, key=str) == sorted(found, key=str)
+
+
+@given(with_boxes())
+def test_csv_keeps_boxes(images: list[LabelledImage]) -> None:
+    """Sources, sizes, boxes and labels are the same after the CSV layout with boxes."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "boxes.csv")
+        formats.write_csv(images, file, boxes=True, relative_to=PREFIX)
+        assert images == list(formats.read_csv(file, images=PREFIX, on_problem=formats.raise_problem))
+
+
+@given(with_boxes())
+def test_yolo_keeps_boxes(images: list[LabelledImage]) -> None:
+    """Boxes of whole pixels come back as they were from ratios; images are stood in for by headers."""
+    with tempfile.TemporaryDirectory() as folder:
+        formats.write_yolo(images, folder)
+        for image in images:
+            assert image.size is not None
+            name = image.source.rsplit("/", 1)[-1]
+            Path(folder, "images", name).write_bytes(_png_header(image.size))
+        found = list(formats.read_yolo(folder, on_problem=formats.raise_problem))
+        expected = {image.source.rsplit("/", 1)[-1]: (image.boxes, image.size) for image in images}
+        assert expected == {Path(image.source).name: (image.boxes, image.size) for image in found}
+
+
+@given(with_boxes())
+def test_coco_and_the_manifest_hold_the_same(images: list[LabelledImage]) -> None:
+    """Labelled images go through a manifest and COCO, and come out as they went in."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines, file = Path(folder, "a.manifest"), Path(folder, "instances.json")
+        manifest.write_manifest(images, lines)
+        formats.write_coco(manifest.read_manifest(lines), file)
+        found = list(formats.read_coco(file, images=PREFIX))
+        assert images == found
+
+
+@given(with_labels(), st.booleans())
+def test_csv_keeps_labels(images: list[LabelledImage], header: bool) -> None:  # noqa: FBT001 - drawn
+    """Sources and labels are the same after both CSV layouts."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "labels.csv")
+        formats.write_csv(images, file, header=header, relative_to=PREFIX)
+        found = formats.read_csv(file, images=PREFIX, header=header, on_problem=formats.raise_problem)
+        assert images == list(found)
+
+
+@given(with_labels())
+def test_ground_truth_reads_manifests(images: list[LabelledImage]) -> None:
+    """What Ground Truth and the service have in common is read alike by both readers."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "output.manifest")
+        manifest.write_manifest(images, file)
+        found = list(formats.read_ground_truth(file, on_problem=formats.raise_problem))
+        assert list(manifest.read_manifest(file)) == found
+
+
+def _png_header(size: ImageSize) -> bytes:
+    sides = size.width.to_bytes(4, "big") + size.height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0"
+
+
+READERS: dict[str, Callable[..., Iterator[LabelledImage]]] = {
+    "a.json": formats.read_coco,
+    "a.csv": formats.read_csv,
+    "a.xml": formats.read_voc,
+    "data.yaml": formats.read_yolo,
+    "a.manifest": formats.read_ground_truth,
+}
+# Text that is nearly right leads deeper into a reader than bytes drawn at random.
+SEEDS = {
+    "a.json": '{"images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 64}], "annotations": '
+    '[{"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "iscrowd": 1, "segmentation": '
+    '{"counts": "x"}}], "categories": [{"id": 2, "name": "cat"}], "info": {"year": 2020}}',
+    "a.csv": 'filename,width,height,class,xmin,ymin,xmax,ymax\na.jpg,64,64,"cat",1,2,3,4\nb.jpg,,,,,,,\n',
+    "a.xml": "<annotation><filename>a.jpg</filename><size><width>64</width><height>64</height></size>"
+    "<object><name>cat</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    "</object></annotation>",
+    "data.yaml": "path: .\ntrain: images\nval: [images, list.txt]\nnames: {0: cat, 1: dog}\n",
+    "a.manifest": '{"source-ref": "s3://b/a.jpg", "kind": [0, 1], "kind-metadata": {"class-map": '
+    '{"0": "cat", "1": "dog"}, "confidence-map": {"0": 0.9}, '
+    '"type": "groundtruth/image-classification-multilabel", '
+    '"human-annotated": "yes", "creation-date": "2024-03-01T09:30:00"}}\n',
+}
+
+
+@st.composite
+def damaged(draw: st.DrawFn, text: str) -> bytes:
+    """A file with a few places overwritten, doubled or cut."""
+    content = bytearray(text.encode())
+    pieces = st.sampled_from(
+        [b"", b"\0", b"\xff", b'"', b"{", b"[", b"<", b"&", b",", b"NaN", b"1e999", b"-1", b"null", b"../",
+         b"9" * 5000]
+    )  # fmt: skip
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(content)))
+        content[at : at + draw(st.integers(0, 9))] = draw(pieces | st.binary(max_size=4))
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_damaged_files_raise_only_errors_of_ours(name: str, data: st.DataObject) -> None:
+    """Every mutant of a file is read, with its flaws reported, or refused with a RekolabelsError."""
+    content = data.draw(damaged(SEEDS[name]) | st.binary(max_size=60))
+    problems: list[Any] = []
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "images").mkdir()
+        Path(folder, "images", "a.png").write_bytes(_png_header(ImageSize(64, 64)))
+        Path(folder, "images", "a.txt").write_bytes(content)
+        Path(folder, "list.txt").write_bytes(content)
+        Path(folder, name).write_bytes(content)
+        try:
+            for image in READERS[name](Path(folder, name), on_problem=problems.append):
+                assert isinstance(image, LabelledImage)
+        except RekolabelsError as error:
+            problems.append(error)
+    assert all(str(problem) for problem in problems)

@@ -1,0 +1,144 @@
+"""CSV: three layouts, and what is wrong in them by line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels.errors import InvalidInput
+from rekolabels.formats import Problem, raise_problem, read_csv, write_csv
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def put(folder: Path, text: str | bytes) -> Path:
+    """Write a file."""
+    path = folder / "x.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_the_layout_of_the_aws_sample(tmp_path: Path) -> None:
+    """No header, the image first, then its labels; empty fields and rows, and a BOM, are passed over."""
+    path = put(tmp_path, "\ufeffa.jpg,cat,,dog\r\n\r\n,,\r\ns3://b/c.jpg,cat,cat\r\n")
+    images = list(read_csv(path, images="s3://bucket/pets/", on_problem=raise_problem))
+    assert [(image.source, image.labels) for image in images] == [
+        ("s3://bucket/pets/a.jpg", ("cat", "dog")),
+        ("s3://b/c.jpg", ("cat",)),
+    ]
+
+
+def test_the_usual_layout(tmp_path: Path) -> None:
+    """A header in any order and case; labels behind the columns, or several in one field."""
+    path = put(tmp_path, 'id,Label,PATH\n1,cat|dog,a b/ü.jpg,bird\n2,"x, y",sub/../c.jpg\n3,fox,./d.jpg\n')
+    problems: list[Problem] = []
+    images = list(read_csv(path, label_separator="|", on_problem=problems.append))
+    expected = [(tmp_path / "a b" / "ü.jpg", ("cat", "dog", "bird")), (tmp_path / "d.jpg", ("fox",))]
+    assert [(str(path), labels) for path, labels in expected] == [(i.source, i.labels) for i in images]
+    assert [(problem.line, problem.lost) for problem in problems] == [(3, "image")]
+
+
+def test_the_layout_with_boxes(tmp_path: Path) -> None:
+    """Rows of one image are one image; a row without a box is an image without boxes."""
+    path = put(
+        tmp_path,
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "a.jpg,100,80,cat,1,2,31,42\na.jpg,100,80,dog,0.5,0,10,10\nb.jpg,64,64,,,,,\n",
+    )
+    images = list(read_csv(path, images="s3://b", on_problem=raise_problem))
+    boxes = (BoundingBox("cat", 1, 2, 30, 40), BoundingBox("dog", 0.5, 0, 9.5, 10))
+    assert images == [
+        LabelledImage("s3://b/a.jpg", boxes=boxes, size=ImageSize(100, 80)),
+        LabelledImage("s3://b/b.jpg", size=ImageSize(64, 64)),
+    ]
+
+
+def test_flaws_are_reported_by_line(tmp_path: Path) -> None:
+    """Repeated images, images that leave the folder, missing labels and broken quotes: each with its line."""
+    path = put(
+        tmp_path, 'a.jpg,cat\na.jpg,cat\n../b.jpg,cat\n/etc/c.jpg,cat\nd.jpg\na.jpg,dog\n,x\n"e" f,g\n'
+    )
+    problems: list[Problem] = []
+    images = list(read_csv(path, images="pets", on_problem=problems.append))
+    assert [image.source[5:] for image in images] == ["a.jpg", "d.jpg"]
+    assert sorted(problem.line or 0 for problem in problems) == [2, 3, 4, 5, 6, 7, 8]
+    assert "is outside of 'pets'" in problems[1].message
+
+
+def test_bad_boxes_are_reported_by_line(tmp_path: Path) -> None:
+    """NaN and missing numbers lose the box; one beyond the frame is kept, and the check says the rest."""
+    rows = ["cat,nan,0,5,5", "cat,1,2,,4", "cat,9,9,3,9", ",1,1,5,5", "cat,-3,0,5,5", "cat,90,0,105,5"]
+    text = "filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(
+        f"a.jpg,100,80,{row}\n" for row in rows
+    )
+    problems: list[Problem] = []
+    (image,) = read_csv(put(tmp_path, text), images="s3://b", on_problem=problems.append)
+    assert [box.left for box in image.boxes] == [-3, 90]
+    assert [(problem.line, problem.lost) for problem in problems] == [
+        (2, "box"),
+        (3, "box"),
+        (4, "box"),
+        (5, "box"),
+        (6, "nothing"),
+        (7, "nothing"),
+    ]
+    assert "leaves the frame of 100 x 80" in problems[-1].message
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "has no rows"),
+        ("\n\n", "has no rows"),
+        ("path,size\na.jpg,3\n", "names no label"),
+        ("label,size\ncat,3\n", "names no image"),
+        ("a.jpg,cät\n".encode("utf-16"), "not UTF-8"),
+        (b"a.jpg,c\xe4t\n", "not UTF-8"),
+    ],
+)
+def test_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:
+    """An empty file, a header without what is needed, and other encodings are refused."""
+    header = True if "names no" in expected else None
+    with pytest.raises(InvalidInput, match=expected):
+        list(read_csv(put(tmp_path, content), header=header))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    """A missing file, a folder, and a delimiter of two characters."""
+    for path in (tmp_path / "none.csv", tmp_path, tmp_path / "a\0b"):
+        with pytest.raises(InvalidInput, match=r"cannot be read|not a usable file name"):
+            list(read_csv(path))
+    with pytest.raises(InvalidInput, match="delimiter"):
+        list(read_csv(put(tmp_path, "a,b"), delimiter=";;"))
+
+
+def test_writing_says_what_the_layout_does_not_hold(tmp_path: Path) -> None:
+    """Boxes in the layout of labels and labels in the layout of boxes are reported."""
+    image = LabelledImage("p/a.jpg", ["cat"], [BoundingBox("dog", 1, 2, 3, 4)], ImageSize(64, 64))
+    problems: list[Problem] = []
+    target = tmp_path / "out.csv"
+    assert write_csv([image], target, relative_to="p", on_problem=problems.append) == 1
+    assert target.read_text() == "path,label\na.jpg,cat\n"
+    write_csv([image], target, boxes=True, on_problem=problems.append)
+    assert target.read_text().splitlines()[1] == "p/a.jpg,64,64,dog,1,2,4,6"
+    assert [problem.lost for problem in problems] == ["box", "label"]
+    with pytest.raises(InvalidInput, match="cannot be written"):
+        write_csv([image], tmp_path / "none" / "out.csv")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    """When the images fail midway, what was there before stays."""
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+
+    def images() -> object:
+        yield LabelledImage("a.jpg", ["cat"])
+        raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError, match="midway"):
+        write_csv(images(), target)  # type: ignore[arg-type]  # a generator that fails
+    assert target.read_text() == "before"
+    assert [target] == list(tmp_path.iterdir())

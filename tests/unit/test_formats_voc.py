@@ -1,0 +1,168 @@
+"""Pascal VOC: boxes from XML, and its flaws by file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rekolabels.errors import InvalidInput
+from rekolabels.formats import Problem, raise_problem, read_voc, write_voc
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+pytest.importorskip("defusedxml")
+
+SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / ".." / "shared")) / "data"
+GOOD = (
+    "<annotation><filename>{name}</filename><size><width>100</width><height>80</height><depth>3</depth></size>"
+    "<object><name>cat</name><pose>Left</pose><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>31</xmax>"
+    "<ymax>42.5</ymax></bndbox><part><name>ear</name></part></object></annotation>"
+)
+
+
+def png(width: int = 100, height: int = 80) -> bytes:
+    """The header of a PNG."""
+    return (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+        + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    )  # fmt: skip
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """A dataset with one good image, in the usual folders."""
+    for name in ("Annotations", "JPEGImages"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text(GOOD.format(name="a.png"))
+    (tmp_path / "JPEGImages" / "a.png").write_bytes(png())
+    return tmp_path
+
+
+def read(voc: Path) -> tuple[list[LabelledImage], list[Problem]]:
+    """Everything of a dataset, and its problems."""
+    problems: list[Problem] = []
+    return list(read_voc(voc / "Annotations", on_problem=problems.append)), problems
+
+
+def test_boxes_are_read(voc: Path) -> None:
+    """Corners become left, top, width and height; the images beside the annotations are found."""
+    images, problems = read(voc)
+    source = str(voc / "JPEGImages" / "a.png")
+    assert images == [LabelledImage(source, (), [BoundingBox("cat", 1, 2, 30, 40.5)], ImageSize(100, 80))]
+    assert problems == []
+    assert images == list(read_voc(voc / "Annotations" / "a.xml", on_problem=raise_problem))
+
+
+def test_images_in_s3_have_the_size_of_the_xml(voc: Path) -> None:
+    """With a prefix, no file is looked for."""
+    (image,) = read_voc(voc / "Annotations", images="s3://b/p", on_problem=raise_problem)
+    assert (image.source, image.size) == ("s3://b/p/a.png", ImageSize(100, 80))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "lost"),
+    [
+        ("<xmin>1<", "<xmin>x<", "object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1<", "<xmin>nan<", "object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1</xmin>", "", "object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1<", "<xmin>50<", "object 1 (cat) has no area: -19 x 40.5", "box"),
+        ("<name>cat</name>", "", "object 1 has no label", "box"),
+        ("<xmax>31<", "<xmax>131<", "object 1 (cat) leaves the frame of 100 x 80", "nothing"),
+        ("<width>100<", "<width>0<", "states no usable size; the image has 100 x 80", "nothing"),
+        ("<width>100<", "<width>90<", "states the size 90 x 80, but the image has 100 x 80", "nothing"),
+        ("a.png", "b.png", "names the image 'b.png', which is not there", "nothing"),
+        ("a.png", "a", "names the image 'a', which is not there", "nothing"),
+        ("annotation>", "html>", "the root is <html>, not <annotation>", "image"),
+        ("</annotation>", "", "not XML", "image"),
+        ("a.png", "../a.png", "is outside of", "image"),
+    ],
+)
+def test_flaws_are_reported_by_file(voc: Path, old: str, new: str, message: str, lost: str) -> None:
+    """Each names the file and the object, and what became of it."""
+    file = voc / "Annotations" / "a.xml"
+    file.write_text(file.read_text().replace(old, new))
+    images, problems = read(voc)
+    assert str(file) == problems[0].file
+    assert message in problems[0].message
+    assert lost == problems[0].lost
+    assert int(lost != "image") == len(images)
+    assert all(image.size == ImageSize(100, 80) for image in images)
+
+
+def test_a_turned_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
+    """Width and height exchanged mean that the tool showed the image turned by EXIF."""
+    (voc / "JPEGImages" / "a.png").write_bytes(png(80, 100))
+    images, problems = read(voc)
+    assert images[0].size == ImageSize(100, 80)
+    assert "drawn on the turned image" in problems[0].message
+
+
+def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
+    """An image that is not there cannot be uploaded."""
+    image = voc / "JPEGImages" / "a.png"
+    image.write_bytes(b"GIF89a")
+    assert "neither JPEG nor PNG" in read(voc)[1][0].message
+    image.unlink()
+    images, problems = read(voc)
+    assert images == []
+    assert "is not there" in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>',
+        '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation><filename>&b;</filename></annotation>',
+        '<?xml version="1.0" encoding="nonsense"?><annotation/>',
+        "\0\0\0",
+        "",
+    ],
+)
+def test_bombs_and_broken_files_are_left_out(voc: Path, content: str) -> None:
+    """Entities are not even expanded; the other files are read."""
+    (voc / "Annotations" / "b.xml").write_text(content)
+    images, problems = read(voc)
+    assert len(images) == 1
+    assert [problem.lost for problem in problems] == ["image"]
+
+
+def test_folders_without_annotations(tmp_path: Path) -> None:
+    """A missing folder, an empty one and an unusable name say what was expected."""
+    for path in (tmp_path, tmp_path / "none", tmp_path / ("x" * 300)):
+        with pytest.raises(InvalidInput, match="expected the folder of Pascal VOC annotations"):
+            read_voc(path)
+
+
+def test_writing_says_what_voc_does_not_hold(tmp_path: Path) -> None:
+    """Labels of whole images, missing sizes and names that meet are reported."""
+    problems: list[Problem] = []
+    images = [LabelledImage("x/a.jpg", ["cat"]), LabelledImage("y/a.png", size=ImageSize(64, 64))]
+    assert write_voc(images, tmp_path / "new", on_problem=problems.append) == 1
+    assert [problem.lost for problem in problems] == ["label", "nothing", "image"]
+    with pytest.raises(InvalidInput, match="cannot be"):
+        write_voc(images, tmp_path / "new" / "a.xml")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "boxes"),
+    [
+        ("blood-cells-120", {"RBC", "WBC", "Platelets"}, 1635),
+        ("playing-cards-120", {"ace", "king", "queen", "jack", "ten", "nine"}, 207),
+    ],
+)
+def test_real_sets_load(name: str, labels: set[str], boxes: int, tmp_path: Path) -> None:
+    """The shared sets load without loss, and a slip that is put into one is reported with its file."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared/data")
+    images = list(read_voc(SHARED / name / "annotations", on_problem=raise_problem))
+    assert (120, boxes) == (len(images), sum(len(image.boxes) for image in images))
+    assert labels == {box.label for image in images for box in image.boxes}
+    shutil.copytree(SHARED / name / "annotations", tmp_path / "annotations")
+    broken = sorted((tmp_path / "annotations").iterdir())[5]
+    broken.write_text(broken.read_text().replace("<xmax>", "<xmax>9", 1))
+    problems: list[Problem] = []
+    again = read_voc(tmp_path / "annotations", images=SHARED / name / "images", on_problem=problems.append)
+    assert len(list(again)) == 120
+    assert [str(broken)] == [problem.file for problem in problems]

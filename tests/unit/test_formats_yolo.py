@@ -1,0 +1,154 @@
+"""YOLO: ratios into pixels, with the flaws of label files by line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels.errors import InvalidInput
+from rekolabels.formats import Problem, raise_problem, read_yolo, write_yolo
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("yaml")
+
+
+def png(width: int = 100, height: int = 80) -> bytes:
+    """The header of a PNG."""
+    return (
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+        + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
+    )  # fmt: skip
+
+
+def put(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """Write files and the folders on the way."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def one(folder: Path, lines: str, names: str = "[cat, dog]") -> tuple[list[LabelledImage], list[Problem]]:
+    """Read a set with one image."""
+    data = f"train: images\nnames: {names}\n"
+    put(folder, {"data.yaml": data, "images/a.png": png(), "labels/a.txt": lines})
+    problems: list[Problem] = []
+    return list(read_yolo(folder, on_problem=problems.append)), problems
+
+
+def test_ratios_become_pixels(tmp_path: Path) -> None:
+    """Centre and sides become left, top, width and height; six digits are enough for whole pixels."""
+    images, problems = one(tmp_path, "1 0.155000 0.275000 0.290000 0.500000\n0 0.5 0.5 1 1 0.93\n")
+    boxes = (BoundingBox("dog", 1, 2, 29, 40), BoundingBox("cat", 0, 0, 100, 80))
+    assert images == [LabelledImage(str(tmp_path / "images" / "a.png"), (), boxes, ImageSize(100, 80))]
+    assert problems == []
+
+
+def test_layouts_of_folders(tmp_path: Path) -> None:
+    """Parts in their order, several folders, lists of images, Roboflow's ../ and images without labels."""
+    put(tmp_path, {
+        "set/data.yaml": "path: ../set\ntrain: ../train/images\nval: [v1/images, v2]\ntest: test.txt\n"
+                         "names:\n  0: cat\n  5: dog\n",
+        "set/train/images/a.png": png(), "set/train/labels/a.txt": "5 .5 .5 .5 .5",
+        "set/v1/images/images/b.png": png(), "set/v1/images/labels/b.txt": "0 .5 .5 .5 .5",
+        "set/v2/c.png": png(), "set/v2/c.txt": "0 .5 .5 .5 .5",
+        "set/test.txt": "./t/d.png\n\n", "set/t/d.png": png(), "set/t/.hidden.png": b"",
+    })  # fmt: skip
+    found = list(read_yolo(tmp_path / "set", on_problem=raise_problem))
+    assert [image.source.rsplit("/", 1)[-1] for image in found] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [[box.label for box in image.boxes] for image in found] == [["dog"], ["cat"], ["cat"], []]
+    assert [found[3]] == list(read_yolo(tmp_path / "set", parts=["test"]))
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "lost"),
+    [
+        ("2 .5 .5 .1 .1", "class 2 is not among the 2 names", "box"),
+        ("x .5 .5 .1 .1", "class x is not among the 2 names", "box"),
+        ("0.5 .5 .5 .1 .1", "class 0.5 is not among the 2 names", "box"),
+        ("0 .5 .5 .1", "expected a class and four ratios", "box"),
+        ("0 .5 .5 nan .1", "expected a class and four ratios", "box"),
+        ("0 .5 .5 .1 1e999", "expected a class and four ratios", "box"),
+        ("0 .5 .5 0 .1", "has no area", "box"),
+        ("0 .9 .5 .4 .1", "leaves the frame of 100 x 80", "nothing"),
+        ("0 .1 .1 .3 .1 .3 .4 .1 .4", "a polygon of 4 corners (cat) is read as the box around it", "nothing"),
+    ],
+)
+def test_flaws_are_reported_by_line(tmp_path: Path, line: str, message: str, lost: str) -> None:
+    """Each names the label file and the line."""
+    images, problems = one(tmp_path, f"\n{line}\n")
+    (problem,) = problems
+    assert (str(tmp_path / "labels" / "a.txt"), 2, lost) == (problem.file, problem.line, problem.lost)
+    assert message in problem.message
+    assert int(lost == "nothing") == len(images[0].boxes)
+
+
+def test_broken_files_are_left_out(tmp_path: Path) -> None:
+    """A text that is no UTF-8 and an image that is none are named."""
+    put(tmp_path, {"images/b.png": b"text", "images/c.png": png(), "labels/c.txt": b"\xff\xff"})
+    images, problems = one(tmp_path, "")
+    assert [image.boxes for image in images] == [()]
+    assert [problem.file.rsplit("/", 1)[-1] for problem in problems] == ["b.png", "c.txt"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: [", "not YAML"),
+        ("- a\n- b\n", "expected the keys"),
+        ("train: images\n", "'names' is neither"),
+        ("names: [a]\n", "none of the parts"),
+        ("a: &a [x]\nb: [*a, *a]\n", "aliases"),
+        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("[" * 3000, "YAML"),
+    ],
+)
+def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    """Broken YAML, bombs and objects are refused; a missing file too."""
+    with pytest.raises(InvalidInput, match=message):
+        list(read_yolo(put(tmp_path, {"data.yaml": text})))
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_yolo(tmp_path / "none.yaml")
+
+
+def test_a_description_cannot_lead_out_of_its_dataset(tmp_path: Path) -> None:
+    """Folders elsewhere are read only when the caller names them."""
+    put(tmp_path, {
+        "else/images/a.png": png(), "d/e/data.yaml": "path: ../../else\ntrain: images\nnames: [cat]\n",
+        "d/e/list.yaml": "train: list.txt\nval: 7\ntest: gone\nnames: [cat]\n",
+        "d/e/list.txt": "../../else/images/a.png\n",
+    })  # fmt: skip
+    problems: list[Problem] = []
+    assert list(read_yolo(tmp_path / "d" / "e", on_problem=problems.append)) == []
+    assert "lies outside" in problems[0].message
+    assert len(list(read_yolo(tmp_path / "d" / "e", root=tmp_path / "else", on_problem=raise_problem))) == 1
+    assert list(read_yolo(tmp_path / "d" / "e" / "list.yaml", on_problem=problems.append)) == []
+    assert [
+        next(
+            part
+            for part in ("is outside of the list", "expected a path", "is not there")
+            if part in p.message
+        )
+        for p in problems[1:]
+    ] == ["is outside of the list", "expected a path", "is not there"]
+
+
+def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
+    """Labels of whole images, missing sizes and names that meet are reported; classes can be numbered."""
+    size, box = ImageSize(100, 80), BoundingBox("dog", 0, 0, 50, 40)
+    images = [
+        LabelledImage("x/a.jpg", ["cat"], [box], size),
+        LabelledImage("y/a.jpg", size=size),
+        LabelledImage("b.jpg"),
+    ]
+    problems: list[Problem] = []
+    assert write_yolo(images, tmp_path / "new", names=["cat"], on_problem=problems.append) == 1
+    assert [problem.lost for problem in problems] == ["label", "image", "image"]
+    assert (tmp_path / "new" / "labels" / "a.txt").read_text().startswith("1 0.25000000 ")
+    with pytest.raises(InvalidInput, match="cannot be made"):
+        write_yolo([], tmp_path / "new" / "data.yaml")
