@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -447,3 +448,12 @@ def test_every_code_has_a_test() -> None:
         tested |= {code if code in CODES else f"ERROR_{code}" for code, _ in case[2]}
 
     assert CODES.keys() - tested == OF_OTHERS
+
+
+def test_every_code_is_in_the_table_of_the_documentation() -> None:
+    """With its level."""
+    table = Path(__file__).parents[2] / "docs" / "manifest-codes.md"
+    rows = table.read_text(encoding="utf-8").splitlines()
+
+    for name, code in CODES.items():
+        assert any(row.startswith(f"| `{name}` | {code.level} | ") for row in rows), name
