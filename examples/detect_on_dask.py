@@ -2,7 +2,7 @@
 
     pip install 'rekolabels[dask]'
     python examples/detect_on_dask.py MODEL_ARN s3://my-bucket/photos/ found.jsonl
-    python examples/detect_on_dask.py MODEL_ARN s3://my-bucket/photos/ found.jsonl --scheduler tcp://host:1
+    python examples/detect_on_dask.py MODEL_ARN s3://my-bucket/photos/ found.csv --scheduler tcp://host:8786
 
 Workers get the keys of the images, not their bytes, and use the AWS settings of their own machine. Broken off,
 run it again: the journal knows what was answered, and no image is paid twice.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from distributed import Client as Dask
+import distributed
 
 from rekolabels import Client, S3Location
 from rekolabels.inference import save_outcomes
@@ -37,7 +37,8 @@ def main() -> None:
 
     client = Client()
     model = client.model(options.model)
-    with Dask(options.scheduler) as dask, model.running(idle_timeout=600) as running:
+    cluster = distributed.Client(options.scheduler)  # type: ignore[no-untyped-call] # Dask has no annotations
+    with cluster as dask, model.running(idle_timeout=600) as running:
         outcomes = running.detect_many(
             keys(client, S3Location.parse(options.images)),
             executor=dask.get_executor(pure=False, retries=3),
