@@ -4,8 +4,8 @@
     python examples/detect_on_dask.py MODEL_ARN s3://my-bucket/photos/ found.jsonl
     python examples/detect_on_dask.py MODEL_ARN s3://my-bucket/photos/ found.csv --scheduler tcp://host:8786
 
-Workers get the keys of the images, not their bytes, and use the AWS settings of their own machine. Broken off,
-run it again: the journal knows what was answered, and no image is paid twice.
+Workers get the keys of the images, not their bytes, and use the AWS settings of their own machine. Broken
+off, run it again: the journal knows what was answered, and no image is paid twice.
 """
 
 from __future__ import annotations

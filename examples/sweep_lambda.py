@@ -30,7 +30,7 @@ from rekolabels import Client
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, list[str]]:
-    """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated), by default the function's own."""
+    """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated); by default its own."""
     regions = os.environ.get("REGIONS")
     swept = Client().sweep(regions=regions.split(",") if regions else None)
     return {"stopped": [model.arn for model in swept]}
