@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.images import LabelledImage
-from rekolabels.manifest._attributes import LineAttributes
+from rekolabels.manifest._assembly import image_of
 from rekolabels.manifest._json import NotJson, load_object
-from rekolabels.manifest._pairs import Pair, pairs_of, read_pair
+from rekolabels.manifest._pairs import pairs_of, read_pair
+from rekolabels.manifest._shortcut import Shortcut
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest._sources import BadLine, Block, Source, blocks
 from rekolabels.manifest.limits import LINE_LENGTH
@@ -17,10 +16,9 @@ from rekolabels.manifest.limits import LINE_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["image_of", "parse_line", "read_manifest"]
+    from rekolabels.images import LabelledImage
 
-_HEAD: Final = re.compile(r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(?=\s*")|(?=\}\s*$))')
-"""The beginning of a line whose first key is the image; the text behind it is kept as it is."""
+__all__ = ["parse_line", "read_manifest"]
 
 
 def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
@@ -73,21 +71,6 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     return image_of(text, members, pairs, keep_text=not repeated)
 
 
-def image_of(text: str, members: dict[str, Any], pairs: list[Pair], *, keep_text: bool) -> LabelledImage:
-    """Put an image together from a line and the pairs that were read from it."""
-    labels = tuple(pair.label for pair in pairs if pair.label is not None)
-    boxes = tuple(box for pair in pairs for box in pair.boxes)
-    size = next((pair.size for pair in pairs if pair.size is not None), None)
-    rest = {key: value for key, value in members.items() if key != "source-ref"}
-    head = _HEAD.match(text) if keep_text else None
-    if head is None:
-        return LabelledImage(members["source-ref"], labels, boxes, size, rest)
-    tail = text[head.end() : text.rindex("}")].strip()
-    return LabelledImage(
-        members["source-ref"], labels, boxes, size, LineAttributes(tail, labels, boxes, size, rest)
-    )
-
-
 def read_manifest(source: Source) -> Iterator[LabelledImage]:
     """Read a manifest, line by line, in bounded memory. Blank lines are passed over.
 
@@ -104,10 +87,12 @@ def read_manifest(source: Source) -> Iterator[LabelledImage]:
     >>> [image.source for image in read_manifest([b'{"source-ref": "s3://puppies/1.jpg"}'])]
     ['s3://puppies/1.jpg']
     """
+    shortcut = Shortcut()
     for block in blocks(source):
         if isinstance(block, BadLine):
             raise _unreadable(block)
-        yield from _images(block)
+        clean = shortcut.read(block)
+        yield from _images(block) if clean is None else clean.images
 
 
 def _images(block: Block) -> Iterator[LabelledImage]:

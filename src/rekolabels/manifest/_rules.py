@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import attrs
 
 from rekolabels.images import LabelledImage
+from rekolabels.manifest._assembly import image_of
 from rekolabels.manifest._findings import Finding
 from rekolabels.manifest._json import NotJson, load_object
 from rekolabels.manifest._pair_rules import PairCheck, check_pair
 from rekolabels.manifest._pairs import DETECTION, RESERVED, SUFFIX, is_object, pairs_of, read_pair
-from rekolabels.manifest._reading import image_of
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LABELS_PER_IMAGE, LINE_LENGTH
