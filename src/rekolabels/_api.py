@@ -22,6 +22,7 @@ from rekolabels.descriptions import (
     LabelCount,
     ModelDescription,
     ProjectDescription,
+    ProjectPolicy,
     S3Location,
 )
 from rekolabels.errors import InvalidInput
@@ -292,6 +293,34 @@ class Rekognition:
         )
         return map(_model, pages)
 
+    def copy_project_version(
+        self,
+        arn: str,
+        source_project_arn: str,
+        destination_project_arn: str,
+        version_name: str,
+        *,
+        output: S3Location,
+        tags: Mapping[str, str] | None = None,
+        kms_key_id: str | None = None,
+    ) -> str:
+        """CopyProjectVersion, called by the account of the destination: the ARN of the copy."""
+        answer = self._call(
+            "CopyProjectVersion",
+            self.client.copy_project_version,
+            was_refused,
+            **_given(
+                SourceProjectArn=source_project_arn,
+                SourceProjectVersionArn=arn,
+                DestinationProjectArn=destination_project_arn,
+                VersionName=version_name,
+                OutputConfig={"S3Bucket": output.bucket, "S3KeyPrefix": output.key},
+                Tags=tags,
+                KmsKeyId=kms_key_id,
+            ),
+        )
+        return answer["ProjectVersionArn"]
+
     def start_project_version(self, arn: str, *, minimum: int, maximum: int | None) -> None:
         """StartProjectVersion."""
         self._call(
@@ -329,6 +358,50 @@ class Rekognition:
             parameters["MaxResults"] = max_results
         answer = self._call("DetectCustomLabels", self.client.detect_custom_labels, **parameters)
         return [_detection(found) for found in answer["CustomLabels"]]
+
+    # project policies
+
+    def put_project_policy(
+        self, project_arn: str, name: str, document: str, *, revision_id: str | None = None
+    ) -> str:
+        """PutProjectPolicy: the new revision id."""
+        answer = self._call(
+            "PutProjectPolicy",
+            self.client.put_project_policy,
+            was_refused,
+            **_given(
+                ProjectArn=project_arn,
+                PolicyName=name,
+                PolicyDocument=document,
+                PolicyRevisionId=revision_id,
+            ),
+        )
+        return answer["PolicyRevisionId"]
+
+    def list_project_policies(self, project_arn: str) -> Iterator[ProjectPolicy]:
+        """ListProjectPolicies."""
+        pages = self._pages(
+            "ListProjectPolicies",
+            self.client.list_project_policies,
+            "ProjectPolicies",
+            ProjectArn=project_arn,
+        )
+        for item in pages:
+            yield ProjectPolicy(
+                name=item["PolicyName"],
+                document=item["PolicyDocument"],
+                revision_id=item["PolicyRevisionId"],
+                created_at=_time(item.get("CreationTimestamp")),
+                updated_at=_time(item.get("LastUpdatedTimestamp")),
+            )
+
+    def delete_project_policy(self, project_arn: str, name: str, *, revision_id: str | None = None) -> None:
+        """DeleteProjectPolicy."""
+        self._call(
+            "DeleteProjectPolicy",
+            self.client.delete_project_policy,
+            **_given(ProjectArn=project_arn, PolicyName=name, PolicyRevisionId=revision_id),
+        )
 
     # tags
 

@@ -22,6 +22,7 @@ __all__ = [
     "LabelCount",
     "ModelDescription",
     "ProjectDescription",
+    "ProjectPolicy",
     "S3Location",
 ]
 
@@ -193,6 +194,22 @@ class ModelDescription:
     """For a copied version, the ARN of the original."""
     kms_key_id: str | None = None
     """The key that encrypts copies and results."""
+
+
+@attrs.frozen
+class ProjectPolicy:
+    """A policy that says who may copy model versions out of a project (``ProjectPolicy``)."""
+
+    name: str
+    """Its name, unique in the project."""
+    document: str
+    """The policy, JSON text."""
+    revision_id: str
+    """Changes with each change of the document."""
+    created_at: datetime | None
+    """When it was attached, UTC."""
+    updated_at: datetime | None
+    """When it was last changed, UTC."""
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ from rekolabels._api import parse_version_arn
 from rekolabels._lease import Lease
 from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out
 from rekolabels._waiting import wait_until
+from rekolabels.descriptions import S3Location
 from rekolabels.errors import (
     InvalidEvaluation,
     JobFailed,
@@ -24,13 +25,14 @@ from rekolabels.inference import Errand, Journal, detect_many, elsewhere, image_
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import Detection, ModelDescription
     from rekolabels.evaluation import EvaluationResult
     from rekolabels.inference import ImageSource, Outcome
+    from rekolabels.projects import Project
 
 __all__ = ["ModelVersion"]
 
@@ -332,6 +334,50 @@ class ModelVersion:
             ordered=ordered,
             policy=self.client.retry,
             journal=None if journal is None else Journal(journal, run),
+        )
+
+    def copy_to(
+        self,
+        project: Project,
+        version_name: str | None = None,
+        *,
+        output: str | S3Location | None = None,
+        tags: Mapping[str, str] | None = None,
+        kms_key_id: str | None = None,
+        timeout: float | None = None,
+    ) -> ModelVersion:
+        """Copy the version into another project, and wait (CopyProjectVersion).
+
+        The project may be that of another client, in another account: a project policy that allows this one
+        copy is attached to the source project, and removed again whatever happens. A copy that fails is
+        deleted. Nothing is charged for a copy; the Region must be the same.
+
+        Args:
+            project: Where to. Its client's account makes the copy and owns it.
+            version_name: Name of the copy; by default that of this version.
+            output: Where the result files are copied to, ``s3://bucket/prefix``; by default below the bucket
+                of the project's client.
+            tags: Tags of the copy; those of this version are not copied.
+            kms_key_id: Key that encrypts the results.
+            timeout: Seconds to wait at most.
+
+        Returns:
+            The copy, ready to run.
+
+        Raises:
+            ResourceInUse: The name is taken, or this version is not trained.
+            ModelFailed: The copy failed.
+            AccessDenied: A policy of the source project denies it.
+        """
+        from rekolabels._promotion import copy_model
+
+        name = version_name or self.version_name
+        if output is None:
+            place = S3Location(project.client.need_bucket(), f"{project.client.prefix}{project.name}/{name}")
+        else:
+            place = S3Location.parse(output) if isinstance(output, str) else output
+        return copy_model(
+            self, project, name, output=place, tags=tags, kms_key_id=kms_key_id, timeout=timeout
         )
 
     def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:

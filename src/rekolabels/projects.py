@@ -11,7 +11,7 @@ from rekolabels import _progress
 from rekolabels._api import parse_project_arn
 from rekolabels._waiting import wait_until
 from rekolabels.datasets import Dataset, taken
-from rekolabels.descriptions import DatasetKind, ProjectDescription, S3Location
+from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
     DatasetFailed,
     InvalidInput,
@@ -280,6 +280,39 @@ class Project:
                 code="ResourceNotFoundException",
             )
         return found
+
+    # policies
+
+    def policies(self) -> Iterator[ProjectPolicy]:
+        """Yield the policies that allow other accounts to copy model versions (ListProjectPolicies)."""
+        return self.client.api.list_project_policies(self.arn)
+
+    def put_policy(self, name: str, document: str, *, revision_id: str | None = None) -> str:
+        """Attach a policy, or replace one (PutProjectPolicy).
+
+        Args:
+            name: 1 to 128 letters, digits, ``_``, ``.`` and ``-``.
+            document: JSON text, up to 2,000 characters; its action is ``rekognition:CopyProjectVersion``.
+            revision_id: The current revision, where the policy exists and is replaced.
+
+        Returns:
+            The new revision id.
+
+        Raises:
+            ResourceAlreadyExists: The policy exists, and no revision id was given.
+            PolicyRejected: The document breaks the rules, or the revision id is not the current one.
+            LimitExceeded: The project has no room for another policy.
+        """
+        return self.client.api.put_project_policy(self.arn, name, document, revision_id=revision_id)
+
+    def delete_policy(self, name: str, *, revision_id: str | None = None) -> None:
+        """Detach a policy (DeleteProjectPolicy).
+
+        Raises:
+            ResourceNotFound: There is no such policy.
+            PolicyRejected: The revision id is not the current one.
+        """
+        self.client.api.delete_project_policy(self.arn, name, revision_id=revision_id)
 
     # the end
 
