@@ -70,8 +70,11 @@ class App:
     ) -> tuple[int, Mapping[str, str], bytes]:
         try:
             operation, handle = self._find(target)
+            call = self._call(environ)
+            self._context.limits.take(operation, call.account, call.region)
             parameters = self._wire.read(operation, _read_body(environ))
-            answer = handle(self._call(environ), parameters)
+            self._context.jobs.catch_up()
+            answer = handle(call, parameters)
             return 200, {}, self._wire.write(operation, answer)
         except Refused as refused:
             return answer_with_error(refused.code, refused.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import attrs
 from rekolabels.local._arns import Arn, Kind, parse_arn
 from rekolabels.local._inference import Models
 from rekolabels.local._jobs import Jobs
+from rekolabels.local._limits import Limits
 from rekolabels.local._refusals import Refused
 from rekolabels.local._store import Store
+from rekolabels.local._time import Durations
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
@@ -43,6 +46,15 @@ class Quotas:
     policies_per_project: int = 5
     """Policies of a project."""
 
+    @classmethod
+    def off(cls) -> Quotas:
+        """No quotas at all.
+
+        >>> Quotas.off().projects > 10**9
+        True
+        """
+        return cls(**{field.name: sys.maxsize for field in attrs.fields(cls)})
+
 
 @attrs.frozen(eq=False)
 class Context:
@@ -58,6 +70,10 @@ class Context:
     """Brings the boto3 S3 client for images, manifests and results; it is made at the first use."""
     models: Models
     """The models that are loaded."""
+    limits: Limits
+    """How many requests a second are taken."""
+    durations: Durations = attrs.field(factory=Durations)
+    """How long the work takes."""
     seed: int = 0
     """Makes splits and trainings repeatable."""
 

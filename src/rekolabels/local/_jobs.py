@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from rekolabels.local._interlude import Interlude
     from rekolabels.local._store import Store
 
 __all__ = ["Interrupted", "Job", "JobKind", "Jobs"]
@@ -37,6 +38,7 @@ JobKind = Literal[
     "version.stop",
     "version.delete",
     "version.copy",
+    "media.run",
 ]
 
 _GRACE = 20.0
@@ -64,14 +66,22 @@ class Jobs:
         folder: Where the locks of the owners lie.
         mend: Brings a resource to the state that an interrupted or broken job leaves it in; called within the
             transaction that removes the job.
+        interlude: What stands between the answer and the work.
     """
 
-    def __init__(self, store: Store, folder: Path, mend: Callable[[sqlite3.Connection, Job], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        mend: Callable[[sqlite3.Connection, Job], None],
+        interlude: Interlude,
+    ) -> None:
         self._store = store
+        self._interlude = interlude
         self._folder = folder
         self._mend = mend
         self._lock = OwnerLock(folder)
-        self._closing = threading.Event()
+        self.closing = threading.Event()
         self._open_gate = threading.Event()
         self._open_gate.set()
         self._slots = threading.Semaphore(_AT_ONCE)
@@ -93,6 +103,7 @@ class Jobs:
         """Start registered jobs that are one piece of work; call it after the transaction."""
         name = f"rekolabels-{jobs[0].kind}-{jobs[0].id}"
         thread = threading.Thread(target=self._run, args=(work, jobs), name=name, daemon=True)
+        self._interlude.expect(thread, jobs)
         with self._guard:
             self._threads.add(thread)
         thread.start()
@@ -103,7 +114,7 @@ class Jobs:
         Raises:
             Interrupted: The service is closing.
         """
-        if self._closing.is_set():
+        if self.closing.is_set():
             raise Interrupted
 
     @contextlib.contextmanager
@@ -116,13 +127,19 @@ class Jobs:
             self._open_gate.set()
 
     def wait(self) -> None:
-        """Wait until every job that has been launched is done."""
+        """Wait until every job that has been launched is done, but for those that wait for the clock."""
         while True:
             with self._guard:
-                waiting = list(self._threads)
+                waiting = [thread for thread in self._threads if not self._interlude.is_waiting(thread)]
             if not waiting:
                 return
             for thread in waiting:
+                thread.join()
+
+    def catch_up(self) -> None:
+        """Wait for work whose time has come by a clock that only tests move, unless jobs are held."""
+        for thread in self._interlude.overdue():
+            if self._open_gate.is_set():
                 thread.join()
 
     def recover(self) -> None:
@@ -143,7 +160,7 @@ class Jobs:
 
     def close(self) -> None:
         """Interrupt the long jobs, wait for all of them, and give the lock back."""
-        self._closing.set()
+        self.closing.set()
         self._open_gate.set()
         with self._guard:
             waiting = list(self._threads)
@@ -153,10 +170,12 @@ class Jobs:
 
     def _run(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
         try:
+            instead = self._interlude.before(jobs, self)
             with contextlib.nullcontext() if jobs[0].kind == "version.train" else self._slots:
                 self._open_gate.wait()
-                self._work(work, jobs)
+                self._work(instead or work, jobs)
         finally:
+            self._interlude.after()
             with self._guard:
                 self._threads.discard(threading.current_thread())
 

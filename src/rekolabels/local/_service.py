@@ -8,19 +8,25 @@ import re
 import shutil
 import tempfile
 import time
+import uuid
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._app import App
+from rekolabels.local._chance import Chance
 from rekolabels.local._context import Context, Quotas
+from rekolabels.local._faulty import FaultyApp, check_plan
 from rekolabels.local._inference import Models
+from rekolabels.local._interlude import Interlude
 from rekolabels.local._jobs import Job, Jobs
+from rekolabels.local._limits import Limits
 from rekolabels.local._recovery import mend, sweep
 from rekolabels.local._s3 import S3Directory
 from rekolabels.local._session import make_session
 from rekolabels.local._store import Store
+from rekolabels.local._time import Durations
 from rekolabels.local._wire import Wire
 
 if TYPE_CHECKING:
@@ -31,10 +37,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import boto3
+    from _typeshed.wsgi import WSGIApplication
     from mypy_boto3_s3.client import S3Client
     from typing_extensions import Self
 
     from rekolabels.client import Client
+    from rekolabels.local._faults import FaultPlan
+    from rekolabels.local._limits import Tps
     from rekolabels.local._server import Server
 
 __all__ = ["LocalService"]
@@ -77,9 +86,12 @@ class LocalService:
         account_id: The account of callers that name none: twelve digits.
         s3: A boto3 S3 client to keep images, manifests and results elsewhere (MinIO, LocalStack, moto); None
             for the S3 of the service itself, in the workspace.
-        quotas: How much an account may have.
+        quotas: How much an account may have; ``Quotas.off()`` for no limits.
+        tps: How many requests a second are taken; None for no limit.
         seed: Makes splits and trainings repeatable.
-        clock: Seconds since 1970, for every timestamp of the service.
+        clock: Seconds since 1970, for every timestamp, expiry and duration of the service.
+        durations: How long its work takes by that clock; as long as it really takes when not given.
+        faults: What goes wrong on request.
 
     Raises:
         InvalidInput: The workspace cannot be used, or comes from a newer version of rekolabels.
@@ -100,14 +112,21 @@ class LocalService:
         account_id: str = "000000000000",
         s3: S3Client | None = None,
         quotas: Quotas | None = None,
+        tps: Tps | None = None,
         seed: int = 0,
         clock: Callable[[], float] = time.time,
+        durations: Durations | None = None,
+        faults: FaultPlan | None = None,
     ) -> None:
         if not _REGION.fullmatch(region_name):
             raise InvalidInput(f"region_name is {region_name!r}; expected a Region such as 'us-east-1'.")
         if not _ACCOUNT.fullmatch(account_id):
             raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
         _check_extra()
+        if faults is not None:
+            check_plan(faults, _wire().model.operations)
+        chance = None if faults is None else Chance(faults)
+        durations = durations or Durations()
         self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
         self._region = region_name
         self._account = account_id
@@ -122,7 +141,8 @@ class LocalService:
             self._s3 = (
                 None if s3 is not None else S3Directory(self._path / "s3", region=region_name, clock=clock)
             )
-            self._jobs = Jobs(self._store, folder / "owners", self._mend)
+            interlude = Interlude(self._store, folder, clock, durations, chance, exact=clock is not time.time)
+            self._jobs = Jobs(self._store, folder / "owners", self._mend, interlude)
         except OSError as error:
             raise InvalidInput(
                 f"The workspace {self._path} cannot be used: {error}. Choose a folder that can be written."
@@ -135,9 +155,15 @@ class LocalService:
             folder=folder,
             s3=self._s3_client,
             models=Models(folder),
+            limits=Limits(tps, clock),
+            durations=durations,
             seed=seed,
         )
-        self._app = App(context, account=account_id, region=region_name, s3=self._s3, wire=_wire())
+        self._app: WSGIApplication = App(
+            context, account=account_id, region=region_name, s3=self._s3, wire=_wire()
+        )
+        if chance is not None:
+            self._app = FaultyApp(self._app, chance, clock)
         # Sessions and servers hold the application, not this object: files are let go with the last, at
         # the end of the process at the latest.
         temporary = self._path if path is None else None
@@ -162,7 +188,13 @@ class LocalService:
         sessions in the process are not touched.
         """
         self._check_open()
-        return make_session(self._app, account=self._account, region=self._region, given_s3=self._given_s3)
+        return make_session(
+            self._app,
+            account=self._account,
+            region=self._region,
+            given_s3=self._given_s3,
+            token=self._new_token(),
+        )
 
     def client(self, bucket: str | None = None, **options: Any) -> Client:
         """A ``rekolabels.Client`` of this service; the bucket is made when it is missing.
@@ -242,12 +274,18 @@ class LocalService:
         if self._closed:
             raise InvalidInput("The service is closed; make a new LocalService.")
 
+    def _new_token(self) -> str | None:
+        # Every session has credentials of its own where they can expire.
+        return uuid.uuid4().hex if isinstance(self._app, FaultyApp) else None
+
     def _mend(self, db: Connection, job: Job) -> None:
         mend(db, job, int(self._clock() * 1000))
 
     @functools.cached_property
     def _own_s3_client(self) -> S3Client:
-        client: S3Client = make_session(self._app, account=self._account, region=self._region).client("s3")
+        # Past the faults: they are for the callers of the service, not for its own work.
+        own = cast("WSGIApplication", self._s3)
+        client: S3Client = make_session(own, account=self._account, region=self._region).client("s3")
         return client
 
     def _s3_client(self) -> S3Client:

@@ -15,6 +15,7 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+from botocore.exceptions import ConnectionClosedError
 from botocore.loaders import Loader
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class LocalSession(boto3.Session):
         return make(service_name, *args, **kwargs)
 
 
-def make_session(app: WSGIApplication, *, account: str, region: str, given_s3: Any = None) -> LocalSession:
+def make_session(
+    app: WSGIApplication, *, account: str, region: str, given_s3: Any = None, token: str | None = None
+) -> LocalSession:
     """A session that neither the environment nor a profile can turn away from the service."""
     core = botocore.session.Session()
     defaults = {name: variable[2] for name, variable in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
@@ -58,7 +61,7 @@ def make_session(app: WSGIApplication, *, account: str, region: str, given_s3: A
     # Reading botocore's descriptions is most of what a client costs; they are read once for all sessions.
     loader = _loader()
     core.register_component("data_loader", loader)
-    core.set_credentials(account, SECRET)
+    core.set_credentials(account, SECRET, token)
     # Others hook themselves into every session (moto does); their handlers have no business here.
     for event, handler, *_ in botocore.handlers.BUILTIN_HANDLERS:
         if event.startswith("before-send"):
@@ -102,7 +105,10 @@ class _Answerer:
             started[:] = [(status, headers)]
             return _no_write
 
-        chunks = self._app(environ, start_response)
+        try:
+            chunks = self._app(environ, start_response)
+        except ConnectionError as error:
+            raise ConnectionClosedError(endpoint_url=request.url, error=error, request=request) from error
         body = _Body(chunks)
         body.prime()
         ((status, headers),) = started

@@ -76,7 +76,6 @@ def snapshot_datasets(context: Context, db: Connection, project: str, number: in
 
 def train_version(context: Context, job: Job) -> None:
     """The work of CreateProjectVersion."""
-    started = context.clock()
     with context.store.read() as db:
         version: Row = db.execute(
             "SELECT versions.*, projects.name AS project_name FROM versions "
@@ -100,7 +99,8 @@ def train_version(context: Context, job: Job) -> None:
     except Exception as error:  # noqa: BLE001 - whatever broke, the version must come to rest and say so
         _log.exception("the training of %s broke", job.arn)
         status, message = "TRAINING_FAILED", _service_issue(error)
-    ended = context.clock()
+    started = version["created"] / 1000
+    ended = started + context.durations.training if context.durations.training else context.clock()
     if status == "TRAINING_COMPLETED":
         billable = max(1, math.ceil(ended - started))
     for leftover in ("train.jsonl", "test.jsonl", "train-annotated.jsonl", "test-annotated.jsonl"):

@@ -34,6 +34,7 @@ def detect_custom_labels(call: Call, parameters: dict[str, Any]) -> dict[str, An
         version = call.version(db, parameters["ProjectVersionArn"])
     if version["status"] != "RUNNING":
         raise Refused.not_ready(f"The model {version['arn']} is {version['status']}; it must be RUNNING.")
+    context.limits.take_inference(version["arn"], version["max_units"] or version["min_units"])
     data = parameters["Image"]["Bytes"] if source is None else _fetch(call, source)
     loaded = context.models.load(version["number"])
     found = _predict(loaded, data)
