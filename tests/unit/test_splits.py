@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput
@@ -69,6 +71,26 @@ def test_the_split_is_the_same_everywhere() -> None:
         for n in range(12)
     ]
     assert names(split(boxes, test=0.25, seed=3).test) == ["x/0.jpg", "x/2.jpg", "x/3.jpg"]
+
+
+def test_large_splits_are_the_same_everywhere() -> None:
+    """The same for labels, boxes, groups and folds: recorded once, equal on Python 3.10 to 3.13."""
+    plain = [LabelledImage(f"x/{n}.jpg", {f"l{n * m % 61}" for m in range(n % 5)}) for n in range(400)]
+    plain = [attrs.evolve(image, labels=sorted(image.labels)) for image in plain]
+    boxed = [
+        LabelledImage(f"x/{n}.jpg", boxes=[BoundingBox("abcde"[n * m % 5], 0, 0, 9, 9) for m in range(n % 7)])
+        for n in range(300)
+    ]
+    found = [
+        names(part.test)
+        for images in (plain, boxed)
+        for group_by in (None, lambda image: image.source[2:4])
+        for part in (
+            split(images, seed=4, group_by=group_by, allow_rare=True),
+            *folds(images, 3, group_by=group_by, allow_rare=True),
+        )
+    ]
+    assert hashlib.sha256(repr(found).encode()).hexdigest()[:16] == "9c88cf8c5889b372"
 
 
 def test_order_folder_and_separator_do_not_matter() -> None:
