@@ -117,17 +117,21 @@ def boxes_text(
             left, top, width, height = number(left), number(top), number(width), number(height)
         class_id = ids.setdefault(box.label, len(ids))
         parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
-    metadata = _metadata_text(name, tuple(ids), len(parts), created, job_name)
     sides = f'"width":{number(size.width)},"height":{number(size.height)},"depth":{number(size.depth)}'
-    value = f'{{"image_size":[{{{sides}}}],"annotations":[{",".join(parts)}]}}'
-    return f"{quoted(name)}:{value},{metadata}"
+    objects = ",".join(['{"confidence":1}'] * len(parts))
+    class_map = ",".join([f'"{class_id}":{quoted(label)}' for label, class_id in ids.items()])
+    key, metadata_key, rest = _box_frame(name, created, job_name)
+    return (
+        f'{key}:{{"image_size":[{{{sides}}}],"annotations":[{",".join(parts)}]}},'
+        f'{metadata_key}:{{"objects":[{objects}],"class-map":{{{class_map}}},{rest}'
+    )
 
 
-@lru_cache(maxsize=4096)
-def _metadata_text(name: str, labels: tuple[str, ...], count: int, created: str, job_name: str | None) -> str:
-    class_map = {str(index): label for index, label in enumerate(labels)}
-    metadata = box_metadata(count, class_map, name, created, job_name)
-    return f"{quoted(name + SUFFIX)}:{json.dumps(metadata, separators=(',', ':'))}"
+@lru_cache(maxsize=64)
+def _box_frame(name: str, created: str, job_name: str | None) -> tuple[str, str, str]:
+    """What is the same in all lines: both keys, and the metadata behind the class map."""
+    metadata = json.dumps(box_metadata(0, {}, name, created, job_name), separators=(",", ":"))
+    return quoted(name), quoted(name + SUFFIX), metadata.removeprefix('{"objects":[],"class-map":{},')
 
 
 def number(value: float) -> int | float:
@@ -138,6 +142,8 @@ def number(value: float) -> int | float:
     """
     if type(value) is int:
         return value
+    if type(value) is float and math.isfinite(value):
+        return int(value) if value.is_integer() else value
     try:
         plain = float(value)
     except (TypeError, ValueError, OverflowError):
