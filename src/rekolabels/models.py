@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -255,15 +256,20 @@ class ModelVersion:
         *,
         min_confidence: float | None = None,
         max_results: int | None = None,
+        shrink: bool = False,
     ) -> list[Detection]:
         """Find custom labels in an image (DetectCustomLabels); the model must be running.
 
+        An image of up to 4 MB is sent in the request; one of up to 15 MB goes by way of the client's bucket,
+        where it stays under its content's name.
+
         Args:
-            image: A path, the bytes of a file, an open binary file, or an ``s3://`` URI in the Region of the
-                model; JPEG or PNG, up to 4 MB, from S3 up to 15 MB.
+            image: A path, the bytes of a file, an open binary file, an ``s3://`` URI in the Region of the
+                model, a Pillow image or a NumPy array (height, width, RGB).
             min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
                 everything.
             max_results: Only so many, the most confident ones.
+            shrink: Encode an image of more than 4 MB anew, smaller, instead of uploading it.
 
         Returns:
             What was found, most confident first; empty when nothing was.
@@ -274,9 +280,24 @@ class ModelVersion:
             ImageRejected: The service refused the image.
             Throttled: More calls than the model's inference units can serve.
         """
+        content = image_argument(image, upload=self._uploader(), shrink=shrink)
         return self.client.api.detect_custom_labels(
-            self.arn, image_argument(image), min_confidence=min_confidence, max_results=max_results
+            self.arn, content, min_confidence=min_confidence, max_results=max_results
         )
+
+    def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
+        """What puts a large image into the client's bucket; None when it has none."""
+        bucket = self.client.bucket
+        if bucket is None:
+            return None
+
+        def upload(data: bytes, name: str) -> S3Location:
+            digest = hashlib.sha256(data).hexdigest()[:32]
+            place = S3Location(bucket, f"{self.client.prefix}images/{digest}/{name}")
+            self.client.storage.put(place, data, content_type="application/octet-stream")
+            return place
+
+        return upload
 
     def detect_many(
         self,
@@ -319,7 +340,11 @@ class ModelVersion:
         """
         errand = Errand(self.arn, self.client.region_name, min_confidence, max_results)
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
-        ask = functools.partial(run_errand, once, errand) if executor is None else elsewhere(executor, errand)
+        ask = (
+            functools.partial(run_errand, once, errand, upload=self._uploader())
+            if executor is None
+            else elsewhere(executor, errand)
+        )
 
         def detect(image: ImageSource) -> list[Detection]:
             if before_each is not None:

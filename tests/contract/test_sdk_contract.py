@@ -467,8 +467,8 @@ class TestRunning:
             trained.detect(tmp_path / "missing.jpg")
         with pytest.raises(errors.InvalidImage, match="empty"):
             trained.detect(b"")
-        with pytest.raises(errors.InvalidImage, match="in a request"):
-            trained.detect(bytes(4 * 2**20 + 1))
+        with pytest.raises(errors.InvalidImage, match="15 MB"):
+            trained.detect(bytes(15 * 2**20 + 1))
 
     def test_what_is_no_image(self, trained: ModelVersion) -> None:
         """The service's refusal keeps its code."""

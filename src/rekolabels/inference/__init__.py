@@ -1,5 +1,6 @@
 """Running a model on images: one, or many at once."""
 
+from rekolabels.inference._converting import draw, in_pixels, to_labelled_image
 from rekolabels.inference._elsewhere import Errand, elsewhere, run_errand
 from rekolabels.inference._image import ImageSource, image_argument
 from rekolabels.inference._journal import Journal
@@ -12,8 +13,11 @@ __all__ = [
     "Journal",
     "Outcome",
     "detect_many",
+    "draw",
     "elsewhere",
     "image_argument",
+    "in_pixels",
     "run_errand",
     "save_outcomes",
+    "to_labelled_image",
 ]

@@ -22,7 +22,7 @@ from rekolabels.inference._image import ImageSource, image_argument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rekolabels.descriptions import Detection
+    from rekolabels.descriptions import Detection, S3Location
 
 __all__ = ["Errand", "elsewhere", "run_errand"]
 
@@ -52,11 +52,17 @@ def elsewhere(executor: Executor, errand: Errand) -> Callable[[ImageSource], lis
     return detect
 
 
-def run_errand(api: Rekognition, errand: Errand, image: ImageSource) -> list[Detection]:
+def run_errand(
+    api: Rekognition,
+    errand: Errand,
+    image: ImageSource,
+    *,
+    upload: Callable[[bytes, str], S3Location] | None = None,
+) -> list[Detection]:
     """Make the call."""
     return api.detect_custom_labels(
         errand.arn,
-        image_argument(image),
+        image_argument(image, upload=upload),
         min_confidence=errand.min_confidence,
         max_results=errand.max_results,
     )
