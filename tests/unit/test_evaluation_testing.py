@@ -249,6 +249,7 @@ def test_a_detectors_snapshot_has_one_unnumbered_evaluation() -> None:
     metadata = line["rekognition-custom-labels-evaluation-metadata"]
     assert metadata["class-map"] == {"0": "Cap"}
     assert metadata["objects"][0]["confidence"] == 0.8
+    assert metadata["confidence"] == 0.8
     assert line["rekognition-custom-labels-training-0"]["annotations"][0]["left"] == 5
 
 

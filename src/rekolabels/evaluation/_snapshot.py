@@ -143,6 +143,8 @@ def _boxes(
     job: str,
     stamp: str,
 ) -> dict[str, Any]:
+    # The service's sample has a confidence for the predictions as a whole, which it does not explain.
+    whole = {} if job == "training" else {"confidence": max((found for _, found, _ in boxes), default=0.0)}
     classes = {label: number for number, label in enumerate(sorted({box.label for box, _, _ in boxes}))}
     return {
         name: {
@@ -159,6 +161,7 @@ def _boxes(
             "image_size": [{"width": size.width, "height": size.height, "depth": size.depth}],
         },
         f"{name}-metadata": {
+            **whole,
             "job-name": f"rekognition-custom-labels-{job}-job",
             "class-map": {str(number): label for label, number in classes.items()},
             "human-annotated": "yes" if job == "training" else "no",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._engine._cache import FeatureCache
-from rekolabels.local._engine._images import check_image
+from rekolabels.local._engine._images import check_image, decode
 from rekolabels.local._engine._values import (
     BrokenEngine,
     BrokenModel,
@@ -44,6 +44,7 @@ __all__ = [
     "UnusableImage",
     "check_image",
     "choose_kind",
+    "decode",
     "load_model",
     "train",
 ]

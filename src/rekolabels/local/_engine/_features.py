@@ -37,6 +37,7 @@ __all__ = [
     "describe",
     "describe_all",
     "in_order",
+    "named",
     "workers",
 ]
 
@@ -67,7 +68,7 @@ def choose_scale(samples: Sequence[Sample]) -> Scale:
     step = max(1, len(samples) // 32)
     sides: list[int] = []
     for sample in samples[::step][:32]:
-        size = _named(sample, check_image)
+        size = named(sample, check_image)
         sides.append(max(size.width, size.height))
     return "small" if median(sides) <= _SMALL else "normal"
 
@@ -115,7 +116,7 @@ def describe_all(
     prefix = f"{fingerprint()}/{scale}/1/"
 
     def one(sample: Sample) -> Tensor:
-        return _named(sample, lambda data: _remembered(data, scale, cache, prefix))
+        return named(sample, lambda data: _remembered(data, scale, cache, prefix))
 
     rows: Tensor = np.empty((len(samples), SIZE), dtype=np.float32)
     for index, row in enumerate(in_order(one, samples)):
@@ -124,13 +125,11 @@ def describe_all(
     return rows
 
 
-def in_order(work: Callable[[Sample], Tensor], samples: Sequence[Sample]) -> Iterator[Tensor]:
+def in_order(work: Callable[[Sample], _T], samples: Sequence[Sample]) -> Iterator[_T]:
     """Work on the samples in threads; at most twice as many as there are threads are in flight."""
     with ThreadPoolExecutor(workers(), thread_name_prefix="rekolabels-features") as pool:
         waiting = iter(samples)
-        flying: list[Future[Tensor]] = [
-            pool.submit(work, sample) for sample in islice(waiting, 2 * workers())
-        ]
+        flying: list[Future[_T]] = [pool.submit(work, sample) for sample in islice(waiting, 2 * workers())]
         try:
             while flying:
                 result = flying.pop(0).result()
@@ -147,7 +146,7 @@ def workers() -> int:
     return max(1, min(8, cores))
 
 
-def _named(sample: Sample, work: Callable[[bytes], _T]) -> _T:
+def named(sample: Sample, work: Callable[[bytes], _T]) -> _T:
     """Put the name of the image in front of what is said about it."""
     try:
         return work(sample.read())

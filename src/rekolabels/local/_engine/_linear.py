@@ -7,7 +7,7 @@ regularisation) is chosen by leaving out training samples; no test image is invo
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -15,7 +15,10 @@ import numpy.typing as npt
 
 from rekolabels.errors import MissingExtra
 
-__all__ = ["Head", "Matrix", "fit_exclusive", "fit_independent"]
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+__all__ = ["Head", "Matrix", "fit_exclusive", "fit_independent", "one_thread"]
 
 Matrix = npt.NDArray[np.float64]
 
@@ -58,6 +61,15 @@ class Head:
         return result
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep the linear algebra on one core: two were slower than one on two cores."""
+    try:
+        limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(1)
+    except ImportError as error:
+        raise MissingExtra("local", "training models on this machine") from error
+    return limits
+
+
 def fit_exclusive(
     features: npt.NDArray[Any], blocks: list[slice], classes: npt.NDArray[np.intp], seed: int
 ) -> Head:
@@ -79,13 +91,7 @@ def _fit(
     classes: npt.NDArray[np.intp] | None,
     seed: int,
 ) -> Head:
-    try:
-        threads: Any = import_module("threadpoolctl").threadpool_limits(
-            1
-        )  # two were slower than one on two cores
-    except ImportError as error:
-        raise MissingExtra("local", "training models on this machine") from error
-    with threads:
+    with one_thread():
         mean = features.mean(0, dtype=np.float64)
         deviation = features.std(0, dtype=np.float64)
         deviation[deviation < _CONSTANT] = 1.0

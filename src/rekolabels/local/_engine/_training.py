@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rekolabels.local._engine._classifier import load_classifier, train_classifier
+from rekolabels.local._engine._detector import load_detector
+from rekolabels.local._engine._detector_training import train_detector
 from rekolabels.local._engine._files import read_model
 
 if TYPE_CHECKING:
@@ -28,10 +30,12 @@ def train_model(
 ) -> Trained:
     """Train a model of the given kind."""
     if kind == "detection":
-        raise NotImplementedError
+        return train_detector(training, testing, seed=seed, cache=cache, progress=progress)
     return train_classifier(kind, training, testing, seed=seed, cache=cache, progress=progress)
 
 
 def read(folder: Path) -> Model:
     """Read a saved model of any kind."""
-    return load_classifier(folder, *read_model(folder))
+    document, arrays = read_model(folder)
+    load = load_detector if document.get("kind") == "detection" else load_classifier
+    return load(folder, document, arrays)

@@ -1,0 +1,209 @@
+"""Training a detector on drawings: objects are found where they are, also after saving."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rekolabels.errors import InvalidInput
+from rekolabels.evaluation import evaluate_detection
+from rekolabels.images import BoundingBox, ImageSize
+from rekolabels.local._engine import BrokenModel, FeatureCache, Sample, Trained, load_model, train
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
+pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
+
+from rekolabels.local._engine._files import read_model, write_model  # noqa: E402 - it needs NumPy
+from rekolabels.local._engine._windows import merge, overlaps, slide  # noqa: E402 - it needs NumPy
+
+SIZE = ImageSize(256, 192)
+
+
+def scene(seed: int) -> Sample:
+    """Draw a disc and a ring somewhere on noise, apart from each other."""
+    from PIL import ImageDraw
+
+    random = np.random.default_rng(seed)
+    image = pil.fromarray(random.integers(100, 150, (SIZE.height, SIZE.width, 3), dtype=np.uint8))
+    draw = ImageDraw.Draw(image)
+    boxes = []
+    for number, label in enumerate(("disc", "ring")):
+        side = int(random.integers(45, 65))
+        left = int(random.integers(0, 60)) + 128 * number
+        top = int(random.integers(0, SIZE.height - side))
+        where = (left, top, left + side, top + side)
+        if label == "disc":
+            draw.ellipse(where, fill=(220, 40, 40))
+        else:
+            draw.ellipse(where, outline=(30, 30, 220), width=8)
+        boxes.append(BoundingBox(label, left, top, side, side))
+    target = io.BytesIO()
+    image.save(target, "PNG")
+    data = target.getvalue()
+    return Sample(f"s3://bucket/{seed}.png", lambda: data, boxes=boxes)
+
+
+@pytest.fixture(scope="module")
+def cache() -> FeatureCache:
+    """What the network says, shared by the tests of this module."""
+    return FeatureCache()
+
+
+@pytest.fixture(scope="module")
+def training() -> list[Sample]:
+    """Twelve scenes."""
+    return [scene(seed) for seed in range(12)]
+
+
+@pytest.fixture(scope="module")
+def testing() -> list[Sample]:
+    """Four others."""
+    return [scene(seed) for seed in range(100, 104)]
+
+
+@pytest.fixture(scope="module")
+def trained(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> Trained:
+    """A detector of discs and rings."""
+    return train(training, testing, features=cache)
+
+
+def in_pixels(trained: Trained) -> list[list[tuple[BoundingBox, float]]]:
+    """The predictions of a training, as the evaluation wants them."""
+    found: list[list[tuple[BoundingBox, float]]] = []
+    for predictions in trained.predictions:
+        found.append([])
+        for prediction in predictions:
+            assert prediction.box is not None
+            left, top, width, height = prediction.box
+            box = BoundingBox(
+                prediction.label,
+                left * SIZE.width,
+                top * SIZE.height,
+                width * SIZE.width,
+                height * SIZE.height,
+            )
+            found[-1].append((box, prediction.confidence))
+    return found
+
+
+def test_objects_are_found_where_they_are(trained: Trained, testing: list[Sample]) -> None:
+    """In images that the training never saw."""
+    result = evaluate_detection(
+        [test.boxes for test in testing], in_pixels(trained), trained.model.labels
+    ).result
+
+    assert trained.model.kind == "detection"
+    assert trained.model.labels == ("disc", "ring")
+    assert result.mean_average_precision is not None
+    assert result.mean_average_precision > 0.8
+
+
+def test_candidates_are_sorted_and_inside_the_image(trained: Trained) -> None:
+    """Ratios of the image's sides; the most confident first."""
+    for predictions in trained.predictions:
+        confidences = [prediction.confidence for prediction in predictions]
+        assert confidences == sorted(confidences, reverse=True)
+        for prediction in predictions:
+            assert prediction.box is not None
+            left, top, width, height = prediction.box
+            assert min(left, top, width, height) >= 0
+            assert max(left + width, top + height) <= 1 + 1e-9
+
+
+def test_a_saved_detector_predicts_the_same(trained: Trained, testing: list[Sample], tmp_path: Path) -> None:
+    """To the last bit."""
+    trained.model.save(tmp_path)
+
+    loaded = load_model(tmp_path)
+
+    assert [tuple(loaded.predict(test.read())) for test in testing] == list(trained.predictions)
+
+
+def test_the_same_seed_gives_the_same_detector(
+    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: Trained
+) -> None:
+    """Deterministic, also where the cache knows the images."""
+    assert train(training, testing, features=cache).predictions == trained.predictions
+
+
+def test_images_without_objects_are_examples_of_none(
+    training: list[Sample], testing: list[Sample], cache: FeatureCache
+) -> None:
+    """One label and an empty image: the smallest detector."""
+    discs = [
+        Sample(one.source, one.read, boxes=[box for box in one.boxes if box.label == "disc"])
+        for one in training[:6]
+    ]
+    empty = Sample(training[6].source, training[6].read)
+
+    trained = train([*discs, empty], testing[:1], features=cache)
+
+    assert trained.model.labels == ("disc",)
+    assert trained.predictions[0]
+
+
+def test_boxes_are_needed_in_the_training_images(testing: list[Sample]) -> None:
+    """Where only the test images have any, nothing can be learnt."""
+    labelled = Sample("s3://bucket/a.png", lambda: b"", labels={"disc"})
+
+    with pytest.raises(InvalidInput, match="the training images none"):
+        train([labelled], testing)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("side", 0), ("side", "640"), ("labels", ["disc"]), ("network", "other")],
+)
+def test_damaged_detectors_are_refused(trained: Trained, tmp_path: Path, name: str, value: Any) -> None:
+    """Parts that do not fit together."""
+    trained.model.save(tmp_path)
+    document, arrays = read_model(tmp_path)
+    write_model(tmp_path, document | {name: value}, arrays)
+
+    with pytest.raises(BrokenModel, match="train it again"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("shapes", [np.zeros((1, 2)), np.ones((1, 3)), np.ones((0, 2)), np.ones(2), None])
+def test_damaged_window_shapes_are_refused(trained: Trained, tmp_path: Path, shapes: Any) -> None:
+    """Windows without size, of three sides, or none at all."""
+    trained.model.save(tmp_path)
+    document, arrays = read_model(tmp_path)
+    del arrays["shapes"]
+    write_model(tmp_path, document, arrays if shapes is None else arrays | {"shapes": shapes})
+
+    with pytest.raises(BrokenModel, match="do not fit together"):
+        load_model(tmp_path)
+
+
+def test_windows_reach_every_edge() -> None:
+    """Also where a shape is larger than the grid."""
+    windows = slide(np.array([[3, 2], [50, 50]]), (8, 10))
+
+    assert windows[:, 2].max() == 10
+    assert windows[:, 3].max() == 8
+    assert windows.min() == 0
+    assert [0, 0, 10, 8] in windows.tolist()
+
+
+def test_boxes_of_one_object_are_merged() -> None:
+    """The best stays, drawn a little towards those that agree; others stay apart."""
+    boxes = np.array([[0.0, 0, 10, 10], [1.0, 0, 11, 10], [40.0, 0, 50, 10]])
+
+    merged, scores = merge(boxes, np.array([0.6, 0.9, 0.5]), limit=0.35, most=10)
+
+    assert scores.tolist() == [0.9, 0.5]
+    assert 0 < merged[0, 0] < 1
+    assert merged[1].tolist() == [40, 0, 50, 10]
+
+
+def test_overlap_of_boxes_without_area_is_nothing() -> None:
+    """No division by zero."""
+    point = np.array([[5.0, 5, 5, 5]])
+
+    assert overlaps(point, point).tolist() == [[0.0]]
