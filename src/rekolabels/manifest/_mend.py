@@ -63,12 +63,10 @@ def mend_manifest(
 
     * Boxes that leave the image by at most one pixel are clipped, boxes without any area dropped.
     * Missing ``creation-date``, ``human-annotated``, ``confidence``, ``depth``, and a ``type`` that follows
-    from the
-      rest are filled in; an ``image_size`` that is no list becomes one; with ``images``, a missing one is
-      filled in.
+      from the rest are filled in; an ``image_size`` that is no list becomes one; with ``images``, a missing
+      one is filled in.
     * Lines that say the same of an image as an earlier line are dropped; so are blank lines, a byte order
-    mark, and
-      lines that are no text or too long to be read.
+      mark, and lines that are no text or too long to be read.
 
     Everything else stays as it is; lines that need no repair are written byte for byte.
 

@@ -193,7 +193,7 @@ class ManifestReport:
 
         As in the service's ``TrainingManifestWithValidation-...`` and ``TestingManifestWithValidation-...``
         files: the same lines in the same order. The manifest is read once more, so it must not have been a
-            stream.
+        stream.
 
         Raises:
             InvalidManifest: The manifest cannot be read a second time, or there is none for this side.
