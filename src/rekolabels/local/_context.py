@@ -45,6 +45,8 @@ class Quotas:
     """Tags of a project, dataset or model version."""
     policies_per_project: int = 5
     """Policies of a project."""
+    media_jobs: int = 20
+    """Media analysis jobs in progress."""
 
     @classmethod
     def off(cls) -> Quotas:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rekolabels.local._dataset_work import clear, remove_dataset, settle
 from rekolabels.local._folders import version_folder
+from rekolabels.local._media_work import interrupt_media_job
 from rekolabels.local._operations.projects import finish_creation, remove_project
 from rekolabels.local._version_work import delete_row, set_status
 
@@ -99,4 +100,5 @@ _MENDERS: Mapping[JobKind, Callable[[Connection, str, int], None]] = {
     "version.stop": _stop,
     "version.delete": _delete_version,
     "version.copy": _copy,
+    "media.run": interrupt_media_job,
 }

@@ -6,58 +6,35 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import attrs
+from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError
 from rekolabels.evaluation import SnapshotImage, write_testing_snapshot, write_training_snapshot
-from rekolabels.local._context import Context
+from rekolabels.local._adapter_training import train_adapter
 from rekolabels.local._engine import FeatureCache, UnusableImage, train
 from rekolabels.local._evaluating import evaluate, thresholds_of
 from rekolabels.local._folders import version_folder
 from rekolabels.local._images import Images
 from rekolabels.local._inference import store_model
-from rekolabels.local._jobs import Interrupted, Job
+from rekolabels.local._jobs import Interrupted
 from rekolabels.local._manifests import message_of
 from rekolabels.local._results import Results
+from rekolabels.local._task import Task, TrainingStopped
 from rekolabels.local._training_data import Data, FileProblem, Reader, fetch_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from sqlite3 import Connection, Row
 
+    from rekolabels.local._context import Context
     from rekolabels.local._engine import Trained
+    from rekolabels.local._jobs import Job
     from rekolabels.local._training_data import Side
 
 __all__ = ["snapshot_datasets", "train_version"]
 
 _log = logging.getLogger("rekolabels.local")
-
-
-class _Failed(Exception):
-    """The training ends with this message."""
-
-
-@attrs.frozen
-class _Task:
-    """One training."""
-
-    context: Context
-    job: Job
-    folder: Path
-    request: Mapping[str, Any]
-    results: Results
-    images: Images
-
-    def report(self, stage: str, done: int, total: int) -> None:
-        """Log the progress in steps of a tenth, and see whether the service is closing."""
-        self.context.jobs.check()
-        if done == total or done % max(1, -(-total // 10)) == 0:
-            _log.info("training of %s: %s %d of %d", self.job.arn, stage, done, total)
 
 
 def snapshot_datasets(context: Context, db: Connection, project: str, number: int) -> None:
@@ -86,13 +63,13 @@ def train_version(context: Context, job: Job) -> None:
     folder = version_folder(context.folder, version["number"])
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(context.s3(), request["OutputConfig"], version["project_name"], version["name"])
-    task = _Task(context, job, folder, request, results, Images(context.s3))
+    task = Task(context, job, folder, request, results, Images(context.s3))
     status, message, billable = "TRAINING_COMPLETED", "The model is ready to run.", None
     try:
-        _train(task)
+        (_train if request.get("Feature") is None else train_adapter)(task)
     except Interrupted:
         raise
-    except _Failed as failed:
+    except TrainingStopped as failed:
         status, message = "TRAINING_FAILED", str(failed)
     except FileProblem as problem:
         status, message = "TRAINING_FAILED", message_of(problem.code)
@@ -103,8 +80,8 @@ def train_version(context: Context, job: Job) -> None:
     ended = started + context.durations.training if context.durations.training else context.clock()
     if status == "TRAINING_COMPLETED":
         billable = max(1, math.ceil(ended - started))
-    for leftover in ("train.jsonl", "test.jsonl", "train-annotated.jsonl", "test-annotated.jsonl"):
-        (folder / leftover).unlink(missing_ok=True)
+    for leftover in folder.glob("*.jsonl"):
+        leftover.unlink()
     if status == "TRAINING_FAILED":
         shutil.rmtree(folder, ignore_errors=True)
     with context.store.write() as db:
@@ -115,7 +92,7 @@ def train_version(context: Context, job: Job) -> None:
         context.jobs.finish(db, job)
 
 
-def _train(task: _Task) -> None:
+def _train(task: Task) -> None:
     task.results.check_bucket()
     reader = Reader(task.folder, task.images, task.context.jobs.check)
     auto = bool(task.request.get("TestingData", {}).get("AutoCreate"))
@@ -135,11 +112,11 @@ def _train(task: _Task) -> None:
                 trained = _learn(task, data)
     task.results.write_validation(data.training.annotated, data.testing.annotated, data.summary())
     if trained is None:
-        raise _Failed(data.failure)
+        raise TrainingStopped(data.failure)
     _finish(task, data, trained, auto=auto)
 
 
-def _fetch(task: _Task, *, auto: bool) -> None:
+def _fetch(task: Task, *, auto: bool) -> None:
     """Bring manifests of the caller's own into the folder, where those of the datasets lie already."""
     training = task.request.get("TrainingData")
     if training is not None:
@@ -149,7 +126,7 @@ def _fetch(task: _Task, *, auto: bool) -> None:
             fetch_manifest(s3, task.request["TestingData"]["Assets"], task.folder / "test.jsonl")
 
 
-def _learn(task: _Task, data: Data) -> Trained:
+def _learn(task: Task, data: Data) -> Trained:
     with FeatureCache(task.context.folder / "features.sqlite") as features:
         return train(
             data.samples(data.training, task.images),
@@ -160,7 +137,7 @@ def _learn(task: _Task, data: Data) -> Trained:
         )
 
 
-def _finish(task: _Task, data: Data, trained: Trained, *, auto: bool) -> None:
+def _finish(task: Task, data: Data, trained: Trained, *, auto: bool) -> None:
     now = datetime.fromtimestamp(task.context.clock(), timezone.utc)
     evaluation = evaluate(data, trained, at=now, arn=task.job.arn)
     store_model(task.folder, trained.model, thresholds_of(evaluation))

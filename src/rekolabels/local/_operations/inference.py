@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._engine import UnusableImage
+from rekolabels.local._operations.adapters import refuse_adapter
 from rekolabels.local._places import object_of
 from rekolabels.local._refusals import Refused
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rekolabels.local._engine import Prediction
     from rekolabels.local._inference import Loaded
 
-__all__ = ["detect_custom_labels"]
+__all__ = ["detect_custom_labels", "fetch_image", "refuse_image"]
 
 _MOST_BYTES = 4 << 20
 _MOST_BYTES_IN_S3 = 15 << 20
@@ -29,19 +30,30 @@ _CODES = {
 def detect_custom_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     """What a running model sees in an image, the most confident first."""
     context = call.context
-    source = _check_image_given(parameters["Image"])
+    _check_image_given(parameters["Image"])
     with context.store.read() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
     if version["status"] != "RUNNING":
+        refuse_adapter(version)
         raise Refused.not_ready(f"The model {version['arn']} is {version['status']}; it must be RUNNING.")
     context.limits.take_inference(version["arn"], version["max_units"] or version["min_units"])
-    data = parameters["Image"]["Bytes"] if source is None else _fetch(call, source)
+    data = fetch_image(call, parameters["Image"])
     loaded = context.models.load(version["number"])
     found = _predict(loaded, data)
     least = parameters.get("MinConfidence")
     kept = [one for one in found if _reaches(one, least, loaded)]
     most = parameters.get("MaxResults")
     return {"CustomLabels": [_describe(one) for one in kept[:most]]}
+
+
+def fetch_image(call: Call, image: dict[str, Any]) -> bytes:
+    """The image of a request, from within it or from S3.
+
+    Raises:
+        Refused: It is given twice or not at all, too large, or cannot be read.
+    """
+    source = _check_image_given(image)
+    return bytes(image["Bytes"]) if source is None else _fetch(call, source)
 
 
 def _check_image_given(image: dict[str, Any]) -> dict[str, Any] | None:
@@ -86,10 +98,11 @@ def _predict(loaded: Loaded, data: bytes) -> list[Prediction]:
     try:
         return loaded.model.predict(data)
     except UnusableImage as error:
-        raise _refuse_image(error) from None
+        raise refuse_image(error) from None
 
 
-def _refuse_image(error: UnusableImage) -> Refused:
+def refuse_image(error: UnusableImage) -> Refused:
+    """The error that an image which cannot be used is answered with."""
     return Refused(_CODES.get(error.reason, "InvalidParameterException"), str(error))
 
 

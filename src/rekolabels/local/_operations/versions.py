@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._operations.datasets import usable_project
+from rekolabels.local._operations.adapters import (
+    MODERATION,
+    check_adapter_request,
+    project_for_training,
+    refuse_adapter,
+)
 from rekolabels.local._operations.tags import set_tags
 from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._refusals import Refused
@@ -29,16 +34,18 @@ __all__ = [
 
 _STARTABLE = ("TRAINING_COMPLETED", "STOPPED", "COPYING_COMPLETED", "FAILED")
 _DELETABLE = (*_STARTABLE, "TRAINING_FAILED", "COPYING_FAILED")
-_KEPT = ("OutputConfig", "TrainingData", "TestingData", "KmsKeyId", "VersionDescription")
+_KEPT = ("OutputConfig", "TrainingData", "TestingData", "KmsKeyId", "VersionDescription", "FeatureConfig")
 
 
 def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     """Start a training, from the project's datasets or from manifests in S3."""
     context = call.context
-    external = _check_sources(parameters)
     with context.store.write() as db:
-        project = usable_project(call, db, parameters["ProjectArn"])
-        _check_datasets(db, project, external=external)
+        project = project_for_training(call, db, parameters["ProjectArn"])
+        adapter = project["feature"] == MODERATION
+        external = _check_sources(parameters, adapter=adapter)
+        if not adapter:
+            _check_datasets(db, project, external=external)
         check_version_room(call, db, project, parameters["VersionName"])
         _check_trainings(call, db)
         arn = call.new_arn(db, project["name"], "version", parameters["VersionName"])
@@ -53,7 +60,7 @@ def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
                 project["arn"],
                 parameters["VersionName"],
                 arn.number,
-                json.dumps({name: parameters[name] for name in _KEPT if name in parameters}),
+                json.dumps(_kept(parameters, adapter=adapter)),
             ),
         )
         set_tags(call, db, str(arn), parameters.get("Tags"))
@@ -92,6 +99,7 @@ def start_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, A
         raise Refused.invalid(f"MaxInferenceUnits ({most}) is smaller than MinInferenceUnits ({least}).")
     with context.store.write() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
+        refuse_adapter(version)
         if version["status"] not in _STARTABLE:
             raise Refused.in_use(
                 f"The model {version['arn']} is {version['status']} and cannot be started now."
@@ -123,6 +131,7 @@ def stop_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, An
     context = call.context
     with context.store.write() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
+        refuse_adapter(version)
         if version["status"] != "RUNNING":
             raise Refused.in_use(
                 f"The model {version['arn']} is {version['status']}; only a running one stops."
@@ -169,9 +178,17 @@ def check_output(parameters: dict[str, Any]) -> None:
         raise Refused.invalid("OutputConfig.S3Bucket must be given.")
 
 
-def _check_sources(parameters: dict[str, Any]) -> bool:
+def _kept(parameters: dict[str, Any], *, adapter: bool) -> dict[str, Any]:
+    """What is remembered of a request."""
+    kept = {name: parameters[name] for name in _KEPT if name in parameters}
+    return kept | {"Feature": MODERATION} if adapter else kept
+
+
+def _check_sources(parameters: dict[str, Any], *, adapter: bool) -> bool:
     """Check how the data is named; True when it is by manifests of the caller's own."""
-    if "FeatureConfig" in parameters:
+    if adapter:
+        check_adapter_request(parameters)
+    elif "FeatureConfig" in parameters:
         raise Refused.invalid("FeatureConfig is for content moderation projects only.")
     check_output(parameters)
     training, testing = parameters.get("TrainingData"), parameters.get("TestingData")
@@ -267,4 +284,7 @@ def _describe(row: Row) -> dict[str, Any]:
         "KmsKeyId": request.get("KmsKeyId"),
         "VersionDescription": request.get("VersionDescription"),
         "SourceProjectVersionArn": request.get("SourceProjectVersionArn"),
+        "Feature": request.get("Feature"),
+        "BaseModelVersion": results.get("BaseModelVersion"),
+        "FeatureConfig": request.get("FeatureConfig"),
     }

@@ -1,0 +1,427 @@
+"""Content moderation: trained adapters, a base model that knows nothing, media analysis jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from service_backends import (
+    DOORS,
+    Backend,
+    describe_version,
+    make_project,
+    open_backend,
+    picture,
+    put_manifest,
+    read_result,
+    refused,
+)
+
+from rekolabels.local import Fault, FaultPlan, Quotas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "out"}
+NAMES = {"blobs": ["Round Things"], "stripes": ["Round Things", "Stripes"], "dark": []}
+BASE = "local-without-moderation-labels"
+
+
+@attrs.frozen
+class Adapted:
+    """A service with a trained adapter."""
+
+    backend: Backend
+    project: str
+    adapter: str
+
+
+def lines_of(backend: Backend, kind: str, count: int) -> list[str]:
+    """Lines of an adapter's manifest: dark pictures are safe, stripes have two labels."""
+    lines = []
+    for look, names in NAMES.items():
+        for number in range(count):
+            key = f"{kind}/{look}/{number}.png"
+            seed = number + 1000 * (kind == "test")
+            backend.s3.put_object(Bucket="puppies", Key=key, Body=picture(look, seed))
+            truth = {"ModerationLabels": [{"Name": name} for name in names]}
+            lines.append(
+                json.dumps({"source-ref": f"s3://puppies/{key}", "content-moderation-groundtruth": truth})
+            )
+    return lines
+
+
+def moderation_project(backend: Backend, name: str = "guard") -> str:
+    """A project for an adapter."""
+    return make_project(backend, name, Feature="CONTENT_MODERATION", AutoUpdate="ENABLED")
+
+
+def train(backend: Backend, project: str, name: str, **options: Any) -> dict[str, Any]:
+    """Train an adapter and wait; its description."""
+    arn = backend.rekognition.create_project_version(
+        ProjectArn=project, VersionName=name, OutputConfig=OUTPUT, **options
+    )["ProjectVersionArn"]
+    backend.settle()
+    return version_of(backend, arn)
+
+
+def version_of(backend: Backend, arn: str) -> dict[str, Any]:
+    """The description of an adapter."""
+    name, version = arn.split("/")[1], arn.split("/")[3]
+    (project,) = backend.rekognition.describe_projects(ProjectNames=[name], Features=["CONTENT_MODERATION"])[
+        "ProjectDescriptions"
+    ]
+    (found,) = backend.rekognition.describe_project_versions(
+        ProjectArn=project["ProjectArn"], VersionNames=[version]
+    )["ProjectVersionDescriptions"]
+    description: dict[str, Any] = found
+    return description
+
+
+def assets(backend: Backend, name: str, lines: list[str]) -> dict[str, Any]:
+    """Training or testing data."""
+    return {"Assets": [put_manifest(backend, name, lines)]}
+
+
+@pytest.fixture(name="adapted", scope="module", params=DOORS)
+def adapted_fixture(request: pytest.FixtureRequest) -> Iterator[Adapted]:
+    """An adapter of two labels."""
+    with open_backend(request.param) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = moderation_project(backend)
+        found = train(
+            backend,
+            project,
+            "v1",
+            TrainingData=assets(backend, "a.manifest", lines_of(backend, "train", 8)),
+            TestingData=assets(backend, "b.manifest", lines_of(backend, "test", 3)),
+            FeatureConfig={"ContentModeration": {"ConfidenceThreshold": 60.0}},
+        )
+        assert found["Status"] == "TRAINING_COMPLETED", found["StatusMessage"]
+        yield Adapted(backend, project, found["ProjectVersionArn"])
+
+
+def test_projects_for_moderation(adapted: Adapted) -> None:
+    """They are listed only when asked for, tell feature and AutoUpdate, and take no datasets or policies."""
+    client = adapted.backend.rekognition
+    assert client.describe_projects()["ProjectDescriptions"] == []
+    (found,) = client.describe_projects(Features=["CONTENT_MODERATION"])["ProjectDescriptions"]
+    assert (found["Feature"], found["AutoUpdate"]) == ("CONTENT_MODERATION", "ENABLED")
+    calls: list[Callable[[], Any]] = [
+        lambda: client.create_project(ProjectName="x", Feature="CONTENT_MODERATION"),
+        lambda: client.create_project(ProjectName="x", AutoUpdate="ENABLED"),
+        lambda: client.create_dataset(ProjectArn=adapted.project, DatasetType="TRAIN"),
+        lambda: client.put_project_policy(
+            ProjectArn=adapted.project,
+            PolicyName="p",
+            PolicyDocument=json.dumps(
+                {
+                    "Statement": {
+                        "Effect": "Allow",
+                        "Principal": "*",
+                        "Resource": "*",
+                        "Action": "rekognition:CopyProjectVersion",
+                    }
+                }
+            ),
+        ),
+        lambda: client.start_project_version(ProjectVersionArn=adapted.adapter, MinInferenceUnits=1),
+        lambda: client.stop_project_version(ProjectVersionArn=adapted.adapter),
+        lambda: client.detect_custom_labels(ProjectVersionArn=adapted.adapter, Image={"Bytes": b"x"}),
+        lambda: client.copy_project_version(
+            SourceProjectArn=adapted.project,
+            SourceProjectVersionArn=adapted.adapter,
+            DestinationProjectArn=adapted.project,
+            VersionName="copy",
+            OutputConfig=OUTPUT,
+        ),
+    ]
+    for call in calls:
+        with refused("InvalidParameterException"):
+            call()
+
+
+def test_the_files_of_an_adapter(adapted: Adapted) -> None:
+    """Evaluation at the given and at twenty thresholds, beside a base model that finds nothing."""
+    backend, found = adapted.backend, version_of(adapted.backend, adapted.adapter)
+    assert (found["Feature"], found["BaseModelVersion"]) == ("CONTENT_MODERATION", BASE)
+    assert found["FeatureConfig"] == {"ContentModeration": {"ConfidenceThreshold": 60.0}}
+    summary = json.loads(read_result(backend, found["EvaluationResult"]["Summary"]["S3Object"]["Name"]))
+    assert summary["AggregatedEvaluationResults"]["F1Score"] == pytest.approx(
+        found["EvaluationResult"]["F1Score"]
+    )
+    assert found["EvaluationResult"]["F1Score"] > 0.9
+    assert summary["EvaluationDetails"]["Labels"] == ["Round Things", "Stripes"]
+    moderation = summary["ContentModeration"]
+    own = moderation["InputConfidenceThresholdEvalResults"]
+    assert own["ConfidenceThreshold"] == 60.0
+    every = moderation["AllConfidenceThresholdsEvalResults"]
+    assert [float(step) for step in range(5, 101, 5)] == [one["ConfidenceThreshold"] for one in every]
+    for one in [own, *every]:
+        rows = one["LabelEvaluationResults"]
+        assert [row["Label"] for row in rows] == ["Round Things", "Stripes"]
+        for row in rows:
+            assert row["BaseModel"]["TruePositive"] == row["BaseModel"]["FalsePositive"] == 0
+            assert sum(row["BaseModel"].values()) == sum(row["Adapter"].values()) == 9
+        aggregated = one["AggregatedEvaluationResults"]["Adapter"]
+        assert aggregated["TruePositive"] == sum(row["Adapter"]["TruePositive"] for row in rows)
+    output = found["TestingDataResult"]["Output"]["Assets"][0]["GroundTruthManifest"]["S3Object"]["Name"]
+    (line, *_) = map(json.loads, read_result(backend, output).splitlines())
+    assert line["content-moderation-groundtruth"] == {"ModerationLabels": [{"Name": "Round Things"}]}
+    assert line["detect-moderation-labels-base-model"] == {
+        "ModerationLabels": [],
+        "ModerationModelVersion": BASE,
+    }
+    assert line["detect-moderation-labels"]["ProjectVersion"] == adapted.adapter
+    assert line["detect-moderation-labels"]["ModerationLabels"][0]["Name"] == "Round Things"
+    output = found["TrainingDataResult"]["Output"]["Assets"][0]["GroundTruthManifest"]["S3Object"]["Name"]
+    (line, *_) = map(json.loads, read_result(backend, output).splitlines())
+    assert set(line) == {"source-ref", "content-moderation-groundtruth"}
+
+
+def test_an_adapter_answers_at_once(adapted: Adapted) -> None:
+    """Without a start; the base model finds nothing and says by its name what it knows."""
+    client = adapted.backend.rekognition
+    for look, names in NAMES.items():
+        image = {"Bytes": picture(look, 77)}
+        answer = client.detect_moderation_labels(Image=image, ProjectVersion=adapted.adapter)
+        assert set(names) == {label["Name"] for label in answer["ModerationLabels"]}
+        assert all(50 <= label["Confidence"] <= 100 for label in answer["ModerationLabels"])
+        assert (answer["ProjectVersion"], answer["ModerationModelVersion"]) == (adapted.adapter, BASE)
+    every = client.detect_moderation_labels(Image=image, ProjectVersion=adapted.adapter, MinConfidence=0)
+    assert len(every["ModerationLabels"]) == 2
+    base = client.detect_moderation_labels(Image=image)
+    assert (base["ModerationLabels"], base["ModerationModelVersion"]) == ([], BASE)
+    assert "ProjectVersion" not in base
+    with refused("InvalidImageFormatException"):
+        client.detect_moderation_labels(Image={"Bytes": b"no image"})
+    with refused("ResourceNotFoundException"):
+        client.detect_moderation_labels(Image=image, ProjectVersion=f"{adapted.adapter}9")
+    with refused("InvalidParameterException", "HumanLoopConfig"):
+        client.detect_moderation_labels(
+            Image=image,
+            HumanLoopConfig={
+                "HumanLoopName": "a",
+                "FlowDefinitionArn": "arn:aws:sagemaker:us-east-1:1:flow-definition/a",
+            },
+        )
+
+
+def test_an_adapter_with_a_split_of_its_own(adapted: Adapted) -> None:
+    """AutoCreate takes a fifth, per label; broken lines are in the validation manifest with their reasons."""
+    backend = adapted.backend
+    bad = [
+        "{",
+        json.dumps({"content-moderation-groundtruth": {"ModerationLabels": []}}),
+        json.dumps({"source-ref": "nowhere", "content-moderation-groundtruth": {"ModerationLabels": []}}),
+        json.dumps({"source-ref": "s3://puppies/a.png"}),
+        json.dumps({"source-ref": "s3://puppies/a.png", "content-moderation-groundtruth": {}}),
+        json.dumps(
+            {
+                "source-ref": "s3://puppies/a.png",
+                "content-moderation-groundtruth": {"ModerationLabels": [{"Name": ""}]},
+            }
+        ),
+        json.dumps(
+            {
+                "source-ref": "s3://puppies/missing.png",
+                "content-moderation-groundtruth": {"ModerationLabels": []},
+            }
+        ),
+    ]
+    lines = lines_of(backend, "more", 10)
+    data = assets(backend, "c.manifest", [*bad, *lines])
+    found = train(backend, adapted.project, "split", TrainingData=data, TestingData={"AutoCreate": True})
+    assert found["Status"] == "TRAINING_COMPLETED", found["StatusMessage"]
+    assert found["TestingDataResult"]["Output"]["AutoCreate"] is True
+    summary = json.loads(read_result(backend, found["ManifestSummary"]["S3Object"]["Name"]))
+    training = summary["statistics"]["training"]
+    assert (training["total_json_lines"], training["invalid_json_lines"]) == (31, 7)
+    assert summary["statistics"]["testing"]["total_json_lines"] == 6
+    place = found["TrainingDataResult"]["Validation"]["Assets"][0]["GroundTruthManifest"]["S3Object"]["Name"]
+    annotated = [json.loads(line) for line in read_result(backend, place).splitlines()]
+    assert [line["errors"][0]["code"] for line in annotated if "errors" in line] == [
+        "ERROR_INVALID_JSON_LINE",
+        "ERROR_MISSING_SOURCE_REF",
+        "ERROR_INVALID_SOURCE_REF_FORMAT",
+        "ERROR_NO_LABEL_ATTRIBUTES",
+        "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
+        "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
+        "ERROR_INVALID_IMAGE",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("training", "testing", "part"),
+    [
+        ([], ["x"], "empty"),
+        (["{", "{}"], ["{"], "invalid"),
+        (None, {"AutoCreate": True}, "enough"),
+    ],
+)
+def test_adapters_that_cannot_be_trained(adapted: Adapted, training: Any, testing: Any, part: str) -> None:
+    """TRAINING_FAILED with the reason: nothing there, nothing usable, nothing to tell apart."""
+    backend = adapted.backend
+    if training is None:
+        training = [line for line in lines_of(backend, "same", 6) if "dark" in line]
+    data = assets(backend, "d.manifest", training)
+    tests = testing if isinstance(testing, dict) else assets(backend, "e.manifest", testing)
+    found = train(backend, adapted.project, f"fails-{part}", TrainingData=data, TestingData=tests)
+    assert found["Status"] == "TRAINING_FAILED"
+    assert part in found["StatusMessage"]
+    with refused("ResourceNotReadyException", "TRAINING_FAILED"):
+        backend.rekognition.detect_moderation_labels(
+            Image={"Bytes": picture("dark", 1)}, ProjectVersion=found["ProjectVersionArn"]
+        )
+
+
+def test_what_the_training_of_an_adapter_needs(adapted: Adapted) -> None:
+    """Manifests for both sides (or AutoCreate), and a FeatureConfig for moderation if any."""
+    backend = adapted.backend
+    data = assets(backend, "f.manifest", ["{}"])
+    for options in (
+        {},
+        {"TrainingData": data},
+        {"TestingData": {"AutoCreate": True}},
+        {"TrainingData": data, "TestingData": {}},
+        {"TrainingData": data, "TestingData": {"AutoCreate": True}, "FeatureConfig": {}},
+    ):
+        with refused("InvalidParameterException"):
+            train(backend, adapted.project, "never", **options)
+
+
+def job_of(backend: Backend, lines: list[str], **options: Any) -> str:
+    """Start a media analysis job; its id."""
+    backend.s3.put_object(Bucket="puppies", Key="job.manifest", Body="\n".join(lines).encode())
+    settings = options.pop("settings", {})
+    return str(
+        backend.rekognition.start_media_analysis_job(
+            **{
+                "OperationsConfig": {"DetectModerationLabels": settings},
+                "Input": {"S3Object": {"Bucket": "puppies", "Name": "job.manifest"}},
+                "OutputConfig": OUTPUT,
+                **options,
+            }
+        )["JobId"]
+    )
+
+
+def test_a_media_analysis_job(adapted: Adapted) -> None:
+    """IN_PROGRESS, SUCCEEDED; a result for each line, repeated ones too; the rest is in the summary."""
+    backend, client = adapted.backend, adapted.backend.rekognition
+    backend.s3.put_object(Bucket="puppies", Key="look.png", Body=picture("stripes", 5))
+    good = json.dumps({"source-ref": "s3://puppies/look.png"})
+    lines = [good, good, "{", json.dumps({"source-ref": "s3://puppies/none.png"})]
+    with backend.held():
+        identity = job_of(
+            backend,
+            lines,
+            JobName="night",
+            settings={"ProjectVersion": adapted.adapter, "MinConfidence": 40.0},
+        )
+        running = client.get_media_analysis_job(JobId=identity)
+        assert (running["Status"], running["JobName"]) == ("IN_PROGRESS", "night")
+        assert "CompletionTimestamp" not in running
+    assert len(identity) == 64
+    done = client.get_media_analysis_job(JobId=identity)
+    assert done["Status"] == "SUCCEEDED"
+    assert done["CompletionTimestamp"] >= done["CreationTimestamp"]
+    assert done["Results"]["S3Object"]["Name"] == f"out/{identity}-results.jsonl"
+    results = [
+        json.loads(line) for line in read_result(backend, f"out/{identity}-results.jsonl").splitlines()
+    ]
+    assert len(results) == 2
+    assert {"Round Things", "Stripes"} == {
+        label["Name"] for label in results[0]["detect-moderation-labels"]["ModerationLabels"]
+    }
+    summary = json.loads(read_result(backend, f"out/{identity}-manifest-summary.json"))
+    assert summary["version"] == "1.0"
+    assert summary["statistics"] == {"total-json-lines": 4, "valid-json-lines": 2, "invalid-json-lines": 2}
+    assert [(one["code"], one["line-number"]) for one in summary["errors"]] == [
+        ("INVALID_JSON_LINE", 3),
+        ("INVALID_S3_OBJECT", 4),
+    ]
+
+
+def test_the_same_token_is_the_same_job(adapted: Adapted) -> None:
+    """ClientRequestToken: same parameters, same job; others, IdempotentParameterMismatchException."""
+    backend = adapted.backend
+    lines = [json.dumps({"source-ref": "s3://puppies/look.png"})]
+    first = job_of(backend, lines, ClientRequestToken="t1")
+    assert first == job_of(backend, lines, ClientRequestToken="t1")
+    assert first != job_of(backend, lines, ClientRequestToken="t2")
+    with refused("IdempotentParameterMismatchException", first):
+        job_of(backend, lines, ClientRequestToken="t1", JobName="other")
+    backend.settle()
+
+
+def test_jobs_are_listed_newest_first(adapted: Adapted) -> None:
+    """In pages; a job that is not there is not found."""
+    backend, client = adapted.backend, adapted.backend.rekognition
+    made = [job_of(backend, ["{}"], JobName=f"j{number}") for number in range(3)]
+    backend.settle()
+    first = client.list_media_analysis_jobs(MaxResults=2)
+    assert made[:0:-1] == [job["JobId"] for job in first["MediaAnalysisJobs"]]
+    second = client.list_media_analysis_jobs(MaxResults=2, NextToken=first["NextToken"])
+    assert made[0] == second["MediaAnalysisJobs"][0]["JobId"]
+    with refused("InvalidPaginationTokenException"):
+        client.list_media_analysis_jobs(NextToken="x")
+    with refused("ResourceNotFoundException"):
+        client.get_media_analysis_job(JobId="0" * 64)
+
+
+def test_what_a_job_needs(adapted: Adapted) -> None:
+    """An operation, a manifest that can be read and is not empty, an adapter that is trained."""
+    backend = adapted.backend
+    with refused("InvalidParameterException", "DetectModerationLabels"):
+        job_of(backend, ["{}"], OperationsConfig={})
+    with refused("InvalidParameterException", "Input"):
+        job_of(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies"}})
+    with refused("InvalidS3ObjectException", "none"):
+        job_of(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies", "Name": "none"}})
+    with refused("InvalidManifestException"):
+        job_of(backend, [])
+    with refused("ResourceNotFoundException"):
+        job_of(backend, ["{}"], settings={"ProjectVersion": f"{adapted.adapter}9"})
+    failed = job_of(backend, ["{}"], OutputConfig={"S3Bucket": "no-such-bucket"})
+    empty = job_of(backend, [" ", ""])
+    backend.settle()
+    for identity, code in ((failed, "INVALID_OUTPUT_CONFIG"), (empty, "INVALID_MANIFEST")):
+        found = backend.rekognition.get_media_analysis_job(JobId=identity)
+        assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", code)
+
+
+def test_the_quota_of_jobs_and_a_fault() -> None:
+    """Jobs in progress are limited; a job fails with the code that a plan asks for."""
+    plan = FaultPlan([Fault.fails("StartMediaAnalysisJob", "THROTTLED", times=1)])
+    with open_backend("in process", quotas=Quotas(media_jobs=1), faults=plan) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        with backend.held():
+            identity = job_of(backend, ["{}"])
+            with refused("LimitExceededException", "1 media"):
+                job_of(backend, ["{}"])
+        found = backend.rekognition.get_media_analysis_job(JobId=identity)
+        assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", "THROTTLED")
+
+
+def test_models_are_no_adapters() -> None:
+    """A model of Custom Labels does not moderate; its project does not train adapters."""
+    with open_backend("in process") as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        data = assets(backend, "a.manifest", ["{}"])
+        arn = backend.rekognition.create_project_version(
+            ProjectArn=project,
+            VersionName="v1",
+            OutputConfig=OUTPUT,
+            TrainingData=data,
+            TestingData={"AutoCreate": True},
+        )["ProjectVersionArn"]
+        backend.settle()
+        assert "Feature" not in describe_version(backend, arn)
+        with refused("InvalidParameterException", "Custom Labels"):
+            backend.rekognition.detect_moderation_labels(
+                Image={"Bytes": picture("dark", 1)}, ProjectVersion=arn
+            )
