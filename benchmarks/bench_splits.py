@@ -108,7 +108,7 @@ def several_labels() -> None:
 def single_labels() -> None:
     """250,000 images with one of 250 labels."""
     draw = random.Random(1)  # noqa: S311 - test data
-    labels = [f"label-{draw.randrange(LABELS):03}" for _ in range(IMAGES)]
+    labels = draw.choices([f"label-{number:03}" for number in range(LABELS)], k=IMAGES)
     images = [LabelledImage(f"s3://bucket/images/{n:06}.jpg", [label]) for n, label in enumerate(labels)]
     ours, parts = cpu(lambda: split(images, test=SHARE), 3)
     print(f"{IMAGES:,} images x {LABELS} labels, one each")

@@ -97,6 +97,7 @@ def test_bad_boxes_are_reported_by_line(tmp_path: Path) -> None:
         ("label,size\ncat,3\n", "names no image"),
         ("a.jpg,cät\n".encode("utf-16"), "not UTF-8"),
         (b"a.jpg,c\xe4t\n", "not UTF-8"),
+        ("a.jpg," + "x" * 2_000_000, "has a line of 1,048,576 characters or more"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:

@@ -31,7 +31,6 @@ Place = str | os.PathLike[str]
 """A local folder, or an ``s3://bucket/prefix``."""
 
 _ROUNDING = 1e-6  # pixels: what adding up parts of a pixel may cost
-_MOST_TEXT = 64 * 1024 * 1024
 
 
 def is_s3(place: Place) -> bool:
@@ -183,7 +182,7 @@ def as_dict(value: Any) -> dict[Any, Any] | None:
     return cast("dict[Any, Any]", value) if isinstance(value, dict) else None  # type: ignore[redundant-cast]  # pyright
 
 
-def read_text(path: Place, what: str) -> str:
+def read_text(path: Place, what: str, *, most: int = 1 << 20) -> str:
     """Read a text file of bearable size.
 
     Raises:
@@ -192,9 +191,9 @@ def read_text(path: Place, what: str) -> str:
     name = shown(os.fspath(path))
     try:
         with Path(path).open("rb") as file:
-            content = file.read(_MOST_TEXT + 1)
-        if len(content) > _MOST_TEXT:
-            raise InvalidInput(f"{name}: larger than {_MOST_TEXT // 2**20} MB, which no {what} is")
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise InvalidInput(f"{name}: larger than {most >> 20} MB; expected {what}")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name}: not UTF-8 text at byte {error.start}; expected {what}") from error

@@ -6,7 +6,7 @@ import csv
 import itertools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
@@ -23,6 +23,7 @@ __all__ = ["read_csv", "write_csv"]
 
 _PATHS = ("path", "filename", "file_name", "file", "image", "image_path", "source", "source-ref", "filepath")
 _LABELS = ("label", "labels", "class", "class_name", "category")
+_MOST_LINE = 1 << 20
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX_HEADER = ("filename", "width", "height", "class", *_CORNERS)
 
@@ -128,7 +129,7 @@ def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Itera
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             try:
-                reader = csv.reader(file, delimiter=delimiter, strict=True)
+                reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
             except TypeError as error:
                 raise InvalidInput(f"delimiter: {error}, not {delimiter!r}") from error
             while True:
@@ -150,6 +151,14 @@ def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Itera
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(f"{name}: not a usable file name: {error}") from error
+
+
+def _lines(file: TextIO, name: str) -> Iterator[str]:
+    """The lines of a file, unless one would fill the memory."""
+    while line := file.readline(_MOST_LINE):
+        if len(line) == _MOST_LINE:
+            raise InvalidInput(f"{name}: has a line of {_MOST_LINE:,} characters or more; expected CSV")
+        yield line
 
 
 def _images(

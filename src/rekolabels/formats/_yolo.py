@@ -175,7 +175,7 @@ def _files(place: Path, report: Report) -> Iterator[Path]:
         )
         return
     try:
-        lines = read_text(place, "a list of images").splitlines()
+        lines = read_text(place, "a list of images", most=1 << 26).splitlines()
     except InvalidInput as error:
         report(str(error), lost="file")
         return

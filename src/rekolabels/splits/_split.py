@@ -165,9 +165,8 @@ def _share(test: float) -> Fraction:
 def _parts(units: Units, table: Table, chosen: Collection[int], share: float) -> Split:
     """The split whose test part has the chosen rows."""
     on_test = [False] * len(units.images)
-    for row in chosen:
-        for index in units.indices(row):
-            on_test[index] = True
+    for index in itertools.chain.from_iterable(map(units.indices, chosen)):
+        on_test[index] = True
     train = tuple(itertools.compress(units.images, map(operator.not_, on_test)))
     test = tuple(itertools.compress(units.images, on_test))
     return Split(train=train, test=test, balance=make_balance(table, chosen, share))

@@ -67,9 +67,10 @@ def divide(problem: Problem) -> list[bool]:
         them on both sides, as with three rows of which each two share a label of their own.
     """
     members: dict[Feature, list[int]] = {feature: [] for feature in problem.totals}
-    for number, row in enumerate(problem.rows):
-        for feature in set(row) if problem.repeats else row:
-            members[feature].append(number)
+    append_to = {feature: numbers.append for feature, numbers in members.items()}
+    for number, row in enumerate(map(set, problem.rows) if problem.repeats else problem.rows):
+        for feature in row:
+            append_to[feature](number)
     sides = _first_pass(problem, members)
     state = _State(problem, members, sides)
     _repair(state)

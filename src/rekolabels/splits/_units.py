@@ -77,8 +77,9 @@ def make_units(
         InvalidInput: The seed is no integer, or ``group_by`` gives a key that cannot be hashed.
         MissingExtra: ``near_duplicates`` without the extra ``dedupe``.
     """
-    digests = _digests([image.source for image in images], seed)
-    clusters: list[Sequence[int]] = [*_same_source(images), *_same_key(images, group_by)]
+    sources = list(map(_source, images))
+    digests = _digests(sources, seed)
+    clusters: list[Sequence[int]] = [*_same_source(sources), *_same_key(images, group_by)]
     if near_duplicates:
         clusters.extend(find_near_duplicates(images))
     if not clusters:
@@ -119,9 +120,8 @@ def _common_folder(names: Sequence[str]) -> int:
     return low.rfind("/", 0, length) + 1
 
 
-def _same_source(images: Sequence[LabelledImage]) -> list[list[int]]:
+def _same_source(sources: Sequence[str]) -> list[list[int]]:
     """Images that occur more than once: one file on both sides would make the test worthless."""
-    sources = list(map(_source, images))
     same = map(operator.eq, sources, itertools.islice(sources, 1, None))
     return [[index, index + 1] for index in itertools.compress(range(len(sources)), same)]
 
