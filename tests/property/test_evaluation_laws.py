@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime, timezone
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekolabels.evaluation import EvaluationResult, ScoredLabel, evaluate_classification
+from rekolabels.evaluation import (
+    EvaluationResult,
+    ScoredLabel,
+    SnapshotImage,
+    evaluate_classification,
+    score_classification,
+    write_testing_snapshot,
+)
 
 metrics = pytest.importorskip("sklearn.metrics", reason="the extra 'local' is not installed")
 
@@ -46,6 +54,87 @@ def test_average_precision_equals_scikit_learn(pairs: list[tuple[bool, float]]) 
     expected = metrics.average_precision_score([there for there, _ in pairs], [c for _, c in pairs])
 
     assert float(expected) == pytest.approx(apart(pairs).average_precision(), abs=1e-9)
+
+
+@given(scored)
+def test_curves_equal_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
+    """Precision and recall at every confidence that occurs."""
+    truths = [there for there, _ in pairs]
+    if not any(truths):
+        return
+    precision, recall, thresholds = metrics.precision_recall_curve(truths, [c for _, c in pairs])
+
+    points = list(apart(pairs).curve())[::-1]
+
+    assert list(thresholds) == [threshold for threshold, _ in points]
+    assert list(precision[:-1]) == pytest.approx([counts.precision for _, counts in points], abs=1e-9)
+    assert list(recall[:-1]) == pytest.approx([counts.recall for _, counts in points], abs=1e-9)
+
+
+@given(scored, st.integers(1, 12))
+def test_calibration_equals_scikit_learn(pairs: list[tuple[bool, float]], bins: int) -> None:
+    """Bins of equal width; empty ones are left out."""
+    from sklearn.calibration import calibration_curve
+
+    truths = [there for there, _ in pairs]
+    if len(set(truths)) == 1:
+        return  # scikit-learn wants both
+    right, mean = calibration_curve(truths, [c for _, c in pairs], n_bins=bins)
+
+    found = apart(pairs).calibration(bins).bins
+
+    assert list(right) == pytest.approx([one.right for one in found], abs=1e-9)
+    assert list(mean) == pytest.approx([one.confidence for one in found], abs=1e-9)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sets(st.sampled_from("abc")), st.dictionaries(st.sampled_from("abcd"), confidences, max_size=3)
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    confidences,
+)
+def test_sparse_scores_equal_scikit_learn_on_dense_ones(
+    cases: list[tuple[set[str], dict[str, float]]], threshold: float
+) -> None:
+    """A label without a confidence counts as 0: average precision, support and figures at any threshold."""
+    labels = "abcd"
+    found = score_classification([true for true, _ in cases], [scores for _, scores in cases], labels)
+
+    for label in labels:
+        truths = [label in true for true, _ in cases]
+        dense = [scores.get(label, 0.0) for _, scores in cases]
+        counts = found[label].counts(threshold)
+        matrix = metrics.confusion_matrix(truths, [c >= threshold for c in dense], labels=[False, True])
+        assert matrix.ravel().tolist() == [
+            counts.true_negatives,
+            counts.false_positives,
+            counts.false_negatives,
+            counts.true_positives,
+        ]
+        if any(truths):
+            expected = float(metrics.average_precision_score(truths, dense))
+            assert expected == pytest.approx(found[label].average_precision(), abs=1e-9)
+        else:
+            assert found[label].average_precision() is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.tuples(*[confidences] * 3)), min_size=1, max_size=20))
+def test_confusion_counts_equal_scikit_learn(cases: list[tuple[str, tuple[float, float, float]]]) -> None:
+    """One label an image: the most confident label, of equal ones the first by name."""
+    images = [SnapshotImage(f"s3://b/{n}.jpg", [true]) for n, (true, _) in enumerate(cases)]
+    predictions = [dict(zip("abc", scores, strict=True)) for _, scores in cases]
+    evaluation = evaluate_classification([[true] for true, _ in cases], predictions, "abc")
+    lines = write_testing_snapshot(images, evaluation.verdicts, datetime(2026, 1, 2, tzinfo=timezone.utc))
+
+    counted = EvaluationResult.from_snapshot(lines).confusion()
+
+    decided = [max("abc", key=lambda label, s=scores: (s[label], -ord(label))) for scores in predictions]  # type: ignore[misc]
+    expected = metrics.confusion_matrix([true for true, _ in cases], decided, labels=list("abc"))
+    assert expected.tolist() == [list(row[:3]) for row in counted.rows()[:3]]
 
 
 @given(scored)

@@ -1,0 +1,103 @@
+"""Boxes: equal to pycocotools, also where everything is tied, empty, or on the border."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rekolabels.evaluation import COCO_OVERLAPS, score_boxes
+from rekolabels.images import BoundingBox
+
+coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
+cocoeval = pytest.importorskip("pycocotools.cocoeval", reason="pycocotools is not installed")
+
+LABELS = ("cap", "watch", "shoe")
+# Few places, sizes and confidences on purpose: equal overlaps and equal confidences are where mistakes hide.
+edges = st.sampled_from([0.0, 1.0, 2.0, 5.0]) | st.floats(0, 20)
+sides = st.sampled_from([2.0, 4.0, 10.0]) | st.floats(1, 30)
+boxes = st.builds(BoundingBox, st.sampled_from(LABELS), edges, edges, sides, sides)
+confidences = st.sampled_from([0.0, 0.5, 0.9]) | st.floats(0, 1)
+images = st.lists(
+    st.tuples(st.lists(boxes, max_size=6), st.lists(st.tuples(boxes, confidences), max_size=8)), max_size=6
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(images, st.sampled_from([(0.5,), (0.75,), COCO_OVERLAPS]))
+def test_average_precision_and_recall_equal_pycocotools(
+    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], overlaps: tuple[float, ...]
+) -> None:
+    """Label by label, overlap by overlap; what is undefined there (-1) is undefined here."""
+    ours = score_boxes([true for true, _ in cases], [found for _, found in cases], overlaps=overlaps)
+
+    precision, recall = by_pycocotools(cases, overlaps)
+    for number, label in enumerate(LABELS):
+        for at in range(len(overlaps)):
+            expected = precision[at, :, number, 0, 0].mean(), recall[at, number, 0, 0]
+            mine = [
+                -1.0 if values is None else values[at]
+                for values in (ours.average_precision.get(label), ours.recall.get(label))
+            ]
+            assert pytest.approx(list(expected), abs=1e-9) == [-1.0 if one is None else one for one in mine]
+
+
+def test_the_overlaps_are_those_of_pycocotools() -> None:
+    """To the last digit: boxes that overlap by exactly 0.6 are told the same way."""
+    assert tuple(cocoeval.Params(iouType="bbox").iouThrs) == COCO_OVERLAPS
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_only_the_most_confident_predictions_count(most: int) -> None:
+    """As ``maxDets``."""
+    truth, far = BoundingBox("cap", 0, 0, 10, 10), BoundingBox("cap", 50, 50, 10, 10)
+
+    scores = score_boxes([[truth]], [[(truth, 0.5), (far, 0.9)]], overlaps=0.5, most=most)
+
+    assert scores.recall["cap"] == (float(most == 2),)
+
+
+def by_pycocotools(
+    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], overlaps: tuple[float, ...]
+) -> tuple[Any, Any]:
+    """Precision and recall as pycocotools has them."""
+    import numpy as np
+
+    truths = [(at, box) for at, (true, _) in enumerate(cases, start=1) for box in true]
+    found = [
+        (at, box, confidence) for at, (_, pairs) in enumerate(cases, start=1) for box, confidence in pairs
+    ]
+    kinds = {label: number for number, label in enumerate(LABELS, start=1)}
+    with contextlib.redirect_stdout(io.StringIO()):
+        known, seen = coco.COCO(), coco.COCO()
+        for index, entries in ((known, [(at, box, 1.0) for at, box in truths]), (seen, found)):
+            index.dataset = {
+                "images": [{"id": at} for at in range(1, len(cases) + 1)],
+                "categories": [{"id": number, "name": label} for label, number in kinds.items()],
+                "annotations": [
+                    {
+                        "id": number,
+                        "image_id": at,
+                        "category_id": kinds[box.label],
+                        "bbox": [box.left, box.top, box.width, box.height],
+                        "area": box.width * box.height,
+                        "iscrowd": 0,
+                        "score": confidence,
+                    }
+                    for number, (at, box, confidence) in enumerate(entries, start=1)
+                ],
+            }
+            index.createIndex()
+        evaluation = cocoeval.COCOeval(known, seen, "bbox")
+        evaluation.params.imgIds = list(range(1, len(cases) + 1))
+        evaluation.params.catIds = list(kinds.values())
+        evaluation.params.iouThrs = np.array(overlaps)
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.maxDets = [100]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval["precision"], evaluation.eval["recall"]
