@@ -88,6 +88,24 @@ class Storage:
         except ObjectNotFound as error:
             raise error.explained(f"{location} does not exist (any more).") from error
 
+    def get_file(self, location: S3Location, path: Path) -> None:
+        """Read an object into a file, streaming.
+
+        Raises:
+            ObjectNotFound: It does not exist.
+            BucketNotFound: Its bucket does not exist.
+        """
+
+        def once() -> None:
+            answer = self.client.get_object(Bucket=location.bucket, Key=location.key)
+            with path.open("wb") as file:
+                file.writelines(answer["Body"].iter_chunks(1 << 20))
+
+        try:
+            self._call("GetObject", once)
+        except ObjectNotFound as error:
+            raise error.explained(f"{location} does not exist (any more).") from error
+
     def sizes(self, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield key and size in bytes of each object whose key begins with the prefix; 1,000 a call."""
         parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}

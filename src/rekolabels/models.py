@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +13,7 @@ import attrs
 from rekolabels import _progress
 from rekolabels._api import parse_version_arn
 from rekolabels._lease import Lease
+from rekolabels._result_files import ResultFile, Validation, read_image, training_snapshot
 from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import S3Location
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import Detection, ModelDescription
-    from rekolabels.evaluation import EvaluationResult
+    from rekolabels.evaluation import EvaluationResult, SnapshotImage
     from rekolabels.inference import ImageSource, Outcome
     from rekolabels.projects import Project
 
@@ -148,6 +150,9 @@ class ModelVersion:
     def evaluation(self) -> EvaluationResult:
         """Return how well the model did on the test dataset (the evaluation summary file in S3).
 
+        The test images themselves (:attr:`EvaluationResult.images
+        <rekolabels.evaluation.EvaluationResult.images>`) are fetched when something asks for them.
+
         Raises:
             TrainingFailed: There is no evaluation, because the training failed.
             ResourceNotReady: The training has not ended.
@@ -168,7 +173,45 @@ class ModelVersion:
             raise InvalidEvaluation(
                 f"The service names no evaluation summary for {self.version_name!r}, which is {found.status}."
             )
-        return EvaluationResult.from_summary(read_json(self.client.storage, found.evaluation_summary))
+        storage = self.client.storage
+        return EvaluationResult.from_summary(
+            read_json(storage, found.evaluation_summary),
+            snapshot=None if found.testing_snapshot is None else ResultFile(storage, found.testing_snapshot),
+            read_image=partial(read_image, storage),
+        )
+
+    def validation(self) -> Validation:
+        """Return what the service found wrong with the lines of the training and of the test dataset.
+
+        Both files ("manifest with validation") are there for failed trainings too, unless a manifest could
+        not be read at all; a file that the service does not name has no lines.
+
+        Examples:
+            ::
+
+                for line in model.validation().training:
+                    for issue in line.issues:
+                        print(line.line, line.source, issue.code, issue.message)
+        """
+        found = self.describe()
+        return Validation(self.client.storage, found.training_validation, found.testing_validation)
+
+    def training_images(self) -> Iterator[SnapshotImage]:
+        """Stream the images that the model was really trained with (the training snapshot in S3).
+
+        Raises:
+            ResourceNotReady: The service names no such file (yet).
+            ObjectNotFound: The file is gone from S3.
+            InvalidEvaluation: A line is not what the service writes.
+        """
+        found = self.describe()
+        if found.training_snapshot is None:
+            raise ResourceNotReady(
+                f"The model version {self.version_name!r} has no training snapshot; it is {found.status}.",
+                operation="DescribeProjectVersions",
+                code="ResourceNotReadyException",
+            )
+        return training_snapshot(self.client.storage, found.training_snapshot)
 
     def start(self, *, min_inference_units: int = 1, max_inference_units: int | None = None) -> None:
         """Start the model; returns at once (StartProjectVersion).

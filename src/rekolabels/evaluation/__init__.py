@@ -5,25 +5,51 @@ Pure: no AWS, no clock, no NumPy.
 
 from __future__ import annotations
 
-from rekolabels.evaluation._boxes import evaluate_detection, overlap
-from rekolabels.evaluation._metrics import Counts, ScoredLabel
-from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult, LabelMetrics
+from rekolabels.evaluation._adapter import AdapterCounts, AdapterEvaluation, AdapterThreshold
+from rekolabels.evaluation._boxes import evaluate_detection
+from rekolabels.evaluation._calibration import Calibration, CalibrationBin
+from rekolabels.evaluation._confusion import ConfusionCounts, overlap
+from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake, MistakeKind, read_training_snapshot
+from rekolabels.evaluation._metrics import Counts, ScoredLabel, score_classification
+from rekolabels.evaluation._recomputing import Discrepancy
+from rekolabels.evaluation._result import EvaluationResult
+from rekolabels.evaluation._score_boxes import COCO_OVERLAPS, BoxMetrics, score_boxes
 from rekolabels.evaluation._snapshot import SnapshotImage, write_testing_snapshot, write_training_snapshot
 from rekolabels.evaluation._testing import Evaluation, Verdict, VerdictKind, evaluate_classification
+from rekolabels.evaluation._validation import ValidationIssue, ValidationLine, read_validation
+from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics
 
 __all__ = [
+    "COCO_OVERLAPS",
+    "AdapterCounts",
+    "AdapterEvaluation",
+    "AdapterThreshold",
+    "BoxMetrics",
+    "Calibration",
+    "CalibrationBin",
+    "ConfusionCounts",
     "ConfusionMatrix",
     "Counts",
+    "Discrepancy",
+    "EvaluatedImage",
     "Evaluation",
     "EvaluationResult",
     "LabelMetrics",
+    "Mistake",
+    "MistakeKind",
     "ScoredLabel",
     "SnapshotImage",
+    "ValidationIssue",
+    "ValidationLine",
     "Verdict",
     "VerdictKind",
     "evaluate_classification",
     "evaluate_detection",
     "overlap",
+    "read_training_snapshot",
+    "read_validation",
+    "score_boxes",
+    "score_classification",
     "write_testing_snapshot",
     "write_training_snapshot",
 ]

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.evaluation._confusion import overlap
 from rekolabels.evaluation._metrics import ScoredLabel, mean_defined
-from rekolabels.evaluation._result import EvaluationResult, LabelMetrics, by_f1
+from rekolabels.evaluation._result import EvaluationResult
 from rekolabels.evaluation._testing import Evaluation, Verdict, VerdictKind, judge
+from rekolabels.evaluation._values import LabelMetrics, by_f1
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-__all__ = ["evaluate_detection", "overlap"]
+__all__ = ["evaluate_detection"]
 
 
 @attrs.frozen
@@ -30,21 +32,6 @@ class _Match:
     confidence: float
     there: bool
     predicted: bool = True
-
-
-def overlap(one: BoundingBox, other: BoundingBox) -> float:
-    """Intersection over union of two boxes, 0 to 1; labels do not matter.
-
-    Examples:
-        >>> overlap(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
-        0.333...
-    """
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def evaluate_detection(
@@ -136,7 +123,8 @@ def _match(
         best = max(overlaps, default=0.0)
         met = bool(free) and best >= minimum
         if met:
-            del free[overlaps.index(best)]
+            # of equal ones the last, as COCO's tools take it
+            del free[len(overlaps) - 1 - overlaps[::-1].index(best)]
         matches.append(_Match(box, confidence, met))
     return matches + [_Match(box, 0.0, there=True, predicted=False) for box in free]
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from rekolabels.evaluation._calibration import Calibration, calibrate
 
-__all__ = ["Counts", "ScoredLabel", "mean_defined"]
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+__all__ = ["Counts", "ScoredLabel", "mean_defined", "score_classification"]
 
 
 @attrs.frozen
@@ -59,6 +61,8 @@ class ScoredLabel:
         right: Confidences where the label (or box) was there.
         wrong: Confidences where it was not.
         unfound: Things that were there without any prediction, such as objects that no candidate box met.
+        unlisted: Cases where it was not there and that got no confidence; they count as confidence 0.
+        floor: Below this confidence the wrong ones are not all known, as in the snapshot of a detector.
 
     Examples:
         >>> scored = ScoredLabel(right=[0.9, 0.8, 0.3], wrong=[0.6, 0.1])
@@ -70,10 +74,25 @@ class ScoredLabel:
         0.9167
     """
 
-    def __init__(self, right: Iterable[float], wrong: Iterable[float], unfound: int = 0) -> None:
+    def __init__(
+        self,
+        right: Iterable[float],
+        wrong: Iterable[float],
+        unfound: int = 0,
+        *,
+        unlisted: int = 0,
+        floor: float = 0.0,
+    ) -> None:
         self._right = sorted(right)
         self._wrong = sorted(wrong)
         self._unfound = unfound
+        self._unlisted = unlisted
+        self._floor = floor
+
+    @property
+    def floor(self) -> float:
+        """The confidence, 0 to 1, from which all predictions are known; below it, precision is not."""
+        return self._floor
 
     @property
     def support(self) -> int:
@@ -83,12 +102,33 @@ class ScoredLabel:
     def counts(self, threshold: float | None) -> Counts:
         """Count at a threshold, 0 to 1; None counts no prediction at all."""
         if threshold is None:
-            return Counts(0, 0, self.support, len(self._wrong))
+            return Counts(0, 0, self.support, len(self._wrong) + self._unlisted)
         missed = bisect_left(self._right, threshold)
         rejected = bisect_left(self._wrong, threshold)
-        return Counts(
-            len(self._right) - missed, len(self._wrong) - rejected, missed + self._unfound, rejected
-        )
+        if threshold > 0:
+            rejected += self._unlisted
+        false = len(self._wrong) + self._unlisted - rejected
+        return Counts(len(self._right) - missed, false, missed + self._unfound, rejected)
+
+    def curve(self) -> Iterator[tuple[float, Counts]]:
+        """Count at each confidence that occurs, from the highest: precision-recall and threshold curves.
+
+        Stops at the floor, below which nobody knows the precision.
+        """
+        known = {0.0} if self._unlisted else set[float]()
+        for confidence in sorted(known.union(self._right, self._wrong), reverse=True):
+            if confidence < self._floor:
+                return
+            yield confidence, self.counts(confidence)
+
+    def calibration(self, bins: int = 10) -> Calibration:
+        """Compare confidences with how often they were right, in so many intervals of equal width.
+
+        Examples:
+            >>> round(ScoredLabel(right=[0.9, 0.8], wrong=[0.85, 0.1]).calibration(bins=2).error, 4)
+            0.1625
+        """
+        return calibrate(self._right, self._wrong, self._unlisted, bins)
 
     def best_threshold(self) -> float | None:
         """The threshold with the best F1; None when no right prediction has a confidence.
@@ -100,6 +140,8 @@ class ScoredLabel:
         best, cut = -1.0, None
         for index in range(len(self._right) - 1, -1, -1):
             lowest = self._right[index]
+            if lowest < self._floor:
+                break
             if index and self._right[index - 1] == lowest:
                 continue  # all of one confidence count together
             f1 = self.counts(lowest).f1 or 0.0
@@ -121,7 +163,7 @@ class ScoredLabel:
             lowest = self._right[index - 1]
             first = bisect_left(self._right, lowest, 0, index)
             found = len(self._right) - first
-            false = len(self._wrong) - bisect_left(self._wrong, lowest)
+            false = self.counts(lowest).false_positives
             total += (index - first) * found / (found + false)
             index = first
         return total / self.support
@@ -136,7 +178,7 @@ class ScoredLabel:
             return None
         precisions: list[float] = []
         for done, index in enumerate(range(len(self._right) - 1, -1, -1), start=1):
-            false = len(self._wrong) - bisect_left(self._wrong, self._right[index])
+            false = self.counts(self._right[index]).false_positives
             precisions.append(done / (done + false))
         for index in range(len(precisions) - 2, -1, -1):
             precisions[index] = max(precisions[index], precisions[index + 1])
@@ -159,6 +201,40 @@ class ScoredLabel:
         lower = max(below, default=0.0)
         middle = (lower + lowest) / 2
         return middle if lower < middle else lowest
+
+
+def score_classification(
+    truths: Sequence[Collection[str]], predictions: Sequence[Mapping[str, float]], labels: Iterable[str]
+) -> dict[str, ScoredLabel]:
+    """Sort the confidences of a classifier apart, label by label, in one pass.
+
+    Args:
+        truths: For each image, its true labels; others than ``labels`` are left out.
+        predictions: For each image, the confidence of each label, 0 to 1; a missing label counts as 0.
+        labels: The labels to score.
+
+    Examples:
+        >>> scored = score_classification([["cat"], ["dog"]], [{"cat": 0.9}, {"cat": 0.4}], ["cat", "dog"])
+        >>> scored["cat"].counts(0.3), scored["dog"].support
+        (Counts(true_positives=1, false_positives=1, false_negatives=0, true_negatives=0), 1)
+    """
+    right: dict[str, list[float]] = {label: [] for label in labels}
+    wrong: dict[str, list[float]] = {label: [] for label in right}
+    for true, found in zip(truths, predictions, strict=True):
+        for label, confidence in found.items():
+            side = right if label in true else wrong
+            if label in side:
+                side[label].append(confidence)
+        for label in true:
+            if label not in found and label in right:
+                right[label].append(0.0)
+    images = len(truths)
+    return {
+        label: ScoredLabel(
+            right[label], wrong[label], unlisted=images - len(right[label]) - len(wrong[label])
+        )
+        for label in right
+    }
 
 
 def mean_defined(values: Iterable[float | None]) -> float | None:

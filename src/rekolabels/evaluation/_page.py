@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from rekolabels.evaluation._table import format_number, headline
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult
+    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._values import ConfusionMatrix
 
 __all__ = ["make_fragment", "make_page"]
 

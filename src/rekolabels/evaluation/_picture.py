@@ -11,7 +11,8 @@ from rekolabels.errors import MissingExtra
 from rekolabels.evaluation._table import headline, plain_label
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult
+    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._values import ConfusionMatrix
 
 __all__ = ["draw_png"]
 

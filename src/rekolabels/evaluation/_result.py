@@ -2,66 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-__all__ = ["ConfusionMatrix", "EvaluationResult", "LabelMetrics"]
+from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._lines import Lines, LineSource, as_lines
+from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rekolabels.evaluation._adapter import AdapterEvaluation
+    from rekolabels.evaluation._confusion import ConfusionCounts
+    from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake
+    from rekolabels.evaluation._metrics import ScoredLabel
+    from rekolabels.evaluation._recomputing import Discrepancy
+    from rekolabels.evaluation._score_boxes import BoxMetrics
+
+__all__ = ["EvaluationResult"]
 
 
 def _utc(moment: datetime) -> datetime:
     """A time in UTC; one that does not say is taken for UTC."""
     return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-
-
-@attrs.frozen
-class LabelMetrics:
-    """How well a model did on one label, at the label's assumed threshold.
-
-    Undefined values are None, such as the recall of a label that no test image has.
-    """
-
-    f1: float | None = None
-    """The harmonic mean of precision and recall, 0 to 1."""
-    precision: float | None = None
-    """The share of the predictions of this label that were right, 0 to 1."""
-    recall: float | None = None
-    """The share of the label's occurrences that were found, 0 to 1."""
-    threshold: float | None = None
-    """The assumed threshold, 0 to 1 (``MinConfidence`` and confidences of DetectCustomLabels are 0 to 100):
-    the confidence from which a prediction counts, chosen by the service for the best F1 on the test
-    dataset."""
-    test_images: int | None = None
-    """Test images with the label."""
-    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """What the file says of the label beyond this."""
-
-
-@attrs.frozen
-class ConfusionMatrix:
-    """For the images of each true label, the shares that the model took for each label.
-
-    Each image counts by its most confident labels, whatever the assumed thresholds are, so the diagonal is
-    not the recall. The service's own files do not always add up to 1 a row: the sample in the guide divides
-    by the number of images of the *predicted* label, which differs when the labels have different numbers of
-    images.
-    """
-
-    labels: tuple[str, ...]
-    """Rows (true) and columns (predicted)."""
-    shares: Mapping[tuple[str, str], float] = attrs.field(hash=False)
-    """By true and predicted label, 0 to 1; a pair that the file lacks is missing."""
-
-    def share(self, truth: str, predicted: str) -> float | None:
-        """The share of the images of one label that the model took for another; None when it is not known."""
-        return self.shares.get((truth, predicted))
-
-    def rows(self) -> tuple[tuple[float | None, ...], ...]:
-        """The matrix, a row for each true label."""
-        return tuple(tuple(self.share(truth, found) for found in self.labels) for truth in self.labels)
 
 
 @attrs.frozen
@@ -112,9 +79,19 @@ class EvaluationResult:
     """ARN of the model version."""
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
     """What the file says beyond this, in the places where the file says it."""
+    snapshot: LineSource | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
+    """Gives the lines of the testing snapshot when test images are asked for; None where there is none."""
+    read_image: Callable[[str], bytes] | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
+    """Gives the bytes of a test image, for the pictures of a page; None where they cannot be had."""
 
     @classmethod
-    def from_summary(cls, summary: Mapping[str, Any]) -> EvaluationResult:
+    def from_summary(
+        cls,
+        summary: Mapping[str, Any],
+        *,
+        snapshot: Lines | LineSource | None = None,
+        read_image: Callable[[str], bytes] | None = None,
+    ) -> EvaluationResult:
         """Read an evaluation summary (``EvaluationResultSummary-<project>-<version>.json``).
 
         Both layouts are read: aggregated metrics in ``AggregatedEvaluationResults`` or in its ``Metrics``.
@@ -122,13 +99,151 @@ class EvaluationResult:
 
         Args:
             summary: The content of the file, as ``json.load`` gives it.
+            snapshot: The testing snapshot that belongs to it (``TestingGroundTruth-…``): a path, its lines,
+                or a function that gives the lines; read only when something asks for the test images.
+            read_image: Reads an image by its URI, for the pictures in a page.
 
         Raises:
             InvalidEvaluation: It is no evaluation summary, or a field has a value of another kind.
         """
         from rekolabels.evaluation._summary import read_summary
 
-        return read_summary(summary)
+        lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot)
+        return attrs.evolve(read_summary(summary), snapshot=lines, read_image=read_image)
+
+    @classmethod
+    def from_snapshot(
+        cls, lines: Lines, *, read_image: Callable[[str], bytes] | None = None
+    ) -> EvaluationResult:
+        """Count a testing snapshot (``TestingGroundTruth-<project>-<version>.json``), without its summary.
+
+        The figures follow from the verdicts in the file. The assumed thresholds are not in it: each is put in
+        the middle between the lowest confidence that counted and the highest below. For a detector, mAP and
+        mAR are those of the boxes that the file lists (COCO's 101 recalls, the file's own matching).
+
+        Args:
+            lines: A path, the bytes of the file, an open file, or its lines.
+            read_image: Reads an image by its URI, for the pictures in a page.
+
+        Raises:
+            InvalidEvaluation: A line that is not what the service writes.
+        """
+        from rekolabels.evaluation._recomputing import recompute
+
+        empty = cls(snapshot=as_lines(lines), read_image=read_image)
+        return recompute(empty.images, empty, None)
+
+    # the test images
+
+    @property
+    def images(self) -> Iterator[EvaluatedImage]:
+        """The test images with their truths, predictions and verdicts, read from the snapshot as you go.
+
+        Raises:
+            InvalidInput: The result was made from a summary alone.
+            InvalidEvaluation: A line that is not what the service writes.
+            ObjectNotFound: The snapshot is gone from S3.
+        """
+        from rekolabels.evaluation._evaluated import read_images
+
+        if self.snapshot is None:
+            raise InvalidInput(
+                "this result knows no test images: it was made from a summary alone. model.evaluation() "
+                "knows them, and EvaluationResult.from_snapshot(lines) reads a TestingGroundTruth file."
+            )
+        return read_images(self.snapshot(), "the testing snapshot")
+
+    def mistakes(
+        self,
+        *,
+        label: str | None = None,
+        kind: Literal["false positive", "false negative"] | None = None,
+        most: int | None = None,
+    ) -> list[Mistake]:
+        """What the model got wrong on the test images, most confident first.
+
+        The model is most confident of a false positive whose confidence is high, and of a false negative
+        whose confidence is low.
+
+        Args:
+            label: Only mistakes of this label.
+            kind: ``"false positive"`` (found, not there) or ``"false negative"`` (there, not found).
+            most: Only so many.
+        """
+        from rekolabels.evaluation._evaluated import find_mistakes
+
+        return find_mistakes(self.images, label, kind, most)
+
+    # figures made anew from the test images
+
+    def scores(self) -> dict[str, ScoredLabel]:
+        """The confidences on the test images, label by label: for counts, curves and calibration."""
+        from rekolabels.evaluation._recomputing import tally
+
+        return tally(self.images).scored({label: found.threshold for label, found in self.labels.items()})
+
+    def at(self, thresholds: float | Mapping[str, float]) -> EvaluationResult:
+        """The figures at other thresholds than the assumed ones, counted on the test images.
+
+        The snapshot of a detector lists wrong boxes only from the assumed threshold on: below it, precision
+        and F1 are undefined.
+
+        Args:
+            thresholds: One threshold for all labels, 0 to 1, or one by label; a label without one keeps the
+                verdicts of the file.
+        """
+        from rekolabels.evaluation._recomputing import recompute
+
+        return recompute(self.images, self, thresholds)
+
+    def discrepancies(self) -> tuple[Discrepancy, ...]:
+        """Figures in which the summary differs from what its own test images amount to; usually none.
+
+        The service's files are known to disagree at times: a real detector's summary says 0.6 and 0.7 where
+        the boxes of its snapshot give 13/20 and 13/17.
+        """
+        from rekolabels.evaluation._recomputing import compare_with_summary
+
+        return compare_with_summary(self.images, self)
+
+    def confusion(
+        self, thresholds: Mapping[str, float] | None = None, *, minimum_overlap: float = 0.5
+    ) -> ConfusionCounts:
+        """Count what was taken for what, with what was missed and what was found in the background.
+
+        Args:
+            thresholds: By label, 0 to 1. By default a classifier's images count by their most confident
+                labels, as in the summary's matrix, and a detector's boxes by the assumed thresholds.
+            minimum_overlap: Intersection over union from which boxes meet; the labels do not matter to it.
+        """
+        from rekolabels.evaluation._confusion import count_confusion
+
+        return count_confusion(self.images, thresholds, minimum_overlap, self.labels)
+
+    def box_metrics(self, overlaps: float | Iterable[float] | None = None) -> BoxMetrics:
+        """COCO's average precision and recall of a detector, from the boxes that the snapshot lists.
+
+        The wrong boxes below the assumed thresholds are not in the file, so this is an upper bound.
+
+        Args:
+            overlaps: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
+        """
+        from rekolabels.evaluation._score_boxes import COCO_OVERLAPS, score_boxes
+
+        wanted = COCO_OVERLAPS if overlaps is None else overlaps
+        pairs = [(image.boxes, image.candidates) for image in self.images]
+        return score_boxes(
+            [boxes for boxes, _ in pairs],
+            [found for _, found in pairs],
+            overlaps=wanted if isinstance(wanted, (int, float)) else tuple(wanted),
+        )
+
+    @property
+    def adapter(self) -> AdapterEvaluation | None:
+        """For a content moderation adapter: its counts beside the base model's; None for other models."""
+        from rekolabels.evaluation._adapter import read_adapter
+
+        return read_adapter(self.extra.get("ContentModeration"))
 
     @property
     def kind(self) -> str | None:
@@ -175,8 +290,3 @@ class EvaluationResult:
         from rekolabels.evaluation._page import make_fragment
 
         return make_fragment(self)
-
-
-def by_f1(metrics: Iterable[tuple[str, LabelMetrics]]) -> dict[str, LabelMetrics]:
-    """Sort labels: the best F1 first, undefined ones last, equal ones by name."""
-    return dict(sorted(metrics, key=lambda item: (item[1].f1 is None, -(item[1].f1 or 0.0), item[0])))

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, cast
 
 from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult, LabelMetrics, by_f1
+from rekolabels.evaluation._result import EvaluationResult
+from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, by_f1
 
 __all__ = ["read_summary", "write_summary"]
 

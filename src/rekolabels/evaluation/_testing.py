@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from rekolabels.evaluation._metrics import ScoredLabel, mean_defined
-from rekolabels.evaluation._result import ConfusionMatrix, EvaluationResult, LabelMetrics, by_f1
+from rekolabels.evaluation._confusion import TopConfusion
+from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_classification
+from rekolabels.evaluation._result import EvaluationResult
+from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, by_f1
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
@@ -94,17 +95,10 @@ def evaluate_classification(
     wanted = [frozenset(truth).intersection(known) for truth in truths]
     if len(wanted) != len(predictions):
         raise ValueError(f"{len(wanted)} truths, but {len(predictions)} predictions: give one for each image")
-    metrics: dict[str, LabelMetrics] = {}
-    for label in known:
-        right = [
-            scores.get(label, 0.0) for scores, true in zip(predictions, wanted, strict=True) if label in true
-        ]
-        wrong = [
-            scores.get(label, 0.0)
-            for scores, true in zip(predictions, wanted, strict=True)
-            if label not in true
-        ]
-        metrics[label] = judge(ScoredLabel(right, wrong), len(right))
+    metrics = {
+        label: judge(scored, scored.support)
+        for label, scored in score_classification(wanted, predictions, known).items()
+    }
     result = EvaluationResult(
         f1=mean_defined(found.f1 for found in metrics.values()),
         precision=mean_defined(found.precision for found in metrics.values()),
@@ -149,21 +143,8 @@ def _kind(*, counted: bool, there: bool) -> VerdictKind:
 def _confusion_matrix(
     truths: Sequence[frozenset[str]], predictions: Sequence[Mapping[str, float]], labels: tuple[str, ...]
 ) -> ConfusionMatrix:
-    shared: dict[tuple[str, str], float] = {}
-    totals: Counter[str] = Counter()
+    confusion = TopConfusion()
     for true, scores in zip(truths, predictions, strict=True):
         ranked = sorted((-scores.get(label, 0.0), label) for label in labels)
-        top = frozenset(label for _, label in ranked[: len(true)])
-        instead = sorted(top - true)
-        for label in true:
-            totals[label] += 1
-            for found in [label] if label in top else instead:
-                part = 1 if label in top else 1 / len(instead)
-                shared[label, found] = shared.get((label, found), 0.0) + part
-    shares = {
-        (truth, found): shared.get((truth, found), 0.0) / totals[truth]
-        for truth in labels
-        if totals[truth]
-        for found in labels
-    }
-    return ConfusionMatrix(labels, shares)
+        confusion.add(true, [label for _, label in ranked])
+    return confusion.matrix(labels)

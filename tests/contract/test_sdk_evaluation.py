@@ -1,0 +1,83 @@
+"""The evaluation of a model version: its files in S3, read when somebody asks for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sdk_backends import write_folder
+
+from rekolabels import RetryPolicy, errors
+from rekolabels.formats import read_folder
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rekolabels import ModelVersion
+    from rekolabels.client import Client
+
+QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of an embedded service."""
+    with LocalService(tmp_path_factory.mktemp("service")) as service:
+        yield service.client(bucket="evaluation", retry=QUICK)
+
+
+@pytest.fixture(scope="module")
+def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
+    """A classifier of two colours."""
+    project = client.create_project("evaluated")
+    folder = write_folder(tmp_path_factory.mktemp("pictures"), images=10)
+    project.create_datasets(read_folder(folder), test=0.4, seed=1)
+    model = project.train("v1")
+    model.wait_until_trained()
+    return model
+
+
+def test_test_images_come_from_the_snapshot(model: ModelVersion) -> None:
+    """As many as the summary counts; summary and snapshot agree, and an image can be fetched."""
+    result = model.evaluation()
+
+    images = list(result.images)
+
+    assert result.test_images == len(images) == 8
+    assert result.discrepancies() == ()
+    assert result.read_image is not None
+    assert result.read_image(images[0].source).startswith(b"\x89PNG")
+
+
+def test_training_images(model: ModelVersion) -> None:
+    """What the model was trained with, by the service's own account."""
+    labels = [image.labels for image in model.training_images()]
+
+    assert (12, {("amber",), ("blue",)}) == (len(labels), set(labels))
+
+
+def test_validation_lines(model: ModelVersion) -> None:
+    """Every line of both datasets; a good line has no issues."""
+    validation = model.validation()
+
+    lines = [*validation.training, *validation.testing]
+
+    assert len(lines) == 20
+    assert not any(line.issues for line in lines)
+    assert all(line.source is not None and line.source.startswith("s3://evaluation/") for line in lines)
+
+
+def test_a_snapshot_that_is_gone(client: Client, model: ModelVersion) -> None:
+    """The figures stay; asking for the images tells which file is missing."""
+    project = client.project("evaluated")
+    other = project.train("gone")
+    other.wait_until_trained()
+    place = other.describe().testing_snapshot
+    assert place is not None
+    result = other.evaluation()
+    client.session.client("s3").delete_object(Bucket=place.bucket, Key=place.key)
+
+    assert result.f1 == model.evaluation().f1
+    with pytest.raises(errors.ObjectNotFound, match="TestingGroundTruth-evaluated-gone"):
+        list(result.images)
