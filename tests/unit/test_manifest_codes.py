@@ -437,6 +437,8 @@ OF_OTHERS = {
     "IMAGE_SIZE_DIFFERS",
     # tests/unit/test_manifest_check.py
     "ERROR_MANIFEST_SIZE_TOO_LARGE",
+    # tests/unit/test_manifest_given_images.py
+    "IMAGES_NOT_UPLOADED",
 }
 
 

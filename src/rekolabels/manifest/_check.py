@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from rekolabels.images import LabelledImage
     from rekolabels.manifest._content import Side, UseCase
     from rekolabels.manifest._image_files import ImageOpener
+    from rekolabels.manifest._image_lines import CheckSource
     from rekolabels.manifest._rules import LineCheck
-    from rekolabels.manifest._sources import Source
     from rekolabels.manifest.report import Moment
 
 __all__ = ["CheckedManifest", "check_manifest"]
 
 
 def check_manifest(
-    source: Source,
+    source: CheckSource,
     *,
-    testing: Source | None = None,
+    testing: CheckSource | None = None,
     moment: Moment = "training",
     auto_split: bool = False,
     images: bool = False,
@@ -44,7 +44,10 @@ def check_manifest(
     ``rekolabels.manifest.limits``.
 
     Args:
-        source: The manifest of the training dataset: a path, its bytes, an open file, or lines.
+        source: The manifest of the training dataset: a path, its bytes, an open file, or lines. Or images,
+            from wherever they come (``read_folder``, ``read_coco``, a list): they are written as lines on the
+            way. These may lie on this machine, before their upload; the rules for a place in S3 are not
+            applied to a path then, and the report says how many there are.
         testing: The manifest of the test dataset. Without it only the rules for the training dataset are
             applied.
         moment: What to ask about: ``"training"``, a training with these manifests, or ``"dataset"``, the
@@ -53,8 +56,8 @@ def check_manifest(
         auto_split: Whether the service is to split a test dataset off by itself.
         images: Whether to look into the images as well: format, size, dimensions, whether they can be
             decoded, and the true size against the stated one. This needs the extra ``local``.
-        open_image: Gives the content of an image for its source; needed where images lie in S3. Called from
-            up to 16 threads.
+        open_image: Gives the content of an image for its source; needed where images lie in S3. Without it
+            images are opened on this machine. Called from up to 16 threads.
         max_lines: Lines that are allowed: 250,000; fewer in some Regions, more on request.
 
     Returns:
@@ -67,6 +70,12 @@ def check_manifest(
     >>> report = check_manifest([b'{"source-ref": "https://example.org/1.jpg"}'])
     >>> report.ok, [issue.code for issue in report if issue.line == 1]
     (False, ['ERROR_INVALID_SOURCE_REF_FORMAT'])
+
+    >>> from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+    >>> box = BoundingBox("scratch", 600, 10, 50, 20)
+    >>> report = check_manifest([LabelledImage("parts/1.jpg", boxes=[box], size=ImageSize(640, 480))])
+    >>> [(issue.code, issue.image) for issue in report if issue.level == "LINE"]
+    [('ERROR_INVALID_BOUNDING_BOX', 'parts/1.jpg'), ('ERROR_NO_VALID_ANNOTATIONS', 'parts/1.jpg')]
     """
     checked = CheckedManifest(
         source,
@@ -83,7 +92,8 @@ def check_manifest(
 class CheckedManifest:
     """The usable images of a manifest as a stream, and the report of what is wrong behind it.
 
-    It takes the same arguments as ``check_manifest``. Both manifests are read once.
+    It takes the same arguments as ``check_manifest``. Both manifests are read once. Images that were given
+    come out as they would be read from the manifest that is written from them.
 
     >>> checked = CheckedManifest([b'{"source-ref": "s3://puppies/1.jpg"}', b"{"])
     >>> [image.source for image in checked.images()], checked.report().counts.invalid
@@ -92,9 +102,9 @@ class CheckedManifest:
 
     def __init__(
         self,
-        source: Source,
+        source: CheckSource,
         *,
-        testing: Source | None = None,
+        testing: CheckSource | None = None,
         moment: Moment = "training",
         auto_split: bool = False,
         images: bool = False,
@@ -106,7 +116,7 @@ class CheckedManifest:
         self._look = images
         self._open_image = open_image
         self._max_lines = max_lines
-        self._sources: dict[Side, Source] = {"training": source}
+        self._sources: dict[Side, CheckSource] = {"training": source}
         if testing is not None:
             self._sources["testing"] = testing
         self._scans: dict[Side, Scan] = {}
@@ -148,6 +158,7 @@ class CheckedManifest:
             max_lines=self._max_lines,
             empty_allowed=self._moment == "dataset",
             inspect=None if inspector is None else inspector.inspect,
+            size_of=None if inspector is None else inspector.size_of,
         )
 
     def _made_report(self) -> ManifestReport:
@@ -162,6 +173,10 @@ class CheckedManifest:
                 counts = None if testing is None else testing.statistics
                 use_case, found = check_content(training.statistics, counts, auto_split=self._auto_split)
                 findings += found
+        for side, scan in self._scans.items():
+            if scan.statistics.local:
+                detail = f"This concerns {scan.statistics.local:,} images."
+                findings.append(ContentFinding("IMAGES_NOT_UPLOADED", side, detail))
         for finding in findings:
             self._scans[finding.side or "training"].report(finding)
         scans = [scan for scan in (training, testing) if scan is not None]
@@ -185,7 +200,7 @@ class CheckedManifest:
             raise InvalidManifest(f"No {side} manifest was checked.")
         if not isinstance(source, (str, os.PathLike, bytes, list, tuple)):
             raise InvalidManifest(
-                "A stream cannot be read a second time. Check a path, bytes or a list of lines for this."
+                "A stream cannot be read a second time. Check a path, bytes or a list for this."
             )
         with ImageInspector(self._open_image) if self._look else nullcontext() as inspector:
             yield from self._scan(side, inspector).checks()

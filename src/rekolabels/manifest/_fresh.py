@@ -149,7 +149,10 @@ def number(value: float) -> int | float:
     except (TypeError, ValueError, OverflowError):
         plain = math.nan
     if not math.isfinite(plain):
-        raise InvalidManifest(f"Boxes and image sizes are finite numbers of pixels, not {shown(value)}.")
+        raise InvalidManifest(
+            f"Boxes and image sizes are finite numbers of pixels, not {shown(value)}.",
+            code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
+        )
     return int(plain) if plain.is_integer() else plain
 
 
@@ -162,6 +165,7 @@ def size_of(image: LabelledImage) -> ImageSize:
     if image.size is None:
         raise InvalidManifest(
             f"{shown(image.source)} has boxes but no size, and a manifest states the size beside them. Give "
-            "LabelledImage a size=ImageSize(width, height)."
+            "LabelledImage a size=ImageSize(width, height).",
+            code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return image.size

@@ -29,7 +29,7 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     ``format_line`` writes it again.
 
     Args:
-        text: The line, one JSON object, with or without a newline.
+        text: The line, one JSON object, with or without a newline behind it.
         line: Its number, from 1, for messages.
 
     Returns:
@@ -68,7 +68,7 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     for fault in (fault for pair in pairs for fault in pair.faults if fault.lost):
         where = shown("/" + "/".join(str(step) for step in fault.path))
         raise _invalid(line, f"cannot be read at {where}: {fault.detail}", fault.code)
-    return image_of(text, members, pairs, keep_text=not repeated)
+    return image_of(text, members, pairs, keep_text=not repeated and "\n" not in text.strip())
 
 
 def read_manifest(source: Source) -> Iterator[LabelledImage]:

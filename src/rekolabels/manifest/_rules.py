@@ -33,6 +33,8 @@ LineState: TypeAlias = Literal["valid", "invalid", "ignored"]
 SOURCE_REF: Final = re.compile(r"[sS]3://([0-9A-Za-z._-]{3,255})/(?=.*\S)(.+)", re.DOTALL)
 """A bucket as the service's model has it, and a key; its length is counted in bytes, which no pattern can."""
 _KEY_BYTES: Final = 1024
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+"""What is no path of this machine."""
 
 
 @attrs.frozen
@@ -60,6 +62,12 @@ class LineCheck:
         return None if self.members is None else str(self.members["source-ref"])
 
     @property
+    def named(self) -> str | None:
+        """The image that the line names, well or not."""
+        named = None if self.members is None else self.members.get("source-ref")
+        return named if isinstance(named, str) else None
+
+    @property
     def dropped(self) -> bool:
         """Whether a dataset would leave the line out without a word."""
         return any(CODES[finding.code].dropped for finding in self.findings)
@@ -75,12 +83,13 @@ class LineCheck:
         return attrs.evolve(self, image=None, state="invalid", findings=(*self.findings, finding))
 
 
-def check_line(text: str, *, line: int = 1) -> LineCheck:
+def check_line(text: str, *, line: int = 1, local: bool = False) -> LineCheck:
     """Hold one line of a manifest against every rule that needs no other line and not the image itself.
 
     Args:
         text: The line.
         line: Its number, from 1.
+        local: Whether the image may lie on this machine: for lines that are checked before the upload.
 
     Returns:
         What the service would make of it. It never raises: a line of nonsense is a line with a finding.
@@ -99,7 +108,7 @@ def check_line(text: str, *, line: int = 1) -> LineCheck:
         finding = Finding("ERROR_INVALID_JSON_LINE", detail=detail, column=error.column)
         return LineCheck(line, None, None, "invalid", (finding,))
     notes = [_repeated(key) for key in repeated]
-    fault = _source_fault(members)
+    fault = _source_fault(members, local=local)
     if fault is not None:
         return LineCheck(line, members, None, "invalid", (fault, *notes))
     keys = pairs_of(members)
@@ -126,10 +135,12 @@ def _repeated(key: str) -> Finding:
     return Finding("DUPLICATE_JSON_KEY", detail=f"The key {shown(key)} occurs more than once.")
 
 
-def _source_fault(members: dict[str, Any]) -> Finding | None:
+def _source_fault(members: dict[str, Any], *, local: bool) -> Finding | None:
     if "source-ref" not in members:
         return Finding("ERROR_MISSING_SOURCE_REF")
     source = members["source-ref"]
+    if local and isinstance(source, str) and source.strip() and _SCHEME.match(source) is None:
+        return None
     match = SOURCE_REF.fullmatch(source) if isinstance(source, str) else None
     if match is not None and len(match[2].encode("utf-8", "surrogatepass")) <= _KEY_BYTES:
         return None

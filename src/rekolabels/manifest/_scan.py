@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._findings import Finding
+from rekolabels.manifest._image_lines import BadImage, CheckSource, GivenImages, given, image_blocks
 from rekolabels.manifest._rules import LineCheck, check_line
 from rekolabels.manifest._shortcut import Shortcut
 from rekolabels.manifest._shown import pointer
-from rekolabels.manifest._sources import BadLine, Block, Source, blocks, name_of
+from rekolabels.manifest._sources import BadLine, Block, blocks, name_of
 from rekolabels.manifest._statistics import DatasetStatistics
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
@@ -19,7 +20,7 @@ from rekolabels.manifest.report import Counts, Issue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rekolabels.images import LabelledImage
+    from rekolabels.images import ImageSize, LabelledImage
     from rekolabels.manifest._content import ContentFinding, Side
 
 __all__ = ["Scan"]
@@ -29,7 +30,7 @@ _KEPT: Final = 1000
 
 
 class Scan:
-    """A manifest as it is read.
+    """A manifest as it is read, or images as they are written.
 
     Attributes:
         side: Which dataset it is for.
@@ -41,12 +42,13 @@ class Scan:
 
     def __init__(
         self,
-        source: Source,
+        source: CheckSource,
         side: Side,
         *,
         max_lines: int,
         empty_allowed: bool,
         inspect: Callable[[list[LineCheck]], Iterable[LineCheck]] | None = None,
+        size_of: Callable[[str], ImageSize | None] | None = None,
     ) -> None:
         self.side: Side = side
         self.path = name_of(source)
@@ -57,6 +59,8 @@ class Scan:
         self._max_lines = max_lines
         self._empty_allowed = empty_allowed
         self._inspect = inspect
+        self._size_of = size_of
+        self._local = False  # images may lie on this machine
         self._issues: list[Issue] = []
 
     def images(self) -> Iterator[LabelledImage]:
@@ -108,12 +112,19 @@ class Scan:
             )
         )
 
-    def _blocks(self) -> Iterator[Block | BadLine]:
+    def _given(self, marks: list[str]) -> Iterator[Block | BadLine | BadImage]:
+        source = given(self._source)
+        if not isinstance(source, GivenImages):
+            return blocks(source, marks=marks)
+        self.path, self._local = "the images", True
+        return image_blocks(source.images, self._size_of)
+
+    def _blocks(self) -> Iterator[Block | BadLine | BadImage]:
         marks: list[str] = []
         found = self.statistics
         try:
-            for block in blocks(self._source, marks=marks):
-                found.size += block.size
+            for block in self._given(marks):
+                found.size += 0 if isinstance(block, BadImage) else block.size
                 last = block.line + (block.count - 1 if isinstance(block, Block) else 0)
                 if found.size > MANIFEST_BYTES:
                     self._end("ERROR_MANIFEST_SIZE_TOO_LARGE", f"It has more than {MANIFEST_BYTES:,} bytes.")
@@ -125,21 +136,22 @@ class Scan:
                     break
                 yield block
         except InvalidManifest as error:
-            if error.code is None:  # not a fault of the manifest but of the call
+            code = CODES.get(error.code or "")
+            if code is None or code.level != "FILE":  # a fault of the call, or of what gives us the images
                 raise
-            self._end(error.code, str(error))
+            self._end(code.name, str(error))
         if marks:
             code = CODES["BYTE_ORDER_MARK"]
             self._note(Issue(code.name, code.message, code.level, self.path, self.side, line=1, column=1))
         if not found.total and not self._empty_allowed and not self.ended:
             self._end("ERROR_EMPTY_MANIFEST", "")
 
-    def _checks(self, block: Block | BadLine) -> Iterator[LineCheck]:
-        if isinstance(block, BadLine):
+    def _checks(self, block: Block | BadLine | BadImage) -> Iterator[LineCheck]:
+        if not isinstance(block, Block):
             checks: Iterable[LineCheck] = [_check_bad(block)]
         else:
             texts = enumerate(block.text.split("\n"), start=block.line)
-            checks = [check_line(text, line=number) for number, text in texts]
+            checks = [check_line(text, line=number, local=self._local) for number, text in texts]
         if self._inspect is not None:
             checks = self._inspect(list(checks))
         for check in checks:
@@ -160,6 +172,7 @@ class Scan:
                 pointer(finding.path or finding.place),
                 finding.column,
                 finding.detail,
+                check.named,
             )
         )
 
@@ -173,7 +186,11 @@ class Scan:
             self._issues.append(issue)
 
 
-def _check_bad(bad: BadLine) -> LineCheck:
+def _check_bad(bad: BadLine | BadImage) -> LineCheck:
+    if isinstance(bad, BadImage):
+        return LineCheck(
+            bad.line, {"source-ref": bad.source}, None, "invalid", (Finding(bad.code, detail=bad.detail),)
+        )
     if bad.too_long:
         detail = f"It has {bad.size:,} bytes; {LINE_LENGTH:,} characters are allowed."
         finding = Finding("LINE_TOO_LONG", detail=detail)

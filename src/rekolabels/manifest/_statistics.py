@@ -36,6 +36,7 @@ class DatasetStatistics:
         boxed_lines: Valid lines with boxes.
         both_lines: Valid lines with both.
         buckets: For each S3 bucket the number of lines with an image in it.
+        local: Lines with an image on this machine, as there may be before the upload.
         size: Bytes of the file.
     """
 
@@ -51,6 +52,7 @@ class DatasetStatistics:
         self.boxed_lines = 0
         self.both_lines = 0
         self.buckets: Counter[str] = Counter()
+        self.local = 0
         self.size = 0
         # 64 bits of a source stand for it, for the sake of memory: two of 250,000 images would be taken for
         # one in one of 600 million manifests.
@@ -136,6 +138,7 @@ class DatasetStatistics:
 
     def _add_bucket(self, source: str) -> None:
         match = SOURCE_REF.match(source)
+        self.local += match is None
         if match is not None and (len(self.buckets) < _MOST_NAMES or match[1] in self.buckets):
             self.buckets[match[1]] += 1
 
@@ -158,4 +161,4 @@ def _count(counter: Counter[str], names: frozenset[str], count: int) -> None:
 
 def _token(source: str) -> int:
     """What stands for an image: the scheme may be written in either case."""
-    return hash(source if source.startswith("s") else "s" + source[1:])
+    return hash("s" + source[1:] if source.startswith("S3://") else source)

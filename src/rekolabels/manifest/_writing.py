@@ -122,7 +122,7 @@ def _line(image: LabelledImage, created: str, job_name: str | None) -> str:
     elif known:
         rest = _edited_text(image, created, job_name)
     else:
-        rest = _new_text(image, created, job_name)
+        rest = _checked_text(image, created, job_name)
     text = (
         f'{{"source-ref":{quoted(image.source)},{rest}}}'
         if rest
@@ -142,6 +142,16 @@ def _is_unchanged(image: LabelledImage, known: LineAttributes) -> bool:
     return image.size is known.size or image.size == known.size
 
 
+def _checked_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+    try:
+        return _new_text(image, created, job_name)
+    except (TypeError, AttributeError) as error:  # the types say so, but data from elsewhere has None in it
+        raise InvalidManifest(
+            f"The labels of {shown(image.source)} must be texts: {error}.",
+            code="ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT",
+        ) from error
+
+
 def _new_text(image: LabelledImage, created: str, job_name: str | None) -> str:
     labels = labels_text(image.labels, created, job_name)
     if not image.boxes:
@@ -157,5 +167,6 @@ def _edited_text(image: LabelledImage, created: str, job_name: str | None) -> st
         return json.dumps(members, separators=(",", ":"), allow_nan=False)[1:-1]
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidManifest(
-            f"An attribute of {shown(image.source)} is not a JSON value: {error}."
+            f"An attribute of {shown(image.source)} is not a JSON value: {error}.",
+            code="ERROR_INVALID_JSON_LINE",
         ) from error

@@ -419,6 +419,13 @@ _ALL: Final = (
         f"{_SILENT} The boxes may lie in the wrong places.",
         "Write the true size; see whether the boxes were drawn on a resized copy.",
     ),
+    Code(
+        "IMAGES_NOT_UPLOADED",
+        "There are images that are not in S3 yet.",
+        "ADVICE",
+        "The service reads images from S3 only; the rules for their place there were not applied.",
+        "Make the datasets with Project.create_datasets, which uploads them.",
+    ),
 )
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType({code.name: code for code in _ALL})

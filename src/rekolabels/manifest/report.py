@@ -13,6 +13,7 @@ from rekolabels.errors import MissingExtra
 from rekolabels.manifest._annotated import dataset_entry, validation_line
 from rekolabels.manifest._content import Side, UseCase
 from rekolabels.manifest._rules import LineCheck
+from rekolabels.manifest._shown import shown
 from rekolabels.manifest.codes import CODES, Level
 
 __all__ = ["Counts", "Issue", "ManifestReport", "Moment"]
@@ -32,7 +33,7 @@ class Issue:
     level: Level
     """``FILE``, ``CONTENT``, ``LINE``, ``WARNING`` or ``ADVICE``; see ``rekolabels.manifest.codes.Level``."""
     path: str
-    """The manifest, as it was given."""
+    """The manifest, as it was given; ``the images`` where images were."""
     side: Side | None
     """The dataset that it is in; None when both are meant together."""
     line: int | None = None
@@ -43,6 +44,8 @@ class Issue:
     """The character of the line, from 1, where it is no JSON."""
     detail: str = ""
     """What is wrong in this very place."""
+    image: str | None = None
+    """The image, as the line names it; None when there is none or the manifest as a whole is meant."""
 
     @property
     def meaning(self) -> str:
@@ -63,7 +66,9 @@ class Issue:
         place = self.path if self.line is None else f"{self.path}:{self.line}"
         place = place if self.column is None else f"{place}:{self.column}"
         at = f" at {self.pointer}" if self.pointer else ""
-        return f"{place}{at}: {self.code}: {self.message}{' ' if self.detail else ''}{self.detail}"
+        text = f"{place}{at}: {self.code}: {self.message}{' ' if self.detail else ''}{self.detail}"
+        image = "" if self.image is None else shown(self.image)
+        return text if image in text else f"{text} (image {image})"
 
 
 @attrs.frozen
