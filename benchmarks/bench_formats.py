@@ -77,9 +77,8 @@ def main() -> None:
         memory = {function: peak(function.__name__, path) for function in (bare, convert)}
         for function in (bare, convert):
             print(f"  {function.__name__:8} {times[function]:6.2f} s CPU  {memory[function]:6.0f} MB")
-        print(
-            f"  ratio: {times[convert] / times[bare]:.2f} of its time, {memory[convert] / memory[bare]:.2f} of its memory"
-        )
+        time_ratio, memory_ratio = times[convert] / times[bare], memory[convert] / memory[bare]
+        print(f"  ratio: {time_ratio:.2f} of its time, {memory_ratio:.2f} of its memory")
 
 
 def peak(name: str, path: Path) -> float:

@@ -42,12 +42,6 @@ def read_folder(
 
     Raises:
         InvalidInput: ``path`` is not a folder that can be read, or no image is in its label folders.
-
-    Examples:
-        >>> images = list(read_folder("puppies/"))  # doctest: +SKIP
-        >>> images[0]  # doctest: +SKIP
-        LabelledImage(source='puppies/beagle/1.jpg', labels=('beagle',), boxes=(),
-                      size=ImageSize(width=640, height=480, depth=3))
     """
     root = os.fspath(path)
     entries = _entries(root)

@@ -31,7 +31,7 @@ def check(table: Table, *, allow_rare: bool) -> None:
     if len(table.rows) < 2:  # noqa: PLR2004 - two sides need one each
         what = "no images were given" if not table.rows else "all images are one image or one group"
         raise CannotSplit(f"{what}; a split needs at least two that can be told apart")
-    rare = sorted(label for label, units in table.holders().items() if isinstance(label, str) and units == 1)
+    rare = sorted(label for label, rows in table.members.items() if isinstance(label, str) and len(rows) == 1)
     if rare and not allow_rare:
         images = table.totals
         named = _named(
@@ -59,11 +59,12 @@ def deal(
     Raises:
         CannotSplit: No way was found to have each label on both sides, and ``allow_rare`` is not set.
     """
-    rows = [table.rows[row] for row in part]
-    if table.repeats or any(len(features) > 1 for features in rows):
-        chosen = _balanced(table, rows, part, share, allow_rare=allow_rare)
+    of_part = table.part(part)
+    if table.repeats or any(len(features) > 1 for features in of_part.rows):
+        sides = _balanced(of_part, share, allow_rare=allow_rare)
+        chosen = set(itertools.compress(part, sides))
     else:
-        chosen = _exact(rows, part, share)
+        chosen = {part[number] for number in _exact(of_part.rows, share)}
     # Where no label asks for it (too few images, or large groups), a side may have come out too small.
     missing = max(least[0] - len(chosen), 0) or min(len(part) - len(chosen) - least[1], 0)
     if missing:
@@ -73,11 +74,11 @@ def deal(
     return chosen
 
 
-def _exact(rows: Sequence[Row], part: Sequence[int], share: Fraction) -> set[int]:
+def _exact(rows: Sequence[Row], share: Fraction) -> Iterable[int]:
     """Images with one label at most: each label's exact share, the rest where the remainders are largest."""
     by_label: dict[Row, list[int]] = {}
-    for row, features in zip(part, rows, strict=True):
-        by_label.setdefault(features, []).append(row)
+    for number, features in enumerate(rows):
+        by_label.setdefault(features, []).append(number)
     strata = [by_label[features] for features in sorted(by_label, key=lambda row: str(row[:1]))]
     counts = [min(max(int(share * len(stratum)), 1), len(stratum) - 1) for stratum in strata]
     missing = _rounded(share * len(rows)) - sum(counts)
@@ -89,21 +90,19 @@ def _exact(rows: Sequence[Row], part: Sequence[int], share: Fraction) -> set[int
         if counts[-negative] + 1 < len(strata[-negative]):
             counts[-negative] += 1
             missing -= 1
-    return {row for stratum, count in zip(strata, counts, strict=True) for row in stratum[:count]}
+    return itertools.chain(*(stratum[:count] for stratum, count in zip(strata, counts, strict=True)))
 
 
-def _balanced(
-    table: Table, rows: Sequence[Row], part: Sequence[int], share: Fraction, *, allow_rare: bool
-) -> set[int]:
+def _balanced(table: Table, share: Fraction, *, allow_rare: bool) -> list[bool]:
     """Images with several labels or boxes, or groups of images: as close as can be.
 
     Raises:
         CannotSplit: No way was found to have each label on both sides, and ``allow_rare`` is not set.
     """
-    problem = _problem(table, rows, part, share)
+    problem = _problem(table, share)
     sides = divide(problem)
     if not allow_rare:
-        on_test = Counter(itertools.chain.from_iterable(itertools.compress(rows, sides)))
+        on_test = Counter(itertools.chain.from_iterable(itertools.compress(table.rows, sides)))
         missing = [label for label in problem.guarded if on_test[label] in {0, problem.totals[label]}]
         if missing:
             raise CannotSplit(
@@ -111,25 +110,22 @@ def _balanced(
                 f"{_named(sorted(map(repr, missing)))}. Their images share other rare labels; add images of "
                 "them, or pass allow_rare=True"
             )
-    return set(itertools.compress(part, sides))
+    return sides
 
 
-def _problem(table: Table, rows: Sequence[Row], part: Sequence[int], share: Fraction) -> Problem:
-    # A split divides all rows, which have been counted; folds divide parts of them.
-    if len(rows) == len(table.rows):
-        totals, holders = table.totals, table.holders()
-    else:
-        totals = Counter(itertools.chain.from_iterable(rows))
-        holders = Counter(itertools.chain.from_iterable(map(set, rows)))
+def _problem(table: Table, share: Fraction) -> Problem:
+    totals, size = table.totals, sum(table.sizes)
     # In an order of their own: the order of a set of texts changes from run to run.
     features = sorted(totals, key=lambda feature: (isinstance(feature, tuple), feature))
-    guarded = {feature for feature in features if isinstance(feature, str) and holders[feature] > 1}
-    sizes = [table.sizes[row] for row in part]
+    guarded = {
+        feature for feature in features if isinstance(feature, str) and len(table.members[feature]) > 1
+    }
     return Problem(
-        rows=rows,
-        sizes=sizes,
-        size=sum(sizes),
-        test_size=min(max(_rounded(share * sum(sizes)), 1), sum(sizes) - 1),
+        rows=table.rows,
+        sizes=table.sizes,
+        size=size,
+        test_size=min(max(_rounded(share * size), 1), size - 1),
+        members=table.members,
         totals={feature: totals[feature] for feature in features},
         wanted={f: _wanted(share * totals[f], totals[f], f, guarded=f in guarded) for f in features},
         weights={f: (_BOX_WEIGHT if isinstance(f, tuple) else 1.0) / totals[f] for f in features},

@@ -47,6 +47,8 @@ class Problem:
     """All images."""
     test_size: int
     """How many images the test side should get."""
+    members: Mapping[Feature, Sequence[int]]
+    """The rows of each feature, in order."""
     totals: Mapping[Feature, int]
     """How often each feature occurs."""
     wanted: Mapping[Feature, float]
@@ -66,20 +68,15 @@ def divide(problem: Problem) -> list[bool]:
         One answer a row. A guarded feature is missing from a side only where no way was found to have all of
         them on both sides, as with three rows of which each two share a label of their own.
     """
-    members: dict[Feature, list[int]] = {feature: [] for feature in problem.totals}
-    append_to = {feature: numbers.append for feature, numbers in members.items()}
-    for number, row in enumerate(map(set, problem.rows) if problem.repeats else problem.rows):
-        for feature in row:
-            append_to[feature](number)
-    sides = _first_pass(problem, members)
-    state = _State(problem, members, sides)
+    sides = _first_pass(problem)
+    state = _State(problem, sides)
     _repair(state)
     _refine(state)
     _settle(state)
     return sides
 
 
-def _first_pass(problem: Problem, members: Mapping[Feature, Sequence[int]]) -> list[bool]:
+def _first_pass(problem: Problem) -> list[bool]:
     # With d = test so far - share * seen so far, a row that has a feature once changes the weighted square of
     # d by weight * (2 d + 1 - 2 share) more on the test side than on the other: that is `lean`, kept up to
     # date. The images of a row are one more feature, of which every row has some.
@@ -93,8 +90,8 @@ def _first_pass(problem: Problem, members: Mapping[Feature, Sequence[int]]) -> l
     rows, sizes, repeats = problem.rows, problem.sizes, problem.repeats
     sides = [False] * len(rows)
     done = [False] * len(rows)
-    rarest_first = sorted(members, key=lambda f: (problem.totals[f], isinstance(f, tuple), f))
-    for number in itertools.chain(*(members[feature] for feature in rarest_first), range(len(rows))):
+    rarest_first = sorted(problem.members, key=lambda f: (problem.totals[f], isinstance(f, tuple), f))
+    for number in itertools.chain(*(problem.members[feature] for feature in rarest_first), range(len(rows))):
         if done[number]:
             continue
         done[number] = True
@@ -131,9 +128,8 @@ def _lean(total: int, wanted: float, weight: float) -> tuple[float, float, float
 class _State:
     """A division that is being improved, with the counts that tell what a move would do."""
 
-    def __init__(self, problem: Problem, members: Mapping[Feature, Sequence[int]], sides: list[bool]) -> None:
+    def __init__(self, problem: Problem, sides: list[bool]) -> None:
         self.problem = problem
-        self.members = members
         self.sides = sides
         self.moves: Counter[int] = Counter()
         test_rows = itertools.compress(problem.rows, sides)
@@ -198,7 +194,7 @@ def _repair(state: _State) -> None:
         steps -= len(missing)
         for feature in missing:
             if state.is_one_sided(feature):
-                state.move(min(state.members[feature], key=price))
+                state.move(min(state.problem.members[feature], key=price))
         missing = state.one_sided()
 
 
@@ -215,7 +211,7 @@ def _refine(state: _State) -> None:
 def _lower(state: _State, feature: Feature) -> int:
     """Move rows of a feature from the side that has too much of it, as long as that helps the whole."""
     from_test = state.excess(feature) > 0
-    members = (number for number in state.members[feature] if state.sides[number] is from_test)
+    members = (number for number in state.problem.members[feature] if state.sides[number] is from_test)
     # Sorted once: a move changes the others' costs, so each is looked at again before it is made.
     candidates = sorted(
         (state.cost_of_moving(number), number) for number in itertools.islice(members, _CANDIDATES)
