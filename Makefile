@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format docs bench clean
+.PHONY: help quickstart test conformance check format docs bench clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ quickstart: $(VENV)/.run ## train and test a real model on this machine, without
 
 test: $(VENV)/.dev ## run all tests, the examples of the docstrings and of the README among them
 	$(BIN)/python -m pytest $(ARGS)
+
+conformance: $(VENV)/.run .conformance/.ready ## drive the embedded service with the AWS CLI and the SDK for JavaScript
+	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
 
 check: $(VENV)/.dev ## formatting, lint, types and the floors
 	$(BIN)/ruff format --check .
@@ -32,11 +35,11 @@ docs: $(VENV)/.docs ## build the documentation into docs/_build/html, warnings a
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.dev ## measure, each figure as a ratio to a peer in the same run
+bench: $(VENV)/.bench ## measure, each figure as a ratio to a peer in the same run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance
 
 # pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
@@ -53,6 +56,18 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[all]' --group test --group lint
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) install --group bench
+	@touch $@
+
 $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[all]' --group docs
+	@touch $@
+
+# The AWS CLI pins a botocore of its own, so it has an environment of its own; Node 20 or newer is expected on the path.
+.conformance/.ready:
+	@echo "Preparing .conformance (a minute, once) ..."
+	@$(PYTHON) -m venv .conformance/cli
+	@.conformance/cli/bin/python -m pip --disable-pip-version-check --quiet install awscli
+	@npm install --prefix .conformance/node --no-audit --no-fund --silent @aws-sdk/client-rekognition@3 @aws-sdk/client-s3@3
 	@touch $@

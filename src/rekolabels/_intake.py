@@ -59,7 +59,13 @@ class Intake:
         )
 
     def split(
-        self, *, test: float, seed: int, group_by: Callable[[LabelledImage], Hashable] | None
+        self,
+        *,
+        test: float,
+        seed: int,
+        group_by: Callable[[LabelledImage], Hashable] | None,
+        near_duplicates: bool,
+        allow_rare: bool,
     ) -> dict[DatasetKind, Sequence[LabelledImage]]:
         """Divide the images into training and test.
 
@@ -67,7 +73,15 @@ class Intake:
             CannotSplit: Fewer than two labels, or a label with too few images.
         """
         _at_least_two_labels(self.images)
-        parts = split(self.images, test=test, seed=seed, group_by=group_by or self._content)
+        parts = split(
+            self.images,
+            test=test,
+            seed=seed,
+            group_by=group_by or self._content,
+            near_duplicates=near_duplicates,
+            allow_rare=allow_rare,
+        )
+        _log.info("%s", parts.balance)
         return {"train": parts.train, "test": parts.test}
 
     def create(

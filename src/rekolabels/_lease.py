@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from rekolabels.descriptions import Detection
+    from rekolabels.evaluation import ThresholdPolicy
     from rekolabels.inference import ImageSource, Outcome
     from rekolabels.models import ModelVersion
 
@@ -286,7 +287,12 @@ class RunningModel:
         return self._model.arn
 
     def detect(
-        self, image: ImageSource, *, min_confidence: float | None = None, max_results: int | None = None
+        self,
+        image: ImageSource,
+        *,
+        min_confidence: float | None = None,
+        max_results: int | None = None,
+        policy: ThresholdPolicy | None = None,
     ) -> list[Detection]:
         """Find custom labels in an image; see :meth:`ModelVersion.detect <rekolabels.ModelVersion.detect>`.
 
@@ -294,7 +300,9 @@ class RunningModel:
             LeaseEnded: A limit of the block was reached and the model was stopped.
         """
         self._lease.touch()
-        return self._model.detect(image, min_confidence=min_confidence, max_results=max_results)
+        return self._model.detect(
+            image, min_confidence=min_confidence, max_results=max_results, policy=policy
+        )
 
     def detect_many(
         self,
@@ -302,6 +310,7 @@ class RunningModel:
         *,
         min_confidence: float | None = None,
         max_results: int | None = None,
+        policy: ThresholdPolicy | None = None,
         ordered: bool = True,
         workers: int = 32,
         journal: str | os.PathLike[str] | None = None,
@@ -319,6 +328,7 @@ class RunningModel:
             images,
             min_confidence=min_confidence,
             max_results=max_results,
+            policy=policy,
             ordered=ordered,
             workers=workers,
             journal=journal,

@@ -24,7 +24,17 @@ from rekolabels.errors import (
     ResourceNotFound,
     ResourceNotReady,
 )
-from rekolabels.inference import Errand, Journal, detect_many, elsewhere, image_argument, run_errand
+from rekolabels.inference import (
+    Errand,
+    Journal,
+    asked_with,
+    detect_many,
+    elsewhere,
+    image_argument,
+    keep,
+    keep_each,
+    run_errand,
+)
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import Detection, ModelDescription
-    from rekolabels.evaluation import EvaluationResult, SnapshotImage
+    from rekolabels.evaluation import EvaluationResult, SnapshotImage, ThresholdPolicy
     from rekolabels.inference import ImageSource, Outcome
     from rekolabels.projects import Project
 
@@ -299,6 +309,7 @@ class ModelVersion:
         *,
         min_confidence: float | None = None,
         max_results: int | None = None,
+        policy: ThresholdPolicy | None = None,
         shrink: bool = False,
     ) -> list[Detection]:
         """Find custom labels in an image (DetectCustomLabels); the model must be running.
@@ -312,21 +323,25 @@ class ModelVersion:
             min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
                 everything.
             max_results: Only so many, the most confident ones.
+            policy: Thresholds of your own, instead of ``min_confidence``.
             shrink: Encode an image of more than 4 MB anew, smaller, instead of uploading it.
 
         Returns:
             What was found, most confident first; empty when nothing was.
 
         Raises:
+            InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
             ResourceNotReady: The model is not running.
             InvalidImage: The file cannot be read or is too large.
             ImageRejected: The service refused the image.
             Throttled: More calls than the model's inference units can serve.
         """
         content = image_argument(image, upload=self._uploader(), shrink=shrink)
-        return self.client.api.detect_custom_labels(
-            self.arn, content, min_confidence=min_confidence, max_results=max_results
+        least, most = asked_with(policy, self.arn, min_confidence, max_results)
+        found = self.client.api.detect_custom_labels(
+            self.arn, content, min_confidence=least, max_results=most
         )
+        return keep(policy, found, max_results)
 
     def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
         """What puts a large image into the client's bucket; None when it has none."""
@@ -348,6 +363,7 @@ class ModelVersion:
         *,
         min_confidence: float | None = None,
         max_results: int | None = None,
+        policy: ThresholdPolicy | None = None,
         ordered: bool = True,
         workers: int = 32,
         journal: str | os.PathLike[str] | None = None,
@@ -365,6 +381,8 @@ class ModelVersion:
             images: Paths, bytes, open binary files, or ``s3://`` URIs.
             min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
             max_results: Only so many for each image, the most confident ones.
+            policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model found,
+                whatever the policy.
             ordered: Yield outcomes in the order of the images; otherwise as they come.
             workers: Calls under way at once, at the most.
             journal: A file that keeps the answers. A run that was broken off is run again with the same file,
@@ -378,10 +396,12 @@ class ModelVersion:
             For each image an outcome: ``image``, ``detections``, ``error``.
 
         Raises:
-            InvalidInput: The journal belongs to another run.
+            InvalidInput: The journal belongs to another run, or the policy is for another model, or
+                ``min_confidence`` is given with it.
             JournalFailed: The journal cannot be written; what it holds is kept.
         """
-        errand = Errand(self.arn, self.client.region_name, min_confidence, max_results)
+        least, most = asked_with(policy, self.arn, min_confidence, max_results)
+        errand = Errand(self.arn, self.client.region_name, least, most)
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
         ask = (
             functools.partial(run_errand, once, errand, upload=self._uploader())
@@ -394,8 +414,8 @@ class ModelVersion:
                 before_each()
             return ask(image)
 
-        run = {"model": self.arn, "min_confidence": str(min_confidence), "max_results": str(max_results)}
-        return detect_many(
+        run = {"model": self.arn, "min_confidence": str(least), "max_results": str(most)}
+        outcomes = detect_many(
             detect,
             images,
             workers=workers,
@@ -403,6 +423,7 @@ class ModelVersion:
             policy=self.client.retry,
             journal=None if journal is None else Journal(journal, run),
         )
+        return outcomes if policy is None else keep_each(policy, outcomes, max_results)
 
     def copy_to(
         self,

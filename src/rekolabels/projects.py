@@ -129,6 +129,8 @@ class Project:
         test: float = 0.2,
         seed: int = 0,
         group_by: Callable[[LabelledImage], Hashable] | None = None,
+        near_duplicates: bool = False,
+        allow_rare: bool = False,
         timeout: float | None = None,
     ) -> tuple[Dataset, Dataset]:
         """Create both datasets from one collection of images, and wait until they are ready.
@@ -142,6 +144,8 @@ class Project:
             test: Share of the images that is held back for testing, between 0 and 1.
             seed: Another seed, another split.
             group_by: Images with the same value stay on the same side; by default copies of one picture do.
+            near_duplicates: Keep pictures that look the same on one side as well; needs the extra ``dedupe``.
+            allow_rare: Keep images of a label that cannot be on both sides in training, instead of refusing.
             timeout: Seconds to wait at most; by default 26 hours.
 
         Returns:
@@ -157,7 +161,16 @@ class Project:
         from rekolabels._intake import Intake
 
         intake = Intake.of(images)
-        made = intake.create(self, intake.split(test=test, seed=seed, group_by=group_by))
+        made = intake.create(
+            self,
+            intake.split(
+                test=test,
+                seed=seed,
+                group_by=group_by,
+                near_duplicates=near_duplicates,
+                allow_rare=allow_rare,
+            ),
+        )
         for dataset in made.values():
             dataset.wait_until_ready(timeout=timeout)
         return made["train"], made["test"]
