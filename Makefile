@@ -15,7 +15,7 @@ quickstart: $(VENV)/.run ## train and test a real model on this machine, without
 	@$(BIN)/python examples/quickstart.py $(ARGS)
 
 test: $(VENV)/.dev ## run all tests, the examples of the docstrings and of the README among them
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 conformance: $(VENV)/.run .conformance/.ready ## drive the embedded service with the AWS CLI and the SDK for JavaScript
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
@@ -48,7 +48,7 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "Preparing $(VENV) (about a minute, once) ..."
-	@$(PIP) install --editable '.[all]'
+	@$(PIP) install --editable '.[local,progress]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
