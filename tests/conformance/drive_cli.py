@@ -1,0 +1,224 @@
+"""The whole life of a project with the AWS CLI. Arguments: the ``aws`` program, the folder of the data."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+DEADLINE = 120
+
+
+def program() -> str:
+    """The AWS CLI."""
+    return sys.argv[1]
+
+
+def data(*parts: str) -> Path:
+    """A file of the data."""
+    return Path(sys.argv[2], *parts)
+
+
+def aws(*arguments: str, fails: str = "") -> Any:
+    """Run a command; its JSON. With ``fails`` it must end with that error."""
+    done = subprocess.run(  # noqa: S603 - the program under test
+        [program(), *arguments, "--output", "json"], capture_output=True, text=True, check=False
+    )
+    if fails:
+        assert done.returncode != 0, f"{arguments} should fail with {fails}"
+        assert f"({fails})" in done.stderr, f"{arguments}: {done.stderr}"
+        return None
+    assert done.returncode == 0, f"{arguments}: {done.stderr}"
+    text = done.stdout.strip()
+    return json.loads(text) if text.startswith(("{", "[")) else text
+
+
+def rekognition(operation: str, *arguments: str, fails: str = "") -> Any:
+    """An operation of Rekognition."""
+    return aws("rekognition", operation, *arguments, fails=fails)
+
+
+def until(what: str, happened: Any) -> None:
+    """Ask again until it is so."""
+    deadline = time.monotonic() + DEADLINE
+    while not happened():
+        assert time.monotonic() < deadline, f"waited too long: {what}"
+        time.sleep(0.2)
+
+
+def step(text: str) -> None:
+    """Say what was reached."""
+    sys.stdout.write(f"   {text}\n")
+    sys.stdout.flush()
+
+
+def upload() -> None:
+    """A bucket, filled by ``sync`` and ``cp``, listed and read back."""
+    aws("s3", "mb", "s3://puppies")
+    aws("s3", "sync", str(data()), "s3://puppies/images", "--exclude", "*.manifest")
+    for kind in ("train", "test"):
+        aws("s3", "cp", str(data(f"{kind}.manifest")), "s3://puppies/")
+    listed = aws("s3api", "list-objects-v2", "--bucket", "puppies", "--prefix", "images/", "--page-size", "5")
+    assert len(listed["Contents"]) == 16
+    again = aws("s3", "sync", str(data()), "s3://puppies/images", "--exclude", "*.manifest")
+    assert again == "", f"nothing is left to sync, but: {again}"
+    step("bucket, sync, cp, list in pages")
+
+
+def create_datasets(project: str) -> list[str]:
+    """Both datasets, from manifests."""
+    datasets: list[str] = []
+    for kind in ("train", "test"):
+        place = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": f"{kind}.manifest"}}}
+        datasets.append(
+            rekognition(
+                "create-dataset",
+                *("--project-arn", project, "--dataset-type", kind.upper()),
+                *("--dataset-source", json.dumps(place)),
+            )["DatasetArn"]
+        )
+    for dataset in datasets:
+        until("the dataset is complete", lambda arn=dataset: status_of_dataset(arn) == "CREATE_COMPLETE")
+    entries = rekognition("list-dataset-entries", "--dataset-arn", datasets[0], "--page-size", "5")
+    assert len(entries["DatasetEntries"]) == 12
+    few = rekognition("list-dataset-entries", "--dataset-arn", datasets[0], "--max-items", "3")
+    assert len(few["DatasetEntries"]) == 3
+    assert few["NextToken"]
+    labels = rekognition("list-dataset-labels", "--dataset-arn", datasets[0])
+    assert [one["LabelName"] for one in labels["DatasetLabelDescriptions"]] == ["dark", "stripes"]
+    step("datasets, entries and labels in pages")
+    return datasets
+
+
+def status_of_dataset(arn: str) -> str:
+    """The status of a dataset."""
+    description = rekognition("describe-dataset", "--dataset-arn", arn)["DatasetDescription"]
+    return str(description["Status"])
+
+
+def status_of(project: str, name: str) -> str:
+    """The status of a version; empty when it is gone."""
+    found = rekognition("describe-project-versions", "--project-arn", project, "--version-names", name)
+    return found["ProjectVersionDescriptions"][0]["Status"] if found["ProjectVersionDescriptions"] else ""
+
+
+def train(project: str) -> str:
+    """Train; botocore's waiter agrees that it is done."""
+    version: str = rekognition(
+        "create-project-version",
+        *("--project-arn", project, "--version-name", "v1"),
+        *("--output-config", "S3Bucket=puppies,S3KeyPrefix=out", "--tags", "stage=test"),
+    )["ProjectVersionArn"]
+    # The waiter looks once in two minutes; it is asked when it will find what it waits for.
+    until("the training has ended", lambda: status_of(project, "v1") != "TRAINING_IN_PROGRESS")
+    rekognition(
+        "wait", "project-version-training-completed", "--project-arn", project, "--version-names", "v1"
+    )
+    assert rekognition("list-tags-for-resource", "--resource-arn", version)["Tags"] == {"stage": "test"}
+    aws("s3", "cp", "s3://puppies/out/EvaluationResultSummary-birds-v1.json", str(data("summary.json")))
+    summary = json.loads(data("summary.json").read_text(encoding="utf-8"))
+    assert summary["AggregatedEvaluationResults"]["F1Score"] > 0.9
+    step("training, its waiter, its results in S3")
+    return version
+
+
+def run(project: str, version: str) -> None:
+    """Start, detect by bytes and by place, stop."""
+    arn = ("--project-version-arn", version)
+    rekognition("start-project-version", *arn, "--min-inference-units", "1")
+    until("the model is running", lambda: status_of(project, "v1") == "RUNNING")
+    rekognition("wait", "project-version-running", "--project-arn", project, "--version-names", "v1")
+    place = "S3Object={Bucket=puppies,Name=images/test/stripes/0.png}"
+    found = rekognition("detect-custom-labels", *arn, "--image", place, "--min-confidence", "50")
+    assert [one["Name"] for one in found["CustomLabels"]] == ["stripes"]
+    picture = data("test", "dark", "0.png").as_posix()
+    found = rekognition("detect-custom-labels", *arn, "--image-bytes", f"fileb://{picture}")
+    assert [one["Name"] for one in found["CustomLabels"]] == ["dark"]
+    rekognition("delete-project-version", *arn, fails="ResourceInUseException")
+    rekognition("stop-project-version", *arn)
+    until("the model has stopped", lambda: status_of(project, "v1") == "STOPPED")
+    step("start, its waiter, detect, stop")
+
+
+def share(project: str, version: str) -> str:
+    """A policy, and a copy into another project."""
+    document = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+                    "Action": "rekognition:CopyProjectVersion",
+                    "Resource": "*",
+                }
+            ],
+        }
+    )
+    named = ("--project-arn", project, "--policy-name", "share")
+    revision = rekognition("put-project-policy", *named, "--policy-document", document)["PolicyRevisionId"]
+    assert len(rekognition("list-project-policies", "--project-arn", project)["ProjectPolicies"]) == 1
+    rekognition("delete-project-policy", *named, "--policy-revision-id", revision)
+    target: str = rekognition("create-project", "--project-name", "nest")["ProjectArn"]
+    rekognition(
+        "copy-project-version",
+        *("--source-project-arn", project, "--source-project-version-arn", version),
+        *("--destination-project-arn", target, "--version-name", "c1"),
+        *("--output-config", "S3Bucket=puppies,S3KeyPrefix=copies"),
+    )
+    until("the version is copied", lambda: status_of(target, "c1") == "COPYING_COMPLETED")
+    step("policies, a copy")
+    return target
+
+
+def delete(project: str, version: str, datasets: list[str]) -> None:
+    """Version, datasets, project, in the order that the service wants, and the bucket."""
+    rekognition("delete-project", "--project-arn", project, fails="ResourceInUseException")
+    rekognition("delete-project-version", "--project-version-arn", version)
+    until("the version is gone", lambda: not status_of(project, version.split("/")[3]))
+    for dataset in datasets:
+        rekognition("delete-dataset", "--dataset-arn", dataset)
+        until("the dataset is gone", lambda arn=dataset: is_gone(arn))
+    rekognition("delete-project", "--project-arn", project)
+    name = project.split("/")[1]
+    until(
+        "the project is gone",
+        lambda: not rekognition("describe-projects", "--project-names", name)["ProjectDescriptions"],
+    )
+
+
+def is_gone(dataset: str) -> bool:
+    """Whether a dataset cannot be described any more."""
+    done = subprocess.run(  # noqa: S603 - the program under test
+        [program(), "rekognition", "describe-dataset", "--dataset-arn", dataset],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return "ResourceNotFoundException" in done.stderr
+
+
+def main() -> None:
+    """Live through it."""
+    upload()
+    project: str = rekognition("create-project", "--project-name", "birds")["ProjectArn"]
+    rekognition("create-project", "--project-name", "birds", fails="ResourceInUseException")
+    rekognition("create-project", "--project-name", "a b", fails="InvalidParameterException")
+    rekognition("list-collections", fails="AccessDeniedException")
+    datasets = create_datasets(project)
+    version = train(project)
+    run(project, version)
+    target = share(project, version)
+    (copy,) = rekognition("describe-project-versions", "--project-arn", target)["ProjectVersionDescriptions"]
+    delete(target, copy["ProjectVersionArn"], [])
+    delete(project, version, datasets)
+    aws("s3", "rb", "s3://puppies", "--force")
+    assert aws("s3api", "list-buckets")["Buckets"] == []
+    step("everything deleted")
+
+
+if __name__ == "__main__":
+    main()
