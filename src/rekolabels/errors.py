@@ -34,6 +34,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
     ├── JournalFailed                    the journal of ``detect_many`` cannot be written
+    ├── ModelRegressed (AssertionError)  a model is worse than its baseline
     ├── LeaseEnded                       a limit of ``model.running()`` was reached and the model stopped
     ├── UnexpectedStatus                 a wait met a status from which there is no way to its goal
     └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
+
+    from rekolabels.evaluation import Comparison
 
 __all__ = [
     "AccessDenied",
@@ -68,6 +71,7 @@ __all__ = [
     "LimitExceeded",
     "MissingExtra",
     "ModelFailed",
+    "ModelRegressed",
     "NoCredentials",
     "NoRegion",
     "ObjectNotFound",
@@ -308,6 +312,18 @@ class ModelFailed(JobFailed):
 
 class JournalFailed(RekolabelsError):
     """The journal of ``detect_many`` cannot be read or written, for example because the disk is full."""
+
+
+class ModelRegressed(RekolabelsError, AssertionError):
+    """A model is worse than the baseline that it was compared with.
+
+    Attributes:
+        comparison: The whole comparison.
+    """
+
+    def __init__(self, message: str, *, comparison: Comparison) -> None:
+        super().__init__(message)
+        self.comparison = comparison
 
 
 class LeaseEnded(RekolabelsError):

@@ -381,8 +381,8 @@ class ModelVersion:
             images: Paths, bytes, open binary files, or ``s3://`` URIs.
             min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
             max_results: Only so many for each image, the most confident ones.
-            policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model found,
-                whatever the policy.
+            policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model
+                found, whatever the policy.
             ordered: Yield outcomes in the order of the images; otherwise as they come.
             workers: Calls under way at once, at the most.
             journal: A file that keeps the answers. A run that was broken off is run again with the same file,

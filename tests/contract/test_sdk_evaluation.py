@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from sdk_backends import write_folder
 
 from rekolabels import RetryPolicy, errors
+from rekolabels.evaluation import ChosenThreshold, ThresholdPolicy
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
@@ -81,3 +83,26 @@ def test_a_snapshot_that_is_gone(client: Client, model: ModelVersion) -> None:
     assert result.f1 == model.evaluation().f1
     with pytest.raises(errors.ObjectNotFound, match="TestingGroundTruth-evaluated-gone"):
         list(result.images)
+
+
+def test_a_policy_says_what_counts(model: ModelVersion) -> None:
+    """One image and many, by the policy's thresholds; it belongs to this model."""
+    image = next(iter(model.evaluation().images))
+    policy = ThresholdPolicy.best_f1(model.evaluation())
+    none = attrs.evolve(policy, labels=dict.fromkeys(policy.labels, ChosenThreshold(None)))
+    everything = attrs.evolve(policy, labels=dict.fromkeys(policy.labels, ChosenThreshold(0.0)))
+    assert policy.model_arn == model.arn
+
+    with model.running() as running:
+        assert image.labels == tuple(found.label for found in running.detect(image.source, policy=policy))
+        assert running.detect(image.source, policy=none) == []
+        assert len(running.detect(image.source, policy=everything)) == 2
+        assert len(running.detect(image.source, policy=everything, max_results=1)) == 1
+        (outcome,) = running.detect_many([image.source], policy=everything)
+        assert len(outcome.detections) == 2
+        (outcome,) = running.detect_many([image.source], policy=none)
+        assert (outcome.detections, outcome.error) == ((), None)
+        with pytest.raises(errors.InvalidInput, match="both given"):
+            running.detect(image.source, policy=policy, min_confidence=1)
+        with pytest.raises(errors.InvalidInput, match="made for arn:other"):
+            running.detect_many([image.source], policy=attrs.evolve(policy, model_arn="arn:other"))

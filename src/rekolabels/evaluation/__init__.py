@@ -8,9 +8,11 @@ from __future__ import annotations
 from rekolabels.evaluation._adapter import AdapterCounts, AdapterEvaluation, AdapterThreshold
 from rekolabels.evaluation._boxes import evaluate_detection
 from rekolabels.evaluation._calibration import Calibration, CalibrationBin
+from rekolabels.evaluation._comparing import Comparison, Difference, McNemar
 from rekolabels.evaluation._confusion import ConfusionCounts, overlap
 from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake, MistakeKind, read_training_snapshot
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, score_classification
+from rekolabels.evaluation._policy import ChosenThreshold, ThresholdPolicy
 from rekolabels.evaluation._recomputing import Discrepancy
 from rekolabels.evaluation._result import EvaluationResult
 from rekolabels.evaluation._score_boxes import COCO_OVERLAPS, BoxMetrics, score_boxes
@@ -27,18 +29,23 @@ __all__ = [
     "BoxMetrics",
     "Calibration",
     "CalibrationBin",
+    "ChosenThreshold",
+    "Comparison",
     "ConfusionCounts",
     "ConfusionMatrix",
     "Counts",
+    "Difference",
     "Discrepancy",
     "EvaluatedImage",
     "Evaluation",
     "EvaluationResult",
     "LabelMetrics",
+    "McNemar",
     "Mistake",
     "MistakeKind",
     "ScoredLabel",
     "SnapshotImage",
+    "ThresholdPolicy",
     "ValidationIssue",
     "ValidationLine",
     "Verdict",

@@ -6,6 +6,7 @@ undefined, such as the recall of a label that no test image has, is None, never 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,7 @@ class ScoredLabel:
             f1 = self.counts(lowest).f1 or 0.0
             if f1 > best:
                 best, cut = f1, lowest
-        return None if cut is None else self._middle(cut)
+        return None if cut is None else self.between(cut)
 
     def average_precision(self) -> float | None:
         """The area under the precision-recall steps, as scikit-learn has it; None when nothing was there.
@@ -193,7 +194,17 @@ class ScoredLabel:
         """The share that is found when every prediction counts; None when nothing was there."""
         return _share(len(self._right), self.support)
 
-    def _middle(self, lowest: float) -> float:
+    def confidence_for_recall(self, recall: float) -> float | None:
+        """The highest confidence from which so much is found, 0 to 1; None when nothing finds so much.
+
+        Examples:
+            >>> ScoredLabel(right=[0.9, 0.8, 0.3], wrong=[]).confidence_for_recall(0.6)
+            0.8
+        """
+        needed = max(1, math.ceil(recall * self.support - 1e-9))
+        return self._right[-needed] if needed <= len(self._right) else None
+
+    def between(self, lowest: float) -> float:
         """The middle between the lowest confidence that shall count and the next lower one."""
         below = [
             scores[at - 1] for scores in (self._right, self._wrong) if (at := bisect_left(scores, lowest))

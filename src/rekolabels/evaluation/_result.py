@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rekolabels.evaluation._adapter import AdapterEvaluation
+    from rekolabels.evaluation._comparing import Comparison
     from rekolabels.evaluation._confusion import ConfusionCounts
     from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake
     from rekolabels.evaluation._metrics import ScoredLabel
@@ -237,6 +238,61 @@ class EvaluationResult:
             [found for _, found in pairs],
             overlaps=wanted if isinstance(wanted, (int, float)) else tuple(wanted),
         )
+
+    # beside another model
+
+    def compare(
+        self, baseline: EvaluationResult, *, only_shared: bool = False, rounds: int = 1000, seed: int = 0
+    ) -> Comparison:
+        """Compare with another model, image by image, each at its own assumed thresholds.
+
+        The intervals are those of a paired bootstrap: the images are drawn again and again, and both models
+        are counted on the same draw.
+
+        Args:
+            baseline: The other model's result.
+            only_shared: Compare on the shared images when the test sets differ.
+            rounds: Draws of the bootstrap.
+            seed: Of the draws; the same seed gives the same intervals.
+
+        Raises:
+            InvalidInput: The test sets differ; the message says how much they share.
+        """
+        from rekolabels.evaluation._comparing import compare_images
+
+        return compare_images(baseline.images, self.images, only_shared=only_shared, rounds=rounds, seed=seed)
+
+    def assert_no_regression(
+        self,
+        baseline: EvaluationResult,
+        *,
+        tolerance: float = 0.0,
+        figure: Literal["f1", "precision", "recall"] = "f1",
+        strict: bool = False,
+        only_shared: bool = False,
+    ) -> Comparison:
+        """Fail a build when the model is worse than its baseline, in the mean or for any label.
+
+        Args:
+            baseline: The result of the model that is in use.
+            tolerance: A loss that does not matter, such as 0.02.
+            figure: What is looked at.
+            strict: Fail for every larger loss; by default only for one that chance does not explain, whose
+                95 % interval lies below 0.
+            only_shared: Compare on the shared images when the test sets differ.
+
+        Returns:
+            The comparison, when nothing has become worse.
+
+        Raises:
+            ModelRegressed: Something has; an AssertionError, whose message is a table of what was lost.
+            InvalidInput: The test sets differ.
+        """
+        from rekolabels.evaluation._comparing import assert_no_regression
+
+        comparison = self.compare(baseline, only_shared=only_shared)
+        assert_no_regression(comparison, tolerance, figure, strict=strict)
+        return comparison
 
     @property
     def adapter(self) -> AdapterEvaluation | None:

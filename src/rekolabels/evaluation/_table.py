@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rekolabels.evaluation._result import EvaluationResult
 
-__all__ = ["format_number", "format_table", "headline", "plain_label"]
+__all__ = ["align", "format_number", "format_table", "headline", "plain_label"]
 
 _LONGEST = 40
 """Columns that a label may take."""
@@ -44,7 +44,7 @@ def format_table(result: EvaluationResult) -> str:
         format_number(result.precision),
         format_number(result.recall),
     ]
-    lines = _align([head, *shown, [*last, "", total]])
+    lines = align([head, *shown, [*last, "", total]])
     if shown is not rows:
         lines.insert(1 + _ENDS, f"... {hidden} labels in between: see .labels, or save(...) the result")
     scores = "   ".join(f"{name} {value}" for name, value in headline(result))
@@ -85,8 +85,8 @@ def plain_label(label: str) -> str:
     return f"{safe}…"
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The first column to the left, the others to the right."""
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out rows of text: the first column to the left, the others to the right."""
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines: list[str] = []
     for first, *others in rows:

@@ -1,0 +1,75 @@
+"""Evaluations for tests: made of predictions, written as a snapshot, read back."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from rekolabels.evaluation import (
+    EvaluationResult,
+    SnapshotImage,
+    evaluate_classification,
+    evaluate_detection,
+    write_testing_snapshot,
+)
+from rekolabels.images import BoundingBox, ImageSize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+TRUTHS = [["cat"]] * 10 + [["dog"]] * 10
+"""Ten cats, then ten dogs."""
+_CATS = (
+    0.99,
+    0.97,
+    0.95,
+    0.9,
+    0.85,
+    0.8,
+    0.7,
+    0.6,
+    0.4,
+    0.3,
+    0.65,
+    0.35,
+    0.3,
+    0.25,
+    0.2,
+    0.15,
+    0.1,
+    0.05,
+    0.04,
+    0.03,
+)
+SCORES = [{"cat": cat, "dog": 1 - cat} for cat in _CATS]
+"""Two cats look like dogs, and one dog like a cat."""
+
+
+def classifier(
+    truths: Sequence[Sequence[str]], scores: Sequence[Mapping[str, float]], folder: str = "s3://b"
+) -> EvaluationResult:
+    """A classifier's result, with its test images."""
+    labels = sorted({label for found in scores for label in found})
+    evaluation = evaluate_classification(truths, scores, labels, training_images=100, evaluated_at=NOW)
+    images = [SnapshotImage(f"{folder}/{number}.jpg", true) for number, true in enumerate(truths)]
+    lines = tuple(write_testing_snapshot(images, evaluation.verdicts, NOW))
+    return EvaluationResult.from_summary(evaluation.result.to_summary(), snapshot=lines)
+
+
+def box(left: float, label: str = "cap") -> BoundingBox:
+    """A box of 20 pixels a side."""
+    return BoundingBox(label, left, 10, 20, 20)
+
+
+def detector() -> EvaluationResult:
+    """A detector's result: one cap found, one of low confidence, one missed; a watch found; a cap made up."""
+    truths = [[box(10), box(200)], [box(10, "watch")], [box(50)], []]
+    found = [[(box(11), 0.9)], [(box(10, "watch"), 0.8), (box(300), 0.6)], [(box(50), 0.1)], [(box(5), 0.2)]]
+    evaluation = evaluate_detection(truths, found, ["cap", "watch"], training_images=30, evaluated_at=NOW)
+    images = [
+        SnapshotImage(f"s3://b/{number}.jpg", boxes=boxes, size=ImageSize(640, 480))
+        for number, boxes in enumerate(truths)
+    ]
+    lines = tuple(write_testing_snapshot(images, evaluation.verdicts, NOW))
+    return EvaluationResult.from_summary(evaluation.result.to_summary(), snapshot=lines)

@@ -1,0 +1,167 @@
+"""Thresholds to ship: chosen on test images, kept in a file, applied to detections."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from evaluations import SCORES, TRUTHS, classifier, detector
+from rekolabels.descriptions import Detection
+from rekolabels.errors import InvalidInput
+from rekolabels.evaluation import ChosenThreshold, EvaluationResult, ThresholdPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ARN = "arn:aws:rekognition:us-east-1:111122223333:project/p/version/v1/1"
+
+
+@pytest.fixture
+def result() -> EvaluationResult:
+    """Ten dogs and ten cats; two cats look like dogs, and one dog like a cat."""
+    return attrs.evolve(classifier(TRUTHS, SCORES), project_version_arn=ARN)
+
+
+def test_best_f1_is_what_the_service_assumes(result: EvaluationResult) -> None:
+    """The same rule, on the same images."""
+    expected = {label: metrics.threshold for label, metrics in result.labels.items()}
+
+    assert expected == pytest.approx(ThresholdPolicy.best_f1(result).thresholds)
+
+
+@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95, 1.0])
+def test_a_precision_is_kept_with_the_best_recall(result: EvaluationResult, wanted: float) -> None:
+    """No lower threshold has that precision."""
+    policy = ThresholdPolicy.precision_at_least(result, wanted)
+    scores = result.scores()
+
+    for label, chosen in policy.labels.items():
+        assert chosen.threshold is not None
+        assert (scores[label].counts(chosen.threshold).precision or 0) >= wanted
+        better = [at for at, counts in scores[label].curve() if (counts.precision or 0) >= wanted]
+        assert scores[label].counts(min(better)).recall == chosen.recall
+
+
+@pytest.mark.parametrize("wanted", [0.3, 0.9, 1.0])
+def test_a_recall_is_kept_with_the_highest_threshold(result: EvaluationResult, wanted: float) -> None:
+    """The next higher confidence would find too little."""
+    policy = ThresholdPolicy.recall_at_least(result, wanted)
+    scores = result.scores()
+
+    for label, chosen in policy.labels.items():
+        assert chosen.recall is not None
+        assert chosen.recall >= wanted
+        assert chosen.threshold is not None
+        higher = [at for at, _ in scores[label].curve() if (scores[label].counts(at).recall or 0) >= wanted]
+        assert chosen.threshold <= max(higher)
+        assert scores[label].counts(max(higher)).recall == chosen.recall
+
+
+def test_cost_decides_between_false_alarms_and_misses(result: EvaluationResult) -> None:
+    """Dear misses lower the threshold, dear false alarms raise it; if nothing is worth it, never."""
+    cautious = ThresholdPolicy.least_cost(result, false_alarm=1, miss=100)
+    quiet = ThresholdPolicy.least_cost(result, false_alarm=100, miss=1)
+    silent = ThresholdPolicy.least_cost(result, false_alarm=1, miss=0)
+
+    assert all(cautious.thresholds[label] <= quiet.thresholds[label] for label in ("cat", "dog"))
+    assert cautious.labels["cat"].recall == quiet.labels["cat"].precision == 1.0
+    assert silent.thresholds == {}
+    assert "never reported" in silent.labels["cat"].note
+
+
+def test_few_images_are_told_with_an_interval(
+    result: EvaluationResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logged, and written beside the threshold."""
+    with caplog.at_level(logging.WARNING, "rekolabels"):
+        policy = ThresholdPolicy.best_f1(result)
+
+    assert "it rests on 10 in the test images, precision" in policy.labels["cat"].note
+    assert "rests on 10" in caplog.text
+    low, high = policy.labels["cat"].recall_interval or (1, 0)
+    assert low < (policy.labels["cat"].recall or 0) <= high
+    assert ThresholdPolicy.best_f1(result, few=5).labels["cat"].note == ""
+
+
+def test_a_label_without_test_images_keeps_its_assumed_threshold() -> None:
+    """And says that nothing is known."""
+    made = classifier(TRUTHS, SCORES)
+    labels = {**made.labels, "fox": attrs.evolve(made.labels["cat"], threshold=0.5)}
+
+    policy = ThresholdPolicy.precision_at_least(attrs.evolve(made, labels=labels), 1.0)
+
+    assert policy.thresholds["fox"] == 0.5
+    assert "no test image has it" in policy.labels["fox"].note
+
+
+def test_a_detector_knows_no_precision_below_its_assumed_thresholds() -> None:
+    """So no goal of precision is met down there, and a goal of recall says so."""
+    found = detector()
+    policy = ThresholdPolicy.recall_at_least(found, 1.0)
+
+    assert policy.labels["cap"].precision is None
+    assert "its precision is not known" in policy.labels["cap"].note
+    floor = found.scores()["cap"].floor
+    assert ThresholdPolicy.precision_at_least(found, 0.1).thresholds["cap"] >= floor - 0.5
+
+
+def test_round_trip(result: EvaluationResult, tmp_path: Path) -> None:
+    """A file loses nothing, and names model and test images."""
+    policy = ThresholdPolicy.precision_at_least(result, 0.9)
+
+    path = policy.save(tmp_path / "policy.json")
+
+    assert policy == ThresholdPolicy.load(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert (content["model_arn"], len(content["test_manifest_sha256"])) == (ARN, 64)
+    assert policy.test_manifest_sha256 == ThresholdPolicy.best_f1(result).test_manifest_sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no threshold policy"),
+        ("[]", "no threshold policy"),
+        ("{}", "no threshold policy"),
+        ('{"version": 9}', "version 9"),
+        ('{"version": 1, "goal": "x", "labels": {"a": {"threshold": 1.5}}}', r"threshold of 'a' is 1.5"),
+        ('{"version": 1, "goal": "x", "labels": {"a": {"threshold": NaN}}}', r"threshold of 'a' is nan"),
+        ('{"version": 1, "goal": "x", "labels": {"a": {}}}', "no threshold policy"),
+    ],
+)
+def test_other_files_are_refused(text: str, message: str) -> None:
+    """With what was expected."""
+    with pytest.raises(InvalidInput, match=message):
+        ThresholdPolicy.from_json(text)
+
+
+def test_goals_out_of_range() -> None:
+    """Shares are 0 to 1, costs are not negative."""
+    made = classifier(TRUTHS, SCORES)
+    with pytest.raises(InvalidInput, match="expected 0 to 1"):
+        ThresholdPolicy.precision_at_least(made, 95)
+    with pytest.raises(InvalidInput, match="cost of 0 or more"):
+        ThresholdPolicy.least_cost(made, false_alarm=-1, miss=1)
+
+
+def test_what_a_policy_keeps() -> None:
+    """Each label from its own threshold on; unknown and never reported labels are left out."""
+    policy = ThresholdPolicy(
+        {"cat": ChosenThreshold(0.8), "dog": ChosenThreshold(0.3), "fox": ChosenThreshold(None)},
+        goal="by hand",
+    )
+    found = [
+        Detection("cat", 80.0),
+        Detection("cat", 79.0),
+        Detection("dog", 31.0),
+        Detection("fox", 99.0),
+        Detection("eel", 99.0),
+    ]
+
+    assert [found[0], found[2]] == policy.apply(found)
+    assert policy.min_confidence == 30.0
+    assert ThresholdPolicy({}, goal="nothing").min_confidence == 100.0
