@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.errors import CannotSplit
+from rekolabels.errors import CannotSplit, InvalidManifest
 from rekolabels.local._lines import read_lines
 from rekolabels.local._manifests import (
     DETECTION_LABELS,
@@ -20,6 +20,7 @@ from rekolabels.local._manifests import (
     check_raw_line,
     choose_tests,
     entry_of,
+    manifest_lines,
     message_of,
 )
 from rekolabels.local._places import object_of
@@ -176,7 +177,7 @@ def _stream_manifest(context: Context, job: Job, place: dict[str, Any]) -> None:
             if answer["ContentLength"] > MANIFEST_BYTES:
                 raise _Failure("ERROR_MANIFEST_SIZE_TOO_LARGE")
             counts = DatasetStatistics()
-            lines = enumerate(read_lines(body), 1)
+            lines = enumerate(manifest_lines(body), 1)
             while chunk := list(islice(lines, _CHUNK)):
                 context.jobs.check()
                 checks = [counts.add(check_raw_line(raw, number)) for number, raw in chunk]
@@ -184,7 +185,7 @@ def _stream_manifest(context: Context, job: Job, place: dict[str, Any]) -> None:
                     raise _Failure("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
                 with context.store.write() as db:
                     _put_all(db, _id(db, job.arn), checks)
-    except (ClientError, BotoCoreError):
+    except (ClientError, BotoCoreError, InvalidManifest):
         _log.warning("the manifest s3://%s/%s cannot be read", place["Bucket"], place["Name"], exc_info=True)
         raise _Failure("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from None
     if counts.total == 0:

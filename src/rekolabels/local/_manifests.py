@@ -7,17 +7,26 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import splits
-from rekolabels.manifest._annotated import dataset_entry, validation_line
-from rekolabels.manifest._content import UseCase, check_content, check_dataset
-from rekolabels.manifest._rules import LineCheck, check_line
-from rekolabels.manifest._statistics import DatasetStatistics
+from rekolabels.local._lines import read_lines
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import DETECTION_LABELS, LINES, MANIFEST_BYTES, TEST_SHARE
+from rekolabels.manifest.rules import (
+    DatasetStatistics,
+    LineCheck,
+    UseCase,
+    check_content,
+    check_dataset,
+    check_line,
+    dataset_entry,
+    text_start,
+    validation_line,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rekolabels.images import LabelledImage
+    from rekolabels.local._lines import Readable
 
 __all__ = [
     "CODES",
@@ -34,9 +43,12 @@ __all__ = [
     "check_raw_line",
     "choose_tests",
     "entry_of",
+    "manifest_lines",
     "message_of",
     "validation_line",
 ]
+
+_START = 1 << 16
 
 
 @attrs.frozen
@@ -51,6 +63,27 @@ class Entry:
     """Labels on boxes that can be used."""
     labelled: bool
     errors: bool
+
+
+class _Body:
+    """A body whose beginning was read already."""
+
+    def __init__(self, start: bytes, rest: Readable) -> None:
+        self._start = start
+        self._rest = rest
+
+    def read(self, amount: int, /) -> bytes:
+        start, self._start = self._start, b""
+        return start or self._rest.read(amount)
+
+
+def manifest_lines(body: Readable) -> Iterator[bytes]:
+    """The lines of a manifest, behind a byte order mark if there is one.
+
+    Raises:
+        InvalidManifest: It is not UTF-8 text but UTF-16 or binary.
+    """
+    return read_lines(_Body(text_start(body.read(_START)), body))
 
 
 def check_raw_line(raw: bytes, number: int) -> LineCheck:

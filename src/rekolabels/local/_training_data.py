@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.errors import CannotSplit
+from rekolabels.errors import CannotSplit, InvalidManifest
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.local._engine import Sample, UnusableImage
+from rekolabels.local._engine import Sample, UnusableImage, check_image
 from rekolabels.local._engine._images import decode
 from rekolabels.local._images import NotFetched
 from rekolabels.local._lines import read_lines
@@ -27,6 +27,7 @@ from rekolabels.local._manifests import (
     check_content,
     check_raw_line,
     choose_tests,
+    manifest_lines,
     message_of,
     validation_line,
 )
@@ -123,6 +124,11 @@ class Data:
         samples: list[Sample] = []
         for one in self.used(side):
             labels, boxes = self.kept(one, side)
+            if labels and self.use_case == "OBJECT_LOCALIZATION":
+                # The engine learns where things are: here each fills its image.
+                size = check_image(images.read(one.source))
+                boxes = tuple(BoundingBox(label, 0, 0, size.width, size.height) for label in labels)
+                labels = ()
             samples.append(Sample(one.source, functools.partial(images.read, one.source), labels, boxes))
         return samples
 
@@ -148,7 +154,7 @@ def fetch_manifest(s3: Any, assets: Iterable[Mapping[str, Any]], target: Path) -
     with target.open("wb") as file:
         try:
             size = sum(_copy(s3, asset["GroundTruthManifest"]["S3Object"], file) for asset in assets)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, InvalidManifest) as error:
             raise FileProblem("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from error
     if size == 0:
         raise FileProblem("ERROR_EMPTY_MANIFEST")
@@ -160,7 +166,7 @@ def _copy(s3: Any, place: Mapping[str, Any], file: IO[bytes]) -> int:
         size: int = answer["ContentLength"]
         if size > MANIFEST_BYTES:
             raise FileProblem("ERROR_MANIFEST_SIZE_TOO_LARGE")
-        file.writelines(line + b"\n" for line in read_lines(body))
+        file.writelines(line + b"\n" for line in manifest_lines(body))
     return size
 
 

@@ -140,7 +140,6 @@ class CheckedManifest:
             if inspector is not None and inspector.missing and not inspector.found:
                 detail = f"None of {inspector.missing} images can be read."
                 scan.report(ContentFinding("ERROR_FAILED_IMAGES_S3_COPY", side, detail))
-                scan.ended = True
 
     def report(self) -> ManifestReport:
         """What was found, after what is still unread has been read."""

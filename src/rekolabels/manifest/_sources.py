@@ -14,7 +14,7 @@ from rekolabels.manifest.limits import LINE_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["BadLine", "Block", "Source", "blocks", "name_of"]
+__all__ = ["BadLine", "Block", "Source", "blocks", "name_of", "text_start"]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[str] | Iterable[bytes]"
 """Where a manifest is read from: a path, its bytes, an open file (binary or text), or its lines."""
@@ -144,20 +144,29 @@ def _part(whole: bytes) -> Iterator[bytes | tuple[bytes, int]]:
 
 
 def _checked(chunks: Iterator[bytes], name: str, marks: list[str] | None) -> Iterator[bytes]:
-    """Look at the beginning of the file: a mark of UTF-8 is taken off, another encoding is refused."""
+    """Look at the beginning of the file."""
     first = next(chunks, b"")
-    if first.startswith(_UTF8_MARK):
-        first = first[len(_UTF8_MARK) :]
-        if marks is not None:
-            marks.append("BOM")
+    start = text_start(first, name)
+    if marks is not None and len(start) < len(first):
+        marks.append("BOM")
+    yield start
+    yield from chunks
+
+
+def text_start(start: bytes, name: str = "the manifest") -> bytes:
+    """The beginning of a manifest, without a byte order mark.
+
+    Raises:
+        InvalidManifest: It is not UTF-8 text but UTF-16 or binary.
+    """
+    first = start.removeprefix(_UTF8_MARK)
     if first.startswith(_OTHER_MARKS):
         raise _unsupported(f"{name} is UTF-16 text. Save it as UTF-8.")
     if not first.lstrip().startswith(b"{") and b"\x00" in first[:4096]:
         raise _unsupported(
             f"{name} is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line."
         )
-    yield first
-    yield from chunks
+    return first
 
 
 def _unsupported(message: str) -> InvalidManifest:

@@ -71,6 +71,12 @@ class Issue:
         return text if image in text else f"{text} (image {image})"
 
 
+def _turn(issue: Issue) -> tuple[bool, int]:
+    """In which turn a training would meet a fatal issue; it ends with the message of the first."""
+    sides: list[Side | None] = ["training", "testing", None]
+    return issue.level != "FILE", sides.index(issue.side)
+
+
 @attrs.frozen
 class Counts:
     """A dataset in numbers, as the manifest summary of the service counts."""
@@ -122,11 +128,12 @@ class ManifestReport:
     def verdict(self) -> str:
         """In one line: whether the training would start, or the dataset be made, and with what."""
         what = "The training" if self.moment == "training" else "The dataset"
-        for issue in self.issues:
-            if issue.level in ("FILE", "CONTENT"):
-                more = f" {issue.detail}" if issue.detail else ""
-                would_not = "would not start" if self.moment == "training" else "would not be made"
-                return f"{what} {would_not}: {issue.message}{more}"
+        fatal = [issue for issue in self.issues if issue.level in ("FILE", "CONTENT")]
+        if fatal:
+            first = min(fatal, key=_turn)
+            more = f" {first.detail}" if first.detail else ""
+            would_not = "would not start" if self.moment == "training" else "would not be made"
+            return f"{what} {would_not}: {first.message}{more}"
         would = "would start" if self.moment == "training" else "would be made"
         return f"{what} {would}: {', '.join(self._numbers())}."
 
