@@ -16,7 +16,7 @@ from rekolabels.local._operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Constraint", "constraints", "errors_of", "full_request", "model"]
+__all__ = ["Constraint", "constraints", "errors_of", "full_request", "least_request", "model"]
 
 Kind = Literal["required", "type", "unknown member", "at least", "at most", "pattern", "one of"]
 Path = tuple[str | int, ...]
@@ -95,6 +95,12 @@ def full_request(operation: str) -> dict[str, Any]:
     return request
 
 
+def least_request(operation: str) -> dict[str, Any]:
+    """A request with the members that must be given and no others."""
+    request: dict[str, Any] = _valid(model()["operations"][operation]["input"]["shape"], everything=False)
+    return request
+
+
 def constraints() -> Iterator[Constraint]:
     """All of them, operation by operation."""
     for operation in sorted(OPERATIONS):
@@ -149,13 +155,18 @@ def _walk_map(shape: Any, where: Path) -> Iterator[tuple[Path, Kind, str, Any, A
     yield from _walk(shape["value"]["shape"], (*where, "a"))
 
 
-def _valid(shape_name: str) -> Any:
+def _valid(shape_name: str, *, everything: bool = True) -> Any:
     shape = model()["shapes"][shape_name]
     kind = shape["type"]
     if kind == "structure":
-        return {name: _valid(member["shape"]) for name, member in shape["members"].items()}
+        names = shape["members"] if everything else shape.get("required", ())
+        members = {name: shape["members"][name]["shape"] for name in names}
+        return {name: _valid(member, everything=everything) for name, member in members.items()}
     if kind == "list":
-        return [_valid(shape["member"]["shape"]) for _ in range(max(1, shape.get("min", 1)))]
+        return [
+            _valid(shape["member"]["shape"], everything=everything)
+            for _ in range(max(1, shape.get("min", 1)))
+        ]
     if kind == "map":
         return {"a": _valid(shape["value"]["shape"])}
     if "enum" in shape:

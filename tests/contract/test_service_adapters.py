@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "out"}
 NAMES = {"blobs": ["Round Things"], "stripes": ["Round Things", "Stripes"], "dark": []}
+NUMBERS = itertools.count()
 BASE = "local-without-moderation-labels"
 
 
@@ -294,13 +296,14 @@ def test_what_the_training_of_an_adapter_needs(adapted: Adapted) -> None:
 
 def job_of(backend: Backend, lines: list[str], **options: Any) -> str:
     """Start a media analysis job; its id."""
-    backend.s3.put_object(Bucket="puppies", Key="job.manifest", Body="\n".join(lines).encode())
+    name = f"job-{next(NUMBERS)}.manifest"
+    backend.s3.put_object(Bucket="puppies", Key=name, Body="\n".join(lines).encode())
     settings = options.pop("settings", {})
     return str(
         backend.rekognition.start_media_analysis_job(
             **{
                 "OperationsConfig": {"DetectModerationLabels": settings},
-                "Input": {"S3Object": {"Bucket": "puppies", "Name": "job.manifest"}},
+                "Input": {"S3Object": {"Bucket": "puppies", "Name": name}},
                 "OutputConfig": OUTPUT,
                 **options,
             }
@@ -349,11 +352,12 @@ def test_the_same_token_is_the_same_job(adapted: Adapted) -> None:
     """ClientRequestToken: same parameters, same job; others, IdempotentParameterMismatchException."""
     backend = adapted.backend
     lines = [json.dumps({"source-ref": "s3://puppies/look.png"})]
-    first = job_of(backend, lines, ClientRequestToken="t1")
-    assert first == job_of(backend, lines, ClientRequestToken="t1")
-    assert first != job_of(backend, lines, ClientRequestToken="t2")
+    source = {"Input": put_manifest(backend, "same.manifest", lines)["GroundTruthManifest"]}
+    first = job_of(backend, lines, ClientRequestToken="t1", **source)
+    assert first == job_of(backend, lines, ClientRequestToken="t1", **source)
+    assert first != job_of(backend, lines, ClientRequestToken="t2", **source)
     with refused("IdempotentParameterMismatchException", first):
-        job_of(backend, lines, ClientRequestToken="t1", JobName="other")
+        job_of(backend, lines, ClientRequestToken="t1", JobName="other", **source)
     backend.settle()
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from conformance_cases import Constraint, body_of, constraints, errors_of, full_request
-from service_backends import Backend, open_backend
+from conformance_cases import (
+    VALID,
+    Constraint,
+    body_of,
+    constraints,
+    errors_of,
+    full_request,
+    least_request,
+)
+from service_backends import Backend, open_backend, picture
 
-from rekolabels.local import Fault, FaultPlan
+from rekolabels.local import Fault, FaultPlan, ManualClock, Tps
 from rekolabels.local._operations import OPERATIONS
 from rekolabels.local._wire import Wire
 
@@ -17,6 +28,40 @@ if TYPE_CHECKING:
 
 TARGET = "RekognitionService."
 ERRORS = [(operation, error) for operation in sorted(OPERATIONS) for error in errors_of(operation)]
+
+SEARCHING = [operation for operation, error in ERRORS if error == "ResourceNotFoundException"]
+IMAGE = {"Bytes": base64.b64encode(picture("dark", 1)).decode()}
+NEEDED: dict[str, dict[str, Any]] = {
+    "CopyProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
+    "CreateProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
+    "DetectCustomLabels": {"Image": IMAGE},
+    "DetectModerationLabels": {"Image": IMAGE, "ProjectVersion": VALID["ProjectVersionId"]},
+    "DistributeDatasetEntries": {
+        "Datasets": [
+            {"Arn": VALID["DatasetArn"]},
+            {"Arn": VALID["DatasetArn"].replace("/train/", "/test/")},
+        ]
+    },
+    "PutProjectPolicy": {
+        "PolicyDocument": json.dumps(
+            {
+                "Statement": {
+                    "Effect": "Allow",
+                    "Principal": "*",
+                    "Action": "rekognition:CopyProjectVersion",
+                    "Resource": "*",
+                }
+            }
+        )
+    },
+    "StartMediaAnalysisJob": {
+        "OperationsConfig": {"DetectModerationLabels": {"ProjectVersion": VALID["ProjectVersionId"]}}
+    },
+    "UpdateDatasetEntries": {
+        "Changes": {"GroundTruth": base64.b64encode(b'{"source-ref": "s3://a/b"}').decode()}
+    },
+}
+"""What a request needs besides its members that must be given, so that the search is what fails."""
 
 
 @pytest.fixture(name="service", scope="module")
@@ -56,6 +101,33 @@ def test_a_full_request_is_taken(wire: Wire, operation: str) -> None:
     """Every member that the model has is understood."""
     request = full_request(operation)
     assert set(request) == set(wire.read(operation, body_of(request)))
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_the_speed_of_an_operation(operation: str) -> None:
+    """Whatever the second request in a moment asks for: it is one too many where one is allowed."""
+    clock, tps = ManualClock(), Tps(1, 1, 1, 1, 1)
+    with open_backend("in process", clock=clock, tps=tps) as backend:
+        target = TARGET + operation
+        assert backend.post(target, b"[]").code == "InvalidParameterException"
+        assert backend.post(target, b"[]").code == "ProvisionedThroughputExceededException"
+        clock.advance(1)
+        assert backend.post(target, b"[]").code == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("operation", SEARCHING)
+def test_what_is_not_there(service: Backend, operation: str) -> None:
+    """Every operation that can miss something says so."""
+    request = least_request(operation) | NEEDED.get(operation, {})
+    answer = service.post(TARGET + operation, body_of(request))
+    assert (answer.status, answer.code) == (400, "ResourceNotFoundException")
+    assert "does not exist" in answer.message
+
+
+def test_the_page_speaks_of_every_operation() -> None:
+    """The page of the documentation was written after the last operation came."""
+    page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    assert sorted(OPERATIONS) == [line[3:] for line in page.splitlines() if line.startswith("## ")]
 
 
 @pytest.mark.parametrize(("operation", "error"), ERRORS, ids=lambda part: part)

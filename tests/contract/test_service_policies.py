@@ -13,15 +13,20 @@ from service_backends import (  # noqa: F401 - fixtures
     Trained,
     backend_fixture,
     describe_version,
+    make_dataset,
     make_project,
+    make_version,
     open_backend,
     picture,
+    put_pictures,
     refused,
     trained_fixture,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+from rekolabels.local import Quotas
 
 OTHER = "111122223333"
 COPY = "rekognition:CopyProjectVersion"
@@ -293,6 +298,24 @@ def test_what_a_copy_needs(trained: Trained) -> None:
         client.copy_project_version(**good)
     client.delete_project_version(ProjectVersionArn=arn["ProjectVersionArn"])
     backend.settle()
+
+
+def test_copies_keep_to_the_quota_of_versions() -> None:
+    """A copy is one more version of its project."""
+    with open_backend("in process", quotas=Quotas(versions_per_project=1)) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
+        make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
+        arn = make_version(backend, project)
+        with refused("ServiceQuotaExceededException", "1 versions"):
+            backend.rekognition.copy_project_version(
+                SourceProjectArn=project,
+                SourceProjectVersionArn=arn,
+                DestinationProjectArn=project,
+                VersionName="copy",
+                OutputConfig={"S3Bucket": "puppies"},
+            )
 
 
 def test_a_workspace_of_the_first_schema_is_brought_up_to_date(tmp_path: Any) -> None:

@@ -1,0 +1,256 @@
+"""Soak the embedded service: clients live through whole projects, side by side, for as long as one likes.
+
+    python benchmarks/soak_local.py --minutes 10
+
+Each client has an account of its own, and half of them train detectors. It ends well when no call failed, the
+memory of the service stayed flat, and nothing is left in its store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import random
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SIDE = 96
+_GROWTH = 1.15
+"""How much more memory than in its second quarter the service may have in its last one."""
+
+
+def main() -> int:
+    """Run the clients; 0 when everything went well."""
+    parser = argparse.ArgumentParser(description="Soak the embedded service.")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--clients", type=int, default=8)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder) / "workspace"
+        command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(workspace)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            end = time.monotonic() + options.minutes * 60
+            clients = [Client(number, url, end) for number in range(options.clients)]
+            threads = [threading.Thread(target=client.run, daemon=True) for client in clients]
+            for thread in threads:
+                thread.start()
+            memory = watch(process.pid, threads)
+            process.terminate()
+        left = check(workspace)
+    return report(clients, memory, left)
+
+
+def watch(pid: int, threads: list[threading.Thread]) -> list[float]:
+    """Megabytes of the service, every two seconds, until all clients are done."""
+    memory: list[float] = []
+    while any(thread.is_alive() for thread in threads):
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            memory.append(int(status.split("VmRSS:")[1].split()[0]) / 1024)
+        time.sleep(2)
+    return memory
+
+
+def check(workspace: Path) -> dict[str, int]:
+    """What is left in the store, where nothing should be."""
+    left: dict[str, int] = {}
+    with contextlib.closing(sqlite3.connect(workspace / "rekognition" / "state.sqlite")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        for table in (
+            "projects",
+            "datasets",
+            "entries",
+            "entry_labels",
+            "versions",
+            "tags",
+            "jobs",
+            "policies",
+        ):
+            (left[table],) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - the names above
+    left["folders of versions"] = sum(1 for _ in (workspace / "rekognition" / "versions").iterdir())
+    return left
+
+
+def report(clients: list[Client], memory: list[float], left: dict[str, int]) -> int:
+    """Say how it was; 0 when all is well."""
+    calls = sum((client.calls for client in clients), Counter[str]())
+    problems = [problem for client in clients for problem in client.problems]
+    print(f"{sum(client.lives for client in clients)} projects lived, {calls.total()} calls, {dict(calls)}")
+    quarter = max(1, len(memory) // 4)
+    early = statistics.median(memory[quarter : 2 * quarter] or memory)
+    late = statistics.median(memory[-quarter:])
+    print(
+        f"memory of the service: {early:.0f} MB in the second quarter, {late:.0f} MB in the last one, "
+        f"{max(memory):.0f} MB at most"
+    )
+    print(f"left in the store: {left}")
+    for problem in problems[:5]:
+        print(problem)
+    print(f"{len(problems)} problems")
+    return 1 if problems or any(left.values()) or late > early * _GROWTH else 0
+
+
+class Client:
+    """One user of the service, with an account of its own."""
+
+    def __init__(self, number: int, url: str, end: float) -> None:
+        session = boto3.Session(f"{number + 1:012d}", "x", region_name="us-east-1")
+        config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+        self._end = end
+        self._bucket = f"bucket-{number}"
+        self._boxes = number % 2 == 1
+        self._dice = random.Random(number)  # noqa: S311 - pictures, not secrets
+        self._rekognition = session.client("rekognition", endpoint_url=url, config=config)
+        self._s3 = session.client("s3", endpoint_url=url, config=config)
+        self.calls: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self.lives = 0
+
+    def run(self) -> None:
+        """Live through one project after the other."""
+        self._s3.create_bucket(Bucket=self._bucket)
+        try:
+            while time.monotonic() < self._end:
+                self._live()
+                self.lives += 1
+        except Exception:  # noqa: BLE001 - whatever it is, it is told
+            self.problems.append(traceback.format_exc())
+
+    def _live(self) -> None:
+        call = self._call
+        name = f"project-{self.lives}"
+        project = call("create_project", ProjectName=name)["ProjectArn"]
+        datasets = [self._dataset(project, "TRAIN", 6), self._dataset(project, "TEST", 2)]
+        call("list_dataset_entries", DatasetArn=datasets[0], MaxResults=5)
+        place = {"S3Bucket": self._bucket, "S3KeyPrefix": f"out/{name}"}
+        version = call("create_project_version", ProjectArn=project, VersionName="v1", OutputConfig=place)
+        arn = version["ProjectVersionArn"]
+        self._until("TRAINING_COMPLETED", lambda: self._status(project))
+        call("start_project_version", ProjectVersionArn=arn, MinInferenceUnits=1)
+        self._until("RUNNING", lambda: self._status(project))
+        for _ in range(20):
+            label = self._dice.choice(["dot", "bar"])
+            found = call(
+                "detect_custom_labels", ProjectVersionArn=arn, Image={"Bytes": self._picture(label)[0]}
+            )
+            assert isinstance(found["CustomLabels"], list)
+        call("stop_project_version", ProjectVersionArn=arn)
+        self._until("STOPPED", lambda: self._status(project))
+        call("delete_project_version", ProjectVersionArn=arn)
+        self._until("", lambda: self._status(project))
+        for dataset in datasets:
+            call("delete_dataset", DatasetArn=dataset)
+        self._until("[]", lambda: str(self._projects(name)[0]["Datasets"]))
+        call("delete_project", ProjectArn=project)
+        self._until("[]", lambda: str(self._projects(name)))
+        self._empty()
+
+    def _dataset(self, project: str, kind: str, count: int) -> str:
+        lines: list[str] = []
+        for label in ("dot", "bar"):
+            for number in range(count):
+                data, box = self._picture(label)
+                key = f"{kind}/{label}/{number}.png"
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=data)
+                self.calls["put_object"] += 1
+                lines.append(self._line(f"s3://{self._bucket}/{key}", label, box))
+        self._s3.put_object(Bucket=self._bucket, Key=f"{kind}.manifest", Body="\n".join(lines).encode())
+        place = {"S3Object": {"Bucket": self._bucket, "Name": f"{kind}.manifest"}}
+        source = {"GroundTruthManifest": place}
+        arn: str = self._call("create_dataset", ProjectArn=project, DatasetType=kind, DatasetSource=source)[
+            "DatasetArn"
+        ]
+        self._until("CREATE_COMPLETE", lambda: self._dataset_status(arn))
+        return arn
+
+    def _line(self, uri: str, label: str, box: tuple[int, int, int, int]) -> str:
+        shared = {"human-annotated": "yes", "creation-date": "2024-03-01T09:30:00"}
+        if not self._boxes:
+            metadata = {"class-name": label, "confidence": 1, "type": "groundtruth/image-classification"}
+            return json.dumps(
+                {"source-ref": uri, label: 1, f"{label}-metadata": metadata | shared | {"job-name": label}}
+            )
+        left, top, width, height = box
+        annotation = {"class_id": 0, "left": left, "top": top, "width": width, "height": height}
+        return json.dumps(
+            {
+                "source-ref": uri,
+                "boxes": {
+                    "image_size": [{"width": _SIDE, "height": _SIDE, "depth": 3}],
+                    "annotations": [annotation],
+                },
+                "boxes-metadata": {
+                    "objects": [{"confidence": 1}],
+                    "class-map": {"0": label},
+                    "type": "groundtruth/object-detection",
+                    **shared,
+                },
+            }
+        )
+
+    def _picture(self, label: str) -> tuple[bytes, tuple[int, int, int, int]]:
+        left, top = self._dice.randrange(8, 48), self._dice.randrange(8, 48)
+        width, height = (32, 32) if label == "dot" else (40, 16)
+        image = Image.new("RGB", (_SIDE, _SIDE), (self._dice.randrange(60),) * 3)
+        draw = ImageDraw.Draw(image)
+        place = (left, top, left + width, top + height)
+        if label == "dot":
+            draw.ellipse(place, fill=(220, 40, 40))
+        else:
+            draw.rectangle(place, fill=(40, 220, 40))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return file.getvalue(), (left, top, width, height)
+
+    def _call(self, operation: str, **parameters: Any) -> Any:
+        self.calls[operation] += 1
+        return getattr(self._rekognition, operation)(**parameters)
+
+    def _status(self, project: str) -> str:
+        found = self._call("describe_project_versions", ProjectArn=project)["ProjectVersionDescriptions"]
+        assert not found or "FAILED" not in found[0]["Status"], found[0]["StatusMessage"]
+        return found[0]["Status"] if found else ""
+
+    def _dataset_status(self, arn: str) -> str:
+        status: str = self._call("describe_dataset", DatasetArn=arn)["DatasetDescription"]["Status"]
+        return status
+
+    def _projects(self, name: str) -> list[Any]:
+        found: list[Any] = self._call("describe_projects", ProjectNames=[name])["ProjectDescriptions"]
+        return found
+
+    def _empty(self) -> None:
+        for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket):
+            keys: list[Any] = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+            self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys})
+            self.calls["delete_objects"] += 1
+
+    def _until(self, wanted: str, ask: Callable[[], str]) -> None:
+        deadline = time.monotonic() + 300
+        while ask() != wanted:
+            assert time.monotonic() < deadline, f"{wanted!r} did not come"
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
