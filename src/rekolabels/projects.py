@@ -111,6 +111,11 @@ class Project:
             return self._create(kind, wait=wait, timeout=timeout, copy_of=images.arn)
         if images is None:
             return self._create(kind, wait=wait, timeout=timeout)
+        if isinstance(images, str) and not images.lower().startswith("s3://"):
+            raise InvalidInput(
+                f"{images!r} is no s3:// URI. A manifest on this machine is read first: "
+                f"project.create_dataset({kind!r}, read_manifest({images!r}))."
+            )
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
             return self._create(kind, wait=wait, timeout=timeout, manifest=location)

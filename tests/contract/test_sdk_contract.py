@@ -182,6 +182,11 @@ class TestDatasets:
         assert other.create_dataset("test", f"s3://contract/{manifest}").describe().total_entries == 10
         other.delete(cascade=True)
 
+    def test_a_local_manifest_is_read_first(self, project: Project) -> None:
+        """A path where a URI is meant says how to go about it."""
+        with pytest.raises(errors.InvalidInput, match=r"read_manifest\('train\.manifest'\)"):
+            project.create_dataset("train", "train.manifest")
+
     def test_an_update_adds_and_replaces(self, client: Client, project: Project, folder: Path) -> None:
         """New images join the dataset; an image of the same place gets its new labels."""
         train, _ = project.create_datasets(read_folder(folder))
