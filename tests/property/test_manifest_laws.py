@@ -147,7 +147,8 @@ KEYS = st.sampled_from(["1.jpg", "2.jpg", "3.jpg", "a b.jpg", "ü.jpg", "\\u0041
 LABELS = st.sampled_from(["rust", "clean", "wet", "rust-metadata", " ", "", "x" * 257, '},"', "ü", "2020"])
 DATES = st.sampled_from(["2024-03-01T09:30:00", "2013-11-18 02:53:27", "", 'x","y":"'])
 PIXELS = st.integers(0, 700) | st.sampled_from([64, 1280, 4096, 4097, 9999, 10000])
-SMALL_BOXES = st.builds(BoundingBox, LABELS, PIXELS, PIXELS, PIXELS, PIXELS)
+PLACES = PIXELS | st.floats(0, 700).map(lambda pixels: round(pixels, 2)) | st.floats(0, 1e6)
+SMALL_BOXES = st.builds(BoundingBox, LABELS, PLACES, PLACES, PLACES, PLACES)
 USUAL = st.builds(
     LabelledImage,
     source=KEYS.map(lambda key: f"s3://bucket/{key}"),
@@ -160,7 +161,7 @@ USUAL = st.builds(
 )
 PATCHES = st.sampled_from(
     [
-        '"', '{"', '"}', "}", '},"', ",", "\\", "0", "007", "1.0", "-1", "null", '"creation-date":"2020"',
+        '"', '{"', '"}', "}", '},"', ",", "\\", "0", "007", "1.0", ".", "-1", "null", '"creation-date":"2020"',
         '"class-map":{"0":"rust"}', '"annotations":[', '"confidence":0.5', '"confidence":2', '"class-map":{}',
         '"class\\u002dmap":{"0":"no"},', '"cl-metadata":{"is_labeled":true}',
         '"rust":1,', '"x":{"y":[1]},', " ", "",

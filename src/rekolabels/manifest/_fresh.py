@@ -118,7 +118,7 @@ def boxes_text(
         class_id = ids.setdefault(box.label, len(ids))
         parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
     sides = f'"width":{number(size.width)},"height":{number(size.height)},"depth":{number(size.depth)}'
-    objects = ",".join(['{"confidence":1}'] * len(parts))
+    objects = ('{"confidence":1},' * len(parts))[:-1]
     class_map = ",".join([f'"{class_id}":{quoted(label)}' for label, class_id in ids.items()])
     key, metadata_key, rest = _box_frame(name, created, job_name)
     return (

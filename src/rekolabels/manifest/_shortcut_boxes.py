@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
-from itertools import pairwise, repeat
+from itertools import chain, pairwise, repeat
 from operator import add, le, lt
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from rekolabels.manifest._attributes import LineAttributes
 from rekolabels.manifest._json import NotJson, load_object
@@ -31,18 +32,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Boxes"]
 
-_CLASS: Final = re.compile(r'"([0-9]{1,9})":"([^"\\{}\x00-\x1f]{1,256})"')
-_INTEGER: Final = "[0-9]{1,4}"
-_FRACTION: Final = r"(?:[0-9]{1,4}|(?:0|[1-9][0-9]{0,3})\.[0-9]{1,17})"
+_CLASS: Final = re.compile(r'"(0|[1-9][0-9]{0,8})":"([^"\\{}\x00-\x1f]{1,256})"')
+_DIGITS: Final = "[0-9]{1,9}"
+_NUMBER: Final = "[0-9.]{1,22}"
+"""What it is exactly is found out when it is read: 007 and 1.2.3 are none."""
 _NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789.,"))
-_PIXELS: Final = {str(number): number for number in range(10_000)}
-"""The numbers of boxes as JSON writes them: to look them up is faster than ``int``, and 007 is not there."""
 _MOST_SHAPES: Final = 150
 """More shapes than that, and it is something like the date that differs."""
 
+_FIELDS: Final = ("class_id", "left", "top", "width", "height")
+
 _Parts: TypeAlias = "list[tuple[str, str, str, str, str]]"
 """Lines, taken apart: the image, the key with its brace, the size, the boxes, and the rest."""
-_Columns: TypeAlias = "tuple[list[str], list[float], list[float], list[float], list[float]]"
+_Columns: TypeAlias = "tuple[list[int], list[float], list[float], list[float], list[float]]"
 """Boxes: their class ids, left, top, width and height."""
 _Shape: TypeAlias = "tuple[str, bool, str, str, int]"
 """What lines have in common: the key, whether the size stands elsewhere, the text before and after the class
@@ -60,20 +62,18 @@ class Boxes:
         self.looks = 0
         self._shapes: dict[_Shape, ImageSize | None] = {}
         self._sizes: dict[str, ImageSize] = {}
-        self._classes: dict[str, tuple[str, str]] = {}
+        self._classes: dict[str, tuple[int, str]] = {}
+        self._class_maps: dict[str, dict[int, str]] = {}
         self._dates_differ = False  # lines of the same shape are not the same text
-        self._fractions = False  # pixels are no whole numbers
 
     def read(self, block: Block, bucket: str) -> Clean | None:
         """The lines of a block, if all of them are in order."""
         first = re.search(r'"annotations":\[\{([^{}]{0,200})\}', block.text)
         order = () if first is None else tuple(re.findall(r'"([a-z_]+)":', first[1]))
-        if first is None or sorted(order) != ["class_id", "height", "left", "top", "width"]:
+        if first is None or sorted(order) != sorted(_FIELDS):
             return None
-        self._fractions = self._fractions or "." in first[1]
-        found: _Parts = _pattern(bucket, order, fractions=self._fractions).findall(block.text)
+        found: _Parts = _pattern(bucket, order).findall(block.text)
         if len(found) != block.count:
-            self._fractions = True
             return None
         tails = [parts[4] for parts in found]
         if self._dates_differ:
@@ -81,7 +81,7 @@ class Boxes:
         try:
             columns = _columns(",".join([parts[3] for parts in found]), order)
             return self._read_lines(bucket, block, found, tails, columns)
-        except (Misfit, KeyError):  # of numbers such as 007, or class ids that are not in the map
+        except (Misfit, KeyError, ValueError):  # class ids that are not in the map, numbers such as 007
             return None
 
     def _read_lines(
@@ -91,9 +91,6 @@ class Boxes:
         ends = [0]
         sizes: list[ImageSize] = []
         labels: list[str] = []
-        right: list[int] = []
-        bottom: list[int] = []
-        least: list[float] = []
         for (_, key, size_text, places, _), tail in zip(found, tails, strict=True):
             count = places.count("{")
             before, _, rest = tail.partition('"class-map":{')
@@ -102,15 +99,11 @@ class Boxes:
             if shape not in self._shapes:
                 self._look(block, len(sizes), shape)
             size = self._shapes[shape] or self._sizes.get(size_text) or self._read_size(size_text)
-            labels += map(self._read_class_map(class_map).__getitem__, ids[ends[-1] : ends[-1] + count])
-            right += [size.width] * count
-            bottom += [size.height] * count
-            least += [least_side(size)] * count
+            classes = self._class_maps.get(class_map) or self._read_class_map(class_map)
+            labels += map(classes.__getitem__, ids[ends[-1] : ends[-1] + count])
             sizes.append(size)
             ends.append(ends[-1] + count)
-        inside = all(map(le, map(add, left, width), right)) and all(map(le, map(add, top, height), bottom))
-        if not inside or not all(map(lt, least, width)) or not all(map(lt, least, height)):
-            raise Misfit
+        _check_places(columns, sizes, ends)
         made = make_boxes(labels, left, top, width, height)
         spans = [slice(start, end) for start, end in pairwise(ends)]
         boxes = [tuple(made[span]) for span in spans]
@@ -153,7 +146,7 @@ class Boxes:
         self._sizes[text] = size
         return size
 
-    def _read_class_map(self, text: str) -> dict[str, str]:
+    def _read_class_map(self, text: str) -> dict[int, str]:
         classes = text.split(",")
         try:
             labels = dict(map(self._classes.__getitem__, classes))
@@ -164,10 +157,13 @@ class Boxes:
                 match = _CLASS.fullmatch(entry)
                 if match is None or match[2].isspace():
                     raise Misfit from None
-                self._classes[entry] = (match[1], match[2])
+                self._classes[entry] = (int(match[1]), match[2])
             labels = dict(map(self._classes.__getitem__, classes))
         if len(labels) != len(classes):
             raise Misfit
+        if len(self._class_maps) > MOST_KNOWN:
+            self._class_maps.clear()
+        self._class_maps[text] = labels
         return labels
 
 
@@ -183,21 +179,34 @@ def _loaded(text: str) -> dict[str, object]:
 
 def _columns(annotations: str, order: tuple[str, ...]) -> _Columns:
     """Class id, left, top, width and height of each box of some annotations."""
-    texts = annotations.encode("ascii").translate(None, _NOT_NUMBERS).decode("ascii").split(",")
-    try:
-        numbers: list[float] = list(map(_PIXELS.__getitem__, texts))
-    except KeyError:  # of fractions, which are looked at one by one; 007 is an error again
-        numbers = [float(text) if "." in text else _PIXELS[text] for text in texts]
-    left, top, width, height = [
-        numbers[order.index(name) :: 5] for name in ("left", "top", "width", "height")
-    ]
-    return texts[order.index("class_id") :: 5], left, top, width, height
+    numbers = annotations.encode("ascii").translate(None, _NOT_NUMBERS).decode("ascii")
+    values: list[Any] = json.loads(f"[{numbers}]")
+    ids, left, top, width, height = [values[order.index(name) :: 5] for name in _FIELDS]
+    return ids, left, top, width, height
+
+
+def _check_places(columns: _Columns, sizes: list[ImageSize], ends: list[int]) -> None:
+    """Hold the boxes against the images; sizes and the ends of their boxes are by line."""
+    _, left, top, width, height = columns
+    if sizes.count(sizes[0]) == len(sizes):  # the usual case: the extremes say it all
+        first = sizes[0]
+        inside = max(map(add, left, width)) <= first.width and max(map(add, top, height)) <= first.height
+        least_width, least_height = min(width), min(height)
+        if not inside or min(least_width, least_height) <= least_side(first):
+            raise Misfit
+        return
+    counts = [end - start for start, end in pairwise(ends)]
+    of_boxes = list(chain.from_iterable(map(repeat, sizes, counts)))
+    right, bottom = [size.width for size in of_boxes], [size.height for size in of_boxes]
+    least = list(map(least_side, of_boxes))
+    inside = all(map(le, map(add, left, width), right)) and all(map(le, map(add, top, height), bottom))
+    if not inside or not all(map(lt, least, width)) or not all(map(lt, least, height)):
+        raise Misfit
 
 
 @lru_cache(maxsize=16)
-def _pattern(bucket: str, order: tuple[str, ...], *, fractions: bool) -> re.Pattern[str]:
-    number = _FRACTION if fractions else _INTEGER
-    box = ",".join(f'"{name}":{_INTEGER if name == "class_id" else number}' for name in order)
+def _pattern(bucket: str, order: tuple[str, ...]) -> re.Pattern[str]:
+    box = ",".join(f'"{name}":{_DIGITS if name == "class_id" else _NUMBER}' for name in order)
     key = r'("[^"\\\n]{1,256}":\{)'
     size = r'((?:"image_size":\[\{[^][{}\n]{0,100}\}\],)?)'
     return re.compile(

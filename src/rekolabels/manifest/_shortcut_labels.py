@@ -47,6 +47,7 @@ class Labels:
         self._labels: dict[str, str | None] = {"": None}
         self._dates_differ = False  # lines of the same labels are not the same text
         self._sets_differ = False  # few lines have the same labels
+        self._names_differ = False  # attributes are not named after their labels
 
     def read(self, block: Block, bucket: str) -> Clean | None:
         """The lines of a block, if all of them are in order."""
@@ -63,6 +64,8 @@ class Labels:
         return Clean(bucket, images, sources, labels=labels)
 
     def _read_tails(self, texts: list[str]) -> list[LineAttributes]:
+        if not self._tails and not self._sets_differ:  # the first block
+            self._dates_differ = self._dates_differ or _differ_in_dates(texts)
         same = uniform("\n".join(texts)).split("\n") if self._dates_differ else texts
         if self._sets_differ:
             return [
@@ -84,12 +87,16 @@ class Labels:
     def _labels_of(self, text: str) -> tuple[str, ...]:
         pieces = f",{text}".split("}")
         try:
-            found = [self._labels[piece] for piece in pieces]
+            found = list(map(self._labels.__getitem__, pieces))
         except KeyError:
-            found = [self._look(piece) for piece in pieces]
+            found = list(map(self._look, pieces))
+        found.pop()  # of the nothing behind the last brace
+        if None in found or self._names_differ:
+            names = set(map(self._names.__getitem__, pieces))
+            if len(names) != len(pieces):
+                raise Misfit
         labels = tuple([label for label in found if label is not None])
-        names = set(map(self._names.__getitem__, pieces))
-        if len(names) != len(pieces) or len(set(labels)) != len(labels) or len(text) > LONGEST:
+        if len(set(labels)) != len(labels) or len(text) > LONGEST:
             raise Misfit
         if not 1 <= len(labels) <= LABELS_PER_IMAGE:
             raise Misfit
@@ -116,6 +123,7 @@ class Labels:
         if len(self._labels) > (MOST_KNOWN if self._dates_differ else _MOST_PIECES):
             self._forget()
         self._names[piece], self._labels[piece] = name, label
+        self._names_differ = self._names_differ or label not in (None, name)
         return label
 
     def _forget(self) -> None:
@@ -125,6 +133,13 @@ class Labels:
         self._names = {"": ""}
         self._labels = {"": None}
         raise Misfit
+
+
+def _differ_in_dates(texts: list[str]) -> bool:
+    """Whether dates and confidences are what makes most of the pieces different."""
+    pieces = set("\n".join(texts).split("}"))
+    same = set(uniform("}".join(pieces)).split("}"))
+    return 2 * len(same) < len(pieces)
 
 
 @lru_cache(maxsize=16)

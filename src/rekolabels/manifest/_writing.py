@@ -153,7 +153,7 @@ def _checked_text(image: LabelledImage, created: str, job_name: str | None) -> s
 
 
 def _new_text(image: LabelledImage, created: str, job_name: str | None) -> str:
-    labels = labels_text(image.labels, created, job_name)
+    labels = labels_text(image.labels, created, job_name) if image.labels else ""
     if not image.boxes:
         return labels
     name = free_name(BOX_KEY, json.loads(f"{{{labels}}}")) if BOX_KEY in labels else BOX_KEY
