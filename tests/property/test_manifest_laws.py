@@ -162,7 +162,8 @@ USUAL = st.builds(
 PATCHES = st.sampled_from(
     [
         '"', '{"', '"}', "}", '},"', ",", "\\", "0", "007", "1.0", ".", "-1", "null",
-        '"creation-date":"2020"', '"class-map":{"0":"rust"}', '"annotations":[', '"confidence":0.5', '"confidence":2', '"class-map":{}',
+        '"creation-date":"2020"', '"class-map":{"0":"rust"}', '"annotations":[', '"confidence":0.5',
+        '"confidence":2', '"class-map":{}',
         '"class\\u002dmap":{"0":"no"},', '"cl-metadata":{"is_labeled":true}',
         '"rust":1,', '"x":{"y":[1]},', " ", "",
     ]

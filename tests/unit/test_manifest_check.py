@@ -6,7 +6,6 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -288,28 +287,29 @@ def test_the_report_as_json() -> None:
     assert report["issues"][0]["fix"]
 
 
-def test_the_report_as_a_dataframe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One row an issue; without pandas the error names the extra."""
-    report = check_manifest([*labelled(20, "a", "b"), "{"])
+def test_the_report_as_a_dataframe() -> None:
+    """One row an issue; a report without issues has the same columns."""
+    pytest.importorskip("pandas")
+    frame = check_manifest([*labelled(20, "a", "b"), "{", labelled(1, "a")[0]]).to_pandas()
+    clean = check_manifest(labelled(20, "a", "b")).to_pandas()
 
-    class Frame:
-        def __init__(self, rows: list[dict[str, Any]], columns: list[str]) -> None:
-            self.rows, self.columns = rows, columns
+    assert list(frame["line"]) == [21, 22]
+    assert list(frame["code"]) == ["ERROR_INVALID_JSON_LINE", "DUPLICATE_SOURCE_REF"]
+    assert frame["image"][1] == "s3://bucket/0.jpg"
+    assert frame["dropped"].all()
+    assert list(clean.columns) == list(frame.columns)
+    assert len(clean) == 0
 
-    class Pandas:
-        DataFrame = Frame
 
-    monkeypatch.setattr("rekolabels.manifest.report.import_module", lambda _: Pandas)
-    frame = report.to_pandas()
-    assert [row["line"] for row in frame.rows] == [21]
-    assert set(frame.rows[0]) == set(frame.columns)
+def test_a_dataframe_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the error names the extra."""
 
     def missing(name: str) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr("rekolabels.manifest.report.import_module", missing)
     with pytest.raises(MissingExtra, match=r"rekolabels\[report\]"):
-        report.to_pandas()
+        check_manifest(labelled(20, "a", "b")).to_pandas()
 
 
 def test_nothing_hostile_reaches_the_terminal() -> None:
