@@ -128,5 +128,5 @@ def test_a_picture_without_matplotlib_names_the_extra(
 @pytest.mark.parametrize("name", ["evaluation.docx", "evaluation"])
 def test_other_endings_are_refused(result: EvaluationResult, tmp_path: Path, name: str) -> None:
     """The message lists those that are possible."""
-    with pytest.raises(InvalidInput, match=r"use \.html, \.png, \.csv or \.json"):
+    with pytest.raises(InvalidInput, match=r"use \.html, \.png, \.csv, \.json or \.md"):
         result.save(tmp_path / name)

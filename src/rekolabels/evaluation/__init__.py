@@ -11,6 +11,7 @@ from rekolabels.evaluation._calibration import Calibration, CalibrationBin
 from rekolabels.evaluation._comparing import Comparison, Difference, McNemar
 from rekolabels.evaluation._confusion import ConfusionCounts, overlap
 from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake, MistakeKind, read_training_snapshot
+from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, score_classification
 from rekolabels.evaluation._policy import ChosenThreshold, ThresholdPolicy
 from rekolabels.evaluation._recomputing import Discrepancy
@@ -39,6 +40,7 @@ __all__ = [
     "EvaluatedImage",
     "Evaluation",
     "EvaluationResult",
+    "LabelIssue",
     "LabelMetrics",
     "McNemar",
     "Mistake",
@@ -52,6 +54,7 @@ __all__ = [
     "VerdictKind",
     "evaluate_classification",
     "evaluate_detection",
+    "find_label_issues",
     "overlap",
     "read_training_snapshot",
     "read_validation",

@@ -42,11 +42,11 @@ def draw_png(result: EvaluationResult) -> bytes:
     small = matrix is not None and 1 < len(matrix.labels) <= _MOST_CELLS
     height = max(5.0 if small else 3.5, 1.8 + 0.32 * len(shown))
     # No pyplot: it would keep the figure, and change the state of a program that draws by itself.
-    figure = figures.Figure(figsize=(11 if small else 6.5, height), layout="constrained", facecolor="white")
+    figure = figures.Figure(figsize=(11 if small else 8.5, height), layout="constrained", facecolor="white")
     canvas = canvases.FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2 if small else 1, squeeze=False)[0]
     figure.suptitle(
-        "    ".join(f"{name} {value}" for name, value in headline(result)), fontsize=14, color=_INK
+        "    ".join(f"{name} {value}" for name, value in headline(result)), fontsize=13, color=_INK
     )
     _draw_bars(axes[0], [(label, found.f1) for label, found in shown], hidden=len(labels) - len(shown))
     if matrix is not None and small:

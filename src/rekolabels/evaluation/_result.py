@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rekolabels.evaluation._comparing import Comparison
     from rekolabels.evaluation._confusion import ConfusionCounts
     from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake
+    from rekolabels.evaluation._label_issues import LabelIssue
     from rekolabels.evaluation._metrics import ScoredLabel
     from rekolabels.evaluation._recomputing import Discrepancy
     from rekolabels.evaluation._score_boxes import BoxMetrics
@@ -175,6 +176,20 @@ class EvaluationResult:
 
         return find_mistakes(self.images, label, kind, most)
 
+    def label_issues(self, *, most: int | None = None) -> list[LabelIssue]:
+        """Test images whose own label the model disputes, the strongest doubt first: look at them.
+
+        An image with one label is disputed by as much as another label is more confident than its own. Of
+        several labels, each is looked at by itself; a box is disputed by a box of another label in its place,
+        or by one where nothing is labelled.
+
+        Args:
+            most: Only so many.
+        """
+        from rekolabels.evaluation._label_issues import find_label_issues
+
+        return find_label_issues(self.images, most)
+
     # figures made anew from the test images
 
     def scores(self) -> dict[str, ScoredLabel]:
@@ -322,8 +337,11 @@ class EvaluationResult:
 
         Args:
             path: ``.html`` (one page that needs nothing else), ``.png`` (a picture for a message; needs the
-                extra ``report``), ``.csv`` (the table), or ``.json`` (an evaluation summary). An existing
-                file is replaced.
+                extra ``report``), ``.csv`` (the table), ``.md`` (the same for a pull request),
+                ``.json`` (an
+                evaluation summary). An existing file is replaced. The page shows what the test images tell as
+                well, where the result knows them, and the worst mistakes as pictures with the extra
+                ``report``.
 
         Returns:
             The path.
@@ -336,6 +354,21 @@ class EvaluationResult:
         from rekolabels.evaluation._saving import save_result
 
         return save_result(self, Path(path))
+
+    def to_pandas(self) -> Any:
+        """Give the labels as a ``pandas.DataFrame``: ``f1``, ``precision`` … by label; undefined is NaN.
+
+        Raises:
+            MissingExtra: pandas is not installed (the extra ``report``).
+        """
+        from rekolabels.evaluation._tables_elsewhere import make_frame
+
+        return make_frame(self)
+
+    def __rich__(self) -> Any:
+        from rekolabels.evaluation._tables_elsewhere import make_rich_table
+
+        return make_rich_table(self)
 
     def __str__(self) -> str:
         from rekolabels.evaluation._table import format_table

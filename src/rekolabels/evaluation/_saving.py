@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._markdown import format_markdown
 from rekolabels.evaluation._page import make_page
 from rekolabels.evaluation._picture import draw_png
 
@@ -31,12 +32,14 @@ def save_result(result: EvaluationResult, path: Path) -> Path:
         data = _csv(result).encode()
     elif ending == ".html":
         data = make_page(result).encode()
+    elif ending == ".md":
+        data = format_markdown(result).encode()
     elif ending == ".png":
         data = draw_png(result)
     else:
         raise InvalidInput(
             f"{path}: cannot save a result as {ending or 'a file without ending'!r}; "
-            "use .html, .png, .csv or .json"
+            "use .html, .png, .csv, .json or .md"
         )
     path.write_bytes(data)
     return path

@@ -1,0 +1,218 @@
+"""The page and its kin: what they show of the test images, and that nothing in them executes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+
+from evaluations import SCORES, TRUTHS, classifier, detector
+from rekolabels.errors import ObjectNotFound
+from rekolabels.evaluation import EvaluationResult, LabelMetrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "]]>&\"'",
+    "\u202eevil",
+    "🐶",
+    "[red]|*_@all",
+]
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes, text and the data of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.values: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.data = ""
+        self._within = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag."""
+        self.tags.append(tag)
+        self.values += attrs
+        self._within = "data" if ("id", "data") in attrs else tag
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - the signature is given
+        """Note that an element ends."""
+        self._within = ""
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        if self._within == "data":
+            self.data += data
+        elif self._within not in {"script", "style"}:
+            self.text += data
+
+
+def hostile() -> EvaluationResult:
+    """A result with labels and sources that try to break out; every image is a mistake."""
+    truths = [[label] for label in HOSTILE]
+    scores = [dict.fromkeys(HOSTILE, 0.1) | {HOSTILE[at - 1]: 0.9} for at in range(len(HOSTILE))]
+    return classifier(truths, scores, "s3://b/<script>alert(2)</script>")
+
+
+def test_nothing_but_the_pages_own_script_runs(tmp_path: Path) -> None:
+    """Two script elements, one of data; no handlers, no addresses but pictures in the page itself."""
+    text = hostile().save(tmp_path / "page.html").read_text(encoding="utf-8")
+    page = Page(text)
+
+    assert 2 == page.tags.count("script")
+    assert not set(page.tags) & {"link", "iframe", "a", "form", "object", "img"}
+    assert not [name for name, _ in page.values if name.startswith("on") or name in {"src", "href"}]
+    assert "default-src 'none'" in text
+    assert re.search(r"script-src 'sha256-[A-Za-z0-9+/=]{44}'", text)
+    assert "\u202e" not in page.text
+    assert HOSTILE[0] in page.text
+    assert len(HOSTILE) == len(json.loads(page.data)["labels"])
+
+
+def test_the_page_shows_thresholds_matrix_mistakes_and_advice(tmp_path: Path) -> None:
+    """Everything that the test images tell."""
+    page = Page(classifier(TRUTHS, SCORES).save(tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    for wanted in ("Thresholds", "Confusion matrix", "Mistakes", "What to do next", "Labelled cat"):
+        assert wanted in page.text
+    assert page.values.count(("type", "range")) == 3
+    assert "data-figure" in dict(page.values)
+
+
+def test_a_detectors_page_draws_boxes(tmp_path: Path) -> None:
+    """What is there and what was found wrongly, in the pixels of the image."""
+    page = Page(detector().save(tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    assert ("viewBox", "0 0 640 480") in page.values or ("viewbox", "0 0 640 480") in page.values
+    assert page.values.count(("class", "true")) == 4
+    assert page.values.count(("class", "false")) == 3
+    assert "missed" in page.text
+    assert "background" in page.text
+
+
+def test_pictures_are_small_and_in_the_page(tmp_path: Path) -> None:
+    """A picture that is there is embedded; one that is gone or broken leaves a word."""
+    image_file = pytest.importorskip("PIL.Image", reason="the extra 'report' is not installed")
+    whole = io.BytesIO()
+    image_file.new("RGBA", (2000, 1000), (200, 30, 30, 128)).save(whole, "PNG")
+    answers = [whole.getvalue(), b"no image", None]
+
+    def read(_source: str) -> bytes:
+        answer = answers.pop(0) if answers else whole.getvalue()
+        if answer is None:
+            raise ObjectNotFound("gone", operation="GetObject", code="NoSuchKey")
+        return answer
+
+    result = attrs.evolve(classifier(TRUTHS, SCORES[::-1]), read_image=read)
+    path = result.save(tmp_path / "page.html")
+    page = Page(path.read_text(encoding="utf-8"))
+
+    sources = [value or "" for name, value in page.values if name == "src"]
+    assert sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert "this is no image that can be shown" in page.text
+    assert "the image cannot be read (ObjectNotFound)" in page.text
+    assert path.stat().st_size < 200_000
+
+
+def test_a_snapshot_that_cannot_be_read_leaves_the_summary(tmp_path: Path) -> None:
+    """The page says why."""
+    summary = classifier(TRUTHS, SCORES).to_summary()
+    broken = EvaluationResult.from_summary(summary, snapshot=["{"])
+
+    page = Page(broken.save(tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    assert "only the summary is shown" in page.text
+    assert "Confusion matrix" in page.text
+
+
+def test_the_page_shows_where_summary_and_images_disagree(tmp_path: Path) -> None:
+    """Both figures."""
+    made = classifier(TRUTHS, SCORES)
+
+    page = Page(attrs.evolve(made, precision=0.6).save(tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    assert "precision is 0.6 in the summary" in page.text
+
+
+def test_the_odd_rows_of_the_guides_matrix_are_explained(shared: Path, tmp_path: Path) -> None:
+    """Where a user meets shares that do not add up to 1."""
+    path = shared / "reference" / "recorded" / "evaluation-summary-classification.json"
+    summary = json.loads(path.read_text(encoding="utf-8"))["content"]
+
+    page = Page(
+        EvaluationResult.from_summary(summary).save(tmp_path / "page.html").read_text(encoding="utf-8")
+    )
+
+    assert "do not add up to 1" in page.text
+
+
+def test_ten_thousand_images_make_a_small_page(tmp_path: Path) -> None:
+    """Under 5 MB, whatever the number of images."""
+    result = classifier(TRUTHS * 500, SCORES * 500)
+
+    assert result.save(tmp_path / "page.html").stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_hardly_any_test_images(tmp_path: Path, count: int) -> None:
+    """No negatives, or nothing at all: a page, with n/a where nothing is defined."""
+    result = classifier(TRUTHS[:count], SCORES[:count])
+
+    assert "n/a" in Page(result.save(tmp_path / "page.html").read_text(encoding="utf-8")).text
+
+
+def test_markdown_is_a_table_and_nothing_else(tmp_path: Path) -> None:
+    """No label makes a link, a mention or a column."""
+    lines = hostile().save(tmp_path / "evaluation.md").read_text(encoding="utf-8").splitlines()
+
+    assert {7} == {line.count("|") for line in lines[2:]}
+    assert not any(sign in line for line in lines[4:-1] for sign in "<@[*`")
+
+
+def test_a_data_frame() -> None:
+    """A row for each label, undefined values are NaN."""
+    pandas = pytest.importorskip("pandas", reason="the extra 'report' is not installed")
+    frame = EvaluationResult(
+        labels={"a": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
+    ).to_pandas()
+
+    assert ["f1", "precision", "recall", "threshold", "test_images"] == list(frame.columns)
+    assert 0.5 == frame.loc["a", "f1"]
+    assert pandas.isna(frame.loc["b"]).all()
+
+
+def test_a_rich_terminal_shows_a_table() -> None:
+    """A label is no markup."""
+    rich = pytest.importorskip("rich.console", reason="rich is not installed")
+    console = rich.Console(file=io.StringIO(), width=120)
+
+    console.print(hostile())
+
+    assert "[red]|*_@all" in console.file.getvalue()
+
+
+def test_labels_that_the_model_disputes() -> None:
+    """The strongest doubt first: one label, several labels, boxes."""
+    single = classifier(TRUTHS, SCORES).label_issues()
+    assert [("cat", "dog"), ("dog", "cat")] == [(one.label, one.suggestion) for one in single][:2]
+    assert single[0].score >= single[1].score > 0
+    assert "cat may be dog (0.40)" in str(single[0])
+
+    several = classifier([["cat", "dog"], []], [{"cat": 0.9, "dog": 0.1}, {"cat": 0.8, "dog": 0.2}])
+    assert [("dog", None), (None, "cat")] == [(one.label, one.suggestion) for one in several.label_issues()]
+    assert "cat may be missing" in str(several.label_issues()[1])
+
+    (box,) = detector().label_issues(most=1)
+    assert (None, "cap", 0.6) == (box.label, box.suggestion, box.score)
