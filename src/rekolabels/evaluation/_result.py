@@ -338,9 +338,9 @@ class EvaluationResult:
         Args:
             path: ``.html`` (one page that needs nothing else), ``.png`` (a picture for a message; needs the
                 extra ``report``), ``.csv`` (the table), ``.md`` (the same for a pull request),
-                ``.json`` (an evaluation summary). An existing file is replaced. The page shows what the test images tell as
-                well, where the result knows them, and the worst mistakes as pictures with the extra
-                ``report``.
+                ``.json`` (an evaluation summary). An existing file is replaced. The page shows what the test
+                images tell as well, where the result knows them, and the worst mistakes as pictures with the
+                extra ``report``.
 
         Returns:
             The path.
