@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from rekolabels.manifest._attributes import LineAttributes
 from rekolabels.manifest._pairs import SUFFIX
@@ -95,7 +95,8 @@ class Labels:
             names = set(map(self._names.__getitem__, pieces))
             if len(names) != len(pieces):
                 raise Misfit
-        labels = tuple([label for label in found if label is not None])
+            found = [label for label in found if label is not None]
+        labels = cast("tuple[str, ...]", tuple(found))
         if len(set(labels)) != len(labels) or len(text) > LONGEST:
             raise Misfit
         if not 1 <= len(labels) <= LABELS_PER_IMAGE:
