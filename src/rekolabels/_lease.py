@@ -293,6 +293,7 @@ class RunningModel:
         min_confidence: float | None = None,
         max_results: int | None = None,
         policy: ThresholdPolicy | None = None,
+        shrink: bool = False,
     ) -> list[Detection]:
         """Find custom labels in an image; see :meth:`ModelVersion.detect <rekolabels.ModelVersion.detect>`.
 
@@ -301,7 +302,7 @@ class RunningModel:
         """
         self._lease.touch()
         return self._model.detect(
-            image, min_confidence=min_confidence, max_results=max_results, policy=policy
+            image, min_confidence=min_confidence, max_results=max_results, policy=policy, shrink=shrink
         )
 
     def detect_many(

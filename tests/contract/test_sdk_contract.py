@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -318,6 +320,14 @@ class TestTraining:
         assert found.evaluation_summary.key.endswith(
             f"EvaluationResultSummary-{found.arn.split('/')[1]}-v1.json"
         )
+
+    def test_an_evaluation_travels(self, trained: ModelVersion) -> None:
+        """A result that is pickled or copied keeps its figures; the files in S3 stay behind."""
+        result = trained.evaluation()
+        assert len(list(result.images)) == 2
+        for other in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):  # noqa: S301 -- our own bytes
+            assert other == result
+            assert str(other) == str(result)
 
     def test_progress_is_told(self, project: Project, folder: Path) -> None:
         """``on_progress`` gets each snapshot, the last one trained."""

@@ -33,6 +33,9 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
 
 
+_CONNECTIONS = ("snapshot", "read_image")
+
+
 @attrs.frozen
 class EvaluationResult:
     """How well a model did on its test dataset, as its evaluation summary says.
@@ -85,6 +88,20 @@ class EvaluationResult:
     """Gives the lines of the testing snapshot when test images are asked for; None where there is none."""
     read_image: Callable[[str], bytes] | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
     """Gives the bytes of a test image, for the pictures of a page; None where they cannot be had."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep the figures, and not the way to the files: connections do not travel."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if field.name not in _CONNECTIONS
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name in _CONNECTIONS:
+            object.__setattr__(self, name, None)
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def from_summary(
