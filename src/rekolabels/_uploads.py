@@ -20,6 +20,7 @@ from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import image_size
 from rekolabels.images import ImageSize, LabelledImage
+from rekolabels.manifest import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from rekolabels._storage import Storage
 
 __all__ = ["LocalImage", "check_images", "is_remote", "upload"]
-
-MAX_FILE_BYTES = 15 * 2**20
-MIN_SIDE, MAX_SIDE = 64, 4096
-MAX_RATIO = 20
 
 _READERS = 4
 _UPLOADERS = 16
@@ -136,15 +133,16 @@ def _check(image: LabelledImage) -> LocalImage | str:
 def _refusal(size: ImageSize, length: int) -> str | None:
     """Why the service would refuse an image of this size; None when it would not."""
     short, long = sorted((size.width, size.height))
+    smallest, largest = limits.IMAGE_SIDE
     what = f"{size.width} x {size.height} pixels"
-    if length > MAX_FILE_BYTES:
+    if length > limits.IMAGE_BYTES:
         return f"{length / 2**20:.1f} MB; the service takes at most 15 MB. Save it smaller"
-    if short < MIN_SIDE:
-        return f"{what}; the service asks for at least {MIN_SIDE} a side. Enlarge it"
-    if long > MAX_SIDE:
-        return f"{what}; the service takes at most {MAX_SIDE} a side. Scale it down"
-    if long > MAX_RATIO * short:
-        return f"{what}; the service takes at most {MAX_RATIO} to 1. Crop it"
+    if short < smallest:
+        return f"{what}; the service asks for at least {smallest} a side. Enlarge it"
+    if long > largest:
+        return f"{what}; the service takes at most {largest} a side. Scale it down"
+    if long > limits.IMAGE_ASPECT * short:
+        return f"{what}; the service takes at most {limits.IMAGE_ASPECT:g} to 1. Crop it"
     return None
 
 
