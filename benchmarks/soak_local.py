@@ -96,6 +96,10 @@ def report(clients: list[Client], memory: list[float], left: dict[str, int]) -> 
     calls = sum((client.calls for client in clients), Counter[str]())
     problems = [problem for client in clients for problem in client.problems]
     print(f"{sum(client.lives for client in clients)} projects lived, {calls.total()} calls, {dict(calls)}")
+    print(
+        "memory of the service over time, MB:",
+        *(f"{value:.0f}" for value in memory[:: max(1, len(memory) // 12)]),
+    )
     quarter = max(1, len(memory) // 4)
     early = statistics.median(memory[quarter : 2 * quarter] or memory)
     late = statistics.median(memory[-quarter:])

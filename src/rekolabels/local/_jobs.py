@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from rekolabels.local._locks import OwnerLock, is_alive
+from rekolabels.local._memory import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -175,6 +176,8 @@ class Jobs:
                 self._open_gate.wait()
                 self._work(instead or work, jobs)
         finally:
+            if jobs[0].kind == "version.train":
+                give_back()
             self._interlude.after()
             with self._guard:
                 self._threads.discard(threading.current_thread())
