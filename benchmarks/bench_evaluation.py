@@ -60,9 +60,8 @@ def labels() -> None:
         return [(one.precision, one.recall, one.f1) for one in counts]
 
     seconds, figures = cpu(ours)
-    print(
-        f"\n{IMAGES:,} images, {LABELS} labels: precision, recall and F1\n  rekolabels{'':36} {seconds:8.3f} s"
-    )
+    print(f"\n{IMAGES:,} images, {LABELS} labels: precision, recall and F1")
+    print(f"  rekolabels{'':36} {seconds:8.3f} s")
 
     binarizer = MultiLabelBinarizer(classes=names, sparse_output=True)
 
