@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from rekolabels import RetryPolicy
 from virtual_time import VirtualTime
+
+# speed is a matter of the benchmarks: a busy machine fails no test
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / "shared"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -169,7 +169,7 @@ def check(bench: Bench, training: bytes, testing: bytes) -> ManifestReport:
     return check_manifest(training, testing=testing, images=True, open_image=bench.open_image)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(PAIRS)
 @example((WHOLE.encode(), WHOLE.encode()))
 @example((WHOLE.encode(), b""))

@@ -27,7 +27,7 @@ images = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(images, st.sampled_from([(0.5,), (0.75,), COCO_OVERLAPS]))
 def test_average_precision_and_recall_equal_pycocotools(
     cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], overlaps: tuple[float, ...]

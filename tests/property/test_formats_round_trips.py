@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rekolabels import formats, manifest
@@ -170,7 +170,6 @@ def damaged(draw: st.DrawFn, text: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
 def test_damaged_files_raise_only_errors_of_ours(name: str, data: st.DataObject) -> None:
     """Every mutant of a file is read, with its flaws reported, or refused with a RekolabelsError."""

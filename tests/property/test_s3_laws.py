@@ -31,7 +31,7 @@ PIECES = st.one_of(
 KEYS = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(lambda key: len(key.encode()) <= 1024)
 WORDS = st.lists(st.sampled_from(["a", "b", "/", "-", "é"]), min_size=1, max_size=6).map("".join)
 # The fixture is one application for all examples on purpose: each example empties its bucket.
-SHARED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
