@@ -23,16 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels._waiting import wait_until
 from rekolabels.errors import LeaseEnded, RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
+from rekolabels.inference import Detects
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterable, Iterator, Mapping
-    from concurrent.futures import Executor
+    from collections.abc import Mapping
     from types import FrameType, TracebackType
 
-    from rekolabels.descriptions import Detection
-    from rekolabels.evaluation import ThresholdPolicy
-    from rekolabels.inference import ImageSource, Outcome
     from rekolabels.models import ModelVersion
 
 __all__ = ["Lease", "RunningModel", "is_abandoned", "started_at", "sweep_up"]
@@ -266,76 +262,27 @@ class Lease:
             self._old_handler = None
 
 
-class RunningModel:
-    """A model that runs for the time of a ``with`` block."""
+class RunningModel(Detects):
+    """A model that runs for the time of a ``with`` block.
+
+    Its methods raise :class:`~rekolabels.errors.LeaseEnded` after a limit of the block was reached and the
+    model was stopped.
+    """
 
     def __init__(self, model: ModelVersion, lease: Lease) -> None:
-        self._model = model
+        self.model = model
+        """The model version."""
+        self.client = model.client
+        """Its client."""
+        self.arn = model.arn
+        """ARN of the model version."""
         self._lease = lease
 
     def __repr__(self) -> str:
-        return f"<RunningModel {self._model.arn}>"
+        return f"<RunningModel {self.arn}>"
 
-    @property
-    def model(self) -> ModelVersion:
-        """The model version."""
-        return self._model
-
-    @property
-    def arn(self) -> str:
-        """ARN of the model version."""
-        return self._model.arn
-
-    def detect(
-        self,
-        image: ImageSource,
-        *,
-        min_confidence: float | None = None,
-        max_results: int | None = None,
-        policy: ThresholdPolicy | None = None,
-        shrink: bool = False,
-    ) -> list[Detection]:
-        """Find custom labels in an image; see :meth:`ModelVersion.detect <rekolabels.ModelVersion.detect>`.
-
-        Raises:
-            LeaseEnded: A limit of the block was reached and the model was stopped.
-        """
+    def _before_call(self) -> None:
         self._lease.touch()
-        return self._model.detect(
-            image, min_confidence=min_confidence, max_results=max_results, policy=policy, shrink=shrink
-        )
-
-    def detect_many(
-        self,
-        images: Iterable[ImageSource],
-        *,
-        min_confidence: float | None = None,
-        max_results: int | None = None,
-        policy: ThresholdPolicy | None = None,
-        ordered: bool = True,
-        workers: int = 32,
-        journal: str | os.PathLike[str] | None = None,
-        executor: Executor | None = None,
-    ) -> Iterator[Outcome]:
-        """Find custom labels in many images at once.
-
-        See :meth:`ModelVersion.detect_many <rekolabels.ModelVersion.detect_many>`.
-
-        Raises:
-            LeaseEnded: A limit of the block was reached before the first image.
-        """
-        self._lease.touch()
-        return self._model.detect_many(
-            images,
-            min_confidence=min_confidence,
-            max_results=max_results,
-            policy=policy,
-            ordered=ordered,
-            workers=workers,
-            journal=journal,
-            executor=executor,
-            before_each=self._lease.touch,
-        )
 
 
 def live_tags(tags: Mapping[str, str], now: float) -> dict[str, str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import logging
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,27 +22,14 @@ from rekolabels.errors import (
     ResourceNotFound,
     ResourceNotReady,
 )
-from rekolabels.inference import (
-    Errand,
-    Journal,
-    asked_with,
-    detect_many,
-    elsewhere,
-    image_argument,
-    keep,
-    keep_each,
-    run_errand,
-)
+from rekolabels.inference import Detects
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Iterator, Mapping
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
-    from rekolabels.descriptions import Detection, ModelDescription
-    from rekolabels.evaluation import EvaluationResult, SnapshotImage, ThresholdPolicy
-    from rekolabels.inference import ImageSource, Outcome
+    from rekolabels.descriptions import ModelDescription
+    from rekolabels.evaluation import EvaluationResult, SnapshotImage
     from rekolabels.projects import Project
 
 __all__ = ["ModelVersion"]
@@ -54,7 +39,7 @@ _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class ModelVersion:
+class ModelVersion(Detects):
     """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
 
     client: Client = attrs.field(repr=False)
@@ -302,128 +287,6 @@ class ModelVersion:
             stop_joined=stop_joined,
             timeout=timeout,
         )
-
-    def detect(
-        self,
-        image: ImageSource,
-        *,
-        min_confidence: float | None = None,
-        max_results: int | None = None,
-        policy: ThresholdPolicy | None = None,
-        shrink: bool = False,
-    ) -> list[Detection]:
-        """Find custom labels in an image (DetectCustomLabels); the model must be running.
-
-        An image of up to 4 MB is sent in the request; one of up to 15 MB goes by way of the client's bucket,
-        where it stays under its content's name.
-
-        Args:
-            image: A path, the bytes of a file, an open binary file, an ``s3://`` URI in the Region of the
-                model, a Pillow image or a NumPy array (height, width, RGB).
-            min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
-                everything.
-            max_results: Only so many, the most confident ones.
-            policy: Thresholds of your own, instead of ``min_confidence``.
-            shrink: Encode an image of more than 4 MB anew, smaller, instead of uploading it.
-
-        Returns:
-            What was found, most confident first; empty when nothing was.
-
-        Raises:
-            InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
-            ResourceNotReady: The model is not running.
-            InvalidImage: The file cannot be read or is too large.
-            ImageRejected: The service refused the image.
-            Throttled: More calls than the model's inference units can serve.
-        """
-        content = image_argument(image, upload=self._uploader(), shrink=shrink)
-        least, most = asked_with(policy, self.arn, min_confidence, max_results)
-        found = self.client.api.detect_custom_labels(
-            self.arn, content, min_confidence=least, max_results=most
-        )
-        return keep(policy, found, max_results)
-
-    def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
-        """What puts a large image into the client's bucket; None when it has none."""
-        bucket = self.client.bucket
-        if bucket is None:
-            return None
-
-        def upload(data: bytes, name: str) -> S3Location:
-            digest = hashlib.sha256(data).hexdigest()[:32]
-            place = S3Location(bucket, f"{self.client.prefix}images/{digest}/{name}")
-            self.client.storage.put(place, data, content_type="application/octet-stream")
-            return place
-
-        return upload
-
-    def detect_many(
-        self,
-        images: Iterable[ImageSource],
-        *,
-        min_confidence: float | None = None,
-        max_results: int | None = None,
-        policy: ThresholdPolicy | None = None,
-        ordered: bool = True,
-        workers: int = 32,
-        journal: str | os.PathLike[str] | None = None,
-        executor: Executor | None = None,
-        before_each: Callable[[], object] | None = None,
-    ) -> Iterator[Outcome]:
-        """Find custom labels in many images at once; the model must be running.
-
-        Finds out by itself how many calls a second the model can serve, and stays just there: throttled calls
-        are made again, and no image is lost. Nothing is raised midway: an image that cannot be read, or that
-        the service refuses, is an outcome with an error. Images are taken from the iterable as they are
-        needed, so that it may be as long as it likes.
-
-        Args:
-            images: Paths, bytes, open binary files, or ``s3://`` URIs.
-            min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
-            max_results: Only so many for each image, the most confident ones.
-            policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model
-                found, whatever the policy.
-            ordered: Yield outcomes in the order of the images; otherwise as they come.
-            workers: Calls under way at once, at the most.
-            journal: A file that keeps the answers. A run that was broken off is run again with the same file,
-                and asks only for what has no answer yet. It belongs to this model and these parameters.
-            executor: Any ``concurrent.futures.Executor`` whose workers make the calls: processes, or the
-                machines of a Dask cluster (``distributed.Client.get_executor()``). Workers get paths or URIs,
-                not bytes, and use the AWS settings of their machine. A worker that dies costs no image.
-            before_each: Called before each call; an error of ours that it raises becomes the outcome.
-
-        Yields:
-            For each image an outcome: ``image``, ``detections``, ``error``.
-
-        Raises:
-            InvalidInput: The journal belongs to another run, or the policy is for another model, or
-                ``min_confidence`` is given with it.
-            JournalFailed: The journal cannot be written; what it holds is kept.
-        """
-        least, most = asked_with(policy, self.arn, min_confidence, max_results)
-        errand = Errand(self.arn, self.client.region_name, least, most)
-        once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
-        ask = (
-            functools.partial(run_errand, once, errand, upload=self._uploader())
-            if executor is None
-            else elsewhere(executor, errand)
-        )
-
-        def detect(image: ImageSource) -> list[Detection]:
-            if before_each is not None:
-                before_each()
-            return ask(image)
-
-        run = {"model": self.arn, "min_confidence": str(least), "max_results": str(most)}
-        outcomes = detect_many(
-            detect,
-            images,
-            workers=workers,
-            ordered=ordered,
-            policy=self.client.retry,
-            journal=None if journal is None else Journal(journal, run),
-        )
-        return outcomes if policy is None else keep_each(policy, outcomes, max_results)
 
     def copy_to(
         self,

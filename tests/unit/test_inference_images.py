@@ -11,8 +11,8 @@ from PIL import Image
 
 from rekolabels import BoundingBox, Box, Detection, ImageSize, S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.inference import draw, image_argument, in_pixels, to_labelled_image
-from rekolabels.inference._image import MAX_BYTES
+from rekolabels.inference import draw, in_pixels, to_labelled_image
+from rekolabels.inference._image import MAX_BYTES, image_argument
 
 if TYPE_CHECKING:
     from pathlib import Path
