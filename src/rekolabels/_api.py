@@ -5,92 +5,31 @@ Nothing else in rekolabels calls the Rekognition client of boto3.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from rekolabels._answers import to_dataset, to_detection, to_model, to_project, to_time
 from rekolabels._errors_map import translate
 from rekolabels._retry import RetryPolicy, is_transient, was_refused
-from rekolabels.descriptions import (
-    Box,
-    DatasetDescription,
-    DatasetKind,
-    DatasetSummary,
-    Detection,
-    LabelCount,
-    ModelDescription,
-    ProjectDescription,
-    ProjectPolicy,
-    S3Location,
-)
-from rekolabels.errors import InvalidInput
+from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_rekognition import RekognitionClient  # noqa: TC004 -- the stubs are for type checkers only
 
-__all__ = ["ProjectName", "Rekognition", "VersionName", "parse_dataset_arn", "parse_version_arn"]
+    from rekolabels.descriptions import (
+        DatasetDescription,
+        DatasetKind,
+        Detection,
+        ModelDescription,
+        ProjectDescription,
+    )
+
+__all__ = ["Rekognition"]
 
 R = TypeVar("R")
-
-_PROJECT_ARN = r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
-_DATASET_ARN = (
-    r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/dataset/(train|test)/[0-9]+"
-)
-_VERSION_ARN = (
-    r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}"
-    r":project/([a-zA-Z0-9_.\-]{1,255})/version/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
-)
-
-ProjectName = str
-VersionName = str
-
-
-def parse_project_arn(arn: str) -> ProjectName:
-    """Read the project's name from its ARN.
-
-    Raises:
-        InvalidInput: It is no project ARN.
-    """
-    found = re.fullmatch(_PROJECT_ARN, arn)
-    if found is None:
-        raise InvalidInput(
-            f"{arn!r} is no project ARN: expected arn:aws:rekognition:REGION:ACCOUNT:project/NAME/NUMBER"
-        )
-    return found[1]
-
-
-def parse_dataset_arn(arn: str) -> tuple[ProjectName, DatasetKind]:
-    """Read project name and kind from a dataset's ARN.
-
-    Raises:
-        InvalidInput: It is no dataset ARN.
-    """
-    found = re.fullmatch(_DATASET_ARN, arn)
-    if found is None:
-        raise InvalidInput(
-            f"{arn!r} is no dataset ARN: expected "
-            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/dataset/train-or-test/NUMBER"
-        )
-    return found[1], "train" if found[2] == "train" else "test"
-
-
-def parse_version_arn(arn: str) -> tuple[ProjectName, VersionName]:
-    """Read project and version name from a model version's ARN.
-
-    Raises:
-        InvalidInput: It is no ARN of a model version.
-    """
-    found = re.fullmatch(_VERSION_ARN, arn)
-    if found is None:
-        raise InvalidInput(
-            f"{arn!r} is no ARN of a model version: expected "
-            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/version/VERSION/NUMBER"
-        )
-    return found[1], found[2]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -155,7 +94,7 @@ class Rekognition:
             "ProjectDescriptions",
             **_given(ProjectNames=names, Features=features),
         )
-        return map(_project, pages)
+        return map(to_project, pages)
 
     def delete_project(self, arn: str) -> None:
         """DeleteProject."""
@@ -189,7 +128,7 @@ class Rekognition:
     def describe_dataset(self, arn: str) -> DatasetDescription:
         """DescribeDataset."""
         answer = self._call("DescribeDataset", self.client.describe_dataset, DatasetArn=arn)
-        return _dataset(arn, answer["DatasetDescription"])
+        return to_dataset(arn, answer["DatasetDescription"])
 
     def update_dataset_entries(self, arn: str, lines: bytes) -> None:
         """UpdateDatasetEntries: JSON Lines of at most 5 MB; a line replaces the one of the same image."""
@@ -291,7 +230,7 @@ class Rekognition:
             "ProjectVersionDescriptions",
             **_given(ProjectArn=project_arn, VersionNames=version_names),
         )
-        return map(_model, pages)
+        return map(to_model, pages)
 
     def copy_project_version(
         self,
@@ -357,7 +296,7 @@ class Rekognition:
         if max_results is not None:
             parameters["MaxResults"] = max_results
         answer = self._call("DetectCustomLabels", self.client.detect_custom_labels, **parameters)
-        return [_detection(found) for found in answer["CustomLabels"]]
+        return [to_detection(found) for found in answer["CustomLabels"]]
 
     # project policies
 
@@ -391,8 +330,8 @@ class Rekognition:
                 name=item["PolicyName"],
                 document=item["PolicyDocument"],
                 revision_id=item["PolicyRevisionId"],
-                created_at=_time(item.get("CreationTimestamp")),
-                updated_at=_time(item.get("LastUpdatedTimestamp")),
+                created_at=to_time(item.get("CreationTimestamp")),
+                updated_at=to_time(item.get("LastUpdatedTimestamp")),
             )
 
     def delete_project_policy(self, project_arn: str, name: str, *, revision_id: str | None = None) -> None:
@@ -428,96 +367,3 @@ def _assets(manifest: S3Location) -> dict[str, Any]:
     return {
         "Assets": [{"GroundTruthManifest": {"S3Object": {"Bucket": manifest.bucket, "Name": manifest.key}}}]
     }
-
-
-def _time(value: datetime | None) -> datetime | None:
-    return value.astimezone(timezone.utc) if value is not None else None
-
-
-def _s3(value: Mapping[str, Any] | None) -> S3Location | None:
-    found = (value or {}).get("S3Object", {})
-    return S3Location(found["Bucket"], found["Name"]) if "Name" in found and "Bucket" in found else None
-
-
-def _manifest_of(result: Mapping[str, Any] | None, part: str) -> S3Location | None:
-    assets: Sequence[Mapping[str, Any]] = (result or {}).get(part, {}).get("Assets", ())
-    return _s3(assets[0].get("GroundTruthManifest")) if assets else None
-
-
-def _project(item: Mapping[str, Any]) -> ProjectDescription:
-    return ProjectDescription(
-        arn=item["ProjectArn"],
-        name=parse_project_arn(item["ProjectArn"]),
-        status=item["Status"],
-        created_at=_time(item.get("CreationTimestamp")),
-        datasets=tuple(
-            DatasetSummary(
-                arn=dataset["DatasetArn"],
-                kind="train" if dataset["DatasetType"] == "TRAIN" else "test",
-                status=dataset["Status"],
-                status_message=dataset.get("StatusMessage", ""),
-                created_at=_time(dataset.get("CreationTimestamp")),
-            )
-            for dataset in item.get("Datasets", ())
-        ),
-        feature=item.get("Feature", "CUSTOM_LABELS"),
-        auto_update=item.get("AutoUpdate"),
-    )
-
-
-def _dataset(arn: str, item: Mapping[str, Any]) -> DatasetDescription:
-    counts = item.get("DatasetStats", {})
-    return DatasetDescription(
-        arn=arn,
-        status=item["Status"],
-        status_message=item.get("StatusMessage", ""),
-        status_code=item.get("StatusMessageCode"),
-        created_at=_time(item.get("CreationTimestamp")),
-        updated_at=_time(item.get("LastUpdatedTimestamp")),
-        total_entries=counts.get("TotalEntries", 0),
-        labelled_entries=counts.get("LabeledEntries", 0),
-        error_entries=counts.get("ErrorEntries", 0),
-        total_labels=counts.get("TotalLabels", 0),
-    )
-
-
-def _model(item: Mapping[str, Any]) -> ModelDescription:
-    evaluation = item.get("EvaluationResult", {})
-    output = item.get("OutputConfig", {})
-    training, testing = item.get("TrainingDataResult"), item.get("TestingDataResult")
-    return ModelDescription(
-        arn=item["ProjectVersionArn"],
-        version_name=parse_version_arn(item["ProjectVersionArn"])[1],
-        status=item["Status"],
-        status_message=item.get("StatusMessage", ""),
-        created_at=_time(item.get("CreationTimestamp")),
-        training_ended_at=_time(item.get("TrainingEndTimestamp")),
-        billable_training_seconds=item.get("BillableTrainingTimeInSeconds"),
-        f1=evaluation.get("F1Score"),
-        evaluation_summary=_s3(evaluation.get("Summary")),
-        manifest_summary=_s3(item.get("ManifestSummary")),
-        training_snapshot=_manifest_of(training, "Output"),
-        testing_snapshot=_manifest_of(testing, "Output"),
-        training_validation=_manifest_of(training, "Validation"),
-        testing_validation=_manifest_of(testing, "Validation"),
-        output=S3Location(output["S3Bucket"], output.get("S3KeyPrefix", ""))
-        if "S3Bucket" in output
-        else None,
-        min_inference_units=item.get("MinInferenceUnits"),
-        max_inference_units=item.get("MaxInferenceUnits"),
-        description=item.get("VersionDescription"),
-        source_arn=item.get("SourceProjectVersionArn"),
-        kms_key_id=item.get("KmsKeyId"),
-    )
-
-
-def _detection(found: Mapping[str, Any]) -> Detection:
-    geometry = found.get("Geometry")
-    frame = geometry.get("BoundingBox") if geometry else None
-    if frame is None:
-        return Detection(found["Name"], found["Confidence"])
-    return Detection(
-        found["Name"],
-        found["Confidence"],
-        Box(frame["Left"], frame["Top"], frame["Width"], frame["Height"]),
-    )

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from rekolabels._api import parse_version_arn
+from rekolabels._arns import parse_version_arn
 from rekolabels.errors import (
     InvalidEvaluation,
     ModelFailed,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rekolabels._storage import Storage
     from rekolabels.descriptions import ModelDescription, S3Location
 
-__all__ = ["UNDERWAY", "has_become", "is_trained", "read_json", "timed_out"]
+__all__ = ["UNDERWAY", "has_become", "is_trained", "model_failed", "read_json", "timed_out"]
 
 UNDERWAY = frozenset({"TRAINING_IN_PROGRESS", "COPYING_IN_PROGRESS"})
 """A training or copy that has not ended."""
@@ -59,7 +59,7 @@ def is_trained(arn: str, found: ModelDescription | None, storage: Storage) -> bo
     if found.status == "TRAINING_FAILED":
         raise _training_failed(found, storage)
     if found.status == "COPYING_FAILED":
-        raise _model_failed(found)
+        raise model_failed(found)
     if found.status in _TRAINED or (found.status == "FAILED" and found.evaluation_summary is not None):
         return True
     raise _unexpected(found, "trained")
@@ -75,7 +75,7 @@ def has_become(arn: str, found: ModelDescription | None, goal: str, *, underway:
     if found is None:
         raise _vanished(arn)
     if found.status == "FAILED":
-        raise _model_failed(found)
+        raise model_failed(found)
     if found.status not in {goal, underway}:
         raise _unexpected(found, goal)
     return found.status == goal
@@ -106,7 +106,8 @@ def _training_failed(found: ModelDescription, storage: Storage) -> TrainingFaile
     )
 
 
-def _model_failed(found: ModelDescription) -> ModelFailed:
+def model_failed(found: ModelDescription) -> ModelFailed:
+    """Make the error for a start, stop or copy that failed, with the service's reason."""
     return ModelFailed(
         f"The model version {found.version_name!r} is {found.status}: "
         f"{found.status_message or 'the service gave no reason'}",

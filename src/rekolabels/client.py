@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels._api import Rekognition, parse_dataset_arn, parse_project_arn, parse_version_arn
+from rekolabels._api import Rekognition
+from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._retry import RetryPolicy
 from rekolabels._session import make_client, make_session
 from rekolabels._storage import Storage

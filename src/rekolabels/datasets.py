@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from rekolabels import _progress
-from rekolabels._api import parse_dataset_arn
+from rekolabels._arns import parse_dataset_arn
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import _progress
-from rekolabels._api import parse_version_arn
+from rekolabels._arns import parse_version_arn
 from rekolabels._lease import Lease
 from rekolabels._result_files import ResultFile, Validation, read_image, training_snapshot
 from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import _progress
-from rekolabels._api import parse_project_arn
+from rekolabels._arns import parse_project_arn
 from rekolabels._waiting import wait_until
 from rekolabels.datasets import Dataset, taken
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location

@@ -1,0 +1,69 @@
+"""ARNs of Custom Labels: the names that are in them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rekolabels.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rekolabels.descriptions import DatasetKind
+
+__all__ = ["ProjectName", "VersionName", "parse_dataset_arn", "parse_project_arn", "parse_version_arn"]
+
+_PROJECT_ARN = r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
+_DATASET_ARN = (
+    r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}:project/([a-zA-Z0-9_.\-]{1,255})/dataset/(train|test)/[0-9]+"
+)
+_VERSION_ARN = (
+    r"arn:[a-z\d-]+:rekognition:[a-z\d-]+:\d{12}"
+    r":project/([a-zA-Z0-9_.\-]{1,255})/version/([a-zA-Z0-9_.\-]{1,255})/[0-9]+"
+)
+
+ProjectName = str
+VersionName = str
+
+
+def parse_project_arn(arn: str) -> ProjectName:
+    """Read the project's name from its ARN.
+
+    Raises:
+        InvalidInput: It is no project ARN.
+    """
+    found = re.fullmatch(_PROJECT_ARN, arn)
+    if found is None:
+        raise InvalidInput(
+            f"{arn!r} is no project ARN: expected arn:aws:rekognition:REGION:ACCOUNT:project/NAME/NUMBER"
+        )
+    return found[1]
+
+
+def parse_dataset_arn(arn: str) -> tuple[ProjectName, DatasetKind]:
+    """Read project name and kind from a dataset's ARN.
+
+    Raises:
+        InvalidInput: It is no dataset ARN.
+    """
+    found = re.fullmatch(_DATASET_ARN, arn)
+    if found is None:
+        raise InvalidInput(
+            f"{arn!r} is no dataset ARN: expected "
+            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/dataset/train-or-test/NUMBER"
+        )
+    return found[1], "train" if found[2] == "train" else "test"
+
+
+def parse_version_arn(arn: str) -> tuple[ProjectName, VersionName]:
+    """Read project and version name from a model version's ARN.
+
+    Raises:
+        InvalidInput: It is no ARN of a model version.
+    """
+    found = re.fullmatch(_VERSION_ARN, arn)
+    if found is None:
+        raise InvalidInput(
+            f"{arn!r} is no ARN of a model version: expected "
+            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/version/VERSION/NUMBER"
+        )
+    return found[1], found[2]
