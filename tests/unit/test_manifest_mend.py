@@ -145,6 +145,16 @@ def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
     assert report.left.issue_counts["ERROR_INVALID_JSON_LINE"] == 1
 
 
+def test_line_ends_become_newlines_everywhere() -> None:
+    """Also at the end of the 64 kB in which a file is read, and without a newline at its very end."""
+    line = json.dumps(labelled("x" * 1000 + ".jpg")).encode()
+    lines = [line.replace(b"/x", b"/%d" % number) for number in range(100)]
+    file = io.BytesIO()
+    mend_manifest(b"\r\n".join(lines) + b"\r", file)
+
+    assert file.getvalue().split(b"\n") == [*lines, b""]
+
+
 def test_more_lines_than_the_service_takes_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check ends early, the mending does not."""
     monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 10_000)

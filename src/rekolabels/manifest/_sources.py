@@ -90,7 +90,7 @@ def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block 
             line += piece.count(b"\n") + 1
             continue
         if "\r" in text:
-            text = text.replace("\r\n", "\n")
+            text = text.replace("\r\n", "\n").removesuffix("\r")
         count = text.count("\n") + 1
         yield Block(line, text, count, len(piece) + 1)
         line += count
@@ -99,7 +99,7 @@ def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block 
 def _one_by_one(piece: bytes, line: int) -> Iterator[Block | BadLine]:
     for number, raw in enumerate(piece.split(b"\n"), start=line):
         try:
-            yield Block(number, raw.decode("utf-8"), 1, len(raw) + 1)
+            yield Block(number, raw.decode("utf-8").removesuffix("\r"), 1, len(raw) + 1)
         except UnicodeDecodeError as error:  # noqa: PERF203 - the slow way is for broken files only
             column = len(raw[: error.start].decode("utf-8")) + 1
             yield BadLine(
