@@ -11,6 +11,7 @@ import pytest
 from rekolabels.local._engine import BrokenModel, FeatureCache, load_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
@@ -89,6 +90,52 @@ def test_pickles_are_not_read(folder: Path) -> None:
     edit(folder, sha256=digest, arrays={"weights": {"type": "<f8", "shape": [1]}})
 
     with pytest.raises(BrokenModel, match="pickle"):
+        read_model(folder)
+
+
+def repack(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change the file of one array, and mend the digest, as somebody would who means it."""
+    import hashlib
+    import zipfile
+
+    with zipfile.ZipFile(folder / "model.npz") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / "model.npz", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, change(content) if name == "weights.npy" else content)
+    edit(folder, sha256=hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.replace(b"'shape': (2, 3)", b"'shape': (2, 3 "),
+        lambda content: content.replace(b"(2, 3), }", b"(" * 9),
+        lambda content: content[:20],
+        lambda content: content[:-8] + np.array([1e300], "<f8").tobytes(),
+        lambda content: content[:-8] + np.array([np.nan], "<f8").tobytes(),
+    ],
+)
+def test_arrays_that_were_tampered_with_are_refused(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    """Whatever zipfile or NumPy make of them, and numbers that no sum could bear."""
+    repack(folder, change)
+
+    with pytest.raises(BrokenModel, match="damaged"):
+        read_model(folder)
+
+
+def test_a_damaged_archive_with_the_right_digest_is_refused(folder: Path) -> None:
+    """The digest tells of accidents; whoever tampers mends it."""
+    import hashlib
+
+    path = folder / "model.npz"
+    data = bytearray(path.read_bytes())
+    for at in range(60, len(data) // 2, 7):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    edit(folder, sha256=hashlib.sha256(data).hexdigest())
+
+    with pytest.raises(BrokenModel, match="damaged"):
         read_model(folder)
 
 
