@@ -149,6 +149,16 @@ def test_broken_chunks_are_refused(server: Server, chunks: bytes) -> None:
     assert found.startswith(b"HTTP/1.1 404")
 
 
+@pytest.mark.parametrize("target", ["", "X-Amz-Target: RekognitionService.DescribeProjects\r\n"])
+def test_broken_chunks_are_the_callers_mistake(
+    server: Server, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both halves of the service leave them to HTTP: 400, and no fault of the service in its log."""
+    head = f"POST /bucket?delete HTTP/1.1\r\nHost: localhost\r\n{target}Transfer-Encoding: chunked\r\n\r\n"
+    assert exchange(server, head.encode() + b"zz\r\n").startswith(b"HTTP/1.1 400")
+    assert not caplog.records
+
+
 def test_a_body_nobody_read_does_not_become_a_request(server: Server) -> None:
     """What is left of a refused request's body is not taken for the next request."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)

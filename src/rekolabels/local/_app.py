@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from rekolabels.local._context import Call, Context
+from rekolabels.local._http import BadRequest
 from rekolabels.local._operations import OPERATIONS, Operation
 from rekolabels.local._refusals import Refused, status_of
 from rekolabels.local._wire import MAX_BODY, Wire
@@ -78,6 +79,8 @@ class App:
             return 200, {}, self._wire.write(operation, answer)
         except Refused as refused:
             return answer_with_error(refused.code, refused.message)
+        except BadRequest:
+            raise  # the host, whose matter HTTP is, answers
         except Exception:  # noqa: BLE001 - a fault of ours is told and logged, whatever it is
             _log.exception("request %s to %s broke", request_id, target)
             return answer_with_error(

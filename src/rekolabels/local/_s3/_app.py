@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from rekolabels.local._http import BadRequest
 from rekolabels.local._s3 import _bucket_calls as buckets
 from rekolabels.local._s3 import _object_calls as objects
 from rekolabels.local._s3 import _upload_calls as uploads
@@ -119,6 +120,8 @@ class S3Directory:
             answer = _operation(request)(self._store, request)
         except S3Error as error:
             answer = _refusal(error, environ.get("PATH_INFO", ""), request_id, host_id)
+        except BadRequest:
+            raise  # the host, whose matter HTTP is, answers
         except (OSError, sqlite3.Error) as error:
             # The disk is full, or somebody took it away: the message is for whoever hosts the service.
             _LOG.exception("%s %s failed", method, environ.get("PATH_INFO", ""))
