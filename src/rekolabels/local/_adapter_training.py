@@ -153,6 +153,7 @@ def _learn(task: Task, training: list[AdapterLine], testing: list[AdapterLine]) 
                 seed=task.context.seed,
                 features=features,
                 progress=task.report,
+                engine=task.context.engine,
             )
         except UnusableImage as error:
             raise TrainingStopped(f"An image is damaged: {error}") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels.local._arns import Arn, Kind, parse_arn
+from rekolabels.local._engine import EngineName
 from rekolabels.local._inference import Models
 from rekolabels.local._jobs import Jobs
 from rekolabels.local._limits import Limits
@@ -78,6 +79,8 @@ class Context:
     """How long the work takes."""
     seed: int = 0
     """Makes splits and trainings repeatable."""
+    engine: EngineName = "network"
+    """What learns."""
 
 
 @attrs.frozen(eq=False)

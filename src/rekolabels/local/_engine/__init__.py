@@ -18,6 +18,7 @@ from rekolabels.local._engine._images import check_image, decode
 from rekolabels.local._engine._values import (
     BrokenEngine,
     BrokenModel,
+    EngineName,
     Model,
     ModelKind,
     Prediction,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BrokenEngine",
     "BrokenModel",
+    "EngineName",
     "FeatureCache",
     "Model",
     "ModelKind",
@@ -79,6 +81,7 @@ def train(
     seed: int = 0,
     features: FeatureCache | None = None,
     progress: Progress | None = None,
+    engine: EngineName = "network",
 ) -> Trained:
     """Train a model and let it predict the test samples.
 
@@ -90,6 +93,7 @@ def train(
         seed: For the folds of the cross-validation.
         features: Remembers what was computed from each image; known images cost next to nothing.
         progress: Called with stage, done and total: ``features``, ``head``, then ``test``.
+        engine: What learns.
 
     Raises:
         InvalidInput: There is nothing to learn: no samples, or a classifier with fewer than two labels.
@@ -111,7 +115,9 @@ def train(
         )
     cache = features or FeatureCache()
     try:
-        return train_model(kind, training, testing, seed=seed, cache=cache, progress=progress or _silent)
+        return train_model(
+            kind, training, testing, seed=seed, cache=cache, progress=progress or _silent, engine=engine
+        )
     finally:
         if features is None:
             cache.close()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BrokenEngine",
     "BrokenModel",
+    "EngineName",
     "Model",
     "ModelKind",
     "Prediction",
@@ -28,6 +29,9 @@ __all__ = [
 
 ModelKind = Literal["single-label", "multi-label", "detection"]
 """What a model was trained for; the samples decide."""
+
+EngineName = Literal["network", "tiny"]
+"""What learns: a frozen network with linear heads, or nearest neighbours on coarse colours, for tests."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage (``features``, ``head``, ``test``), how much of it is done, and its total."""
