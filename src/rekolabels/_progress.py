@@ -32,9 +32,12 @@ class _Silent:
 
 @contextmanager
 def bar(
-    description: str, *, total: int | None = None, unit: str = "it", wanted: bool = True
+    description: str, *, total: int | None = None, unit: str | None = None, wanted: bool = True
 ) -> Generator[Bar]:
-    """Show a bar while the block runs, if it is wanted, somebody watches, and tqdm is installed."""
+    """Show a bar while the block runs, if it is wanted, somebody watches, and tqdm is installed.
+
+    With a unit it shows count and rate, with a total also the time that is left; with neither a stopwatch.
+    """
     if not wanted or not _is_watched():
         yield _Silent()
         return
@@ -43,8 +46,8 @@ def bar(
     except ImportError:
         yield _Silent()
         return
-    form = None if total is not None else "{desc} {elapsed}{postfix}"
-    with tqdm(total=total, desc=description, unit=unit, bar_format=form, leave=False) as shown:
+    form = "{desc} {elapsed}{postfix}" if unit is None else None
+    with tqdm(total=total, desc=description, unit=f" {unit}s", bar_format=form, leave=False) as shown:
         yield shown
 
 

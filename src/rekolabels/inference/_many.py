@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sized
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Sized
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,16 +14,18 @@ import attrs
 from rekolabels import _progress
 from rekolabels._retry import RetryPolicy, is_transient
 from rekolabels.descriptions import Detection
-from rekolabels.errors import RekolabelsError, Throttled
+from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
 from rekolabels.inference._image import ImageSource
+from rekolabels.inference._journal import Journal
 from rekolabels.inference._pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
-
-    from rekolabels.inference._journal import Journal
+    from collections.abc import Generator, Iterable, Iterator
 
 __all__ = ["Outcome", "detect_many"]
+
+_AHEAD = 2
+"""Images taken for each worker: one that is asked for, and one that waits."""
 
 
 @attrs.frozen
@@ -46,70 +49,136 @@ def detect_many(
     policy: RetryPolicy,
     journal: Journal | None = None,
 ) -> Generator[Outcome]:
-    """Yield an outcome for each image; ``detect`` makes one call, and does not repeat it."""
-    pace = Pace(clock=policy.clock, sleep=policy.sleep)
+    """Yield an outcome for each image; ``detect`` makes one call, and does not repeat it.
 
-    def answer(image: ImageSource) -> Outcome:
-        known = journal.answer(image) if journal is not None else None
+    Raises:
+        InvalidInput: ``workers`` is less than 1; or the journal belongs to another run.
+        JournalFailed: The journal cannot be used; after the last outcome, it could not keep some answers.
+    """
+    if workers < 1:
+        raise InvalidInput(f"workers is {workers}; expected 1 or more.")
+    calls = _Calls(detect, policy, journal, Pace(policy.clock, policy.sleep))
+    taken = _Taken(images)
+    total = len(images) if isinstance(images, Sized) else None
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect")
+    under_way = _Ordered() if ordered else _AsCompleted()
+    with journal or nullcontext(), _progress.bar("detecting", total=total, unit="image") as bar:
+        try:
+            for image in taken:
+                under_way.add(pool.submit(calls.answer, image))
+                if under_way.count >= _AHEAD * workers:
+                    yield under_way.take()
+                    bar.update(1)
+            while under_way.count:
+                yield under_way.take()
+                bar.update(1)
+        finally:
+            calls.pace.closed = True
+            pool.shutdown(cancel_futures=True)
+        if journal is not None:
+            journal.check()
+    if taken.error is not None:
+        raise taken.error
+
+
+class _Taken:
+    """The images of an iterable, up to its end or its own error."""
+
+    def __init__(self, images: Iterable[ImageSource]) -> None:
+        self._images = images
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[ImageSource]:
+        try:
+            yield from self._images
+        except Exception as error:  # noqa: BLE001 -- raised again, when the images before it are finished
+            self.error = error
+
+
+class _Ordered:
+    """Calls under way, taken in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._line: deque[Future[Outcome]] = deque()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._line)
+
+    def add(self, call: Future[Outcome]) -> None:
+        """Add one."""
+        self._line.append(call)
+
+    def take(self) -> Outcome:
+        """Wait for the oldest."""
+        return self._line.popleft().result()
+
+
+class _AsCompleted:
+    """Calls under way, taken as they end."""
+
+    def __init__(self) -> None:
+        self._ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        self.count = 0
+
+    def add(self, call: Future[Outcome]) -> None:
+        """Add one."""
+        self.count += 1
+        call.add_done_callback(self._ended.put)
+
+    def take(self) -> Outcome:
+        """Wait for the next that ends."""
+        self.count -= 1
+        return self._ended.get().result()
+
+
+@attrs.frozen
+class _Calls:
+    """The calls of one run, made by its threads."""
+
+    detect: Callable[[ImageSource], list[Detection]]
+    policy: RetryPolicy
+    journal: Journal | None
+    pace: Pace
+
+    def answer(self, image: ImageSource) -> Outcome:
+        """Get the answer from the journal, or from the service."""
+        journal = self.journal
+        if journal is None:
+            return self._ask(image)
+        try:
+            known = journal.answer(image)
+        except RekolabelsError as error:
+            return Outcome(image, error=error)
         if known is not None:
             return Outcome(image, known)
-        outcome = _answer(detect, image, pace, policy)
-        if journal is not None and outcome.error is None:
-            journal.write(image, list(outcome.detections))
+        outcome = self._ask(image)
+        if outcome.error is None:
+            journal.write(image, outcome.detections)
         return outcome
 
-    take = _in_order if ordered else _as_completed
-    total = len(images) if isinstance(images, Sized) else None
-    with (
-        journal or nullcontext(),
-        _progress.bar("detecting", total=total, unit="image") as bar,
-        ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect") as pool,
-    ):
-        under_way: deque[Future[Outcome]] = deque()
-        try:
-            for image in images:
-                under_way.append(pool.submit(answer, image))
-                if len(under_way) >= 2 * workers:
-                    bar.update(1)
-                    yield take(under_way)
-            while under_way:
-                bar.update(1)
-                yield take(under_way)
-        finally:
-            for waiting in under_way:
-                waiting.cancel()
-
-
-def _in_order(under_way: deque[Future[Outcome]]) -> Outcome:
-    return under_way.popleft().result()
-
-
-def _as_completed(under_way: deque[Future[Outcome]]) -> Outcome:
-    done = next(iter(wait(under_way, return_when=FIRST_COMPLETED).done))
-    under_way.remove(done)
-    return done.result()
-
-
-def _answer(
-    detect: Callable[[ImageSource], list[Detection]], image: ImageSource, pace: Pace, policy: RetryPolicy
-) -> Outcome:
-    """Ask until there is an answer, or an error that will not pass."""
-    failures = 0
-    throttled_since: float | None = None
-    while True:
-        pace.wait_for_turn()
-        try:
-            found = detect(image)
-        except Throttled as error:
-            pace.throttled()
-            throttled_since = policy.clock() if throttled_since is None else throttled_since
-            if policy.clock() - throttled_since >= policy.patience:
-                return Outcome(image, error=error)
-        except RekolabelsError as error:
-            failures += 1
-            if not is_transient(error) or failures >= policy.attempts:
-                return Outcome(image, error=error)
-            policy.sleep(min(policy.max_delay, policy.first_delay * 2**failures))
-        else:
-            pace.succeeded()
-            return Outcome(image, tuple(found))
+    def _ask(self, image: ImageSource) -> Outcome:
+        """Ask until there is an answer, or an error that will not pass."""
+        policy = self.policy
+        failures = 0
+        throttled_since: float | None = None
+        while True:
+            self.pace.wait_for_turn()
+            if self.pace.closed:
+                raise CancelledError
+            try:
+                found = self.detect(image)
+            except Throttled as error:
+                self.pace.throttled()
+                throttled_since = policy.clock() if throttled_since is None else throttled_since
+                if policy.clock() - throttled_since >= policy.patience:
+                    return Outcome(image, error=error)
+            except RekolabelsError as error:
+                failures += 1
+                if not is_transient(error) or failures >= policy.attempts:
+                    return Outcome(image, error=error)
+                policy.sleep(min(policy.max_delay, policy.first_delay * 2**failures))
+            else:
+                self.pace.succeeded()
+                return Outcome(image, tuple(found))

@@ -17,9 +17,11 @@ __all__ = ["Pace"]
 _FIRST = 25.0  # calls a second: what five inference units, the usual quota, were once said to serve
 _LEAST = 0.2
 _CUT = (0.02, 0.5)  # after one throttle and at the most; doubles while nothing is served in between
-_GROWTH = (0.003, 3.0)  # a second, after a throttle and at the most; doubles each second in between
+_GROWTH = (0.002, 3.0)  # a second, after a throttle and at the most; triples each second in between
 _AGAIN = 0.1  # of a turn
 _CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
+_GLANCE = 0.02  # seconds
+_LATE = 0.1  # seconds that a turn may be late, and the next ones still come in time
 
 
 @attrs.mutable
@@ -30,31 +32,44 @@ class Pace:
     sleep: Callable[[float], None]
     rate: float = _FIRST
     """Calls a second."""
+    closed: bool = False
+    """Set when the run has ended: nobody waits for a turn any more."""
     _growth: float = _GROWTH[1]
     _cut: float = _CUT[0]
     _next: float = float("-inf")
+    _held: bool = False
     _grown_at: float | None = None
     _cut_at: float = float("-inf")
+    _door: threading.Lock = attrs.field(factory=threading.Lock)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def wait_for_turn(self) -> None:
-        """Sleep until the next call may go out."""
-        with self._lock:
-            now = self.clock()
-            turn = max(now, self._next)
-            self._next = turn + 1 / self.rate
-        if turn > now:
-            self.sleep(turn - now)
+        """Sleep until the next call may go out.
+
+        One thread sleeps, the others stand behind it: so a new rate holds from the next turn on, and not
+        after all turns that were promised at the old one. It looks up often, as the turn may come earlier.
+        """
+        with self._door:
+            self._held = self._next > self.clock()
+            while not self.closed and (ahead := self._next - self.clock()) > 0:
+                self.sleep(min(ahead, _GLANCE))
+            with self._lock:
+                self._next = max(self._next, self.clock() - _LATE) + 1 / self.rate
 
     def succeeded(self) -> None:
-        """Note that a call was served: the rate may grow by the time that has passed."""
+        """Note that a call was served: the rate may grow by the time that has passed.
+
+        It does not grow while no call has to wait for its turn. Something else is the limit then, and the
+        rate would be far above what the model serves by the time that it matters.
+        """
         with self._lock:
             now = self.clock()
             passed = min(1.0, now - self._grown_at) if self._grown_at is not None else 0.0
             self._grown_at = now
-            self.rate *= 1 + self._growth * passed
-            self._growth = min(_GROWTH[1], self._growth * 2**passed)
             self._cut = _CUT[0]
+            if self._held:
+                self.rate *= 1 + self._growth * passed
+                self._growth = min(_GROWTH[1], self._growth * 3**passed)
 
     def throttled(self) -> None:
         """Note that a call was too much: the rate falls, once for calls that went out together."""
