@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test conformance check format docs bench clean
+.PHONY: help quickstart test coverage conformance check format docs bench clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ quickstart: $(VENV)/.run ## train and test a real model on this machine, without
 
 test: $(VENV)/.dev ## run all tests, the examples of the docstrings and of the README among them
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+coverage: $(VENV)/.dev ## run all tests and say which lines and branches they leave out
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing --cov-fail-under=97 $(ARGS)
 
 conformance: $(VENV)/.run .conformance/.ready ## drive the embedded service with the AWS CLI and the SDK for JavaScript
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
