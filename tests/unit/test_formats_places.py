@@ -1,0 +1,211 @@
+"""Files that are not there, not readable or not what they should be: each reader names it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
+from rekolabels.formats import (
+    Problem,
+    image_size,
+    read_coco,
+    read_csv,
+    read_folder,
+    read_ground_truth,
+    read_voc,
+    read_yolo,
+    write_yolo,
+)
+from rekolabels.images import ImageSize, LabelledImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+FILES: Final[dict[str, Callable[..., Iterable[LabelledImage]]]] = {
+    "coco": read_coco,
+    "csv": read_csv,
+    "ground_truth": read_ground_truth,
+    "yolo": read_yolo,
+}
+ALL: Final[dict[str, Callable[..., Iterable[LabelledImage]]]] = {
+    **FILES,
+    "folder": read_folder,
+    "voc": read_voc,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_path_that_is_none_is_refused(name: str) -> None:
+    """A NUL character, which no file system takes, is an error of ours."""
+    with pytest.raises(InvalidInput, match="nul"):
+        list(ALL[name]("nul\0character"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_missing_path_is_named(tmp_path: Path, name: str) -> None:
+    """The message begins with the path."""
+    missing = tmp_path / "missing"
+
+    with pytest.raises(InvalidInput) as caught:
+        list(ALL[name](missing))
+
+    assert str(missing) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_instead_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    """So it is where a folder stands where a file should be."""
+    with pytest.raises(InvalidInput) as caught:
+        list(FILES[name](tmp_path))
+
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_description_that_is_not_text(tmp_path: Path) -> None:
+    """YOLO: the byte at which UTF-8 ends is said; so is that a file is too large to be a description."""
+    latin = tmp_path / "data.yaml"
+    latin.write_bytes("names: [größe]".encode("latin-1"))
+    large = tmp_path / "large.yaml"
+    large.write_bytes(b"#" * ((1 << 20) + 1))
+
+    with pytest.raises(InvalidInput, match="not UTF-8 text at byte 10"):
+        list(read_yolo(latin))
+    with pytest.raises(InvalidInput, match="larger than 1 MB"):
+        list(read_yolo(large))
+
+
+@pytest.mark.parametrize("names", ["names: {}", "names: {a: b}", "names: [null]", "names: 5"])
+def test_a_description_without_classes(tmp_path: Path, names: str) -> None:
+    """YOLO: classes are a list of names or a mapping from their numbers."""
+    file = tmp_path / "data.yaml"
+    file.write_text(f"train: images\n{names}\n", encoding="utf-8")
+    (tmp_path / "images").mkdir()
+
+    with pytest.raises(InvalidInput, match="'names' is neither a list of classes nor a mapping"):
+        list(read_yolo(file))
+
+
+def test_places_that_a_description_cannot_mean(tmp_path: Path) -> None:
+    """YOLO: a part that is no path, and a list of images that is no text, are reported; the rest is read."""
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
+    file = tmp_path / "data.yaml"
+    file.write_text('names: [a]\ntrain: "nul\\0character"\nval: list.txt\n', encoding="utf-8")
+    problems: list[Problem] = []
+
+    assert list(read_yolo(file, on_problem=problems.append)) == []
+    assert [problem.lost for problem in problems] == ["file", "file"]
+    assert "is no path" in problems[0].message
+    assert "not UTF-8 text" in problems[1].message
+
+
+def test_yaml_that_cannot_be_a_value(tmp_path: Path) -> None:
+    """YOLO: a date that no calendar has is not YAML that can be used."""
+    file = tmp_path / "data.yaml"
+    file.write_text("names: [a]\ntrain: 2024-13-45\n", encoding="utf-8")
+
+    with pytest.raises(InvalidInput, match="not usable YAML"):
+        list(read_yolo(file))
+
+
+def test_an_annotation_without_end(tmp_path: Path) -> None:
+    """Pascal VOC: a file of more than 16 MB is left out and reported, the others are read."""
+    (tmp_path / "large.xml").write_bytes(b"<annotation>" + b" " * (16 << 20))
+    (tmp_path / "small.xml").write_text(
+        "<annotation><filename>s3://bucket/a.jpg</filename><size><width>64</width><height>64</height></size>"
+        "<object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+        "</object></annotation>",
+        encoding="utf-8",
+    )
+    problems: list[Problem] = []
+
+    images = list(read_voc(tmp_path, images="s3://bucket", on_problem=problems.append))
+
+    assert [image.size for image in images] == [ImageSize(64, 64, 3)]
+    assert [(problem.lost, "larger than 16 MB" in problem.message) for problem in problems] == [
+        ("image", True)
+    ]
+
+
+def test_an_image_in_s3_without_a_size(tmp_path: Path) -> None:
+    """Pascal VOC: the file cannot be asked, so the annotation has to say it."""
+    (tmp_path / "a.xml").write_text(
+        "<annotation><filename>a.jpg</filename><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
+        "<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",
+        encoding="utf-8",
+    )
+    problems: list[Problem] = []
+
+    list(read_voc(tmp_path, images="s3://bucket", on_problem=problems.append))
+
+    assert any("states no usable size" in problem.message for problem in problems)
+
+
+JPEG: Final = b"\xff\xd8"
+FRAME: Final = b"\xff\xc0\x00\x11\x08\x01\xe0\x02\x80\x03" + b"\0" * 9
+"""Start of frame: 480 high, 640 wide, three channels."""
+
+
+@pytest.mark.parametrize("before", [b"", b"\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xe0\x00\x04ab"])
+def test_what_may_stand_before_the_size_of_a_jpeg(tmp_path: Path, before: bytes) -> None:
+    """Fill bytes, markers without a length, and segments are passed over."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(JPEG + before + FRAME)
+
+    assert image_size(path) == ImageSize(640, 480, 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"GIF89a",
+        JPEG,
+        JPEG + b"\x00\xc0",
+        JPEG + b"\xff\xe0\x00",
+        JPEG + b"\xff\xe0\x00\x01",
+        JPEG + FRAME[:7],
+        JPEG + b"\xff\x01" * 20_000 + FRAME,
+        JPEG + FRAME.replace(b"\x01\xe0", b"\x00\x00"),
+        b"\x89PNG\r\n\x1a\n" + b"\0" * 18,
+    ],
+)
+def test_headers_without_a_size(tmp_path: Path, content: bytes) -> None:
+    """Empty, another kind, cut off, endless, of no height: the file is named, nothing else is raised."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidImage, match=r"a\.jpg"):
+        image_size(path)
+
+
+def test_an_image_that_cannot_be_opened(tmp_path: Path) -> None:
+    """A folder, nothing at all, and a path that is none."""
+    for place in (tmp_path, tmp_path / "missing.jpg", "nul\0character"):
+        with pytest.raises(InvalidImage):
+            image_size(place)
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        ("defusedxml.ElementTree", read_voc),
+        ("yaml", lambda place: list(read_yolo(place / "data.yaml"))),
+        ("yaml", lambda place: write_yolo([], place / "out")),
+    ],
+    ids=["read_voc", "read_yolo", "write_yolo"],
+)
+def test_without_the_extra_the_message_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, call: Callable[[Path], Any]
+) -> None:
+    """Before anything is read or written."""
+    (tmp_path / "data.yaml").write_text("names: [a]\n", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(MissingExtra, match=r"rekolabels\[formats\]"):
+        call(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["data.yaml"]
