@@ -2,15 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.descriptions import Box, Detection, S3Location
-from rekolabels.errors import RekolabelsError
-from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-
 if TYPE_CHECKING:
-    from rekolabels._retry import RetryPolicy
+    from rekolabels._retry import Retry, RetryPolicy
     from rekolabels._trainings import wait_all
     from rekolabels.client import Client
     from rekolabels.datasets import Dataset
+    from rekolabels.descriptions import Box, Detection, S3Location
+    from rekolabels.errors import RekolabelsError
+    from rekolabels.images import BoundingBox, ImageSize, LabelledImage
     from rekolabels.models import ModelVersion
     from rekolabels.projects import Project
 
@@ -27,19 +26,28 @@ __all__ = [
     "ModelVersion",
     "Project",
     "RekolabelsError",
+    "Retry",
     "RetryPolicy",
     "S3Location",
     "wait_all",
 ]
 
-# The values are there at once; what talks to AWS is imported when it is first named (PEP 562), so that tools
-# that only read manifests or splits, and every command line that starts, do not pay for it.
+# Each is imported when it is first named (PEP 562), so that tools that only read manifests or splits, and
+# pytest, which looks into the package for its plugin, do not pay for the rest.
 _ROOMS = {
+    "BoundingBox": "rekolabels.images",
+    "Box": "rekolabels.descriptions",
     "Client": "rekolabels.client",
     "Dataset": "rekolabels.datasets",
+    "Detection": "rekolabels.descriptions",
+    "ImageSize": "rekolabels.images",
+    "LabelledImage": "rekolabels.images",
     "ModelVersion": "rekolabels.models",
     "Project": "rekolabels.projects",
+    "RekolabelsError": "rekolabels.errors",
+    "Retry": "rekolabels._retry",
     "RetryPolicy": "rekolabels._retry",
+    "S3Location": "rekolabels.descriptions",
     "wait_all": "rekolabels._trainings",
 }
 

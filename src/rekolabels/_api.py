@@ -5,17 +5,21 @@ Nothing else in rekolabels calls the Rekognition client of boto3.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from rekolabels._answers import to_dataset, to_detection, to_model, to_project, to_time
+from rekolabels._arns import parse_project_arn, parse_version_arn
 from rekolabels._errors_map import translate
-from rekolabels._retry import RetryPolicy, is_transient, was_refused
+from rekolabels._retry import RetryPolicy
 from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
+from rekolabels.errors import ResourceNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from mypy_boto3_rekognition import RekognitionClient  # noqa: TC004 -- the stubs are for type checkers only
 
@@ -31,6 +35,11 @@ __all__ = ["Rekognition"]
 
 R = TypeVar("R")
 
+_ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
+
+# AWS refuses requests of a clock that is further off.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
 
 @attrs.frozen(eq=False, repr=False)
 class Rekognition:
@@ -39,24 +48,33 @@ class Rekognition:
     client: RekognitionClient
     policy: RetryPolicy
 
-    def _call(
+    def _call(self, operation: str, function: Callable[..., R], **parameters: Any) -> R:
+        """Make a call that may be made twice."""
+        return self.policy.call(lambda: _translated(operation, function, **parameters))
+
+    def _call_once(
         self,
         operation: str,
-        function: Callable[..., R],
-        /,
-        may_repeat: Callable[[BaseException], bool] = is_transient,
+        function: Callable[..., Any],
+        look_up: Callable[[Rekognition, datetime], R | None],
+        answer: Callable[[Any], R],
         **parameters: Any,
     ) -> R:
-        def once() -> R:
-            try:
-                return function(**parameters)
-            except Exception as error:
-                ours = translate(error, operation)
-                if ours is None:
-                    raise
-                raise ours from error
+        """Make a call that must not be carried out twice.
 
-        return self.policy.call(once, may_repeat=may_repeat)
+        Args:
+            operation: Name of the operation.
+            function: The call.
+            look_up: What came of a try whose answer was lost, or None when nothing did. It is given a gateway
+                that repeats nothing, and the earliest time that AWS can have noted for what the call made.
+            answer: Reads the result out of the answer.
+            **parameters: Of the call.
+        """
+        alone = attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
+        since = datetime.fromtimestamp(self.policy.time(), timezone.utc) - _CLOCKS_DIFFER
+        return self.policy.call_once(
+            lambda: answer(_translated(operation, function, **parameters)), lambda: look_up(alone, since)
+        )
 
     def _pages(
         self, operation: str, function: Callable[..., Any], items: str, **parameters: Any
@@ -76,29 +94,41 @@ class Rekognition:
         self, name: str, *, tags: Mapping[str, str] | None, auto_update: str | None, feature: str | None
     ) -> str:
         """CreateProject: the ARN of the new project."""
-        answer = self._call(
+
+        def look_up(api: Rekognition, since: datetime) -> str | None:
+            found = next(api.describe_projects([name]), None)
+            return (
+                found.arn
+                if found and found.status != "DELETING" and _is_new(found.created_at, since)
+                else None
+            )
+
+        return self._call_once(
             "CreateProject",
             self.client.create_project,
-            was_refused,
+            look_up,
+            _member("ProjectArn"),
             **_given(ProjectName=name, Tags=tags, AutoUpdate=auto_update, Feature=feature),
         )
-        return answer["ProjectArn"]
 
-    def describe_projects(
-        self, names: Sequence[str] | None = None, *, features: Sequence[str] | None = None
-    ) -> Iterator[ProjectDescription]:
-        """DescribeProjects; unknown names are left out."""
+    def describe_projects(self, names: Sequence[str] | None = None) -> Iterator[ProjectDescription]:
+        """DescribeProjects, of both features; unknown names are left out."""
         pages = self._pages(
             "DescribeProjects",
             self.client.describe_projects,
             "ProjectDescriptions",
-            **_given(ProjectNames=names, Features=features),
+            **_given(ProjectNames=names, Features=_ALL_FEATURES),
         )
         return map(to_project, pages)
 
     def delete_project(self, arn: str) -> None:
         """DeleteProject."""
-        self._call("DeleteProject", self.client.delete_project, ProjectArn=arn)
+
+        def look_up(api: Rekognition, _: datetime) -> bool | None:
+            found = api.describe_projects([parse_project_arn(arn)])
+            return all(project.arn != arn or project.status == "DELETING" for project in found) or None
+
+        self._call_once("DeleteProject", self.client.delete_project, look_up, bool, ProjectArn=arn)
 
     # datasets
 
@@ -117,24 +147,46 @@ class Rekognition:
             source = {"GroundTruthManifest": {"S3Object": {"Bucket": manifest.bucket, "Name": manifest.key}}}
         elif copy_of is not None:
             source = {"DatasetArn": copy_of}
-        answer = self._call(
+
+        def look_up(api: Rekognition, since: datetime) -> str | None:
+            return next(
+                (
+                    dataset.arn
+                    for project in api.describe_projects([parse_project_arn(project_arn)])
+                    for dataset in project.datasets
+                    if project.arn == project_arn and dataset.kind == kind
+                    if _is_new(dataset.created_at, since) and dataset.status != "DELETE_IN_PROGRESS"
+                ),
+                None,
+            )
+
+        return self._call_once(
             "CreateDataset",
             self.client.create_dataset,
-            was_refused,
+            look_up,
+            _member("DatasetArn"),
             **_given(ProjectArn=project_arn, DatasetType=kind.upper(), DatasetSource=source, Tags=tags),
         )
-        return answer["DatasetArn"]
 
     def describe_dataset(self, arn: str) -> DatasetDescription:
         """DescribeDataset."""
         answer = self._call("DescribeDataset", self.client.describe_dataset, DatasetArn=arn)
         return to_dataset(arn, answer["DatasetDescription"])
 
-    def update_dataset_entries(self, arn: str, lines: bytes) -> None:
-        """UpdateDatasetEntries: JSON Lines of at most 5 MB; a line replaces the one of the same image."""
-        self._call(
+    def update_dataset_entries(self, arn: str, lines: bytes, *, settle: Callable[[], object]) -> None:
+        """UpdateDatasetEntries: JSON Lines of at most 5 MB; a line replaces the one of the same image.
+
+        When the answer is lost, ``settle`` waits for what may be under way, and the lines are sent again.
+        """
+
+        def look_up(_: Rekognition, __: datetime) -> None:
+            settle()
+
+        self._call_once(
             "UpdateDatasetEntries",
             self.client.update_dataset_entries,
+            look_up,
+            bool,
             DatasetArn=arn,
             Changes={"GroundTruth": lines},
         )
@@ -175,16 +227,32 @@ class Rekognition:
 
     def distribute_dataset_entries(self, train_arn: str, test_arn: str) -> None:
         """DistributeDatasetEntries: the service moves a fifth of the training dataset to the test dataset."""
-        self._call(
+
+        def look_up(api: Rekognition, since: datetime) -> bool | None:
+            # It works on empty test datasets only: what is in it now came of the try whose answer was lost.
+            found = api.describe_dataset(test_arn)
+            return (found.total_entries > 0 and _is_new(found.updated_at, since)) or (
+                found.status == "UPDATE_IN_PROGRESS" or None
+            )
+
+        self._call_once(
             "DistributeDatasetEntries",
             self.client.distribute_dataset_entries,
-            was_refused,
+            look_up,
+            bool,
             Datasets=[{"Arn": train_arn}, {"Arn": test_arn}],
         )
 
     def delete_dataset(self, arn: str) -> None:
         """DeleteDataset."""
-        self._call("DeleteDataset", self.client.delete_dataset, DatasetArn=arn)
+
+        def look_up(api: Rekognition, _: datetime) -> bool | None:
+            try:
+                return api.describe_dataset(arn).status == "DELETE_IN_PROGRESS" or None
+            except ResourceNotFound:
+                return True
+
+        self._call_once("DeleteDataset", self.client.delete_dataset, look_up, bool, DatasetArn=arn)
 
     # model versions
 
@@ -203,10 +271,11 @@ class Rekognition:
     ) -> str:
         """CreateProjectVersion, which starts a training: the ARN of the new version."""
         test_data = _assets(testing) if testing is not None else {"AutoCreate": True} if auto_split else None
-        answer = self._call(
+        return self._call_once(
             "CreateProjectVersion",
             self.client.create_project_version,
-            was_refused,
+            _new_version(project_arn, version_name),
+            _member("ProjectVersionArn"),
             **_given(
                 ProjectArn=project_arn,
                 VersionName=version_name,
@@ -218,7 +287,6 @@ class Rekognition:
                 VersionDescription=description,
             ),
         )
-        return answer["ProjectVersionArn"]
 
     def describe_project_versions(
         self, project_arn: str, version_names: Sequence[str] | None = None
@@ -244,10 +312,11 @@ class Rekognition:
         kms_key_id: str | None = None,
     ) -> str:
         """CopyProjectVersion, called by the account of the destination: the ARN of the copy."""
-        answer = self._call(
+        return self._call_once(
             "CopyProjectVersion",
             self.client.copy_project_version,
-            was_refused,
+            _new_version(destination_project_arn, version_name),
+            _member("ProjectVersionArn"),
             **_given(
                 SourceProjectArn=source_project_arn,
                 SourceProjectVersionArn=arn,
@@ -258,23 +327,36 @@ class Rekognition:
                 KmsKeyId=kms_key_id,
             ),
         )
-        return answer["ProjectVersionArn"]
 
-    def start_project_version(self, arn: str, *, minimum: int, maximum: int | None) -> None:
+    def start_project_version(self, arn: str, project_arn: str, *, minimum: int, maximum: int | None) -> None:
         """StartProjectVersion."""
-        self._call(
+        self._call_once(
             "StartProjectVersion",
             self.client.start_project_version,
+            _has_status(arn, project_arn, {"STARTING", "RUNNING"}),
+            bool,
             **_given(ProjectVersionArn=arn, MinInferenceUnits=minimum, MaxInferenceUnits=maximum),
         )
 
-    def stop_project_version(self, arn: str) -> None:
+    def stop_project_version(self, arn: str, project_arn: str) -> None:
         """StopProjectVersion."""
-        self._call("StopProjectVersion", self.client.stop_project_version, ProjectVersionArn=arn)
+        self._call_once(
+            "StopProjectVersion",
+            self.client.stop_project_version,
+            _has_status(arn, project_arn, {"STOPPING", "STOPPED"}),
+            bool,
+            ProjectVersionArn=arn,
+        )
 
-    def delete_project_version(self, arn: str) -> None:
+    def delete_project_version(self, arn: str, project_arn: str) -> None:
         """DeleteProjectVersion."""
-        self._call("DeleteProjectVersion", self.client.delete_project_version, ProjectVersionArn=arn)
+        self._call_once(
+            "DeleteProjectVersion",
+            self.client.delete_project_version,
+            _has_status(arn, project_arn, {"DELETING", None}),
+            bool,
+            ProjectVersionArn=arn,
+        )
 
     def detect_custom_labels(
         self,
@@ -304,10 +386,22 @@ class Rekognition:
         self, project_arn: str, name: str, document: str, *, revision_id: str | None = None
     ) -> str:
         """PutProjectPolicy: the new revision id."""
-        answer = self._call(
+
+        def look_up(api: Rekognition, _: datetime) -> str | None:
+            return next(
+                (
+                    found.revision_id
+                    for found in api.list_project_policies(project_arn)
+                    if found.name == name and found.document == document and found.revision_id != revision_id
+                ),
+                None,
+            )
+
+        return self._call_once(
             "PutProjectPolicy",
             self.client.put_project_policy,
-            was_refused,
+            look_up,
+            _member("PolicyRevisionId"),
             **_given(
                 ProjectArn=project_arn,
                 PolicyName=name,
@@ -315,7 +409,6 @@ class Rekognition:
                 PolicyRevisionId=revision_id,
             ),
         )
-        return answer["PolicyRevisionId"]
 
     def list_project_policies(self, project_arn: str) -> Iterator[ProjectPolicy]:
         """ListProjectPolicies."""
@@ -336,9 +429,15 @@ class Rekognition:
 
     def delete_project_policy(self, project_arn: str, name: str, *, revision_id: str | None = None) -> None:
         """DeleteProjectPolicy."""
-        self._call(
+
+        def look_up(api: Rekognition, _: datetime) -> bool | None:
+            return all(found.name != name for found in api.list_project_policies(project_arn)) or None
+
+        self._call_once(
             "DeleteProjectPolicy",
             self.client.delete_project_policy,
+            look_up,
+            bool,
             **_given(ProjectArn=project_arn, PolicyName=name, PolicyRevisionId=revision_id),
         )
 
@@ -356,6 +455,47 @@ class Rekognition:
         """ListTagsForResource."""
         answer = self._call("ListTagsForResource", self.client.list_tags_for_resource, ResourceArn=arn)
         return dict(answer.get("Tags", {}))
+
+
+def _translated(operation: str, function: Callable[..., R], **parameters: Any) -> R:
+    try:
+        return function(**parameters)
+    except Exception as error:
+        ours = translate(error, operation)
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _is_new(created_at: datetime | None, since: datetime) -> bool:
+    return created_at is not None and created_at >= since
+
+
+def _member(name: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda answer: answer[name]
+
+
+def _new_version(project_arn: str, version_name: str) -> Callable[[Rekognition, datetime], str | None]:
+    """Look up the ARN of a version that a lost call may have made."""
+
+    def look_up(api: Rekognition, since: datetime) -> str | None:
+        found = next(api.describe_project_versions(project_arn, [version_name]), None)
+        return found.arn if found and _is_new(found.created_at, since) else None
+
+    return look_up
+
+
+def _has_status(
+    arn: str, project_arn: str, wanted: AbstractSet[str | None]
+) -> Callable[[Rekognition, datetime], bool | None]:
+    """Look up whether a lost call has brought a version to a status; None for a version that is gone."""
+
+    def look_up(api: Rekognition, _: datetime) -> bool | None:
+        versions = api.describe_project_versions(project_arn, [parse_version_arn(arn)[1]])
+        status = next((version.status for version in versions if version.arn == arn), None)
+        return status in wanted or None
+
+    return look_up
 
 
 def _given(**parameters: Any) -> dict[str, Any]:

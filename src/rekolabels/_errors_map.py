@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from rekolabels import errors
@@ -41,6 +42,7 @@ CODES: Mapping[str, type[errors.ServiceError]] = {
     "AccessDenied": errors.AccessDenied,
     "AuthorizationHeaderMalformed": errors.WrongRegion,
     "BucketAlreadyExists": errors.ResourceInUse,
+    "BucketAlreadyOwnedByYou": errors.ResourceAlreadyExists,
     "IllegalLocationConstraintException": errors.WrongRegion,
     "InternalError": errors.ServiceFault,
     "InvalidBucketName": errors.InvalidRequest,
@@ -79,12 +81,16 @@ _HINTS: Mapping[type[errors.RekolabelsError], str] = {
 }
 
 
+_CLOCK_CODES = frozenset({"InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
+_CLOCK = "Check the clock of this machine, which must be right to within minutes, and then the credentials."
+
 _SERVER_FAULT = 500  # the class of HTTP statuses, without the cost of importing http
 
 
 def translate(error: Exception, operation: str) -> errors.RekolabelsError | None:
     """Turn what botocore raised into an error of ours; None for what is not botocore's."""
     from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, boto.ClientError):
         return from_answer(error.response, operation)
@@ -110,7 +116,11 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
         )
     if isinstance(error, boto.ParamValidationError):
         return errors.InvalidInput(f"{operation}: {error}")
-    if isinstance(error, (boto.HTTPClientError, boto.ConnectionError)):
+    if isinstance(
+        error,
+        # The last two: an answer that broke off in its body.
+        (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError),
+    ):
         return errors.ConnectionFailed(
             f"{operation}: no answer from the service ({error}). Check the network, the Region and "
             "AWS_ENDPOINT_URL, and run it again."
@@ -127,11 +137,29 @@ def from_answer(answer: Mapping[str, Any], operation: str) -> errors.ServiceErro
     code, detail = str(said.get("Code", "Unknown")), str(said.get("Message", ""))
     status, request_id = meta.get("HTTPStatusCode"), meta.get("RequestId")
     kind = CODES.get(code) or _kind_by_status(code, status)
-    hint = _HINTS.get(kind, "")
+    hint = _CLOCK if code in _CLOCK_CODES else _HINTS.get(kind, "")
     message = f"{operation}: {code}: {detail}" + (f" {hint}" if hint else "")
     return kind(
-        message, operation=operation, code=code, request_id=request_id, http_status=status, detail=detail
+        message,
+        operation=operation,
+        code=code,
+        request_id=request_id,
+        http_status=status,
+        detail=detail,
+        retry_after=_seconds_to_wait(meta.get("HTTPHeaders", {})),
     )
+
+
+def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After``: seconds, or a date, which is compared with the date of the answer itself."""
+    asked = headers.get("retry-after", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked)
+    try:
+        until, now = (parsedate_to_datetime(text) for text in (asked, headers.get("date", "")))
+        return max(0.0, (until - now).total_seconds())
+    except (TypeError, ValueError):
+        return None  # none was asked for, or not in a form that HTTP knows
 
 
 def _kind_by_status(code: str, status: int | None) -> type[errors.ServiceError]:

@@ -12,6 +12,7 @@ from rekolabels.errors import (
     AccessDenied,
     BucketNotFound,
     ObjectNotFound,
+    ResourceAlreadyExists,
     ResourceNotFound,
     WrongRegion,
 )
@@ -157,7 +158,7 @@ class Storage:
     def create_bucket(self, bucket: str, region: str) -> None:
         """Make a bucket in the Region."""
 
-        def once() -> None:
+        def create() -> None:
             if region == _DEFAULT_REGION:
                 # S3 takes no location constraint for its oldest Region
                 self.client.create_bucket(Bucket=bucket)
@@ -167,7 +168,11 @@ class Storage:
                     Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": where}
                 )
 
-        self._call("CreateBucket", once)
+        try:
+            self._call("CreateBucket", create)
+        except ResourceAlreadyExists:
+            # It is the caller's: made by a try whose answer was lost, or by another process in this moment.
+            self.check_bucket(bucket, region)
 
 
 def _other_region(bucket: str, region: str) -> str:

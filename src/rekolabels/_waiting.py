@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import attrs
 
 from rekolabels import errors
-from rekolabels._retry import RetryPolicy, is_transient
+from rekolabels._retry import Retry, RetryPolicy, is_transient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import tenacity
 
 __all__ = ["DEFAULT_TIMEOUT", "wait_until"]
@@ -21,8 +21,8 @@ DEFAULT_TIMEOUT = 26 * 3600.0
 """Seconds: a training may take 24 hours, and starts a little after it was asked for."""
 
 _GROWTH = 1.25
-
-_log = logging.getLogger("rekolabels")
+_APPEARING = 10
+"""Polls, some eight seconds, after which what none of them has seen is taken for not existing."""
 
 
 def wait_until(
@@ -37,7 +37,8 @@ def wait_until(
 
     Transient errors and expired credentials are waited out, for ``policy.patience`` seconds in a row at the
     most; every other error ends the wait, as does one that ``reached`` raises about a state that leads
-    nowhere.
+    nowhere. What was just created may not be described at once: a resource that no poll has seen yet is
+    given some polls to appear.
 
     Args:
         poll: Fetches the state.
@@ -50,50 +51,77 @@ def wait_until(
     Returns:
         The state that was waited for.
     """
-    import tenacity
-
     limit = DEFAULT_TIMEOUT if timeout is None else timeout
-    started = policy.clock()
+    return _Wait(poll, reached, policy, limit, timed_out, policy.clock()).run()
+
+
+@attrs.define(eq=False, repr=False)
+class _Wait(Generic[S]):
+    """A wait, and what it has seen so far."""
+
+    poll: Callable[[], S]
+    reached: Callable[[S], bool]
+    policy: RetryPolicy
+    limit: float
+    timed_out: Callable[[S | None, float], errors.WaitTimedOut]
+    started: float
     last: S | None = None
+    unseen: int = 0
     trouble_since: float | None = None
 
-    def ask() -> S:
-        nonlocal last, trouble_since
-        last = poll()
-        trouble_since = None
-        return last
+    def run(self) -> S:
+        import tenacity
 
-    def bearable(error: BaseException) -> bool:
-        nonlocal trouble_since
+        growing = tenacity.wait_exponential(
+            multiplier=self.policy.first_poll, max=self.policy.max_poll, exp_base=_GROWTH
+        ) + tenacity.wait_random(0, self.policy.first_poll)
+
+        def rest(state: tenacity.RetryCallState) -> float:
+            # The last poll falls on the limit itself, so that a job that ends just before it is still seen.
+            return min(growing(state), self.policy.max_poll, max(0.0, self.limit - self.waited()))
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(self.is_bearable) | tenacity.retry_if_result(self.goes_on),
+            stop=lambda _: self.waited() >= self.limit,
+            wait=rest,
+            sleep=self.policy.sleep,
+            before_sleep=self.tell,
+            retry_error_callback=self.give_up,
+            reraise=False,
+        )(self.ask)
+
+    def waited(self) -> float:
+        return self.policy.clock() - self.started
+
+    def ask(self) -> S:
+        self.last = self.poll()
+        self.trouble_since = None
+        self.unseen = self.unseen + 1 if self.last is None else _APPEARING
+        return self.last
+
+    def goes_on(self, state: S) -> bool:
+        try:
+            return not self.reached(state)
+        except errors.UnexpectedStatus:
+            if self.unseen >= _APPEARING:
+                raise
+            return True
+
+    def is_bearable(self, error: BaseException) -> bool:
         if not (is_transient(error) or isinstance(error, errors.CredentialsExpired)):
             return False
-        if trouble_since is None:
-            trouble_since = policy.clock()
-        _log.info("waiting on: %s", error)
-        return policy.clock() - trouble_since < policy.patience
+        if self.trouble_since is None:
+            self.trouble_since = self.policy.clock()
+        return self.policy.clock() - self.trouble_since < self.policy.patience
 
-    def ended(_: tenacity.RetryCallState) -> bool:
-        return policy.clock() - started >= limit
+    def tell(self, state: tenacity.RetryCallState) -> None:
+        trouble = _error_of(state)
+        if trouble is not None:
+            self.policy.tell(Retry(trouble, state.attempt_number, state.upcoming_sleep))
 
-    growing = tenacity.wait_exponential(
-        multiplier=policy.first_poll, max=policy.max_poll, exp_base=_GROWTH
-    ) + tenacity.wait_random(0, policy.first_poll)
+    def give_up(self, state: tenacity.RetryCallState) -> S:
+        raise _error_of(state) or self.timed_out(self.last, self.waited())
 
-    def rest(state: tenacity.RetryCallState) -> float:
-        # The last poll falls on the limit itself, so that a job that ends just before it is still seen.
-        left = max(0.0, limit - (policy.clock() - started))
-        return min(growing(state), policy.max_poll, left)
 
-    def give_up(state: tenacity.RetryCallState) -> S:
-        trouble = state.outcome.exception() if state.outcome is not None else None
-        raise trouble or timed_out(last, policy.clock() - started)
-
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(bearable)
-        | tenacity.retry_if_result(lambda state: not reached(state)),
-        stop=ended,
-        wait=rest,
-        sleep=policy.sleep,
-        retry_error_callback=give_up,
-        reraise=False,
-    )(ask)
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None

@@ -31,7 +31,6 @@ from rekolabels.costs import KNOWN_PRICES, Prices, prices_for
 
 __all__ = ["Client", "RunningCost"]
 
-_ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
 _MODELS_THAT_COST = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
 
@@ -239,7 +238,7 @@ class Client:
 
     def projects(self) -> Iterator[Project]:
         """Yield all projects, fetched page by page as they are asked for (DescribeProjects)."""
-        for found in self._api.describe_projects(features=_ALL_FEATURES):
+        for found in self._api.describe_projects():
             yield Project(self, found.arn)
 
     def dataset(self, arn: str) -> Dataset:
@@ -309,4 +308,4 @@ class Client:
         return Client(self._session, region_name=region, config=self._config, retry=self._retry)
 
     def _find(self, name: str) -> ProjectDescription | None:
-        return next(self._api.describe_projects([name], features=_ALL_FEATURES), None)
+        return next(self._api.describe_projects([name]), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -116,10 +117,11 @@ class Dataset:
             upload(local, self.client.storage, bucket, prefix)
             sent += [image.remote(bucket, prefix) for image in local]
         now = datetime.now(timezone.utc)
+        ready = functools.partial(self.wait_until_ready, timeout=timeout)
         with _progress.bar("updating the dataset", total=len(sent), unit="image") as bar:
             for change, count in _changes(format_line(image, created=now) for image in sent):
-                self.client.api.update_dataset_entries(self.arn, change)
-                self.wait_until_ready(timeout=timeout)
+                self.client.api.update_dataset_entries(self.arn, change, settle=ready)
+                ready()
                 bar.update(count)
         return self._errors_of({image.source for image in sent})
 

@@ -170,6 +170,7 @@ class ServiceError(RekolabelsError):
         request_id: The request id that AWS support asks for; None when the answer had none.
         http_status: The HTTP status of the answer; None when it is not known.
         detail: The message of AWS, without our explanation.
+        retry_after: Seconds that the service asked to wait before the next try; None when it did not.
     """
 
     def __init__(
@@ -181,6 +182,7 @@ class ServiceError(RekolabelsError):
         request_id: str | None = None,
         http_status: int | None = None,
         detail: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.operation = operation
@@ -188,6 +190,7 @@ class ServiceError(RekolabelsError):
         self.request_id = request_id
         self.http_status = http_status
         self.detail = detail
+        self.retry_after = retry_after
 
     def explained(self, explanation: str) -> Self:
         """Return the same error in words for the situation; raise it ``from`` this one."""
@@ -198,6 +201,7 @@ class ServiceError(RekolabelsError):
             request_id=self.request_id,
             http_status=self.http_status,
             detail=self.detail,
+            retry_after=self.retry_after,
         )
 
 

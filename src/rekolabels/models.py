@@ -223,7 +223,7 @@ class ModelVersion(Detects):
             LimitExceeded: Too many running models or units for the account.
         """
         self.client.api.start_project_version(
-            self.arn, minimum=min_inference_units, maximum=max_inference_units
+            self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
         )
 
     def stop(self) -> None:
@@ -232,7 +232,7 @@ class ModelVersion(Detects):
         Raises:
             ResourceInUse: It is not running.
         """
-        self.client.api.stop_project_version(self.arn)
+        self.client.api.stop_project_version(self.arn, self.project_arn)
 
     def running(
         self,
@@ -347,7 +347,7 @@ class ModelVersion(Detects):
         if stop:
             self.come_to_rest(timeout=timeout)
         try:
-            self.client.api.delete_project_version(self.arn)
+            self.client.api.delete_project_version(self.arn, self.project_arn)
         except ResourceInUse as error:
             found = self._describe_or_none()
             if found is None or found.status != "DELETING":

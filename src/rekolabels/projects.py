@@ -382,9 +382,7 @@ class Project:
     # below the surface
 
     def _describe_or_none(self) -> ProjectDescription | None:
-        found = self.client.api.describe_projects(
-            [self.name], features=("CUSTOM_LABELS", "CONTENT_MODERATION")
-        )
+        found = self.client.api.describe_projects([self.name])
         return next((project for project in found if project.arn == self.arn), None)
 
     def _dataset(self, kind: DatasetKind) -> Dataset | None:

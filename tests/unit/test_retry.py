@@ -8,14 +8,23 @@ import attrs
 import pytest
 
 from rekolabels import RetryPolicy, errors
-from rekolabels._retry import is_transient, was_refused
+from rekolabels._errors_map import from_answer
+from rekolabels._retry import Retry, is_transient
 
 if TYPE_CHECKING:
     from virtual_time import VirtualTime
 
 FAULT = errors.ServiceFault("500", operation="CreateProject", code="InternalServerError")
 THROTTLED = errors.Throttled("slow", operation="CreateProject", code="ThrottlingException")
+EXISTS = errors.ResourceInUse("exists", operation="CreateProject", code="ResourceInUseException")
 LOST = errors.ConnectionFailed("reset")
+
+
+def busy(retry_after: str) -> errors.ServiceError:
+    """A fault with a Retry-After header."""
+    headers = {"retry-after": retry_after, "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
+    answer = {"Error": {"Code": "ServiceUnavailable"}, "ResponseMetadata": {"HTTPHeaders": headers}}
+    return from_answer(answer, "PutObject")
 
 
 @attrs.mutable
@@ -66,12 +75,116 @@ def test_attempts_count_the_first_try(attempts: int, virtual_policy: RetryPolicy
     assert call.calls == attempts
 
 
-def test_what_creates_is_repeated_only_when_it_was_refused(virtual_policy: RetryPolicy) -> None:
-    """After a fault or a lost connection a create may have happened: it is not made twice."""
-    call = Flaky([THROTTLED, FAULT])
-    with pytest.raises(errors.ServiceFault):
-        virtual_policy.call(call, may_repeat=was_refused)
+@pytest.mark.parametrize("doubt", [FAULT, LOST])
+def test_what_creates_is_looked_up_before_it_is_repeated(
+    doubt: Exception, virtual_policy: RetryPolicy
+) -> None:
+    """After a fault or a lost connection a create may have happened: what is found is taken up."""
+    call = Flaky([doubt])
+    assert virtual_policy.call_once(call, lambda: "found") == "found"
+    assert call.calls == 1
+
+
+def test_what_creates_is_repeated_when_nothing_is_found(virtual_policy: RetryPolicy) -> None:
+    """The look-up found nothing, so the call was not carried out."""
+    call = Flaky([LOST])
+    assert virtual_policy.call_once(call, lambda: None) == "done"
     assert call.calls == 2
+
+
+def test_what_was_refused_is_repeated_without_a_look(virtual_policy: RetryPolicy) -> None:
+    """A throttled call did nothing."""
+    look_up = Flaky([])
+    assert virtual_policy.call_once(Flaky([THROTTLED]), look_up) == "done"
+    assert look_up.calls == 0
+
+
+def test_a_look_up_may_lag_behind(virtual_policy: RetryPolicy) -> None:
+    """Refused because it exists, but not seen yet: it is looked for again, and taken up."""
+    call = Flaky([LOST, EXISTS, EXISTS])
+    seen = iter([None, None, "found"])
+    assert virtual_policy.call_once(call, lambda: next(seen)) == "found"
+
+
+def test_what_exists_without_our_doing_is_an_error(virtual_policy: RetryPolicy) -> None:
+    """Without a doubt, a name that is taken is refused at once; in doubt, once nothing of ours is found."""
+    first, doubtful = Flaky([EXISTS]), Flaky([LOST, *[EXISTS] * 100])
+    for call in (first, doubtful):
+        with pytest.raises(errors.ResourceInUse):
+            virtual_policy.call_once(call, lambda: None)
+    assert (first.calls, doubtful.calls) == (1, virtual_policy.attempts)
+
+
+def test_a_failing_look_up_is_repeated_too(virtual_policy: RetryPolicy) -> None:
+    """Trouble may go on; nothing is made twice for that."""
+    call = Flaky([LOST])
+    assert virtual_policy.call_once(call, Flaky([LOST, THROTTLED])) == "done"
+    assert call.calls == 1
+
+
+def test_the_budget_ends_the_repetitions(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """However many attempts are allowed, none begins after the budget is spent."""
+    policy = attrs.evolve(virtual_policy, attempts=1000, budget=30)
+    with pytest.raises(errors.ServiceFault):
+        policy.call(Flaky([FAULT] * 1000))
+    assert 10 < virtual_time.now <= 30
+
+
+def test_slow_tries_count_against_the_budget(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """A service that is silent until the time-out is not asked six times."""
+    calls = 0
+
+    def silent() -> str:
+        nonlocal calls
+        calls += 1
+        virtual_time.now += 60
+        raise LOST
+
+    with pytest.raises(errors.ConnectionFailed):
+        virtual_policy.call(silent)
+    assert calls == 2
+
+
+def test_retry_after_is_kept(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """The service knows best when to come back, also when it is later than our longest pause."""
+    assert attrs.evolve(virtual_policy, max_delay=1).call(Flaky([busy("45")])) == "done"
+    assert virtual_time.naps == [45]
+
+
+def test_a_retry_after_beyond_the_budget_is_not_waited_for(
+    virtual_policy: RetryPolicy, virtual_time: VirtualTime
+) -> None:
+    """Nobody sleeps for an hour in a call; the error tells how long it would be."""
+    with pytest.raises(errors.ServiceFault) as caught:
+        virtual_policy.call(Flaky([busy("3600")]))
+    assert (caught.value.retry_after, virtual_time.naps) == (3600, [])
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("0", 0.0),
+        ("Wed, 21 Oct 2015 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2015 07:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("", None),
+    ],
+)
+def test_retry_after_in_its_forms(header: str, expected: float | None) -> None:
+    """Seconds, or a date by the clock of the service; anything else is not there."""
+    assert expected == busy(header).retry_after
+
+
+def test_repetitions_are_visible(
+    virtual_policy: RetryPolicy, virtual_time: VirtualTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The hook and the log tell of each repetition, with the pause before it."""
+    told: list[Retry] = []
+    with caplog.at_level("INFO", logger="rekolabels"):
+        attrs.evolve(virtual_policy, on_retry=told.append).call(Flaky([FAULT, LOST]))
+    assert told == [Retry(FAULT, 1, virtual_time.naps[0]), Retry(LOST, 2, virtual_time.naps[1])]
+    assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["500", "reset"]
 
 
 def test_errors_that_do_not_pass_are_not_repeated(virtual_policy: RetryPolicy) -> None:

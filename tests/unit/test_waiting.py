@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from rekolabels import RetryPolicy, errors
@@ -115,3 +116,50 @@ def test_a_timeout_in_the_middle_of_trouble_raises_the_trouble(virtual_policy: R
     """When the last poll failed, its error says more than a timeout would."""
     with pytest.raises(errors.Throttled):
         wait(script("BUSY", throttled()), virtual_policy, timeout=60)
+
+
+def vanished() -> errors.UnexpectedStatus:
+    """What a wait raises about a resource that is not there."""
+    return errors.UnexpectedStatus("gone", arn="arn", status=None)
+
+
+def wait_for_existing(states: list[str | None], policy: RetryPolicy) -> str | None:
+    """Wait until a poll says DONE; None is a resource that is not there."""
+
+    def reached(state: str | None) -> bool:
+        if state is None:
+            raise vanished()
+        return state == "DONE"
+
+    left = iter(states)
+    return wait_until(
+        lambda: next(left),
+        reached,
+        policy=policy,
+        timeout=None,
+        timed_out=lambda _, waited: timed_out("", waited),
+    )
+
+
+def test_what_was_just_created_may_appear_late(virtual_policy: RetryPolicy) -> None:
+    """Descriptions lag behind creations: a few polls that see nothing do not end a wait."""
+    assert wait_for_existing([None, None, None, "BUSY", "DONE"], virtual_policy) == "DONE"
+
+
+@pytest.mark.parametrize("states", [["BUSY", None], [None] * 10], ids=["seen before", "never seen"])
+def test_what_does_not_exist_ends_the_wait(
+    states: list[str | None], virtual_policy: RetryPolicy, virtual_time: VirtualTime
+) -> None:
+    """What was there and is gone ends the wait at once; what never appears, within some seconds."""
+    with pytest.raises(errors.UnexpectedStatus):
+        wait_for_existing(states, virtual_policy)
+    assert virtual_time.now < 15
+
+
+def test_trouble_is_visible(virtual_policy: RetryPolicy) -> None:
+    """The policy's hook tells of the trouble that a wait bears, not of its ordinary polls."""
+    told: list[BaseException] = []
+    policy = attrs.evolve(virtual_policy, on_retry=lambda retry: told.append(retry.error))
+    trouble = throttled()
+    assert wait(script("BUSY", trouble, "DONE"), policy) == "DONE"
+    assert told == [trouble]
