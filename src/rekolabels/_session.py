@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
+
 from rekolabels._errors_map import translate
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
-__all__ = ["make_client", "make_session"]
+__all__ = ["SessionSettings", "make_client", "make_session", "settings_of"]
 
 R = TypeVar("R")
 
@@ -23,7 +25,16 @@ _CONNECTIONS = 64
 _making = threading.Lock()
 
 
-def make_session(region_name: str | None) -> boto3.Session:
+@attrs.frozen
+class SessionSettings:
+    """What a session is made from, here or in another process: never credentials."""
+
+    profile_name: str | None
+    """The profile in the AWS settings of the machine; None for the default."""
+    region_name: str | None
+
+
+def make_session(settings: SessionSettings) -> boto3.Session:
     """Make a session with boto3's own credential chain.
 
     Raises:
@@ -31,7 +42,22 @@ def make_session(region_name: str | None) -> boto3.Session:
     """
     import boto3
 
-    return _translated(lambda: boto3.Session(region_name=region_name))
+    return _translated(
+        lambda: boto3.Session(profile_name=settings.profile_name, region_name=settings.region_name)
+    )
+
+
+def settings_of(session: boto3.Session) -> SessionSettings | None:
+    """Return what an equal session is made from in another process.
+
+    None for a session that can be made in its own process only, such as that of an embedded service.
+    """
+    import boto3
+
+    if type(session) is not boto3.Session:
+        return None
+    profile = session.profile_name
+    return SessionSettings(None if profile == "default" else profile, session.region_name)
 
 
 def make_client(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from rekolabels._api import Rekognition
 from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._retry import RetryPolicy
-from rekolabels._session import make_client, make_session
+from rekolabels._session import SessionSettings, make_client, make_session, settings_of
 from rekolabels._storage import Storage
 from rekolabels.datasets import Dataset
 from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
@@ -81,6 +81,10 @@ class Client:
         NoRegion: No Region is set.
         NoCredentials: The profile of the session does not exist.
 
+    Clients and handles can be pickled: in another process they are made again from profile, Region and the
+    settings above, with the credentials that boto3 finds there. The pickle holds none. A client of an
+    embedded service in the same process cannot be pickled.
+
     >>> from rekolabels.local import LocalService
     >>> with LocalService() as service:
     ...     client = service.client(bucket="puppies")
@@ -105,7 +109,7 @@ class Client:
         self._bucket = bucket
         self._prefix = prefix
         self._prices = prices
-        self._session = session if session is not None else make_session(region_name)
+        self._session = session if session is not None else make_session(SessionSettings(None, region_name))
         rekognition: RekognitionClient = make_client(
             self._session, "rekognition", region_name=region_name, config=config
         )
@@ -113,8 +117,31 @@ class Client:
         self._api = Rekognition(rekognition, retry)
 
     def __repr__(self) -> str:
-        bucket = f", bucket={self._bucket!r}" if self._bucket else ""
-        return f"<Client {self._region_name}{bucket}>"
+        settings = settings_of(self._session)
+        bucket = f"bucket={self._bucket!r}, " if self._bucket else ""
+        prefix = f"prefix={self._prefix!r}, " if self._prefix else ""
+        if settings is None:
+            return f"<Client {bucket}{prefix}of a {type(self._session).__name__}>"
+        session = f"boto3.Session(profile_name={settings.profile_name!r}), " if settings.profile_name else ""
+        return f"Client({session}{bucket}{prefix}region_name={self._region_name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Handles hold their client, so it must travel with them; credentials stay where they are.
+        settings = settings_of(self._session)
+        if settings is None:
+            raise InvalidInput(
+                f"{self!r} works in this process only, because its session does. Other processes reach an "
+                "embedded service by service.serve() and the environment of the server that it returns."
+            )
+        given = {
+            "bucket": self._bucket,
+            "prefix": self._prefix,
+            "region_name": self._region_name,
+            "config": self._config,
+            "prices": self._prices,
+            "retry": self._retry,
+        }
+        return (_attach, (settings, given))
 
     @property
     def session(self) -> boto3.Session:
@@ -309,3 +336,8 @@ class Client:
 
     def _find(self, name: str) -> ProjectDescription | None:
         return next(self._api.describe_projects([name]), None)
+
+
+def _attach(settings: SessionSettings, given: Mapping[str, Any]) -> Client:
+    """Make a client that was pickled anew, with the credentials of this process."""
+    return Client(make_session(settings), **given)

@@ -35,9 +35,12 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 class Dataset:
     """A training or test dataset: a handle that holds client and ARN, and asks the service for the rest."""
 
-    client: Client = attrs.field(repr=False)
+    client: Client
     arn: str
     """ARN of the dataset."""
+
+    def __repr__(self) -> str:
+        return f"client.dataset({self.arn!r})"
 
     @property
     def kind(self) -> DatasetKind:

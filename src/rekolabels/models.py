@@ -42,11 +42,14 @@ _log = logging.getLogger("rekolabels")
 class ModelVersion(Detects):
     """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
 
-    client: Client = attrs.field(repr=False)
+    client: Client
     arn: str
     """ARN of the model version."""
-    project_arn: str = attrs.field(repr=False)
+    project_arn: str
     """ARN of its project; the service describes versions by it."""
+
+    def __repr__(self) -> str:
+        return f"client.model({self.arn!r})"
 
     @property
     def version_name(self) -> str:

@@ -42,9 +42,12 @@ _log = logging.getLogger("rekolabels")
 class Project:
     """A project: a handle that holds client and ARN, and asks the service for the rest."""
 
-    client: Client = attrs.field(repr=False)
+    client: Client
     arn: str
     """ARN of the project."""
+
+    def __repr__(self) -> str:
+        return f"client.project({self.arn!r})"
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ import attrs
 
 from rekolabels._api import Rekognition
 from rekolabels._retry import RetryPolicy
-from rekolabels._session import make_client, make_session
+from rekolabels._session import SessionSettings, make_client, make_session
 from rekolabels.errors import ConnectionFailed, RekolabelsError
 from rekolabels.inference._image import ImageSource, image_argument
 
@@ -35,6 +35,7 @@ class Errand:
     region_name: str
     min_confidence: float | None
     max_results: int | None
+    shrink: bool
 
 
 def elsewhere(executor: Executor, errand: Errand) -> Callable[[ImageSource], list[Detection]]:
@@ -62,7 +63,7 @@ def run_errand(
     """Make the call."""
     return api.detect_custom_labels(
         errand.arn,
-        image_argument(image, upload=upload),
+        image_argument(image, upload=upload, shrink=errand.shrink),
         min_confidence=errand.min_confidence,
         max_results=errand.max_results,
     )
@@ -74,5 +75,6 @@ def _run_on_worker(errand: Errand, image: ImageSource) -> list[Detection]:
 
 @functools.cache
 def _api_of_worker(region_name: str) -> Rekognition:
-    client = make_client(make_session(region_name), "rekognition", region_name=region_name)
+    session = make_session(SessionSettings(None, region_name))
+    client = make_client(session, "rekognition", region_name=region_name)
     return Rekognition(client, RetryPolicy(attempts=1))
