@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage conformance check format docs bench clean
+.PHONY: help quickstart test coverage conformance check fuzz format docs bench clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,11 @@ check: $(VENV)/.dev ## formatting, lint, types and the floors
 	$(BIN)/mypy
 	$(BIN)/pyright --warnings
 
+fuzz: $(VENV)/.fuzz ## send hostile input to the readers (Linux); COUNT=100000 makes it shorter
+	$(BIN)/python tools/fuzz.py manifest --count $(or $(COUNT),1000000) $(ARGS)
+	$(BIN)/python tools/fuzz.py service --count $(or $(COUNT),200000) $(ARGS)
+	$(BIN)/python tools/fuzz.py model --count $(or $(COUNT),10000) $(ARGS)
+
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -42,7 +47,7 @@ bench: $(VENV)/.bench ## measure, each figure as a ratio to a peer in the same r
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance .fuzz mutants
 
 # pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
@@ -61,6 +66,10 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) install --group bench
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	@$(PIP) install --group fuzz
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python

@@ -1,0 +1,146 @@
+"""Mutations that know what they change: JSON by its tree, XML by its elements, text by its pieces.
+
+A mutant that no parser takes tests the parser alone; one that is wrong in a single place gets further. So
+most mutations keep the form and change the meaning.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 0.5, -0.0, 1e308, float("nan"), float("inf"), 2**31, 2**63, 10**400,
+    "", " ", "\0", "\ud800", "é", "e\u0301", "a" * 300, "yes", "1", "NaN", "..", "/", "s3://", [], {}, [[]],
+    [None], {"": 0}, {"a": {}},
+)  # fmt: skip
+ODD_TEXTS = (
+    "..", "../", "/../..", "%2e%2e%2f", "%00", "\0", "\\", "//", "/", ".", "~", "\n", "\r\n", "\t", " ", '"',
+    "'", "<", "&", "&lt;", "]]>", "%", "?", "#", "+", ":", ";", "=", ",", "*", "é", "\u202e", "\ufeff", "-1",
+    "0", "9" * 30, "1e400", "arn:aws:", "s3://", "s3://dogs/", "-metadata", ".rekolabels", "x" * 300,
+)  # fmt: skip
+ODD_BYTES = (
+    b"", b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\n", b"\r\n", b"{", b"}", b"[",
+)  # fmt: skip
+_ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
+
+
+def text(value: str, rng: Random) -> str:
+    """A text with a piece put in, cut out, doubled or exchanged."""
+    start = rng.randint(0, len(value))
+    end = min(len(value), start + rng.choice((0, 0, 1, 4, 20)))
+    match rng.randrange(4):
+        case 0:
+            return value[:start] + rng.choice(ODD_TEXTS) + value[end:]
+        case 1:
+            return value[:start] + value[end:]
+        case 2:
+            return value[:end] + value[start:]
+        case _:
+            return (
+                value[:start]
+                + chr(rng.choice((rng.randrange(128), rng.randrange(0xD800))))
+                + value[start + 1 :]
+            )
+
+
+def raw(value: bytes, rng: Random) -> bytes:
+    """Bytes with a piece put in, cut out, doubled, or a bit turned."""
+    start = rng.randint(0, len(value))
+    end = min(len(value), start + rng.choice((0, 1, 4, 20, 200)))
+    match rng.randrange(5):
+        case 0:
+            return value[:start] + rng.choice(ODD_BYTES) + value[end:]
+        case 1:
+            return value[:start] + value[end:]
+        case 2:
+            return value[:end] + value[start:]
+        case 3:
+            return value[:start]
+        case _:
+            if start == len(value):
+                return value
+            return value[:start] + bytes([value[start] ^ (1 << rng.randrange(8))]) + value[start + 1 :]
+
+
+def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
+    """A value of JSON with one node changed; ``donors`` are values whose pieces may be put in."""
+    places = list(_places(value))
+    if not places or rng.random() < 0.02:
+        return rng.choice(ODD_VALUES)
+    holder, key = rng.choice(places)
+    old = holder[key]
+    match rng.randrange(8):
+        case 0:
+            del holder[key]
+        case 1 if isinstance(holder, dict):
+            holder[text(str(key), rng)] = holder.pop(key)
+        case 1:
+            holder.insert(key, json.loads(json.dumps(old)))
+        case 2 if donors:
+            taken = list(_places(rng.choice(donors)))
+            other, place = rng.choice(taken) if taken else ([None], 0)
+            holder[key] = json.loads(json.dumps(other[place]))
+            if isinstance(holder, dict) and isinstance(place, str) and rng.random() < 0.5:
+                holder[place] = holder.pop(key)
+        case 3:
+            holder[key] = [old] if rng.random() < 0.5 else {"a": old}
+        case 4 | 5 if isinstance(old, str):
+            holder[key] = text(old, rng)
+        case 4 | 5 if isinstance(old, int | float):
+            holder[key] = rng.choice(
+                (old + 1, -old, old * 1000, old * 0.5 if abs(old) < 1e300 else 0, str(old))
+            )
+        case _:
+            holder[key] = rng.choice(ODD_VALUES)
+    return value
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every holder and key within a value."""
+    found: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        found += [(value, key) for key in value]
+    elif isinstance(value, list):
+        found += [(value, index) for index in range(len(value))]
+    return found + [place for holder, key in found for place in _places(holder[key])]
+
+
+def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
+    """JSON with one node changed; as bytes when it is no JSON."""
+    try:
+        document = json.loads(value)
+    except (ValueError, RecursionError):
+        return raw(value, rng)
+    if rng.random() < 0.01:
+        deep = rng.choice((150, 250, 100_000))
+        return b'{"a":' * deep + value + b"}" * deep
+    changed = tree(document, rng, donors)
+    return json.dumps(changed, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
+
+
+def xml_text(value: bytes, rng: Random) -> bytes:
+    """XML with an element dropped, doubled, renamed or filled anew, or with a declaration."""
+    document = value.decode("utf-8", "replace")
+    elements = list(_ELEMENT.finditer(document))
+    choice = rng.randrange(7)
+    if choice == 0 or not elements:
+        bomb = '<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d SYSTEM "file:///etc/passwd">]>'
+        return (rng.choice((bomb, "<!-- -->", "<?xml?>", "<![CDATA[a]]>")) + document).encode(
+            "utf-8", "replace"
+        )
+    if choice == 1:
+        return raw(value, rng)
+    found = rng.choice(elements)
+    name, content = found[1], found[2]
+    fresh = {
+        2: "",
+        3: found[0] * rng.choice((2, 1500)),
+        4: f"<{text(name, rng)}>{content}</{name}>",
+    }.get(choice, f"<{name}>{text(content, rng)}</{name}>")
+    return (document[: found.start()] + fresh + document[found.end() :]).encode("utf-8", "replace")

@@ -1,0 +1,162 @@
+"""A workspace with one thing of every kind, and a good request for each operation on it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from fuzz_manifest import LINES
+from service_backends import Backend, make_dataset, make_project, make_version, put_pictures
+
+from rekolabels.local import LocalService, ManualClock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["PREFIX", "Workspace", "documents", "json_request", "s3_requests"]
+
+PREFIX = "RekognitionService."
+_START = 1_700_000_000
+
+
+def _http(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def json_request(operation: str, document: Any) -> bytes:
+    """A call of an operation of Rekognition."""
+    return _http("POST", "/", json.dumps(document).encode(), X_Amz_Target=PREFIX + operation)
+
+
+class Workspace:
+    """A service with a project of everything, made once and copied for every life.
+
+    Args:
+        home: A folder of our own: ``secret.txt`` lies in it, beside the workspaces.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "secret.txt").write_text("a file that no request may reach")
+        self._template = home / "template"
+        with LocalService(self._template, clock=ManualClock(_START)) as service:
+            session = service.session()
+            backend = Backend(service, session.client("rekognition"), session.client("s3"))
+            backend.s3.create_bucket(Bucket="puppies")
+            self.project = make_project(backend)
+            self.empty = make_project(backend, "empty")
+            self.train = make_dataset(backend, self.project, "TRAIN", put_pictures(backend, "train", 3))
+            self.test = make_dataset(backend, self.project, "TEST", put_pictures(backend, "test", 1))
+            self.version = make_version(backend, self.project)
+            backend.rekognition.start_project_version(ProjectVersionArn=self.version, MinInferenceUnits=1)
+            backend.s3.put_object(Bucket="puppies", Key="lines.manifest", Body="\n".join(LINES).encode())
+            self.upload = backend.s3.create_multipart_upload(Bucket="puppies", Key="parts")["UploadId"]
+            self.picture = backend.s3.get_object(Bucket="puppies", Key="train/blobs/0.png")["Body"].read()
+            backend.settle()
+
+    def open(self) -> LocalService:
+        """A service on a fresh copy."""
+        place = self.home / "workspace"
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self._template, place)
+        return LocalService(place, clock=ManualClock(_START + 3600))
+
+
+def documents(made: Workspace) -> dict[str, Any]:
+    """A good request for each operation of Rekognition."""
+    project = {"ProjectArn": made.project}
+    empty = {"ProjectArn": made.empty}
+    version = {"ProjectVersionArn": made.version}
+    train = {"DatasetArn": made.train}
+    manifest = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "lines.manifest"}}}
+    lines = base64.b64encode("\n".join(LINES[:3]).encode()).decode()
+    picture = base64.b64encode(made.picture).decode()
+    output = {"OutputConfig": {"S3Bucket": "puppies", "S3KeyPrefix": "out"}}
+    source = {"SourceProjectArn": made.project, "SourceProjectVersionArn": made.version}
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "111122223333"},
+        "Action": "rekognition:CopyProjectVersion",
+        "Resource": made.version,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return {
+        "CreateProject": {"ProjectName": "new", "Tags": {"team": "a"}},
+        "DescribeProjects": {"MaxResults": 2, "ProjectNames": ["birds"]},
+        "CreateDataset": {**empty, "DatasetType": "TRAIN", "DatasetSource": manifest},
+        "DescribeDataset": train,
+        "UpdateDatasetEntries": {**train, "Changes": {"GroundTruth": lines}},
+        "ListDatasetEntries": {**train, "Labeled": True, "MaxResults": 3, "ContainsLabels": ["dark"]},
+        "ListDatasetLabels": train,
+        "DistributeDatasetEntries": {"Datasets": [{"Arn": made.train}, {"Arn": made.test}]},
+        "CreateProjectVersion": {**empty, "VersionName": "v2", **output},
+        "DescribeProjectVersions": {**project, "VersionNames": ["v1"]},
+        "StartProjectVersion": {**version, "MinInferenceUnits": 1},
+        "DetectCustomLabels": {**version, "Image": {"Bytes": picture}, "MinConfidence": 10, "MaxResults": 2},
+        "StopProjectVersion": version,
+        "DeleteProjectVersion": version,
+        "DeleteDataset": {"DatasetArn": made.test},
+        "DeleteProject": empty,
+        "PutProjectPolicy": {**project, "PolicyName": "p", "PolicyDocument": policy},
+        "ListProjectPolicies": project,
+        "DeleteProjectPolicy": {**project, "PolicyName": "p"},
+        "CopyProjectVersion": {
+            **source,
+            **output,
+            "DestinationProjectArn": made.empty,
+            "VersionName": "copy",
+        },
+        "TagResource": {"ResourceArn": made.version, "Tags": {"a": "b"}},
+        "UntagResource": {"ResourceArn": made.version, "TagKeys": ["a"]},
+        "ListTagsForResource": {"ResourceArn": made.version},
+        "ListMediaAnalysisJobs": {"MaxResults": 5},
+    }
+
+
+def s3_requests(made: Workspace) -> list[bytes]:
+    """A good request for each operation of S3."""
+    part = '<Part><PartNumber>1</PartNumber><ETag>"a"</ETag></Part>'
+    complete = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>"
+    objects = "<Object><Key>a</Key></Object><Object><Key>b</Key></Object>"
+    delete = f"<Delete>{objects}<Quiet>true</Quiet></Delete>"
+    where = "<LocationConstraint>eu-west-1</LocationConstraint>"
+    region = f"<CreateBucketConfiguration>{where}</CreateBucketConfiguration>"
+    chunked = (
+        b"5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+    )
+    chunked_headers = {
+        "Content_Encoding": "aws-chunked",
+        "x_amz_decoded_content_length": "5",
+        "x_amz_content_sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "x_amz_trailer": "x-amz-checksum-crc32",
+    }
+    signed = (
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20231114T230000Z&X-Amz-Expires=3600&X-Amz-Signature=0"
+    )
+    upload = f"uploadId={made.upload}"
+    return [
+        _http("GET", "/"),
+        _http("PUT", "/kittens", region.encode()),
+        _http("HEAD", "/puppies"),
+        _http("GET", "/puppies?list-type=2&prefix=train/&delimiter=/&max-keys=2&encoding-type=url"),
+        _http("GET", "/puppies?marker=train&max-keys=1"),
+        _http("PUT", "/puppies/a/b.txt", b"hello", x_amz_meta_name="rex", If_None_Match="*"),
+        _http("PUT", "/puppies/c", chunked, **chunked_headers),
+        _http("PUT", "/puppies/copy", x_amz_copy_source="/puppies/lines.manifest"),
+        _http("GET", "/puppies/train/blobs/0.png", Range="bytes=0-9"),
+        _http("GET", f"/puppies/lines.manifest?{signed}"),
+        _http("HEAD", "/puppies/lines.manifest", If_Modified_Since="Tue, 14 Nov 2023 00:00:00 GMT"),
+        _http("DELETE", "/puppies/a/b.txt"),
+        _http("POST", "/puppies?delete", delete.encode()),
+        _http("POST", "/puppies/d?uploads"),
+        _http("PUT", f"/puppies/parts?partNumber=1&{upload}", b"part"),
+        _http("POST", f"/puppies/parts?{upload}", complete.encode()),
+        _http("GET", f"/puppies/parts?{upload}&max-parts=1"),
+        _http("DELETE", f"/puppies/parts?{upload}"),
+        _http("GET", "/puppies?uploads"),
+        _http("DELETE", "/kittens"),
+    ]

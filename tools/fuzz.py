@@ -1,0 +1,118 @@
+"""Fuzz a reader of rekolabels, guided by coverage: ``python tools/fuzz.py manifest --count 1000000``.
+
+The targets, their seeds and their mutations are in ``tests/security/fuzz_*.py``; atheris (libFuzzer) chooses
+which mutant is worth keeping. An input that is a finding, or takes longer than ten seconds, ends the run and
+lies in ``.fuzz/``; give it with ``--again`` to see it once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import atheris
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("REKOLABELS_SHARED", ROOT.parent / "shared")) / "reference" / "recorded"
+FINDINGS = ROOT / ".fuzz"
+SECONDS_AN_INPUT = 10
+MEGABYTES = 4096
+LONGEST = 1 << 18
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recorded requests and answers of the service; none where they are not at hand."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(SHARED.glob("*.json"))]
+
+
+def make_target(name: str) -> Any:
+    """The target of a name, with its seeds."""
+    examples = [example for example in recorded() if isinstance(example, dict)]
+    if name == "manifest":
+        from fuzz_manifest import ManifestTarget
+
+        lines = [
+            line
+            for example in examples
+            if example.get("operation") == "ListDatasetEntries"
+            for line in example["response"]["DatasetEntries"]
+        ]
+        return ManifestTarget(lines)
+    if name == "service":
+        from fuzz_service import ServiceTarget
+
+        return ServiceTarget(
+            [(found["operation"], found["request"]) for found in examples if "request" in found]
+        )
+    from fuzz_model import ModelTarget
+
+    return ModelTarget()
+
+
+def main() -> None:
+    """Run until enough has been sent; the process ends with libFuzzer's status, 0 when nothing was found."""
+    parser = argparse.ArgumentParser(description="Fuzz a reader of rekolabels.")
+    parser.add_argument("target", choices=["manifest", "service", "model"])
+    parser.add_argument("--count", type=int, default=100_000, help="lines, bodies or models to send")
+    parser.add_argument("--seed", type=int, default=1, help="another seed sends other input")
+    parser.add_argument("--again", type=Path, help="one input from .fuzz/")
+    options = parser.parse_args()
+    faulthandler.enable()
+    sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("security", "contract", "")]
+    with atheris.instrument_imports(include=["rekolabels"]):
+        target = make_target(options.target)
+    if options.again is not None:
+        target.run(options.again.read_bytes())
+        return
+    FINDINGS.mkdir(exist_ok=True)
+    corpus = Path(tempfile.mkdtemp(prefix="rekolabels-fuzz-"))
+    for number, seed in enumerate(target.seeds):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    begun, sent, inputs, slowest = time.monotonic(), 0, 0, 0.0
+
+    def once(data: bytes) -> None:
+        nonlocal sent, inputs, slowest
+        start = time.monotonic()
+        sent += target.run(data)
+        inputs += 1
+        slowest = max(slowest, time.monotonic() - start)
+        if sent >= options.count:
+            target.close()
+            taken = time.monotonic() - begun
+            print(
+                f"{target.name}: {sent:,} {target.unit} in {inputs:,} inputs, no finding; "
+                f"{taken:.0f} s, the slowest input {slowest * 1000:.0f} ms"
+            )
+            sys.stdout.flush()
+            os._exit(0)
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        rng = Random(seed)  # noqa: S311 - chance, no secret
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            data = target.mutate(data, rng)
+        return data[:most]
+
+    settings = {
+        "seed": options.seed,
+        "timeout": SECONDS_AN_INPUT,
+        "rss_limit_mb": MEGABYTES,
+        "max_len": LONGEST,
+        "len_control": 0,
+        "verbosity": 0,
+        "artifact_prefix": f"{FINDINGS}/{target.name}-",
+    }
+    arguments = [sys.argv[0], *(f"-{name}={value}" for name, value in settings.items()), str(corpus)]
+    atheris.Setup(arguments, once, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
