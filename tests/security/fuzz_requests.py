@@ -55,6 +55,9 @@ class Workspace:
             backend.rekognition.start_project_version(ProjectVersionArn=self.version, MinInferenceUnits=1)
             backend.s3.put_object(Bucket="puppies", Key="lines.manifest", Body="\n".join(LINES).encode())
             self.upload = backend.s3.create_multipart_upload(Bucket="puppies", Key="parts")["UploadId"]
+            self.etag = backend.s3.upload_part(
+                Bucket="puppies", Key="parts", UploadId=self.upload, PartNumber=1, Body=b"part"
+            )["ETag"]
             self.picture = backend.s3.get_object(Bucket="puppies", Key="train/blobs/0.png")["Body"].read()
             backend.settle()
 
@@ -119,14 +122,14 @@ def documents(made: Workspace) -> dict[str, Any]:
 
 def s3_requests(made: Workspace) -> list[bytes]:
     """A good request for each operation of S3."""
-    part = '<Part><PartNumber>1</PartNumber><ETag>"a"</ETag></Part>'
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{made.etag}</ETag></Part>"
     complete = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>"
     objects = "<Object><Key>a</Key></Object><Object><Key>b</Key></Object>"
     delete = f"<Delete>{objects}<Quiet>true</Quiet></Delete>"
     where = "<LocationConstraint>eu-west-1</LocationConstraint>"
     region = f"<CreateBucketConfiguration>{where}</CreateBucketConfiguration>"
     chunked = (
-        b"5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+        b"5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
     )
     chunked_headers = {
         "Content_Encoding": "aws-chunked",

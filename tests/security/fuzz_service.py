@@ -64,15 +64,18 @@ class ServiceTarget:
         self._workspace = Workspace(self.home)
         self._log = _Errors()
         logging.getLogger("rekolabels").addHandler(self._log)
+        self._service = self._workspace.open()
         self._life = 0
-        self._begin()
         requests = {**dict(recorded), **documents(self._workspace)}
         self._donors = [dict(document) for document in requests.values()]
         self.seeds = [json_request(operation, document) for operation, document in requests.items()]
         self.seeds += s3_requests(self._workspace)
 
-    def _begin(self) -> None:
+    def renew(self) -> None:
+        """Go on with a workspace as it was made."""
+        self._service.close()
         self._service = self._workspace.open()
+        self._life = 0
 
     def mutate(self, data: bytes, rng: Random) -> bytes:
         """The path, a header or the body changed; its length told as it is, mostly."""
@@ -125,9 +128,7 @@ class ServiceTarget:
         """
         self._life += 1
         if self._life > _LIFETIME:
-            self._life = 0
-            self._service.close()
-            self._begin()
+            self.renew()
         with self.watch:
             written = _converse(self._service._app, data)
             self._service._jobs.wait()

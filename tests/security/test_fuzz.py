@@ -104,6 +104,7 @@ def test_good_input_is_good(service: ServiceTarget, model: ModelTarget) -> None:
     """The seeds are what they are meant to be: mutants of nonsense would test nothing."""
     accepted = 0
     for seed in service.seeds:
+        service.renew()
         assert service.run(seed) == 1
         accepted += service.last_status < 300
     for seed in ManifestTarget().seeds:
