@@ -38,6 +38,13 @@ _OWN_HOST = re.compile(
     r"(?:(?:[a-z\d.-]+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])\.?(?::\d+)?", re.IGNORECASE
 )
 
+_QUERY = re.compile(r"\?\S*")
+
+
+def _safe(line: str) -> str:
+    """A line for the log: without queries, which hold the signatures of presigned URLs, on one line."""
+    return _QUERY.sub("?...", line).encode("unicode_escape").decode()
+
 
 class Server:
     """A running server.
@@ -143,7 +150,8 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of http.server
-        _log.debug(format, *args)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s", _safe(format % args))
 
     def __getattr__(self, name: str) -> Any:
         # http.server looks for do_GET and the like: every method goes the same way.
@@ -157,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         except BadRequest as error:
             self._refuse(400, str(error))
             return
-        if not _OWN_HOST.fullmatch(self.headers.get("Host") or "") or not self._is_own_origin():
+        if not self._is_own_host() or not self._is_own_origin():
             self._refuse(403, "This service answers to 127.0.0.1 and localhost only.")
             return
         reply = _Reply(self)
@@ -166,12 +174,14 @@ class _Handler(BaseHTTPRequestHandler):
             chunks = self._listener.app(self._environ(body), reply.start)
             body.check()
             reply.send(chunks)
+            target = self.headers.get("X-Amz-Target", "")
+            self.log_message('"%s" %s %s', self.requestline, reply.status, target)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except BadRequest as error:
             self._refuse(400, str(error))
         except Exception:  # noqa: BLE001 - a fault of the application must not end the connection silently
-            _log.exception("%s %s broke", self.command, self.path)
+            _log.exception("%s %s broke", self.command, _safe(self.path))
             self._refuse(500, "The embedded service made a mistake; its log tells more.")
         finally:
             closing = getattr(chunks, "close", None)
@@ -181,6 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.close_connection and ((self._awaits_go and body.expected) or not body.drain(_DRAIN)):
             self.close_connection = True
         self._awaits_go = False
+
+    def _is_own_host(self) -> bool:
+        hosts = self.headers.get_all("Host") or []
+        return len(hosts) == 1 and _OWN_HOST.fullmatch(hosts[0].strip()) is not None
 
     def _is_own_origin(self) -> bool:
         # A page of somebody else's can make a browser send requests here, even if it cannot read the answers.
@@ -252,23 +266,23 @@ class _Reply:
 
     def __init__(self, handler: _Handler) -> None:
         self._handler = handler
-        self._status = ""
+        self.status = ""
         self._headers: list[tuple[str, str]] = []
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-        if exc_info is not None and self._status:
+        if exc_info is not None and self.status:
             raise exc_info[1]
-        self._status, self._headers = status, headers
+        self.status, self._headers = status, headers
 
     def send(self, chunks: Iterable[bytes]) -> None:
         iterator = iter(chunks)
         first = next(iterator, b"")
         handler = self._handler
         names = {name.lower() for name, _ in self._headers}
-        bare = handler.command == "HEAD" or int(self._status[:3]) in _NO_BODY
+        bare = handler.command == "HEAD" or int(self.status[:3]) in _NO_BODY
         framed = "content-length" in names
         chunked = not framed and not bare and handler.request_version != "HTTP/1.0"
-        head = [f"HTTP/1.1 {self._status}", *(f"{name}: {value}" for name, value in self._headers)]
+        head = [f"HTTP/1.1 {self.status}", *(f"{name}: {value}" for name, value in self._headers)]
         if "date" not in names:
             head.append(f"Date: {handler.date_time_string()}")
         if chunked:
