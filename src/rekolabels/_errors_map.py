@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from rekolabels import errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from botocore.exceptions import ClientError
 
 __all__ = ["CODES", "from_answer", "translate"]
 
@@ -84,6 +87,7 @@ _HINTS: Mapping[type[errors.RekolabelsError], str] = {
 _CLOCK_CODES = frozenset({"InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
 _CLOCK = "Check the clock of this machine, which must be right to within minutes, and then the credentials."
 
+_TOKEN = re.compile(r"(x-amz-security-token\W+)[^\s&'\"]+", re.IGNORECASE)
 _SERVER_FAULT = 500  # the class of HTTP statuses, without the cost of importing http
 
 
@@ -93,6 +97,7 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, boto.ClientError):
+        _forget_token(error)
         return from_answer(error.response, operation)
     if isinstance(error, boto.NoRegionError):
         return errors.NoRegion(
@@ -128,6 +133,14 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
     if isinstance(error, boto.BotoCoreError):
         return errors.ConfigurationError(f"{operation}: {error}")
     return None
+
+
+def _forget_token(error: ClientError) -> None:
+    """Take the session token out of an error: AWS tells back the headers that it could not verify."""
+    said = error.response.get("Error", {})
+    if "Message" in said:
+        said["Message"] = _TOKEN.sub(r"\1...", said["Message"])
+    error.args = tuple(_TOKEN.sub(r"\1...", str(argument)) for argument in error.args)
 
 
 def from_answer(answer: Mapping[str, Any], operation: str) -> errors.ServiceError:
