@@ -6,10 +6,11 @@ A snapshot never changes: ask the handle's ``describe()`` for a new one.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
+from rekolabels._drawing import drawn
 from rekolabels.errors import InvalidInput
 
 __all__ = [
@@ -239,3 +240,13 @@ class Detection:
     """0 to 100, in per cent."""
     box: Box | None = None
     """Where it was found; None for models with image-level labels."""
+
+    def draw(self, image: Any) -> Any:
+        """Draw it into an upright copy of a Pillow image, and return the copy.
+
+        ``rekolabels.inference.draw`` draws all detections of an image, and takes other images too.
+
+        Raises:
+            MissingExtra: Pillow is not installed.
+        """
+        return drawn(image, [self])

@@ -40,7 +40,7 @@ def found(image: Any) -> list[Detection]:
     return [Detection(image, 50.0)]
 
 
-def keep_each(run: Iterable[Outcome], kept: list[Outcome]) -> None:
+def keep_each(run: Iterable[Outcome[str]], kept: list[Outcome[str]]) -> None:
     """Keep what comes, also when an error follows."""
     for outcome in run:
         kept.append(outcome)  # noqa: PERF402 -- extend would drop all of them with the error
@@ -59,7 +59,7 @@ def test_an_iterable_that_breaks_costs_no_answer(ordered: bool) -> None:  # noqa
         yield from "abc"
         raise LookupError("the listing broke off")
 
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome[str]] = []
     run = detect_many(found, images(), workers=4, ordered=ordered, policy=QUICK)
     with pytest.raises(LookupError, match="broke off"):
         keep_each(run, outcomes)
@@ -186,7 +186,7 @@ def test_a_full_disk_under_the_journal_costs_no_answer(
     """Every image is answered once; the end says how many are not kept; a second run asks for those only."""
     path = tmp_path / "journal.db"
     images = [f"{number:05}-{'x' * 500}" for number in range(200)]
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome[str]] = []
     run = detect_many(found, images, workers=4, ordered=True, policy=QUICK, journal=Journal(path, RUN))
     with pytest.raises(JournalFailed, match="yielded but could not be kept") as caught, full_disk(60_000):
         keep_each(run, outcomes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +12,11 @@ from PIL import Image
 
 from rekolabels import BoundingBox, Box, Detection, ImageSize, S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.inference import draw, in_pixels, to_labelled_image
-from rekolabels.inference._image import MAX_BYTES, image_argument
+from rekolabels.formats import read_coco, write_coco
+from rekolabels.inference import draw, in_pixels, to_labelled_image, to_supervision
+from rekolabels.inference._image import image_argument
+from rekolabels.inference._pictures import MAX_BYTES
+from rekolabels.manifest import read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,33 +57,91 @@ def test_large_images_go_by_way_of_s3(tmp_path: Path) -> None:
     assert sent == [(MAX_BYTES + 1, "large.png")]
     with pytest.raises(InvalidImage, match="shrink=True"):
         image_argument(path)
-    with path.open("ab") as file:
-        file.truncate(16 * 2**20)
+    os.truncate(path, 16 * 2**20)
     with pytest.raises(InvalidImage, match="more than 15 MB"):
         image_argument(path, upload=upload)
+    with pytest.raises(InvalidImage, match="more than 15 MB"), path.open("rb") as file:
+        image_argument(file, upload=upload)
 
 
-def test_shrinking_is_done_when_it_is_allowed() -> None:
-    """The result fits, shows the same picture, and keeps its orientation tag."""
-    picture = noise(2000)
-    exif = picture.getexif()
-    exif[0x0112] = 6
+def turned_photo(side: int = 2000, format: str = "JPEG") -> tuple[bytes, Image.Image]:  # noqa: A002 -- Pillow's word
+    """A file whose pixels lie on their side and whose EXIF says so; and how a viewer shows it."""
+    upright = noise(side).resize((side, side // 2))
+    exif = upright.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     body = io.BytesIO()
-    picture.save(body, "PNG", exif=exif)
-    assert len(body.getvalue()) > MAX_BYTES
-    data = image_argument(body.getvalue(), shrink=True)
+    upright.transpose(Image.Transpose.ROTATE_90).save(body, format, exif=exif, quality=100)
+    return body.getvalue(), upright
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_shrinking_is_done_when_it_is_allowed(format: str) -> None:  # noqa: A002 -- Pillow's word
+    """The result fits, and is upright by its pixels: the boxes are those of the image as it is shown."""
+    photo, upright = turned_photo(4200, format)
+    assert len(photo) > MAX_BYTES
+    data = image_argument(photo, shrink=True)
     assert isinstance(data, bytes)
     assert len(data) <= MAX_BYTES
     small = Image.open(io.BytesIO(data))
-    assert small.getexif()[0x0112] == 6
+    assert small.format == "JPEG"
+    assert small.getexif().get(0x0112) is None
+    assert max(small.size) <= 4096
+    assert small.width / small.height == pytest.approx(upright.width / upright.height, rel=0.01)
     with pytest.raises(InvalidImage, match="cannot be decoded"):
         image_argument(bytes(MAX_BYTES + 1), shrink=True)
 
 
-def test_other_things_are_refused() -> None:
-    """The error lists what can be given."""
-    with pytest.raises(InvalidInput, match="not dict"):
-        image_argument({})
+def test_shrinking_leaves_alone_what_fits() -> None:
+    """Small JPEG and PNG files are sent byte by byte; other formats become JPEG."""
+    picture = noise(80)
+    for kind, same in (("JPEG", True), ("PNG", True), ("WEBP", False), ("TIFF", False), ("GIF", False)):
+        body = io.BytesIO()
+        picture.save(body, kind)
+        data = image_argument(body.getvalue(), shrink=True)
+        assert isinstance(data, bytes)
+        assert (data == body.getvalue()) is same
+        assert Image.open(io.BytesIO(data)).format == (kind if same else "JPEG")
+
+
+def test_pictures_in_memory_are_sent_upright() -> None:
+    """A Pillow image that was opened from a turned photo is sent as viewers show it."""
+    photo, upright = turned_photo(200, "PNG")
+    data = image_argument(Image.open(io.BytesIO(photo)))
+    assert isinstance(data, bytes)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(upright))
+
+
+def bad_images(folder: Path) -> list[tuple[object, str]]:
+    """Everything that is no image, and what its error says."""
+    empty = folder / "empty.jpg"
+    empty.touch()
+    text = folder / "text.txt"
+    text.write_text("no image", encoding="utf-8")
+    closed = text.open("rb")
+    closed.close()
+    return [
+        (folder / "vanished.jpg", "vanished.jpg cannot be read: No such file"),
+        (folder, "cannot be read: Is a directory"),
+        ("a\0b.jpg", "cannot be read: embedded null byte"),
+        (empty, "empty.jpg is empty"),
+        (b"", "is empty"),
+        (io.BytesIO(), "is empty"),
+        (io.StringIO("no image"), "open it with mode 'rb'"),
+        (closed, "cannot be read: .* closed file"),
+        (np.zeros((2, 2, 2, 2), dtype=np.uint8), r"shape \(2, 2, 2, 2\) is no image"),
+        (np.zeros((64, 64, 3)), "array of float64 .* expected uint8"),
+        ("s3://bucket", "names no object"),
+        ("s3:///key", "no S3 location"),
+        ({}, "not dict"),
+        (None, "not NoneType"),
+    ]
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    """The error names the image, and says what can be given."""
+    for image, message in bad_images(tmp_path):
+        with pytest.raises(InvalidInput, match=message):
+            image_argument(image)
 
 
 def test_detections_become_labels() -> None:
@@ -93,6 +155,66 @@ def test_detections_become_labels() -> None:
     assert image.labels == ("indoors",)
     assert image.boxes == (BoundingBox("puppy", 0.0, 100.0, 40.0, 100.0),)
     assert in_pixels(found[1], ImageSize(100, 200)) is None
+
+
+def test_predictions_become_tomorrows_labels(tmp_path: Path) -> None:
+    """Boxes go into manifest lines and COCO files and come back; labels need no size, boxes do."""
+    boxes = [Detection("puppy", 90.0, Box(0.25, 0.5, 0.5, 0.25)), Detection("dog", 80.0, Box(0, 0, 1, 1))]
+    image = to_labelled_image("s3://bucket/a.jpg", boxes, ImageSize(640, 480))
+    write_manifest([image], tmp_path / "train.manifest")
+    assert [i.boxes for i in read_manifest(tmp_path / "train.manifest")] == [image.boxes]
+    write_coco([image], tmp_path / "coco.json")
+    assert [i.boxes for i in read_coco(tmp_path / "coco.json", images="s3://bucket/")] == [image.boxes]
+    labels = to_labelled_image("s3://bucket/b.jpg", [Detection("indoors", 80.0)])
+    write_manifest([labels], tmp_path / "labels.manifest")
+    assert [i.labels for i in read_manifest(tmp_path / "labels.manifest")] == [("indoors",)]
+    with pytest.raises(InvalidInput, match="size is missing"):
+        to_labelled_image("s3://bucket/a.jpg", boxes)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # supervision without OpenCV says that it would be faster
+def test_detections_for_supervision() -> None:
+    """Corners in pixels, confidences as shares, class ids by the labels of the model."""
+    supervision = pytest.importorskip("supervision", reason="needs the extra supervision")
+    size = ImageSize(200, 100)
+    found = [Detection("dog", 75.0, Box(0.25, 0.5, 0.5, 0.25)), Detection("ant", 50.0, Box(0, 0, 0.1, 0.1))]
+    made = to_supervision(found, size)
+    assert isinstance(made, supervision.Detections)
+    np.testing.assert_allclose(made.xyxy, [[50, 50, 150, 75], [0, 0, 20, 10]])
+    np.testing.assert_allclose(made.confidence, [0.75, 0.5])
+    assert list(made.class_id) == [1, 0]
+    assert list(made["class_name"]) == ["dog", "ant"]
+    assert list(to_supervision(found, size, labels=["dog", "cat", "ant"]).class_id) == [0, 2]
+    assert len(made[made.confidence > 0.6]) == 1
+    assert len(to_supervision([], size)) == 0
+    with pytest.raises(InvalidInput, match="labels lacks 'ant'"):
+        to_supervision(found, size, labels=["dog"])
+    with pytest.raises(InvalidInput, match="have no boxes"):
+        to_supervision([Detection("indoors", 80.0)], size)
+
+
+def test_drawing_turns_what_the_boxes_refer_to(tmp_path: Path) -> None:
+    """Whatever detect takes can be drawn on; a turned photo comes out upright."""
+    photo, upright = turned_photo(400, "PNG")
+    path = tmp_path / "photo.png"
+    path.write_bytes(photo)
+    found = Detection("puppy", 90.0, Box(0.5, 0.25, 0.25, 0.5))
+    with path.open("rb") as file:
+        sources = [path, str(path), photo, file, Image.open(path), np.asarray(upright)]
+        pictures = [draw(source, [found]) for source in sources]
+    assert {picture.size for picture in pictures} == {upright.size}
+    assert len({picture.tobytes() for picture in pictures}) == 1
+    assert found.draw(Image.open(path)).tobytes() == pictures[0].tobytes()
+    with pytest.raises(InvalidInput, match="lies in S3"):
+        draw("s3://bucket/a.jpg", [found])
+    with pytest.raises(InvalidImage, match="cannot be decoded"):
+        draw(photo[: len(photo) // 2], [found])
+
+
+def test_labels_of_every_script_can_be_drawn() -> None:
+    """Signs that the font lacks are drawn as boxes, and are no error."""
+    picture = Image.new("RGB", (200, 100), "white")
+    assert draw(picture, [Detection("子犬", 90.0), Detection("щенок", 80.0)]).size == (200, 100)
 
 
 def test_drawing_leaves_the_original_alone() -> None:

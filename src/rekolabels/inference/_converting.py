@@ -1,20 +1,21 @@
-"""Detections in pixels, in pictures, and as tomorrow's labels."""
+"""Detections in pixels, in pictures, in the hands of other libraries, and as tomorrow's labels."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.errors import MissingExtra
+from rekolabels._drawing import drawn
+from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.inference._image import open_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rekolabels.descriptions import Detection
+    from rekolabels.inference._image import ImageSource
 
-__all__ = ["draw", "in_pixels", "to_labelled_image"]
-
-_COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
+__all__ = ["draw", "in_pixels", "to_labelled_image", "to_supervision"]
 
 
 def in_pixels(found: Detection, size: ImageSize) -> BoundingBox | None:
@@ -36,7 +37,9 @@ def in_pixels(found: Detection, size: ImageSize) -> BoundingBox | None:
     )
 
 
-def to_labelled_image(source: str, detections: Iterable[Detection], size: ImageSize) -> LabelledImage:
+def to_labelled_image(
+    source: str, detections: Iterable[Detection], size: ImageSize | None = None
+) -> LabelledImage:
     """Make a labelled image of what a model found, to be looked at, corrected, and trained with.
 
     Boxes are cut at the frame, as manifests ask for; ``write_manifest`` and ``formats.write_coco`` take the
@@ -45,44 +48,78 @@ def to_labelled_image(source: str, detections: Iterable[Detection], size: ImageS
     Args:
         source: The image, ``s3://`` URI or path.
         detections: What was found in it.
-        size: Its size in pixels.
+        size: Its size in pixels, upright; boxes need it.
+
+    Raises:
+        InvalidInput: There are boxes, and no size.
     """
     found = list(detections)
+    if size is None:
+        if any(detection.box for detection in found):
+            raise InvalidInput(f"size is missing: the boxes of {source} are shares of its width and height.")
+        return LabelledImage(source, labels=dict.fromkeys(detection.label for detection in found))
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     labels = dict.fromkeys(detection.label for detection in found if detection.box is None)
     return LabelledImage(source, labels=labels, boxes=[_cut(box, size) for box in boxes], size=size)
 
 
-def draw(image: Any, detections: Iterable[Detection]) -> Any:
-    """Draw detections into a copy of a Pillow image, and return it.
+def draw(image: ImageSource, detections: Iterable[Detection]) -> Any:
+    """Draw detections into a copy of an image, and return it as a Pillow image.
 
-    Boxes are drawn with their labels; image-level labels are listed in the upper left corner.
+    Boxes are drawn with their labels; image-level labels are listed in the upper left corner. The copy is
+    upright, turned by the EXIF orientation of the image, because that is what the boxes refer to.
+
+    Args:
+        image: Whatever ``detect`` takes, except what lies in S3.
+        detections: What was found in it.
 
     Raises:
+        InvalidImage: The image cannot be read or decoded.
+        InvalidInput: It lies in S3.
         MissingExtra: Pillow is not installed.
     """
+    return drawn(open_picture(image), detections)
+
+
+def to_supervision(
+    detections: Iterable[Detection], size: ImageSize, *, labels: Sequence[str] | None = None
+) -> Any:
+    """Make ``supervision.Detections`` of boxes, for its trackers, zones, metrics and annotators.
+
+    Args:
+        detections: What was found in an image.
+        size: Its size in pixels, upright.
+        labels: The labels of the model; the place of a label is its ``class_id``. By default those that
+            were found, sorted: the same label can then have another id in another image.
+
+    Returns:
+        Corners in pixels, confidences from 0 to 1, class ids, and the labels as ``data["class_name"]``.
+
+    Raises:
+        InvalidInput: A detection is an image-level label, which has no box; or its label is not listed.
+        MissingExtra: supervision is not installed.
+    """
     try:
-        from PIL import ImageDraw
+        import numpy as np
+        import supervision
     except ImportError as error:
-        raise MissingExtra("images", "Drawing") from error
-    drawn = image.convert("RGB")
-    pen = ImageDraw.Draw(drawn)
-    size = ImageSize(drawn.width, drawn.height)
-    colours: dict[str, str] = {}
-    line = 2
-    for found in detections:
-        colour = colours.setdefault(found.label, _COLOURS[len(colours) % len(_COLOURS)])
-        text = f"{found.label} {found.confidence:.0f} %"
-        box = in_pixels(found, size)
-        place = (4, line) if box is None else (box.left + 2, max(0.0, box.top - 12))
-        if box is None:
-            line += 14
-        else:
-            corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-            pen.rectangle(corners, outline=colour, width=max(2, min(drawn.size) // 200))
-        pen.rectangle(pen.textbbox(place, text), fill=colour)
-        pen.text(place, text, fill="white")
-    return drawn
+        raise MissingExtra("supervision", "Converting to supervision") from error
+    found = list(detections)
+    boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
+    if len(boxes) < len(found):
+        raise InvalidInput("Image-level labels have no boxes; supervision.Detections holds boxes only.")
+    names = [box.label for box in boxes]
+    order = sorted(set(names)) if labels is None else list(labels)
+    unknown = sorted(set(names) - set(order))
+    if unknown:
+        raise InvalidInput(f"labels lacks {', '.join(map(repr, unknown))}: give all labels of the model.")
+    corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
+    return supervision.Detections(
+        xyxy=np.array(corners, dtype=float).reshape(-1, 4),
+        confidence=np.array([detection.confidence / 100 for detection in found], dtype=float),
+        class_id=np.array([order.index(name) for name in names], dtype=int),
+        data={"class_name": np.array(names, dtype=str)},
+    )
 
 
 def _cut(box: BoundingBox, size: ImageSize) -> BoundingBox:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation import ThresholdPolicy
     from rekolabels.inference._image import ImageSource
-    from rekolabels.inference._many import Outcome
+    from rekolabels.inference._many import ImageT, Outcome
 
 __all__ = ["Detects"]
 
@@ -52,16 +52,20 @@ class Detects:
         """Find custom labels in an image (DetectCustomLabels); the model must be running.
 
         An image of up to 4 MB is sent in the request; one of up to 15 MB goes by way of the client's bucket,
-        where it stays under its content's name.
+        where it stays under its content's name. Boxes are shares of the upright image, as viewers show it:
+        the service turns a JPEG by its EXIF orientation (so it is documented for its other image operations),
+        and what is encoded here, Pillow images and what ``shrink`` encodes anew, is turned here.
 
         Args:
             image: A path, the bytes of a file, an open binary file, an ``s3://`` URI in the Region of the
-                model, a Pillow image or a NumPy array (height, width, RGB).
+                model, a Pillow image, a NumPy array of uint8 (height, width, RGB), or a frame of
+                :func:`~rekolabels.inference.video_frames`.
             min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
                 everything.
             max_results: Only so many, the most confident ones.
             policy: Thresholds of your own, instead of ``min_confidence``.
-            shrink: Encode an image of more than 4 MB anew, smaller, instead of uploading it.
+            shrink: Encode an image anew, as a JPEG, where the service would not take it as it is: more than
+                4 MB, more than 4,096 pixels a side, or neither JPEG nor PNG. Needs the extra ``images``.
 
         Returns:
             What was found, most confident first; empty when nothing was.
@@ -84,16 +88,17 @@ class Detects:
 
     def detect_many(
         self,
-        images: Iterable[ImageSource],
+        images: Iterable[ImageT],
         *,
         min_confidence: float | None = None,
         max_results: int | None = None,
         policy: ThresholdPolicy | None = None,
+        shrink: bool = False,
         ordered: bool = True,
         workers: int = 32,
         journal: str | os.PathLike[str] | None = None,
         executor: Executor | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[Outcome[ImageT]]:
         """Find custom labels in many images at once; the model must be running.
 
         Finds out by itself how many calls a second the model can serve, and stays just there: throttled calls
@@ -103,11 +108,12 @@ class Detects:
         finished first.
 
         Args:
-            images: Paths, bytes, open binary files, or ``s3://`` URIs.
+            images: Whatever :meth:`detect` takes.
             min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
             max_results: Only so many for each image, the most confident ones.
             policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model
                 found, whatever the policy.
+            shrink: Encode images anew that the service would not take, as :meth:`detect` does.
             ordered: Yield outcomes in the order of the images; otherwise as they come.
             workers: Calls under way at once, at the most.
             journal: A file that keeps the answers. A run that was broken off is run again with the same file,
@@ -129,7 +135,7 @@ class Detects:
         """
         least, most = asked_with(policy, self.arn, min_confidence, max_results)
         self._before_call()
-        errand = Errand(self.arn, self.client.region_name, least, most)
+        errand = Errand(self.arn, self.client.region_name, least, most, shrink)
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
         ask = (
             functools.partial(run_errand, once, errand, upload=self._uploader())

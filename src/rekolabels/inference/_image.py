@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 
 from rekolabels.descriptions import S3Location
-from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
+from rekolabels.errors import InvalidImage, InvalidInput
+from rekolabels.inference._pictures import MAX_BYTES, encoded, fitted, from_array, loaded, opened
+from rekolabels.inference._video import VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-__all__ = ["MAX_BYTES", "ImageSource", "image_argument"]
+__all__ = ["ImageSource", "image_argument", "open_picture"]
 
-ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, S3Location, Any]
-"""A path, the bytes of a file, an open binary file, an ``s3://`` URI, a Pillow image, a NumPy array (RGB)."""
-
-MAX_BYTES = 4 * 2**20
-"""Largest image that DetectCustomLabels takes in the request itself."""
+ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, S3Location, VideoFrame, Any]
+"""A path, the bytes of a file, an open binary file, an ``s3://`` URI, a frame of a video, a Pillow image, a
+NumPy array (RGB)."""
 
 MAX_STORED_BYTES = 15 * 2**20
 """Largest image that it takes from S3."""
-
-_QUALITIES = (95, 90, 85, 75)
 
 
 def image_argument(
@@ -39,24 +37,25 @@ def image_argument(
     Args:
         image: The image.
         upload: Puts an image of more than 4 MB into S3; without it such an image is an error.
-        shrink: Whether an image of more than 4 MB may be encoded anew, and made smaller, instead.
+        shrink: Whether an image that the service would not take as it is may be encoded anew.
 
     Raises:
         InvalidImage: The image cannot be read, or is too large.
-        InvalidInput: The ``s3://`` URI has no bucket, or the image is of no kind that is known.
+        InvalidInput: The ``s3://`` URI has no bucket or key, or the image is of no kind that is known.
         MissingExtra: Pillow is needed and not installed.
     """
     if isinstance(image, S3Location):
         return image
     if isinstance(image, str) and image[:5].lower() == "s3://":
-        return S3Location.parse(image)
-    data, name = _bytes(image)
-    if not data:
-        raise InvalidImage(f"{name} is empty; expected a JPEG or PNG image.")
+        place = S3Location.parse(image)
+        if not place.key:
+            raise InvalidInput(f"{image!r} names no object: expected s3://bucket/key")
+        return place
+    data, name = _bytes(image, -1 if shrink else MAX_STORED_BYTES)
+    if shrink:
+        data = fitted(data, name)
     if len(data) <= MAX_BYTES:
         return data
-    if shrink:
-        return _shrunk(data, name)
     if upload is not None and len(data) <= MAX_STORED_BYTES:
         return upload(data, name)
     raise InvalidImage(
@@ -65,64 +64,72 @@ def image_argument(
     )
 
 
-def _bytes(image: ImageSource) -> tuple[bytes, str]:
+def open_picture(image: ImageSource) -> Any:
+    """Open an image on this machine as a Pillow image.
+
+    Raises:
+        InvalidImage: It cannot be read or decoded.
+        InvalidInput: It lies in S3, or is of no kind that is known.
+        MissingExtra: Pillow is not installed.
+    """
+    if _is_picture(image):
+        return image
+    if _is_array(image):
+        return from_array(image)
+    if isinstance(image, S3Location) or (isinstance(image, str) and image[:5].lower() == "s3://"):
+        raise InvalidInput(f"{image} lies in S3: give an image on this machine.")
+    data, name = _bytes(image)
+    return loaded(opened(data, name), name)
+
+
+def _bytes(image: ImageSource, most: int = -1) -> tuple[bytes, str]:
+    """The encoded image, of so many bytes at the most, and a name for it."""
     if isinstance(image, bytes):
-        return image, "image.jpg"
+        return _read(io.BytesIO(image), "image.jpg", most), "image.jpg"
+    if isinstance(image, VideoFrame):
+        return image.data, "frame.jpg"
     if isinstance(image, (str, os.PathLike)):
         path = Path(cast("str", image))
         try:
-            if path.stat().st_size > MAX_STORED_BYTES:
-                raise InvalidImage(
-                    f"{path} has more than 15 MB, which the service does not take. Make it smaller."
-                )
-            return path.read_bytes(), path.name
-        except OSError as error:
-            raise InvalidImage(f"{path} cannot be read: {error.strerror or error}") from error
-    if hasattr(image, "__array_interface__") and not hasattr(image, "save"):
-        image = _pillow().fromarray(image)
-    if hasattr(image, "save") and hasattr(image, "mode"):
-        return _encoded(image), "image.png"
+            with path.open("rb") as file:
+                return _read(file, str(path), most), path.name
+        except (OSError, ValueError) as error:
+            if isinstance(error, InvalidImage):
+                raise
+            raise InvalidImage(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
+    if _is_array(image):
+        return encoded(from_array(image)), "image.png"
+    if _is_picture(image):
+        return encoded(image), "image.png"
     if hasattr(image, "read"):
-        file = cast("BinaryIO", image)
-        return file.read(), Path(str(getattr(image, "name", "image.jpg"))).name
+        name = str(getattr(image, "name", "image.jpg"))
+        return _read(cast("BinaryIO", image), name, most), Path(name).name
     raise InvalidInput(
-        f"An image is a path, bytes, an open binary file, an s3:// URI, a Pillow image or a NumPy array, not "
-        f"{type(image).__name__}."
+        "An image is a path, bytes, an open binary file, an s3:// URI, a frame of a video, a Pillow image or "
+        f"a NumPy array, not {type(image).__name__}."
     )
 
 
-def _pillow() -> Any:
+def _read(file: BinaryIO, name: str, most: int) -> bytes:
     try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingExtra("images", "Encoding images") from error
-    return Image
-
-
-def _encoded(image: Any) -> bytes:
-    """Encode a Pillow image as PNG, which loses nothing."""
-    body = io.BytesIO()
-    kept = image if image.mode in {"RGB", "L"} else image.convert("RGB")
-    kept.save(body, "PNG", compress_level=1)
-    return body.getvalue()
-
-
-def _shrunk(data: bytes, name: str) -> bytes:
-    """Encode an image as JPEG, at a lower quality and then a smaller size, until it fits.
-
-    Boxes need no correction: they are shares of width and height.
-    """
-    pillow = _pillow()
-    try:
-        with pillow.open(io.BytesIO(data)) as opened:
-            exif = opened.info.get("exif", b"")  # keeps the orientation
-            image = opened.convert("RGB")
+        data: Any = file.read(most if most < 0 else most + 1)
     except (OSError, ValueError) as error:
-        raise InvalidImage(f"{name} cannot be decoded: {error}") from error
-    while True:
-        for quality in _QUALITIES:
-            body = io.BytesIO()
-            image.save(body, "JPEG", quality=quality, exif=exif)
-            if body.tell() <= MAX_BYTES:
-                return body.getvalue()
-        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+        raise InvalidImage(f"{name} cannot be read: {error}.") from error
+    if isinstance(data, str):
+        raise InvalidImage(f"{name} is open as text: open it with mode 'rb'.")
+    if not data:
+        raise InvalidImage(f"{name} is empty; expected a JPEG or PNG image.")
+    if 0 <= most < len(data):
+        raise InvalidImage(
+            f"{name} has more than 15 MB, which the service does not take: make it smaller, or allow "
+            "shrink=True."
+        )
+    return bytes(data)
+
+
+def _is_picture(image: object) -> bool:
+    return hasattr(image, "save") and hasattr(image, "mode")
+
+
+def _is_array(image: object) -> bool:
+    return hasattr(image, "__array_interface__") and not _is_picture(image)

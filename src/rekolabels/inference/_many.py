@@ -7,7 +7,7 @@ from collections.abc import Callable, Sized
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import attrs
 
@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "detect_many"]
 
+ImageT = TypeVar("ImageT", bound=ImageSource)
+
 _AHEAD = 2
 """Images taken for each worker: one that is asked for, and one that waits."""
 
 
 @attrs.frozen
-class Outcome:
+class Outcome(Generic[ImageT]):
     """What became of one image."""
 
-    image: ImageSource
+    image: ImageT
     """The image, as it was given."""
     detections: tuple[Detection, ...] = ()
     """What was found, most confident first; empty when nothing was, or when there was an error."""
@@ -42,13 +44,13 @@ class Outcome:
 
 def detect_many(
     detect: Callable[[ImageSource], list[Detection]],
-    images: Iterable[ImageSource],
+    images: Iterable[ImageT],
     *,
     workers: int,
     ordered: bool,
     policy: RetryPolicy,
     journal: Journal | None = None,
-) -> Generator[Outcome]:
+) -> Generator[Outcome[ImageT]]:
     """Yield an outcome for each image; ``detect`` makes one call, and does not repeat it.
 
     Raises:
@@ -61,7 +63,7 @@ def detect_many(
     taken = _Taken(images)
     total = len(images) if isinstance(images, Sized) else None
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect")
-    under_way = _Ordered() if ordered else _AsCompleted()
+    under_way: _Ordered[ImageT] | _AsCompleted[ImageT] = _Ordered() if ordered else _AsCompleted()
     with journal or nullcontext(), _progress.bar("detecting", total=total, unit="image") as bar:
         try:
             for image in taken:
@@ -81,53 +83,53 @@ def detect_many(
         raise taken.error
 
 
-class _Taken:
+class _Taken(Generic[ImageT]):
     """The images of an iterable, up to its end or its own error."""
 
-    def __init__(self, images: Iterable[ImageSource]) -> None:
+    def __init__(self, images: Iterable[ImageT]) -> None:
         self._images = images
         self.error: Exception | None = None
 
-    def __iter__(self) -> Iterator[ImageSource]:
+    def __iter__(self) -> Iterator[ImageT]:
         try:
             yield from self._images
         except Exception as error:  # noqa: BLE001 -- raised again, when the images before it are finished
             self.error = error
 
 
-class _Ordered:
+class _Ordered(Generic[ImageT]):
     """Calls under way, taken in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._line: deque[Future[Outcome]] = deque()
+        self._line: deque[Future[Outcome[ImageT]]] = deque()
 
     @property
     def count(self) -> int:
         """How many there are."""
         return len(self._line)
 
-    def add(self, call: Future[Outcome]) -> None:
+    def add(self, call: Future[Outcome[ImageT]]) -> None:
         """Add one."""
         self._line.append(call)
 
-    def take(self) -> Outcome:
+    def take(self) -> Outcome[ImageT]:
         """Wait for the oldest."""
         return self._line.popleft().result()
 
 
-class _AsCompleted:
+class _AsCompleted(Generic[ImageT]):
     """Calls under way, taken as they end."""
 
     def __init__(self) -> None:
-        self._ended: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        self._ended: SimpleQueue[Future[Outcome[ImageT]]] = SimpleQueue()
         self.count = 0
 
-    def add(self, call: Future[Outcome]) -> None:
+    def add(self, call: Future[Outcome[ImageT]]) -> None:
         """Add one."""
         self.count += 1
         call.add_done_callback(self._ended.put)
 
-    def take(self) -> Outcome:
+    def take(self) -> Outcome[ImageT]:
         """Wait for the next that ends."""
         self.count -= 1
         return self._ended.get().result()
@@ -142,7 +144,7 @@ class _Calls:
     journal: Journal | None
     pace: Pace
 
-    def answer(self, image: ImageSource) -> Outcome:
+    def answer(self, image: ImageT) -> Outcome[ImageT]:
         """Get the answer from the journal, or from the service."""
         journal = self.journal
         if journal is None:
@@ -158,7 +160,7 @@ class _Calls:
             journal.write(image, outcome.detections)
         return outcome
 
-    def _ask(self, image: ImageSource) -> Outcome:
+    def _ask(self, image: ImageT) -> Outcome[ImageT]:
         """Ask until there is an answer, or an error that will not pass."""
         policy = self.policy
         failures = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation import ThresholdPolicy
-    from rekolabels.inference._many import Outcome
+    from rekolabels.inference._many import ImageT, Outcome
 
 __all__ = ["asked_with", "keep", "keep_each"]
 
@@ -42,8 +42,8 @@ def keep(
 
 
 def keep_each(
-    policy: ThresholdPolicy | None, outcomes: Iterable[Outcome], max_results: int | None
-) -> Iterator[Outcome]:
+    policy: ThresholdPolicy | None, outcomes: Iterable[Outcome[ImageT]], max_results: int | None
+) -> Iterator[Outcome[ImageT]]:
     """Outcomes with what counts by the policy."""
     for outcome in outcomes:
         yield attrs.evolve(outcome, detections=tuple(keep(policy, outcome.detections, max_results)))

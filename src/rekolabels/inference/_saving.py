@@ -4,47 +4,94 @@ from __future__ import annotations
 
 import csv
 import json
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.descriptions import S3Location
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from rekolabels.inference._many import Outcome
 
 __all__ = ["save_outcomes"]
 
 _COLUMNS = ("image", "label", "confidence", "left", "top", "width", "height", "error")
+_WORDS = frozenset({"image", "label", "error"})
+_ROWS_OF_A_GROUP = 10_000
 
 
-def save_outcomes(outcomes: Iterable[Outcome], target: str | os.PathLike[str]) -> int:
-    """Write outcomes to a file, each as soon as it is there, and return how many there were.
+def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[str]) -> int:
+    """Write outcomes to a file, as they come, and return how many there were.
+
+    JSON Lines and CSV are written line by line: a run that is broken off, or killed, leaves what it had. A
+    Parquet file cannot be read before its end is written: it is written as ``<target>.part``, and gets its
+    name when the outcomes end, with an error or without. A killed process leaves the ``.part``; with the
+    journal of ``detect_many`` the next run writes it anew without asking for an image again.
 
     Args:
         outcomes: What ``detect_many`` yields.
-        target: A ``.jsonl`` file, with an object for each image; or a ``.csv`` file, with a row for each
-            detection, and one with empty columns for an image without any.
+        target: A ``.jsonl`` file, with an object for each image; or a ``.csv`` or ``.parquet`` file, with a
+            row for each detection, and one with empty columns for an image without any.
 
     Raises:
         InvalidInput: Another ending.
+        MissingExtra: pyarrow is needed and not installed.
     """
     path = Path(target)
     if path.suffix == ".jsonl":
-        with path.open("w", encoding="utf-8") as file:
+        with path.open("w", encoding="utf-8", buffering=1) as file:
             return sum(_write_line(file, outcome) for outcome in outcomes)
     if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with path.open("w", encoding="utf-8", newline="", buffering=1) as file:
             writer: csv.DictWriter[str] = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             return sum(_write_rows(writer, outcome) for outcome in outcomes)
-    raise InvalidInput(f"{path}: outcomes are written to .jsonl or .csv files.")
+    if path.suffix == ".parquet":
+        with _parquet(path) as write_group:
+            return _write_groups(write_group, outcomes)
+    raise InvalidInput(f"{path}: outcomes are written to .jsonl, .csv or .parquet files.")
 
 
-def _write_line(file: Any, outcome: Outcome) -> int:
+@contextmanager
+def _parquet(path: Path) -> Generator[Callable[[list[dict[str, Any]]], None]]:
+    """Open a Parquet file for groups of rows; it gets its name at the end."""
+    try:
+        pa: Any = import_module("pyarrow")
+        pq: Any = import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise MissingExtra("parquet", "Writing Parquet") from error
+    schema = pa.schema([(name, pa.string() if name in _WORDS else pa.float64()) for name in _COLUMNS])
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        try:
+            with pq.ParquetWriter(file, schema) as writer:
+                yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema))
+        finally:
+            part.replace(path)
+
+
+def _write_groups(write: Callable[[list[dict[str, Any]]], None], outcomes: Iterable[Outcome[Any]]) -> int:
+    """Gather rows, and write them in groups; also the last ones when the outcomes break off."""
+    count = 0
+    rows: list[dict[str, Any]] = []
+    try:
+        for outcome in outcomes:
+            count += 1
+            rows.extend(_rows(outcome))
+            if len(rows) >= _ROWS_OF_A_GROUP:
+                write(rows)
+                rows = []
+    finally:
+        write(rows)
+    return count
+
+
+def _write_line(file: Any, outcome: Outcome[Any]) -> int:
     file.write(
         json.dumps(
             {
@@ -59,13 +106,17 @@ def _write_line(file: Any, outcome: Outcome) -> int:
     return 1
 
 
-def _write_rows(writer: csv.DictWriter[str], outcome: Outcome) -> int:
-    for item in list(_items(outcome)) or [{"error": str(outcome.error) if outcome.error else None}]:
-        writer.writerow({"image": _image(outcome), **item})
+def _write_rows(writer: csv.DictWriter[str], outcome: Outcome[Any]) -> int:
+    writer.writerows(_rows(outcome))
     return 1
 
 
-def _items(outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _rows(outcome: Outcome[Any]) -> list[dict[str, Any]]:
+    items = list(_items(outcome)) or [{"error": str(outcome.error) if outcome.error else None}]
+    return [{"image": _image(outcome), **item} for item in items]
+
+
+def _items(outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
     for found in outcome.detections:
         box = found.box
         yield {
@@ -82,7 +133,7 @@ def _without_none(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if value is not None}
 
 
-def _image(outcome: Outcome) -> str:
+def _image(outcome: Outcome[Any]) -> str:
     image = outcome.image
     if isinstance(image, bytes):
         return f"{len(image)} bytes"
