@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sqlite3
 import uuid
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,10 @@ class App:
             return answer_with_error(refused.code, refused.message)
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
+        except (OSError, sqlite3.Error) as error:
+            # The disk is full, or somebody took it away; nothing was changed.
+            _log.exception("request %s to %s failed", request_id, target)
+            return answer_with_error("InternalServerError", f"The workspace cannot be used now: {error}.")
         except Exception:  # noqa: BLE001 - a fault of ours is told and logged, whatever it is
             _log.exception("request %s to %s broke", request_id, target)
             return answer_with_error(

@@ -1,25 +1,16 @@
-"""The control plane's memory: one SQLite file (WAL) in the workspace, safe between threads and processes."""
+"""The control plane's memory: its tables, in one SQLite file of the workspace."""
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import sqlite3
-import threading
 from typing import TYPE_CHECKING
 
-from rekolabels.errors import InvalidInput
+from rekolabels.local._sqlite import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
+    from sqlite3 import Connection
 
-__all__ = ["SCHEMA_VERSION", "Store"]
-
-SCHEMA_VERSION = 2
-"""Raised with every change of the tables; a workspace with a higher one is refused."""
-
-_WAIT_FOR_LOCK = 30.0
+__all__ = ["Store"]
 
 _SCHEMA = """
 CREATE TABLE clock (last INTEGER NOT NULL);
@@ -132,109 +123,25 @@ CREATE TABLE media_jobs (
 """
 
 _STEPS = (_SCHEMA, _SCHEMA_2)
-"""What each version of the schema adds to the one before it."""
+"""What each version of the schema adds to the one before it; a change of the tables is a new step."""
 
 
-class Store:
-    """A pool of connections to the workspace's database.
+class Store(Database):
+    """The projects, datasets, versions, policies, tags and jobs of a workspace.
 
     Args:
         path: The database file; made when missing.
 
     Raises:
-        InvalidInput: The file is no database of ours, comes from a newer version, or cannot be written.
+        InvalidInput: The file is no database, comes from a newer version of rekolabels, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._idle: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        self._closed = False
-        # One writer at a time within the process: threads then queue up fairly instead of polling SQLite.
-        self._writing = threading.Lock()
-        try:
-            self._prepare()
-        except sqlite3.Error as error:
-            self.close()
-            raise InvalidInput(
-                f"The workspace database {path} cannot be used: {error}. Mend it, or choose another folder."
-            ) from error
+        super().__init__(path, _STEPS)
 
-    @contextlib.contextmanager
-    def read(self) -> Generator[sqlite3.Connection]:
-        """A connection for reading; what it sees stays the same until the block ends."""
-        with self._connection() as db:
-            db.execute("BEGIN")
-            try:
-                yield db
-            finally:
-                db.execute("ROLLBACK")
-
-    @contextlib.contextmanager
-    def write(self) -> Generator[sqlite3.Connection]:
-        """A transaction that writes: everything in the block happens, or nothing when it raises."""
-        with self._writing, self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-
-    def tick(self, db: sqlite3.Connection, now: float) -> int:
+    def tick(self, db: Connection, now: float) -> int:
         """The time in milliseconds, never twice the same: ARNs are told apart by it."""
         (last,) = db.execute(
             "UPDATE clock SET last = max(last + 1, ?) RETURNING last", (int(now * 1000),)
         ).fetchone()
         return int(last)
-
-    def close(self) -> None:
-        """Close every idle connection; those in use close when they come back."""
-        self._closed = True
-        while True:
-            try:
-                db = self._idle.get_nowait()
-            except queue.Empty:
-                return
-            db.close()
-
-    @contextlib.contextmanager
-    def _connection(self) -> Generator[sqlite3.Connection]:
-        try:
-            db = self._idle.get_nowait()
-        except queue.Empty:
-            db = self._open()
-        try:
-            yield db
-        finally:
-            if self._closed or db.in_transaction:
-                db.close()
-            else:
-                self._idle.put(db)
-
-    def _open(self) -> sqlite3.Connection:
-        if self._closed:
-            raise sqlite3.ProgrammingError("the workspace is closed")
-        db = sqlite3.connect(
-            self._path, timeout=_WAIT_FOR_LOCK, isolation_level=None, check_same_thread=False
-        )
-        db.row_factory = sqlite3.Row
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("PRAGMA foreign_keys = ON")
-        return db
-
-    def _prepare(self) -> None:
-        with self._connection() as db:
-            db.execute("PRAGMA journal_mode = WAL")
-        with self.write() as db:
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > SCHEMA_VERSION:
-                raise InvalidInput(
-                    f"The workspace database {self._path} comes from a newer version of rekolabels (its "
-                    f"schema is {version}, this version knows {SCHEMA_VERSION}). Update it, or choose "
-                    "another folder."
-                )
-            if version < SCHEMA_VERSION:
-                for statement in ";".join(_STEPS[version:]).split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

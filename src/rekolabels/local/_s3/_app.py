@@ -19,6 +19,7 @@ from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._presigned import check_expiry
 from rekolabels.local._s3._request import Answer, Request, read_request
 from rekolabels.local._s3._store import Store
+from rekolabels.local._sqlite import Closed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -122,6 +123,9 @@ class S3Directory:
             answer = _refusal(error, environ.get("PATH_INFO", ""), request_id, host_id)
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
+        except Closed:
+            refusal = S3Error("ServiceUnavailable")
+            answer = _refusal(refusal, environ.get("PATH_INFO", ""), request_id, host_id)
         except (OSError, sqlite3.Error) as error:
             # The disk is full, or somebody took it away: the message is for whoever hosts the service.
             _LOG.exception("%s %s failed", method, environ.get("PATH_INFO", ""))

@@ -1,31 +1,22 @@
 """The SQLite index: what exists, and where its body lies.
 
-A change of the index is the one moment at which a change of S3 happens. SQLite's write-ahead log makes it
-whole or not at all, lets readers go on meanwhile, and holds between threads and processes alike.
+A commit of the index is the one moment at which a change of S3 happens.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sqlite3
-import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.errors import InvalidInput
-from rekolabels.local._s3._errors import S3Error
+from rekolabels.local._sqlite import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-_VERSION = 1
-_PATIENCE = 60.0  # seconds that a writer waits for the writers of other processes
-_IDLE = 8  # connections that are kept for the next call
+    from sqlite3 import Connection, Row
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets (
@@ -89,8 +80,8 @@ class Stored:
     """Whether its plain file is there."""
 
 
-class Index:
-    """A pool of connections to the index of one root.
+class Index(Database):
+    """The index of one root.
 
     Args:
         path: The file of the index; made if need be.
@@ -101,116 +92,24 @@ class Index:
     """
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
-        self._path = path
-        self._synchronous = "FULL" if fsync else "NORMAL"
-        # Threads of one process queue here: SQLite's own waiting is by sleeping and trying again.
-        self._turn = threading.Lock()
-        self._guard = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._inherited: list[sqlite3.Connection] = []
-        self._process = os.getpid()
-        self._closed = False
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise InvalidInput(f"{path} cannot be used as the index of an S3 directory: {error}") from error
-
-    def _prepare(self) -> None:
-        with self._connection() as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _VERSION:
-            self.close()
-            raise InvalidInput(
-                f"{self._path} has version {version}, this rekolabels knows up to version {_VERSION}: "
-                "update rekolabels, or use another folder"
-            )
-        if version < _VERSION:
-            with self.writing() as db:
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {_VERSION}")
-
-    def _connect(self) -> sqlite3.Connection:
-        # Transactions are ours (isolation_level=None). A connection serves one call at a time, of any thread.
-        db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
-
-    @contextlib.contextmanager
-    def _connection(self) -> Generator[sqlite3.Connection]:
-        with self._guard:
-            if self._closed:
-                raise S3Error("ServiceUnavailable")
-            if self._process != os.getpid():
-                # A forked child may neither use nor close its parent's connections.
-                self._inherited += self._idle
-                self._idle, self._process = [], os.getpid()
-            db = self._idle.pop() if self._idle else None
-        if db is None:
-            db = self._connect()
-        try:
-            yield db
-        finally:
-            with self._guard:
-                keep = not self._closed and len(self._idle) < _IDLE and not db.in_transaction
-                if keep:
-                    self._idle.append(db)
-            if not keep:
-                db.close()
-
-    @contextlib.contextmanager
-    def reading(self) -> Generator[sqlite3.Connection]:
-        """A connection on which several reads see one state."""
-        with self._connection() as db:
-            db.execute("BEGIN")
-            try:
-                yield db
-            finally:
-                db.execute("ROLLBACK")
-
-    @contextlib.contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
-        """A connection that alone writes, among all processes; commits unless an exception passes."""
-        with self._turn, self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        super().__init__(path, [_SCHEMA], fsync=fsync)
 
     def find(self, bucket: str, key: str) -> Stored | None:
         """One object, read by itself."""
         with self._connection() as db:
             return find_object(db, bucket, key)
 
-    def close(self) -> None:
-        """Close the connections; later calls fail with ``ServiceUnavailable``."""
-        with self._guard:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for db in idle:
-            db.close()
-
 
 # -- buckets -------------------------------------------------------------------------------------------------
 
 
-def find_bucket(db: sqlite3.Connection, name: str) -> Bucket | None:
+def find_bucket(db: Connection, name: str) -> Bucket | None:
     """One bucket."""
     row = db.execute("SELECT name, region, created FROM buckets WHERE name = ?", (name,)).fetchone()
     return None if row is None else Bucket(*row)
 
 
-def all_buckets(db: sqlite3.Connection) -> list[Bucket]:
+def all_buckets(db: Connection) -> list[Bucket]:
     """All buckets, by name."""
     return [Bucket(*row) for row in db.execute("SELECT name, region, created FROM buckets ORDER BY name")]
 
@@ -220,7 +119,7 @@ def all_buckets(db: sqlite3.Connection) -> list[Bucket]:
 _FIELDS = "bucket, key, body, size, etag, modified, headers, checksums, parts, shown"
 
 
-def stored(row: tuple[Any, ...]) -> Stored:
+def stored(row: Row) -> Stored:
     """A row of the table of objects as a value."""
     bucket, key, body, size, etag, modified, headers, checksums, parts, shown = row
     return Stored(
@@ -237,7 +136,7 @@ def stored(row: tuple[Any, ...]) -> Stored:
     )
 
 
-def find_object(db: sqlite3.Connection, bucket: str, key: str) -> Stored | None:
+def find_object(db: Connection, bucket: str, key: str) -> Stored | None:
     """One object."""
     row = db.execute(
         f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key = ?",  # noqa: S608 - constants
@@ -246,7 +145,7 @@ def find_object(db: sqlite3.Connection, bucket: str, key: str) -> Stored | None:
     return None if row is None else stored(row)
 
 
-def objects_from(db: sqlite3.Connection, bucket: str, first: bytes, end: bytes | None) -> Iterator[Stored]:
+def objects_from(db: Connection, bucket: str, first: bytes, end: bytes | None) -> Iterator[Stored]:
     """The objects of a bucket with keys from ``first`` to below ``end`` (None: no end), in order."""
     upper = "" if end is None else " AND key < ?"
     rows = db.execute(
@@ -256,7 +155,7 @@ def objects_from(db: sqlite3.Connection, bucket: str, first: bytes, end: bytes |
     return map(stored, rows)
 
 
-def keep_object(db: sqlite3.Connection, new: Stored, old: Stored | None, *, free: bool) -> None:
+def keep_object(db: Connection, new: Stored, old: Stored | None, *, free: bool) -> None:
     """Put an object in the place of the old one, and note what the disk has to follow.
 
     Args:
@@ -284,13 +183,13 @@ def keep_object(db: sqlite3.Connection, new: Stored, old: Stored | None, *, free
     _note(db, new, old, ours=free)
 
 
-def drop_object(db: sqlite3.Connection, old: Stored) -> None:
+def drop_object(db: Connection, old: Stored) -> None:
     """Take an object out, and note what the disk has to follow."""
     db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (old.bucket, old.key.encode()))
     _note(db, old, old, ours=False)
 
 
-def _note(db: sqlite3.Connection, about: Stored, old: Stored | None, *, ours: bool) -> None:
+def _note(db: Connection, about: Stored, old: Stored | None, *, ours: bool) -> None:
     # The note of an earlier change may still wait, and knows more about the plain file than the object does.
     db.execute(
         "INSERT INTO stale VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET shown = max(shown, excluded.shown)",
@@ -300,12 +199,12 @@ def _note(db: sqlite3.Connection, about: Stored, old: Stored | None, *, ours: bo
         discard(db, old.body)
 
 
-def discard(db: sqlite3.Connection, body: str) -> None:
+def discard(db: Connection, body: str) -> None:
     """Note a body that nothing refers to any more."""
     db.execute("INSERT OR IGNORE INTO garbage VALUES (?)", (body,))
 
 
-def mark_shown(db: sqlite3.Connection, there: Stored, *, shown: bool) -> None:
+def mark_shown(db: Connection, there: Stored, *, shown: bool) -> None:
     """Remember whether the plain file of an object is there."""
     if shown != there.shown:
         db.execute(
@@ -314,7 +213,7 @@ def mark_shown(db: sqlite3.Connection, there: Stored, *, shown: bool) -> None:
         )
 
 
-def bodies_under(db: sqlite3.Connection, prefix: str) -> set[str]:
+def bodies_under(db: Connection, prefix: str) -> set[str]:
     """The bodies that objects and parts refer to, among those whose names start with a prefix."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = db.execute(

@@ -68,7 +68,7 @@ def begin(store: Store, upload: Upload) -> None:
     Raises:
         S3Error: ``NoSuchBucket``.
     """
-    with store.index.writing() as db:
+    with store.index.write() as db:
         existing_bucket(db, upload.bucket)
         db.execute(
             "INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -95,7 +95,7 @@ def find(store: Store, bucket: str, key: str, upload_id: str) -> Upload:
     Raises:
         S3Error: ``NoSuchUpload``, also when it is an upload of another object.
     """
-    with store.index.reading() as db:
+    with store.index.read() as db:
         existing_bucket(db, bucket)
         return _existing(db, bucket, key, upload_id)
 
@@ -148,7 +148,7 @@ def keep_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
     received = body.received
     part = Part(number, body.name, received.size, received.md5.hex(), store.now(), received.checksums)
     try:
-        with store.index.writing() as db:
+        with store.index.write() as db:
             _existing(db, upload.bucket, upload.key, upload.id)
             old = db.execute(
                 "SELECT body FROM parts WHERE upload = ? AND number = ?", (upload.id, number)
@@ -178,7 +178,7 @@ def keep_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
 
 def abort(store: Store, upload: Upload) -> None:
     """Give an upload up, and remove its parts."""
-    with store.index.writing() as db:
+    with store.index.write() as db:
         _existing(db, upload.bucket, upload.key, upload.id)
         drop_upload(db, upload.id)
     store.settle()
@@ -233,7 +233,7 @@ def complete(
 
 
 def _chosen(store: Store, upload: Upload, claims: Sequence[Claim]) -> list[Part]:
-    with store.index.reading() as db:
+    with store.index.read() as db:
         _existing(db, upload.bucket, upload.key, upload.id)
         there = {part.number: part for part in parts(db, upload.id)}
     chosen: list[Part] = []

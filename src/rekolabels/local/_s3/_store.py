@@ -68,7 +68,7 @@ class Store:
 
     def _start(self) -> None:
         """Tidy up after those who came before, and begin."""
-        with self.index.writing() as db:
+        with self.index.write() as db:
             self.disk.open_session()
             self.disk.tidy(lambda prefix: index.bodies_under(db, prefix))
             for bucket in index.all_buckets(db):
@@ -90,7 +90,7 @@ class Store:
         Done after every change. It works from notes that were committed together with the change, under the
         lock of the index, so a crash in between only puts it off until the next change or start.
         """
-        with self.index.writing() as db:
+        with self.index.write() as db:
             notes = [
                 (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(ours))
                 for bucket, key, ours in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
@@ -117,7 +117,7 @@ class Store:
                 creating a bucket again pass.
         """
         check_bucket_name(name)
-        with self.index.writing() as db:
+        with self.index.write() as db:
             there = index.find_bucket(db, name)
             if there is not None:
                 if there.region == region == "us-east-1":
@@ -130,7 +130,7 @@ class Store:
 
     def has_bucket(self, name: str) -> bool:
         """Whether there is a bucket of that name."""
-        with self.index.reading() as db:
+        with self.index.read() as db:
             return index.find_bucket(db, name) is not None
 
     def bucket(self, name: str) -> Bucket:
@@ -139,12 +139,12 @@ class Store:
         Raises:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
-        with self.index.reading() as db:
+        with self.index.read() as db:
             return existing_bucket(db, name)
 
     def buckets(self) -> list[Bucket]:
         """All buckets, by name."""
-        with self.index.reading() as db:
+        with self.index.read() as db:
             return index.all_buckets(db)
 
     def delete_bucket(self, name: str) -> None:
@@ -153,7 +153,7 @@ class Store:
         Raises:
             S3Error: ``NoSuchBucket`` or ``BucketNotEmpty``.
         """
-        with self.index.writing() as db:
+        with self.index.write() as db:
             existing_bucket(db, name)
             if db.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
                 raise S3Error("BucketNotEmpty", BucketName=name)
@@ -185,7 +185,7 @@ class Store:
             S3Error: ``NoSuchBucket``, or what the guard or ``also`` raises.
         """
         try:
-            with self.index.writing() as db:
+            with self.index.write() as db:
                 existing_bucket(db, new.bucket)
                 old = index.find_object(db, new.bucket, new.key)
                 guard.check(old)
@@ -279,7 +279,7 @@ class Store:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
         outcomes: list[S3Error | None] = []
-        with self.index.writing() as db:
+        with self.index.write() as db:
             existing_bucket(db, bucket)
             for key, guard in wanted:
                 old = index.find_object(db, bucket, key)
@@ -300,7 +300,7 @@ class Store:
         Raises:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
-        with self.index.reading() as db:
+        with self.index.read() as db:
             existing_bucket(db, bucket)
             return list_page(db, bucket, wish)
 

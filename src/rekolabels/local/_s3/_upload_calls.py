@@ -179,7 +179,7 @@ def list_parts(store: Store, request: Request) -> Answer:
     if not re.fullmatch("[0-9]{1,10}", marker):
         raise S3Error("InvalidArgument", ArgumentName="part-number-marker", ArgumentValue=marker)
     upload = _upload(store, request)
-    with store.index.reading() as db:
+    with store.index.read() as db:
         wanted = [part for part in multipart.parts(db, upload.id) if part.number > int(marker)]
     shown = wanted[:limit]
     return document(
@@ -227,7 +227,7 @@ def list_uploads(store: Store, request: Request) -> Answer:
     id_marker = (query.get("upload-id-marker") or "\U0010ffff") if key_marker else ""
     shown: list[Upload] = []
     more = False
-    with store.index.reading() as db:
+    with store.index.read() as db:
         existing_bucket(db, request.bucket)
         for upload in multipart.uploads(db, request.bucket, (key_marker.encode(), id_marker)):
             if not upload.key.startswith(prefix):
