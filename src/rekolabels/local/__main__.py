@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError
+from rekolabels.local._memory import keep_little
 from rekolabels.local._service import LocalService
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.WARNING)
     if options.verbose:
         logging.getLogger("rekolabels.local").setLevel(logging.DEBUG)
+    keep_little()
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda _number, _frame: stop.set())

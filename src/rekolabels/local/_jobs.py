@@ -44,6 +44,9 @@ JobKind = Literal[
 
 _GRACE = 20.0
 _AT_ONCE = 4
+"""Jobs other than trainings that run at the same time."""
+_TRAININGS = 2
+"""Trainings that run at the same time, of all accounts: each uses all cores, and holds its images."""
 
 
 class Interrupted(Exception):
@@ -86,8 +89,10 @@ class Jobs:
         self._open_gate = threading.Event()
         self._open_gate.set()
         self._slots = threading.Semaphore(_AT_ONCE)
+        self._training_slots = threading.Semaphore(_TRAININGS)
         self._threads: set[threading.Thread] = set()
         self._guard = threading.Lock()
+        self._unmended: list[Job] = []
 
     def register(self, db: sqlite3.Connection, kind: JobKind, arn: str) -> Job:
         """Note a job, within the transaction that sets the status it works under."""
@@ -144,7 +149,10 @@ class Jobs:
                 thread.join()
 
     def recover(self) -> None:
-        """Mend what a service that no longer lives left unfinished."""
+        """Mend what a service that no longer lives left unfinished, and what could not be mended before."""
+        with self._guard:
+            unmended, self._unmended = self._unmended, []
+        self._bring_to_rest(unmended)
         with self._store.read() as db:
             rows = db.execute(
                 "SELECT DISTINCT owner FROM jobs WHERE owner != ?", (self._lock.name,)
@@ -172,7 +180,7 @@ class Jobs:
     def _run(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
         try:
             instead = self._interlude.before(jobs, self)
-            with contextlib.nullcontext() if jobs[0].kind == "version.train" else self._slots:
+            with self._training_slots if jobs[0].kind == "version.train" else self._slots:
                 self._open_gate.wait()
                 self._work(instead or work, jobs)
         finally:
@@ -191,10 +199,18 @@ class Jobs:
             _log.exception("%s of %s broke", jobs[0].kind, jobs[0].arn)
         else:
             return
+        self._bring_to_rest(jobs)
+
+    def _bring_to_rest(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
         try:
             with self._store.write() as db:
                 for job in jobs:
                     self._mend(db, job)
                     self.finish(db, job)
         except sqlite3.Error:
-            _log.exception("%s of %s stays unfinished until the next start", jobs[0].kind, jobs[0].arn)
+            # The disk is full, for example: once more at the next look at the resource, or the next start.
+            _log.exception("%s of %s stays unfinished for now", jobs[0].kind, jobs[0].arn)
+            with self._guard:
+                self._unmended += jobs

@@ -6,12 +6,23 @@ import ctypes
 import functools
 import gc
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = ["give_back", "keep_little"]
 
-__all__ = ["give_back"]
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGE = 1 << 20
+
+
+def keep_little() -> None:
+    """Make the allocator return large blocks at once; for a process that does nothing but serve.
+
+    glibc learns from the first large arrays to keep such blocks for the thread that freed them, up to 64 MB
+    for each of some tens of threads. Blocks of 1 MB and more are fetched from the system one by one instead.
+    """
+    library = _library()
+    if library is not None:
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGE)
 
 
 def give_back() -> None:
@@ -22,17 +33,15 @@ def give_back() -> None:
     collect.
     """
     gc.collect()
-    trim = _trim()
-    if trim is not None:
-        trim(0)
+    library = _library()
+    if library is not None:
+        library.malloc_trim(0)
 
 
 @functools.cache
-def _trim() -> Callable[[int], int] | None:
+def _library() -> ctypes.CDLL | None:
+    """The C library, if it is glibc."""
     if not sys.platform.startswith("linux"):
         return None
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # another C library, such as musl
-        return None
-    return trim
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None

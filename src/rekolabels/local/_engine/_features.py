@@ -9,7 +9,6 @@ is what tells drawings, digits and signs apart. How much each counts is decided 
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from statistics import median
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 
 from rekolabels.local._engine._images import check_image, decode
-from rekolabels.local._engine._network import Pixels, Tensor, fingerprint, run
+from rekolabels.local._engine._network import Pixels, Tensor, fingerprint, run, workers
 from rekolabels.local._engine._values import Sample, UnusableImage
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ __all__ = [
     "describe_all",
     "in_order",
     "named",
-    "workers",
 ]
 
 Scale = Literal["small", "normal"]
@@ -137,13 +135,6 @@ def in_order(work: Callable[[Sample], _T], samples: Sequence[Sample]) -> Iterato
                 yield result
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def workers() -> int:
-    """How many images are worked on at once: one a core of those that this process may use, at most 8."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(8, cores))
 
 
 def named(sample: Sample, work: Callable[[bytes], _T]) -> _T:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 import threading
 from importlib import import_module, resources
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from rekolabels.errors import MissingExtra
 from rekolabels.local._engine._values import BrokenEngine
 
-__all__ = ["Pixels", "Tensor", "fingerprint", "run", "weights_file"]
+__all__ = ["Pixels", "Tensor", "fingerprint", "run", "weights_file", "workers"]
 
 Pixels = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
@@ -29,10 +30,23 @@ Tensor = npt.NDArray[np.float32]
 _MAKING = threading.Lock()
 
 
+def workers() -> int:
+    """How many images are worked on at once: one a core of those that this process may use, at most 8."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(8, cores))
+
+
+_TURNS = threading.BoundedSemaphore(workers())
+"""Calls of the network at once. More would not be done sooner, and onnxruntime keeps for good what it needed
+at the worst moment: some 25 MB for each."""
+
+
 def run(outputs: list[str], pixels: Pixels) -> list[Tensor]:
     """Send one image through the network.
 
-    Safe between threads; each call uses one core, so callers who want more run several calls at once.
+    Safe between threads; each call uses one core, so callers who want more run several calls at once. More
+    calls than there are :func:`workers` wait for each other.
 
     Args:
         outputs: Names of the maps wanted: ``stride8`` (40 channels), ``stride16`` (112), ``stride32`` (320),
@@ -48,7 +62,8 @@ def run(outputs: list[str], pixels: Pixels) -> list[Tensor]:
     """
     with _MAKING:
         session = _session()
-    return [output[0] for output in session.run(outputs, {"pixels": pixels[None]})]
+    with _TURNS:
+        return [output[0] for output in session.run(outputs, {"pixels": pixels[None]})]
 
 
 def fingerprint() -> str:
