@@ -1,0 +1,102 @@
+"""A trained model for a test, at once."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from rekolabels.client import Client
+    from rekolabels.images import LabelledImage
+    from rekolabels.models import ModelVersion
+
+__all__ = ["Trainer", "draw_pictures"]
+
+_COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220), "green": (40, 170, 60)}
+_EACH = 4
+"""Pictures of a label."""
+_SIDE = 64
+"""Pixels; the service takes no smaller images."""
+
+
+class Trainer:
+    """Trains models in the service of a test at once; the fixture ``rekolabels_train``.
+
+    The training is a real one. It goes in by a door of its own: faults and quotas of the test are not met,
+    none of them is used up, and the clock of the test does not move.
+    """
+
+    def __init__(self, client: Client, workspace: Path, options: Mapping[str, Any]) -> None:
+        self._client = client
+        self._workspace = workspace
+        self._options = options
+
+    def __call__(
+        self,
+        images: Iterable[LabelledImage],
+        *,
+        project_name: str = "rekolabels-tests",
+        version_name: str = "v1",
+        test: float = 0.25,
+    ) -> ModelVersion:
+        """Train a model on images.
+
+        Args:
+            images: Labelled images, local or in the S3 of the service; at least two of each label.
+            project_name: The project; made when it is missing.
+            version_name: The model version.
+            test: Share of the images that is held back for testing, between 0 and 1.
+
+        Returns:
+            The trained model version, as one of ``rekolabels_client``; it is not running.
+
+        Raises:
+            CannotSplit: A label has too few images.
+            InvalidImage: An image would be refused by the service.
+            TrainingFailed: The training failed.
+        """
+        from rekolabels import ModelVersion, RetryPolicy
+        from rekolabels.local import LocalService, Quotas
+
+        with LocalService(self._workspace, quotas=Quotas.off(), **self._options) as service:
+            client = service.client(
+                bucket=self._client.need_bucket(),
+                prefix=self._client.prefix,
+                retry=RetryPolicy(first_poll=0.005),
+            )
+            project = client.create_project(project_name, exist_ok=True)
+            project.create_datasets(images, test=test)
+            model = project.train(version_name)
+            model.wait_until_trained(on_progress=_no_bar)
+        return ModelVersion(self._client, model.arn, project.arn)
+
+
+def _no_bar(_found: object) -> None:
+    """Show nothing."""
+
+
+def draw_pictures(folder: Path) -> Path:
+    """Write a folder a label with small pictures: a ground of a colour, and a dark stripe somewhere."""
+    for label, colour in _COLOURS.items():
+        (folder / label).mkdir()
+        for number in range(_EACH):
+            (folder / label / f"{number}.png").write_bytes(_png(colour, stripe=14 * number))
+    return folder
+
+
+def _png(colour: tuple[int, int, int], *, stripe: int) -> bytes:
+    rows = bytearray()
+    for y in range(_SIDE):
+        dark = stripe <= y < stripe + 5
+        rows += b"\0" + bytes(value // 3 if dark else value for value in colour) * _SIDE
+    head = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
+    parts = [_chunk(b"IHDR", head), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
