@@ -1,50 +1,70 @@
-"""Running a model without leaving a bill behind.
-
-A running model costs money until somebody stops it, and the service does not say who started it or why. So
-each process that runs a model writes tags on it:
-
-* ``rekolabels:started:<id>``: a lease has started this model, and when. Only models with this tag are ever
-  stopped by a lease or a sweep.
-* ``rekolabels:lease:<id>``: a process uses the model, and until when its word is good. It is renewed while
-  the process lives, and removed when it leaves. The last to leave stops the model.
-* ``rekolabels:ending:<id>``: a process is about to stop the model. It is written before the others' leases
-  are read, and a new lease is written before this is read: so of two processes, one leaving and one coming,
-  at least one sees the other.
-"""
+"""Running a model without leaving a bill behind."""
 
 from __future__ import annotations
 
-import atexit
 import logging
-import signal
+import os
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rekolabels._guard import guard, unguard
+from rekolabels._marks import (
+    GOOD_FOR,
+    ROUNDS,
+    Marks,
+    stop_unless_used,
+    take_back_started,
+    wait_while,
+    write_lease,
+    write_started,
+)
+from rekolabels._verdicts import model_failed
 from rekolabels._waiting import wait_until
-from rekolabels.errors import LeaseEnded, RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
+from rekolabels.errors import (
+    ConnectionFailed,
+    InvalidInput,
+    LeaseEnded,
+    RekolabelsError,
+    ResourceInUse,
+    ResourceNotFound,
+    ServiceFault,
+    WaitTimedOut,
+)
 from rekolabels.inference import Detects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import FrameType, TracebackType
+    from collections.abc import Callable
+    from types import TracebackType
 
+    from rekolabels.costs import Prices
+    from rekolabels.descriptions import ModelDescription
     from rekolabels.models import ModelVersion
 
-__all__ = ["Lease", "RunningModel", "is_abandoned", "started_at", "sweep_up"]
+__all__ = ["Lease", "RunningModel"]
 
-_STARTED = "rekolabels:started:"
-_LEASE = "rekolabels:lease:"
-_ENDING = "rekolabels:ending:"
-_GOOD_FOR = 900.0
-"""Seconds after which the word of a process that was killed is no longer taken."""
-_ROUNDS = 10
+_RENEWED_EVERY = GOOD_FOR / 5
+"""Seconds; three minutes leave room for machines whose clocks differ by ten."""
+_WATCHED_EVERY = 60.0
+_IN_DOUBT = (ConnectionFailed, ServiceFault)
+"""Errors after which nobody can say whether the call has done its work."""
 
 _log = logging.getLogger("rekolabels")
 
 
 class Lease:
-    """The time for which a model runs; a context manager that gives a :class:`RunningModel`."""
+    """The time for which a model runs; a context manager that gives a :class:`RunningModel`, once.
+
+    Args:
+        model: The model version.
+        min_inference_units: Units to start with.
+        max_inference_units: Upper bound for auto-scaling.
+        idle_timeout: Seconds without a call.
+        max_duration: Seconds from the start of the model, or from joining it.
+        max_cost: US dollars, and the prices to reckon with.
+        stop_joined: Stop also a model that somebody else has started.
+        timeout: Seconds to wait for the start, and again for the stop.
+    """
 
     def __init__(
         self,
@@ -54,62 +74,79 @@ class Lease:
         max_inference_units: int | None,
         idle_timeout: float | None,
         max_duration: float | None,
-        cost_limit: float | None,
+        max_cost: tuple[float, Prices] | None,
         stop_joined: bool,
         timeout: float | None,
     ) -> None:
+        _more_than_nothing("idle_timeout", idle_timeout)
+        _more_than_nothing("max_duration", max_duration)
+        _more_than_nothing("max_cost", max_cost[0] if max_cost else None)
         self._model = model
         self._units = (min_inference_units, max_inference_units)
         self._idle_timeout = idle_timeout
-        limits = [limit for limit in (max_duration, cost_limit) if limit is not None]
-        self._max_duration = min(limits) if limits else None
-        self._costly = cost_limit is not None and self._max_duration == cost_limit
+        self._limits = {} if max_duration is None else {"max_duration is reached": max_duration}
+        self._max_cost = max_cost
         self._stop_joined = stop_joined
         self._timeout = timeout
         self._policy = model.client.retry
         self._id = uuid.uuid4().hex[:12]
-        self._tag = _LEASE + self._id
+        self._pid = os.getpid()
+        self._changing = threading.Lock()
         self._over = threading.Event()
-        self._ending = threading.Lock()
-        self._released = False
+        self._running = self._leaving = self._left = self._stopping = False
         self._reason: str | None = None
-        self._began = self._used = self._policy.clock()
-        self._renewed = float("-inf")
-        self._watchdog: threading.Thread | None = None
-        self._old_handler: Any = None
+        self._began = self._used = self._renewed = self._policy.clock()
 
     # the block
 
     def __enter__(self) -> RunningModel:
-        self._guard()
+        if self._leaving:
+            raise InvalidInput("A block is entered once: ask for another with model.running().")
+        guard(self._release)
         try:
+            self._come()
+            # Now and not when the model runs: a start may take longer than the word of a process is good.
+            threading.Thread(target=self._watch, name="rekolabels-lease", daemon=True).start()
             self._take()
         except BaseException:
             # Also Ctrl-C while the model starts: it would run for nobody.
-            self._release()
+            self._try(self._release)
             raise
-        self._began = self._used = self._policy.clock()
-        self._watchdog = threading.Thread(target=self._watch, name="rekolabels-lease", daemon=True)
-        self._watchdog.start()
         return RunningModel(self._model, self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
+        if error is None:
+            self._release()
+        else:
+            self._try(self._release)  # what went wrong in the block is what the caller must know
 
     # the beginning
 
+    def _come(self) -> None:
+        """Say that we use the model; without that nothing is started."""
+        try:
+            write_lease(self._model, self._id)
+        except RekolabelsError as error:
+            if not isinstance(error, _IN_DOUBT):
+                self._left = True  # there is nothing to give back
+                unguard(self._release)
+            raise
+        self._renewed = self._policy.clock()
+
     def _take(self) -> None:
-        """Make the model run, or join it where it runs."""
-        for _ in range(_ROUNDS):
+        """Make the model run, or join it where it runs; tags are read before the status, see _marks."""
+        for _ in range(ROUNDS):
+            if Marks.of(self._model).leavers:
+                self._wait_for_the_leaver()
+                continue
             status = self._model.status
+            self._began = self._policy.clock()
             if status == "STOPPING":
-                self._model.wait_until_stopped(timeout=self._timeout)
-            elif status in {"RUNNING", "STARTING"}:
-                if self._join():
-                    return
-            elif self._start():
+                wait_while(self._model, "STOPPING", timeout=self._timeout)
+            elif status in {"STARTING", "RUNNING"} or self._start():
+                self._set_out(self._model.wait_until_running(timeout=self._timeout))
                 return
         raise ResourceInUse(
             f"The model version {self._model.version_name!r} is started and stopped by others all the time.",
@@ -117,37 +154,25 @@ class Lease:
             code="ResourceInUseException",
         )
 
-    def _join(self) -> bool:
-        """Say that we use the model as well; False when somebody stops it in this moment."""
-        self._renew()
-        if any(name.startswith(_ENDING) for name in self._live_tags()):
-            self._wait_for_the_leaver()
-            return False
-        self._model.wait_until_running(timeout=self._timeout)
-        return True
-
     def _start(self) -> bool:
         """Start the model; False when somebody was quicker."""
-        started = _STARTED + self._id
-        self._renew({started: self._stamp(0)})
+        write_started(self._model, self._id)
         try:
             self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
         except RekolabelsError as error:
-            # It does not run by our doing: whoever stops it later must not take it for ours.
-            self._untag([started])
+            if isinstance(error, _IN_DOUBT):
+                raise  # perhaps it starts: then it is ours
+            # It does not start by our doing: whoever stops it later must not take it for ours.
+            take_back_started(self._model, self._id)
             if isinstance(error, ResourceInUse) and self._model.status in {"STARTING", "RUNNING", "STOPPING"}:
                 return False
             raise
-        self._model.wait_until_running(timeout=self._timeout)
         return True
 
     def _wait_for_the_leaver(self) -> None:
-        def gone(tags: Mapping[str, str]) -> bool:
-            return not any(name.startswith(_ENDING) for name in tags) or self._model.status != "RUNNING"
-
         wait_until(
-            self._live_tags,
-            gone,
+            lambda: Marks.of(self._model),
+            lambda marks: not marks.leavers or self._model.status not in {"STARTING", "RUNNING"},
             policy=self._policy,
             timeout=self._timeout,
             timed_out=lambda _, waited: WaitTimedOut(
@@ -158,108 +183,115 @@ class Lease:
             ),
         )
 
+    def _set_out(self, found: ModelDescription) -> None:
+        """Note what runs: a model that was joined may have other units than were asked for."""
+        units = found.min_inference_units or self._units[0]
+        if units < self._units[0]:
+            _log.warning(
+                "%s runs already, with %d inference units and not %d",
+                self._model.version_name,
+                units,
+                self._units[0],
+            )
+        if self._max_cost is not None:
+            dollars, prices = self._max_cost
+            hourly = prices.running(3600, found.max_inference_units or units)
+            if hourly:
+                self._limits["max_cost is reached"] = 3600 * dollars / hourly
+        self._used = self._policy.clock()
+        self._running = True
+
     # while it runs
 
     def touch(self) -> None:
         """Note that the model is used.
 
         Raises:
-            LeaseEnded: A limit was reached and the lease has ended.
+            LeaseEnded: The lease has ended.
         """
         if self._reason is not None:
             raise LeaseEnded(f"The lease of {self._model.version_name!r} has ended: {self._reason}.")
         self._used = self._policy.clock()
 
     def check(self) -> None:
-        """Look at the limits, renew the tag, and end the lease where a limit is reached."""
-        now = self._policy.clock()
-        if self._max_duration is not None and now - self._began >= self._max_duration:
-            self._reason = "max_cost is reached" if self._costly else "max_duration is reached"
-        elif self._idle_timeout is not None and now - self._used >= self._idle_timeout:
-            self._reason = f"the model was not used for {self._idle_timeout:g} s"
-        if self._reason is not None:
-            _log.warning("stopping %s: %s", self._model.version_name, self._reason)
+        """Look at the limits, renew the lease, and end it where a limit is reached."""
+        if self._leaving:
+            self._release()  # a stop that failed is tried again
+            return
+        reason = self._reached() if self._running else None
+        if reason is None and self._policy.clock() - self._renewed >= _RENEWED_EVERY:
+            reason = self._renew()
+        if reason is not None:
+            self._reason = reason
+            _log.warning("stopping %s: %s", self._model.version_name, reason)
             self._release()
-        elif now - self._renewed >= _GOOD_FOR / 3:
-            self._renew()
+
+    def _reached(self) -> str | None:
+        now = self._policy.clock()
+        if self._idle_timeout is not None and now - self._used >= self._idle_timeout:
+            return f"the model was not used for {self._idle_timeout:g} s"
+        return next((reason for reason, limit in self._limits.items() if now - self._began >= limit), None)
+
+    def _renew(self) -> str | None:
+        """Give our word again; a reason to end when the model was stopped behind our back."""
+        with self._changing:
+            if self._leaving:
+                return None
+            try:
+                write_lease(self._model, self._id)
+                gone = self._running and self._model.status not in {"STARTING", "RUNNING"}
+            except ResourceNotFound:
+                gone = True
+            self._renewed = self._policy.clock()
+        return "somebody else has stopped the model" if gone else None
 
     def _watch(self) -> None:
-        limits = [limit for limit in (self._max_duration, self._idle_timeout) if limit is not None]
-        period = min([60.0, *(max(0.05, limit / 10) for limit in limits)])
-        while not self._over.wait(period):
-            self._check_again_later()
+        while not self._over.wait(self._period()):
+            self._try(self.check)
 
-    def _check_again_later(self) -> None:
+    def _period(self) -> float:
+        """Seconds between two looks: a limit is kept to within a tenth."""
+        limits = [*self._limits.values(), *([self._idle_timeout] if self._idle_timeout else [])]
+        return min([_WATCHED_EVERY, *(max(0.05, limit / 10) for limit in limits)])
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Do what must not end the watchdog, nor hide another error."""
         try:
-            self.check()
-        except RekolabelsError as error:
-            _log.warning("the watchdog of %s goes on: %s", self._model.version_name, error)
+            action()
+        except Exception as error:  # noqa: BLE001 -- whatever it is: a watchdog that dies costs money
+            _log.warning(
+                "%s may still be running: %s. It is tried again while this process lives; client.sweep() "
+                "stops it after that.",
+                self._model.version_name,
+                error,
+                exc_info=not isinstance(error, RekolabelsError),
+            )
 
     # the end
 
     def _release(self) -> None:
-        """Give the lease back, and stop the model if nobody else has one; only the first call does it."""
-        self._over.set()
-        with self._ending:
-            if self._released:
-                return
-            self._leave()
-            self._released = True
-        self._unguard()
+        """Give the lease back, and stop the model if nobody else has one; what was done is not done again."""
+        if os.getpid() != self._pid:
+            return  # a fork of the process that holds the lease
+        self._leaving = True
+        self._reason = self._reason or "its block was left"
+        with self._changing:
+            if not self._left:
+                self._stopping = stop_unless_used(
+                    self._model, self._id, stop_joined=self._stop_joined, timeout=self._timeout
+                )
+                self._left = True
+                self._over.set()
+                unguard(self._release)
+        if self._stopping:
+            found = wait_while(self._model, "STOPPING", timeout=self._timeout)
+            if found is not None and found.status == "FAILED":
+                raise model_failed(found)
 
-    def _leave(self) -> None:
-        model = self._model
-        ending = _ENDING + self._id
-        try:
-            model.client.api.tag_resource(model.arn, {ending: self._stamp(_GOOD_FOR)})
-        except ResourceNotFound:
-            return  # the model was deleted: nothing runs
-        # Before the others' leases are read: of two that leave at once, one must not wait for the other.
-        self._untag([self._tag])
-        tags = self._live_tags()
-        others = any(name.startswith(_LEASE) for name in tags)
-        ours = self._stop_joined or any(name.startswith(_STARTED) for name in tags)
-        if others or not ours:
-            self._untag([ending])
-            return
-        model.come_to_rest(timeout=self._timeout)
-        self._untag([name for name in tags if name.startswith((_STARTED, _ENDING))])
 
-    # tags
-
-    def _live_tags(self) -> dict[str, str]:
-        """The tags of the model, without leases and endings whose process is dead."""
-        return live_tags(self._model.tags, self._policy.time())
-
-    def _renew(self, more: Mapping[str, str] | None = None) -> None:
-        self._renewed = self._policy.clock()
-        tags = {self._tag: self._stamp(_GOOD_FOR), **(more or {})}
-        self._model.client.api.tag_resource(self._model.arn, tags)
-
-    def _untag(self, names: list[str]) -> None:
-        try:
-            self._model.client.api.untag_resource(self._model.arn, names)
-        except ResourceNotFound:
-            _log.debug("the model is gone, and its tags with it")
-
-    def _stamp(self, ahead: float) -> str:
-        return f"{self._policy.time() + ahead:.0f}"
-
-    # the process
-
-    def _guard(self) -> None:
-        """Stop the model also when the interpreter ends or the process is told to."""
-        atexit.register(self._release)
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._old_handler = signal.signal(signal.SIGTERM, _leave_in_good_order)
-
-    def _unguard(self) -> None:
-        atexit.unregister(self._release)
-        if self._old_handler is not None and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._old_handler)
-            self._old_handler = None
+def _more_than_nothing(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise InvalidInput(f"{name} is {value!r}; expected more than 0, or None for no limit.")
 
 
 class RunningModel(Detects):
@@ -283,45 +315,3 @@ class RunningModel(Detects):
 
     def _before_call(self) -> None:
         self._lease.touch()
-
-
-def live_tags(tags: Mapping[str, str], now: float) -> dict[str, str]:
-    """Leave out leases and endings whose time is over."""
-    return {
-        name: value
-        for name, value in tags.items()
-        if not name.startswith((_LEASE, _ENDING)) or _seconds(value) > now
-    }
-
-
-def sweep_up(model: ModelVersion) -> None:
-    """Stop an abandoned model, and take away what its dead processes wrote on it."""
-    model.come_to_rest()
-    names = [name for name in model.tags if name.startswith((_STARTED, _LEASE, _ENDING))]
-    model.client.api.untag_resource(model.arn, names)
-
-
-def is_abandoned(tags: Mapping[str, str], now: float) -> bool:
-    """Whether a lease has started the model and no process uses it any more."""
-    live = live_tags(tags, now)
-    return any(name.startswith(_STARTED) for name in live) and not any(
-        name.startswith(_LEASE) for name in live
-    )
-
-
-def started_at(tags: Mapping[str, str]) -> float | None:
-    """When a lease has started the model, in seconds since the epoch; None when none has."""
-    times = [_seconds(value) for name, value in tags.items() if name.startswith(_STARTED)]
-    return min(times, default=None)
-
-
-def _seconds(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        return 0.0  # somebody edited the tag: nobody's word
-
-
-def _leave_in_good_order(number: int, _: FrameType | None) -> None:
-    """Let SIGTERM end the process as ``sys.exit`` does, through every ``with`` block."""
-    raise SystemExit(128 + number)

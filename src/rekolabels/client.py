@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import attrs
 
 from rekolabels._api import Rekognition
 from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._retry import RetryPolicy
+from rekolabels._running import running_models, sweep
 from rekolabels._session import SessionSettings, make_client, make_session, settings_of
 from rekolabels._storage import Storage
+from rekolabels.costs import prices_for
 from rekolabels.datasets import Dataset
 from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
 from rekolabels.models import ModelVersion
@@ -25,39 +24,10 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_rekognition import RekognitionClient
 
-    from rekolabels.descriptions import ModelDescription, ProjectDescription
-from rekolabels._lease import is_abandoned, started_at, sweep_up
-from rekolabels.costs import KNOWN_PRICES, Prices, prices_for
+    from rekolabels.costs import Prices, RunningCost
+    from rekolabels.descriptions import ProjectDescription
 
-__all__ = ["Client", "RunningCost"]
-
-_MODELS_THAT_COST = frozenset({"STARTING", "RUNNING", "STOPPING"})
-
-
-@attrs.frozen
-class RunningCost:
-    """A model that costs money now."""
-
-    model: ModelVersion
-    """The model version."""
-    status: str
-    """``STARTING``, ``RUNNING`` or ``STOPPING``."""
-    inference_units: int
-    """Units that it was started with."""
-    since: datetime | None
-    """When it was started, UTC; None when it was not started by ``model.running()``."""
-    cost: float | None
-    """US dollars so far, by the client's prices; None when the time or the price is not known."""
-
-    @property
-    def arn(self) -> str:
-        """ARN of the model version."""
-        return self.model.arn
-
-    @property
-    def version_name(self) -> str:
-        """Name of the model version."""
-        return self.model.version_name
+__all__ = ["Client"]
 
 
 class Client:
@@ -285,34 +255,42 @@ class Client:
         project_name, _ = parse_version_arn(arn)
         return ModelVersion(self, arn, self.project(project_name).arn)
 
-    def running_models(self) -> Iterator[RunningCost]:
+    def running_models(self, *, regions: Iterable[str] | None = None) -> Iterator[RunningCost]:
         """Yield everything that costs money now: models that are starting, running or stopping.
 
         Since when, and how much so far, is known for models that ``model.running()`` started; the service
         itself does not say.
-        """
-        for project in self.projects():
-            for found in self._api.describe_project_versions(project.arn):
-                if found.status in _MODELS_THAT_COST:
-                    yield self._cost_of(ModelVersion(self, found.arn, project.arn), found)
-
-    def sweep(self, *, regions: Iterable[str] | None = None) -> list[ModelVersion]:
-        """Stop the models that a killed process left running, and return them.
-
-        Stopped are models that ``model.running()`` started and no living process uses any more: at the latest
-        15 minutes after its process was killed. Models that were started by other means are left alone. To be
-        called from cron, or from a Lambda function (``examples/sweep_lambda.py``).
 
         Args:
             regions: The Regions to look at; by default the client's.
         """
-        swept: list[ModelVersion] = []
-        for client in [self] if regions is None else [self._in_region(region) for region in regions]:
-            for running in client.running_models():
-                if is_abandoned(running.model.tags, self._retry.time()):
-                    sweep_up(running.model)
-                    swept.append(running.model)
-        return swept
+        for client in self._in_regions(regions):
+            yield from running_models(client)
+
+    def sweep(
+        self, *, regions: Iterable[str] | None = None, wait: bool = True, timeout: float | None = None
+    ) -> list[ModelVersion]:
+        """Stop the models that a killed process left running, and return them.
+
+        Stopped are models that ``model.running()`` started and no living process uses any more: at the latest
+        15 minutes after its process was killed. Models that were started by other means are left alone. To be
+        called every quarter of an hour, from cron or from a Lambda function (``examples/sweep_lambda.py``).
+
+        A model that somebody has stopped by hand after its process was killed is given back to everybody: the
+        tags of the dead process are taken from it. That is why the tags of every trained model version are
+        read; AWS allows ten such requests a second.
+
+        Args:
+            regions: The Regions to look at; by default the client's.
+            wait: Return when the models have stopped, and wait for those that are still starting, which the
+                service does not stop; otherwise return when it has taken the orders, and leave what is
+                starting to the next sweep.
+            timeout: Seconds for each of the waits.
+
+        Raises:
+            SweepIncomplete: A Region or model failed; all others are swept.
+        """
+        return sweep(self._in_regions(regions), wait=wait, timeout=timeout)
 
     def prices(self) -> Prices:
         """Return the prices that estimates and limits use.
@@ -322,17 +300,15 @@ class Client:
         """
         return self._prices or prices_for(self._region_name)
 
-    def _cost_of(self, model: ModelVersion, found: ModelDescription) -> RunningCost:
-        begun = started_at(model.tags)
-        units = found.min_inference_units or 1
-        cost = None
-        if begun is not None and (self._prices or self._region_name in KNOWN_PRICES):
-            cost = self.prices().running(max(0.0, self._retry.time() - begun), units)
-        since = datetime.fromtimestamp(begun, timezone.utc) if begun is not None else None
-        return RunningCost(model, found.status, units, since, cost)
-
-    def _in_region(self, region: str) -> Client:
-        return Client(self._session, region_name=region, config=self._config, retry=self._retry)
+    def _in_regions(self, regions: Iterable[str] | None) -> Iterator[Client]:
+        if regions is None:
+            yield self
+            return
+        for region in regions:
+            prices = self._prices if self._prices and self._prices.region == region else None
+            yield Client(
+                self._session, region_name=region, config=self._config, prices=prices, retry=self._retry
+            )
 
     def _find(self, name: str) -> ProjectDescription | None:
         return next(self._api.describe_projects([name]), None)

@@ -9,12 +9,17 @@ report, with their date and source on them; give your own where it matters::
 from __future__ import annotations
 
 import math
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels.errors import InvalidInput
 
-__all__ = ["KNOWN_PRICES", "Plan", "Prices", "plan", "prices_for"]
+if TYPE_CHECKING:
+    from rekolabels.models import ModelVersion  # noqa: TC004 -- a model is what costs, and asks what it costs
+
+__all__ = ["KNOWN_PRICES", "Plan", "Prices", "RunningCost", "plan", "prices_for"]
 
 _HOUR = 3600.0
 
@@ -75,6 +80,32 @@ def prices_for(region: str) -> Prices:
             f"Client(..., prices=Prices(region={region!r}, training_hour=..., inference_unit_hour=...))."
         )
     return KNOWN_PRICES[region]
+
+
+@attrs.frozen
+class RunningCost:
+    """A model that costs money now."""
+
+    model: ModelVersion
+    """The model version."""
+    status: str
+    """``STARTING``, ``RUNNING`` or ``STOPPING``."""
+    inference_units: int
+    """Units that it was started with."""
+    since: datetime | None
+    """When it was started, UTC; None when nobody can say."""
+    cost: float | None
+    """US dollars so far, by the client's prices; None when the time or the price is not known."""
+
+    @property
+    def arn(self) -> str:
+        """ARN of the model version."""
+        return self.model.arn
+
+    @property
+    def version_name(self) -> str:
+        """Name of the model version."""
+        return self.model.version_name
 
 
 @attrs.frozen

@@ -36,6 +36,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     ├── JournalFailed                    the journal of ``detect_many`` cannot be written
     ├── ModelRegressed (AssertionError)  a model is worse than its baseline
     ├── LeaseEnded                       a limit of ``model.running()`` was reached and the model stopped
+    ├── SweepIncomplete                  ``client.sweep()`` could not look at, or not stop, everything
     ├── UnexpectedStatus                 a wait met a status from which there is no way to its goal
     └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
 """
@@ -83,6 +84,7 @@ __all__ = [
     "ResourceNotReady",
     "ServiceError",
     "ServiceFault",
+    "SweepIncomplete",
     "Throttled",
     "TrainingFailed",
     "UnexpectedStatus",
@@ -332,6 +334,22 @@ class ModelRegressed(RekolabelsError, AssertionError):
 
 class LeaseEnded(RekolabelsError):
     """A limit of ``model.running()`` was reached (idle time, duration, cost), and the model was stopped."""
+
+
+class SweepIncomplete(RekolabelsError):
+    """``client.sweep()`` could not look at, or not stop, everything; what it could, it has stopped.
+
+    Attributes:
+        stopped: ARNs of the model versions that were stopped.
+        errors: What went wrong, one for each Region or model version that failed.
+    """
+
+    def __init__(
+        self, message: str, *, stopped: tuple[str, ...], errors: tuple[RekolabelsError, ...]
+    ) -> None:
+        super().__init__(message)
+        self.stopped = stopped
+        self.errors = errors
 
 
 class UnexpectedStatus(RekolabelsError):

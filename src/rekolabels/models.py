@@ -250,22 +250,27 @@ class ModelVersion(Detects):
     ) -> Lease:
         """Run the model for the time of a ``with`` block.
 
-        Starts the model and waits until it runs. On leaving the block, by its end, an error, Ctrl-C, SIGTERM
-        or the end of the interpreter, the model is stopped and waited for. What a killed process leaves
-        running is found and stopped by :meth:`Client.sweep <rekolabels.Client.sweep>`, by the tags that are
-        written on the model.
+        Starts the model and waits until it runs. On leaving the block, by its end, an error, Ctrl-C, SIGTERM,
+        SIGHUP or the end of the interpreter, the model is stopped and waited for. What a killed process
+        leaves running is found and stopped by :meth:`Client.sweep <rekolabels.Client.sweep>`, by the tags
+        that are written on the model.
 
         A model that runs already is joined. Processes that share a model in this way do not stop it under
         each other; the last one to leave does. A model that somebody started by other means is never stopped.
+
+        The signals are seen to when the block is entered in the main thread and the program has no handlers
+        of its own for them; a handler of yours should end in ``sys.exit``. A fork of the process may use the
+        model, and does not stop it.
 
         Args:
             min_inference_units: Units to start with; at least 1.
             max_inference_units: Upper bound for auto-scaling; None for none.
             idle_timeout: Stop the model when it was not used for so many seconds.
-            max_duration: Stop the model after so many seconds.
-            max_cost: Stop the model when it has cost so many US dollars, by the client's prices and the most
-                units that it may have.
-            stop_joined: Stop also a model that somebody else started.
+            max_duration: Stop the model so many seconds after its start was asked for, or after it was
+                joined.
+            max_cost: Stop the model when it has cost so many US dollars since then, by the client's prices
+                and the most units that it may have. Limits are kept to within a tenth of them, or a minute.
+            stop_joined: Stop also a model that somebody else started by other means.
             timeout: Seconds to wait for the start, and again for the stop.
 
         Returns:
@@ -274,19 +279,16 @@ class ModelVersion(Detects):
         Raises:
             ModelFailed: It could not be started or stopped.
             LimitExceeded: Too many running models or units for the account.
-            InvalidInput: ``max_cost``, and no prices are known for the Region.
+            InvalidInput: A limit that is not more than 0; or ``max_cost``, and no prices are known for the
+                Region.
         """
-        limit = None
-        if max_cost is not None:
-            hourly = self.client.prices().running(3600, max_inference_units or min_inference_units)
-            limit = 3600 * max_cost / hourly if hourly else None
         return Lease(
             self,
             min_inference_units=min_inference_units,
             max_inference_units=max_inference_units,
             idle_timeout=idle_timeout,
             max_duration=max_duration,
-            cost_limit=limit,
+            max_cost=None if max_cost is None else (max_cost, self.client.prices()),
             stop_joined=stop_joined,
             timeout=timeout,
         )

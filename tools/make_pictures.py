@@ -1,0 +1,192 @@
+"""Make the pictures of the documentation anew, from real runs of the tutorial on this machine.
+
+    python tools/make_pictures.py --browser chromium
+
+Needs the extras ``local`` and ``report``, and Chromium or Chrome for the pictures of pages. Writes into
+``docs/images``. Texts and lines are of colours that can be read on light and on dark ground.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from rekolabels.formats import read_coco, read_folder
+from rekolabels.inference import draw
+from rekolabels.local import LocalService, find_label_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rekolabels import LabelledImage, ModelVersion
+    from rekolabels.evaluation import EvaluationResult
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "images"
+GREY, BLUE, RED = "#7d8590", "#2f81b7", "#d1495b"
+
+
+def main() -> None:
+    """Draw, train, and take the pictures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--browser", default="chromium", help="Chromium or Chrome, name or path")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_puppies(folder / "puppies")
+        draw_puppies(folder / "unseen", "--images", "1", "--slips", "0", "--seed", "8")
+        draw_puppies(folder / "meadow", "--boxes")
+        show_portraits(folder / "puppies")
+        with LocalService(folder / "workspace") as service:
+            show_first_model(service, folder, options.browser)
+            mend(folder / "puppies")
+            show_second_model(service, folder)
+            show_detector(service, folder)
+    for path in sorted(TARGET.iterdir()):
+        print(f"{path.stat().st_size / 1000:6.0f} kB  {path.relative_to(ROOT)}")
+
+
+def draw_puppies(folder: Path, *arguments: str) -> None:
+    """Let the script of the tutorial draw."""
+    script = ROOT / "examples" / "draw_puppies.py"
+    subprocess.run([sys.executable, script, folder, *arguments], check=True)  # noqa: S603 -- our own script
+
+
+def show_portraits(puppies: Path) -> None:
+    """Some pictures of each folder, side by side."""
+    rows = [sorted(breed.iterdir())[2:10] for breed in sorted(puppies.iterdir())]
+    side = 96
+    sheet = Image.new("RGB", (side * len(rows[0]), side * len(rows)))
+    for row, paths in enumerate(rows):
+        for column, path in enumerate(paths):
+            sheet.paste(
+                Image.open(path).resize((side, side), Image.Resampling.LANCZOS), (column * side, row * side)
+            )
+    sheet.save(TARGET / "puppies.jpg", quality=82)
+
+
+def show_first_model(service: LocalService, folder: Path, browser: str) -> None:
+    """Train the first model of the tutorial; show its page and a threshold."""
+    result = train(service, "First", read_folder(folder / "puppies")).evaluation()
+    page = result.save(folder / "evaluation.html")
+    for scheme in ("light", "dark"):
+        photograph(browser, page, TARGET / f"evaluation-page-{scheme}.png", dark=scheme == "dark")
+    (TARGET / "threshold.svg").write_text(show_threshold(result, "dalmatian"), encoding="utf-8")
+
+
+def mend(puppies: Path) -> None:
+    """Show the pictures whose folders are wrong, as cross-validation finds them, and move them."""
+    issues = find_label_errors(read_folder(puppies), folds=4, most=4)
+    captions = [f"in {issue.label}/\n{issue.suggestion}? {issue.score:.2f}" for issue in issues]
+    paths = [Path(issue.image.source) for issue in issues]
+    show_strip([Image.open(path) for path in paths], captions, TARGET / "wrong-labels.png")
+    for issue, path in zip(issues, paths, strict=True):
+        path.rename(puppies / str(issue.suggestion) / path.name)
+
+
+def show_second_model(service: LocalService, folder: Path) -> None:
+    """Train with the right labels, and show what the model says of pictures that it never saw."""
+    model = train(service, "Second", read_folder(folder / "puppies"))
+    paths = sorted((folder / "unseen").rglob("*.jpg"))
+    with model.running() as running:
+        found = [running.detect(path)[0] for path in paths]
+    captions = [f"{one.label}\n{one.confidence:.1f} %" for one in found]
+    show_strip([Image.open(path) for path in paths], captions, TARGET / "detected.png")
+
+
+def show_detector(service: LocalService, folder: Path) -> None:
+    """Train a detector, and show what it finds in a test image."""
+    meadow = folder / "meadow"
+    model = train(service, "Meadow", read_coco(meadow / "instances.json", images=meadow))
+    image = max(model.evaluation().images, key=lambda image: len(image.boxes))
+    path = meadow / Path(image.source).name
+    with model.running() as running:
+        found = running.detect(path)
+    draw(Image.open(path), found).save(TARGET / "meadow.jpg", quality=85)
+
+
+def train(service: LocalService, name: str, images: Iterable[LabelledImage]) -> ModelVersion:
+    """Train a model as the tutorial does."""
+    project = service.client(bucket="puppies").create_project(name)
+    project.create_datasets(images, test=0.25, seed=7)
+    model = project.train("v1")
+    model.wait_until_trained()
+    return model
+
+
+def show_strip(pictures: Sequence[Image.Image], captions: Sequence[str], target: Path) -> None:
+    """Pictures side by side on a transparent ground, with what there is to say below."""
+    side, gap, text = 144, 12, 44
+    strip = Image.new("RGBA", (len(pictures) * (side + gap) - gap, side + text))
+    pen = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(15)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left = number * (side + gap)
+        strip.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
+        pen.multiline_text((left + side / 2, side + 6), caption, GREY, font, anchor="ma", align="center")
+    strip.quantize(128, Image.Quantize.FASTOCTREE).save(target, optimize=True)
+
+
+def show_threshold(result: EvaluationResult, label: str) -> str:
+    """An SVG: how confident the model is of a label, in images that have it and in images that do not."""
+    threshold = result.labels[label].threshold or 0.0
+    shapes = [
+        f'<line x1="{x(mark)}" y1="30" x2="{x(mark)}" y2="136" stroke="{GREY}" stroke-opacity=".25"/>'
+        f'<text x="{x(mark)}" y="154" text-anchor="middle">{mark}</text>'
+        for mark in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    ]
+    for number, image in enumerate(result.images):
+        confidence = next(one.confidence for one in image.verdicts if one.label == label)
+        true = label in image.labels
+        across = x(confidence)
+        up = (62 if true else 118) + 5 * (number % 7 - 3)  # so that dots of one place can be told apart
+        counted = "is" if true is (confidence >= threshold) else "is not"
+        colour = BLUE if counted == "is" else RED
+        shapes.append(f'<circle cx="{across}" cy="{up}" r="3.2" fill="{colour}"/>')
+    at = x(threshold)
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 176">',
+        f'<g font-family="sans-serif" font-size="12" fill="{GREY}">',
+        f'<text x="128" y="66" text-anchor="end">{label}</text>',
+        '<text x="128" y="122" text-anchor="end">something else</text>',
+        *shapes,
+        f'<path d="M{at} 22V136" stroke="{GREY}" stroke-width="2" stroke-dasharray="5 4"/>',
+        f'<text x="{at}" y="14" text-anchor="middle">assumed threshold {threshold:.2f}</text>',
+        f'<text x="{x(0.5)}" y="172" text-anchor="middle">confidence of “{label}”</text>',
+        "</g></svg>\n",
+    ]
+    return "\n".join(parts)
+
+
+def x(confidence: float) -> float:
+    """Where a confidence lies in the picture."""
+    return round(150 + 550 * confidence, 1)
+
+
+def photograph(browser: str, page: Path, target: Path, *, dark: bool) -> None:
+    """Take a picture of the top of a page, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as profile:
+        subprocess.run(  # noqa: S603 -- the browser that the caller names
+            [
+                browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", f"--user-data-dir={profile}", "--window-size=900,1290",
+                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+                f"--screenshot={target}", page.as_uri(),
+            ],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+    Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
