@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,10 +23,11 @@ from rekolabels.errors import (
     Throttled,
 )
 from rekolabels.inference._journal import Journal
-from rekolabels.inference._many import Outcome, detect_many
+from rekolabels.inference._many import Outcome
+from rekolabels.inference._many import detect_many as prepared_detect_many
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     from virtual_time import VirtualTime
@@ -38,6 +40,13 @@ FOUND = [Detection("puppy", 90.0, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 80.
 def found(image: Any) -> list[Detection]:
     """Find the name of the image in it."""
     return [Detection(image, 50.0)]
+
+
+def detect_many(
+    detect: Callable[[Any], list[Detection]], images: Iterable[Any], **options: Any
+) -> Generator[Outcome[Any]]:
+    """Run with a function for the call."""
+    return prepared_detect_many(lambda image: partial(detect, image), images, **options)
 
 
 def keep_each(run: Iterable[Outcome[str]], kept: list[Outcome[str]]) -> None:
