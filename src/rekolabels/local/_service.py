@@ -190,11 +190,6 @@ class LocalService:
         """The Region of sessions that are made here."""
         return self._region
 
-    @property
-    def account_id(self) -> str:
-        """The account of callers that name none."""
-        return self._account
-
     def session(self) -> boto3.Session:
         """A boto3 session whose clients reach this service, in process and without a socket.
 
