@@ -30,7 +30,6 @@ import boto3
 import pytest
 from document_pages import PAGES, ROOT, Block, commands, is_given_the_tutorial, read_blocks
 
-from rekolabels import Client
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
@@ -128,7 +127,8 @@ def run_command(command: str) -> str:
 
 def draw(folder: Path, *arguments: str) -> None:
     """Draw puppies into a folder."""
-    subprocess.run([sys.executable, ROOT / "examples" / "draw_puppies.py", *arguments], cwd=folder, check=True)  # noqa: S603 -- our own script
+    script = ROOT / "examples" / "draw_puppies.py"
+    subprocess.run([sys.executable, script, *arguments], cwd=folder, check=True)  # noqa: S603 -- our own script
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -161,7 +161,7 @@ def find_fault(words: list[str]) -> str | None:
             return find_missing_extra(rest)
         case "python", ["-m", "pip", "install", *rest]:
             return find_missing_extra(rest)
-        case ("python" | "python3"), ["-m", "venv", _]:
+        case (("python" | "python3"), ["-m", "venv", _]):
             return None
         case "python", ["-m", module, *rest]:
             return find_missing_option(ROOT / "src" / module.replace(".", "/") / "__main__.py", rest)
@@ -169,7 +169,7 @@ def find_fault(words: list[str]) -> str | None:
             return find_missing_option(ROOT / "examples" / Path(script).name, rest)
         case "aws", [("rekognition" | "s3api") as service, operation, *rest] if operation != "wait":
             return find_missing_member("s3" if service == "s3api" else service, operation, rest)
-        case ("aws" | "pytest" | "npm" | "docker" | "jupyter"), _:
+        case (("aws" | "pytest" | "npm" | "docker" | "jupyter"), _):
             return None
         case name, _:
             return None if name in SHELL else f"no command {name}"
@@ -178,7 +178,9 @@ def find_fault(words: list[str]) -> str | None:
 def find_missing_extra(words: list[str]) -> str | None:
     """The extra that ``pyproject.toml`` does not have."""
     known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    wanted = [extra for word in words for found in re.findall(r"\[([\w,]+)\]", word) for extra in found.split(",")]
+    wanted = [
+        extra for word in words for found in re.findall(r"\[([\w,]+)\]", word) for extra in found.split(",")
+    ]
     return next((f"no extra {extra}" for extra in wanted if extra not in known), None)
 
 
@@ -194,10 +196,14 @@ def find_missing_option(script: Path, words: list[str]) -> str | None:
 def find_missing_member(service: str, operation: str, words: list[str]) -> str | None:
     """The operation of AWS that there is not, or its parameter."""
     client = boto3.Session(region_name="us-east-1").client(service)  # type: ignore[call-overload]
-    name = next((name for name in client.meta.service_model.operation_names if dashed(name) == operation), None)
+    name = next(
+        (name for name in client.meta.service_model.operation_names if dashed(name) == operation), None
+    )
     if name is None:
         return f"no operation {operation}"
-    members = {dashed(member) for member in client.meta.service_model.operation_model(name).input_shape.members}
+    members = {
+        dashed(member) for member in client.meta.service_model.operation_model(name).input_shape.members
+    }
     general = {"endpoint-url", "region", "output", "query", "no-cli-pager"}
     asked = (word.removeprefix("--") for word in words if word.startswith("--"))
     return next((f"no option --{option}" for option in asked if option not in members | general), None)
