@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import boto3
+import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from service_backends import (
@@ -38,11 +40,29 @@ if TYPE_CHECKING:
 KILLS = int(os.environ.get("REKOLABELS_KILLS", "4"))
 """How often the test of random kills strikes; more on demand."""
 PICTURE = picture("dark", 1)
+RESULTS = 6
+"""Files that a training leaves in S3."""
 AT_REST = {
     "project": {"CREATED"},
     "dataset": {"CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_COMPLETE", "UPDATE_FAILED"},
-    "version": {"TRAINING_COMPLETED", "TRAINING_FAILED", "RUNNING", "STOPPED"},
+    "version": {
+        "TRAINING_COMPLETED",
+        "TRAINING_FAILED",
+        "COPYING_COMPLETED",
+        "COPYING_FAILED",
+        "RUNNING",
+        "STOPPED",
+    },
+    "media": {"SUCCEEDED", "FAILED"},
 }
+SLOW = """
+import signal, sys
+from rekolabels.local import Durations, LocalService
+service = LocalService(sys.argv[1], durations=Durations(copying=3600, media_jobs=3600))
+print(service.serve().url, flush=True)
+signal.pause()
+"""
+"""A service whose copies and media analysis jobs take an hour."""
 
 
 @attrs.frozen
@@ -60,9 +80,10 @@ class Victim:
 
 
 @contextmanager
-def victim(workspace: Path) -> Iterator[Victim]:
+def victim(workspace: Path, *, slow: bool = False) -> Iterator[Victim]:
     """Start a service that will be killed."""
-    command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(workspace)]
+    served = ["-m", "rekolabels.local", "--workspace"]
+    command = [sys.executable, *(["-c", SLOW] if slow else served), str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -128,6 +149,49 @@ def test_killed_in_the_creation_of_a_dataset(tmp_path: Path) -> None:
         assert describe_dataset(backend, again)["DatasetStats"]["TotalEntries"] == 20_000
 
 
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """The ARN of a trained version, which a quick engine made, in the workspace."""
+    project = prepare(tmp_path)
+    with open_backend("in process", tmp_path, engine="tiny") as backend:
+        arn = make_version(backend, project, "original")
+        assert describe_version(backend, arn)["Status"] == "TRAINING_COMPLETED"
+    return arn
+
+
+def test_killed_in_a_copy(tmp_path: Path, model: str) -> None:
+    """COPYING_FAILED says why; nothing of it lies about; the version is copied again."""
+    project = project_of(model, tmp_path)
+    with victim(tmp_path, slow=True) as service:
+        arn = copy(service, model, project, project, "copied")
+        service.kill()
+    with open_backend("in process", tmp_path) as backend:
+        found = describe_version(backend, arn)
+        assert found["Status"] == "COPYING_FAILED"
+        assert found["StatusMessage"] == "The copying was interrupted; copy the version again."
+        assert len(list((tmp_path / "rekognition" / "versions").iterdir())) == 1
+        again = copy(backend, model, project, project, "again")
+        backend.settle()
+        check_copy(backend, describe_version(backend, again), model)
+        backend.rekognition.delete_project_version(ProjectVersionArn=arn)
+
+
+def test_killed_in_a_media_analysis_job(tmp_path: Path) -> None:
+    """FAILED as a fault of the service, and the same token still means the same job."""
+    prepare(tmp_path)
+    with victim(tmp_path, slow=True) as service:
+        identity = analyse(service, "train/dark/0.png", "once")
+        service.kill()
+    with open_backend("in process", tmp_path) as backend:
+        found = backend.rekognition.get_media_analysis_job(JobId=identity)
+        assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", "INTERNAL_ERROR")
+        assert found["CompletionTimestamp"] >= found["CreationTimestamp"]
+        assert analyse(backend, "train/dark/0.png", "once") == identity
+        again = analyse(backend, "train/dark/0.png", "twice")
+        backend.settle()
+        check_media(backend, backend.rekognition.get_media_analysis_job(JobId=again))
+
+
 def test_a_living_service_mends_what_a_dead_one_left(tmp_path: Path) -> None:
     """Two services on one workspace: the death of one is seen by the other, without a restart."""
     project = prepare(tmp_path)
@@ -140,10 +204,10 @@ def test_a_living_service_mends_what_a_dead_one_left(tmp_path: Path) -> None:
         assert describe_version(witness, arn)["Status"] == "TRAINING_FAILED"
 
 
-def test_killed_at_random(tmp_path: Path) -> None:
+def test_killed_at_random(tmp_path: Path, model: str) -> None:
     """Killed again and again at any moment: what was answered stays, everything is at rest and works on."""
     dice = random.Random(7)  # noqa: S311 - moments, not secrets
-    project = prepare(tmp_path)
+    project = project_of(model, tmp_path)
     for turn in range(KILLS):
         promised: set[str] = set()
         with victim(tmp_path) as service:
@@ -152,25 +216,60 @@ def test_killed_at_random(tmp_path: Path) -> None:
             death.start()
             with contextlib.suppress(BotoCoreError):  # the connection breaks
                 for number in itertools.count():
-                    promised.add(keep_busy(service, f"{turn}-{number}", project=number < 60))
+                    promised |= keep_busy(service, f"{turn}-{number}", model, project, full=number < 60)
             death.join()
             service.process.wait()
         with open_backend("in process", tmp_path) as backend:
-            check(backend, promised)
-            clean(backend, project)
+            check(backend, promised, model)
+            clean(backend, project, model)
 
 
-def keep_busy(service: Victim, name: str, *, project: bool) -> str:
-    """Make and fill things; the name of what now must stay, a project only if it was asked for."""
-    service.s3.put_object(Bucket="puppies", Key=f"kept/{name}.png", Body=PICTURE)
-    if not project:
-        return name
+def keep_busy(service: Victim, name: str, model: str, source: str, *, full: bool) -> set[str]:
+    """Make, fill, copy and analyse; what now must stay: an object always, the others if all was asked for."""
+    kept = f"kept/{name}.png"
+    service.s3.put_object(Bucket="puppies", Key=kept, Body=PICTURE)
+    if not full:
+        return {kept}
     made = service.rekognition.create_project(ProjectName=f"p{name}", Tags={"a": "b"})["ProjectArn"]
-    manifest = manifest_line(f"s3://puppies/kept/{name}.png", "dark")
+    manifest = manifest_line(f"s3://puppies/{kept}", "dark")
     service.s3.put_object(Bucket="puppies", Key=f"{name}.manifest", Body=manifest.encode())
-    source = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": f"{name}.manifest"}}}
-    service.rekognition.create_dataset(ProjectArn=made, DatasetType="TRAIN", DatasetSource=source)
-    return f"p{name}"
+    place = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": f"{name}.manifest"}}}
+    dataset = service.rekognition.create_dataset(ProjectArn=made, DatasetType="TRAIN", DatasetSource=place)
+    copied = copy(service, model, source, made, "copied")
+    return {kept, made, dataset["DatasetArn"], copied, analyse(service, kept, name)}
+
+
+def copy(service: Victim | Backend, model: str, source: str, target: str, name: str) -> str:
+    """Begin to copy a version; the ARN of the copy."""
+    answer = service.rekognition.copy_project_version(
+        SourceProjectArn=source,
+        SourceProjectVersionArn=model,
+        DestinationProjectArn=target,
+        VersionName=name,
+        OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": target.split("/")[1]},
+    )
+    return str(answer["ProjectVersionArn"])
+
+
+def analyse(service: Victim | Backend, key: str, token: str) -> str:
+    """Begin a media analysis job over one image; its id."""
+    line = f'{{"source-ref": "s3://puppies/{key}"}}'
+    service.s3.put_object(Bucket="puppies", Key=f"{token}.jsonl", Body=line.encode())
+    answer = service.rekognition.start_media_analysis_job(
+        ClientRequestToken=token,
+        OperationsConfig={"DetectModerationLabels": {}},
+        Input={"S3Object": {"Bucket": "puppies", "Name": f"{token}.jsonl"}},
+        OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": "jobs"},
+    )
+    return str(answer["JobId"])
+
+
+def project_of(version: str, workspace: Path) -> str:
+    """The ARN of the project of a version."""
+    with open_backend("in process", workspace) as backend:
+        name = version.split("/")[1]
+        (found,) = backend.rekognition.describe_projects(ProjectNames=[name])["ProjectDescriptions"]
+    return str(found["ProjectArn"])
 
 
 def train(service: Victim, project: str, name: str) -> None:
@@ -179,43 +278,84 @@ def train(service: Victim, project: str, name: str) -> None:
     service.rekognition.create_project_version(ProjectArn=project, VersionName=name, OutputConfig=output)
 
 
-def check(backend: Backend, promised: set[str]) -> None:
+def check(backend: Backend, promised: set[str], model: str) -> None:
     """Everything that was answered is there, and in a state of rest."""
-    pages = backend.rekognition.get_paginator("describe_projects").paginate()
-    projects = [project for page in pages for project in page["ProjectDescriptions"]]
-    names = {project["ProjectArn"].split("/")[1] for project in projects}
-    assert {name for name in promised if name.startswith("p")} <= names
-    kept = backend.s3.get_paginator("list_objects_v2").paginate(Bucket="puppies", Prefix="kept/")
-    keys = {item["Key"] for page in kept for item in page.get("Contents", [])}
-    assert {f"kept/{name.removeprefix('p')}.png" for name in promised} <= keys
-    for project in projects:
+    client, found = backend.rekognition, set[str]()
+    for page in backend.s3.get_paginator("list_objects_v2").paginate(Bucket="puppies", Prefix="kept/"):
+        found |= {item["Key"] for item in page.get("Contents", [])}
+    for project in all_projects(backend):
         assert project["Status"] in AT_REST["project"]
+        found.add(project["ProjectArn"])
         for dataset in project["Datasets"]:
             assert dataset["Status"] in AT_REST["dataset"]
+            found.add(dataset["DatasetArn"])
             stats = describe_dataset(backend, dataset["DatasetArn"])["DatasetStats"]
             if dataset["Status"] == "CREATE_COMPLETE":
-                listed = backend.rekognition.list_dataset_entries(DatasetArn=dataset["DatasetArn"])
+                listed = client.list_dataset_entries(DatasetArn=dataset["DatasetArn"])
                 assert stats["TotalEntries"] == len(listed["DatasetEntries"])
-        versions = backend.rekognition.describe_project_versions(ProjectArn=project["ProjectArn"])
+        versions = client.describe_project_versions(ProjectArn=project["ProjectArn"])
         for version in versions["ProjectVersionDescriptions"]:
             assert version["Status"] in AT_REST["version"]
+            found.add(version["ProjectVersionArn"])
+            if version["Status"].startswith("COPYING"):
+                check_copy(backend, version, model)
+    # A page holds the newest hundred; a turn starts fewer.
+    for job in client.list_media_analysis_jobs()["MediaAnalysisJobs"]:
+        assert job["Status"] in AT_REST["media"]
+        found.add(job["JobId"])
+        check_media(backend, job)
+    assert promised <= found
 
 
-def clean(backend: Backend, kept: str) -> None:
+def check_copy(backend: Backend, version: dict[str, Any], model: str) -> None:
+    """A copy has its whole model and all result files, or it says that it has failed and holds nothing."""
+    number = version["ProjectVersionArn"].rsplit("/", 1)[1]
+    folder = backend.service.path / "rekognition" / "versions" / number
+    if version["Status"] == "COPYING_FAILED":
+        assert "interrupted" in version["StatusMessage"]
+        assert not folder.exists()
+        return
+    assert files_of(folder) == files_of(folder.with_name(model.rsplit("/", 1)[1]))
+    name = version["ProjectVersionArn"].split("/")[1]
+    kept = backend.s3.list_objects_v2(Bucket="puppies", Prefix=f"{name}/")
+    assert kept["KeyCount"] == RESULTS
+
+
+def check_media(backend: Backend, job: dict[str, Any]) -> None:
+    """A job has both of its files, or it says that it has failed."""
+    if job["Status"] == "FAILED":
+        assert job["FailureDetails"]["Code"] == "INTERNAL_ERROR"
+        return
+    for place in (job["Results"]["S3Object"], job["ManifestSummary"]["S3Object"]):
+        answer = backend.s3.get_object(Bucket=place["Bucket"], Key=place["Name"])
+        with answer["Body"] as body:
+            assert json.loads(body.read())
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def all_projects(backend: Backend) -> list[dict[str, Any]]:
+    """Every project."""
+    pages = backend.rekognition.get_paginator("describe_projects").paginate()
+    return [project for page in pages for project in page["ProjectDescriptions"]]
+
+
+def clean(backend: Backend, kept: str, model: str) -> None:
     """Make room for the next turn: what is at rest can be deleted."""
     client = backend.rekognition
-    for version in client.describe_project_versions(ProjectArn=kept)["ProjectVersionDescriptions"]:
-        client.delete_project_version(ProjectVersionArn=version["ProjectVersionArn"])
-    others = [
-        project
-        for page in client.get_paginator("describe_projects").paginate()
-        for project in page["ProjectDescriptions"]
-        if project["ProjectArn"] != kept
-    ]
-    for project in others:
-        for dataset in project["Datasets"]:
+    projects = all_projects(backend)
+    for project in projects:
+        versions = client.describe_project_versions(ProjectArn=project["ProjectArn"])
+        for version in versions["ProjectVersionDescriptions"]:
+            if version["ProjectVersionArn"] != model:
+                client.delete_project_version(ProjectVersionArn=version["ProjectVersionArn"])
+        for dataset in project["Datasets"] if project["ProjectArn"] != kept else ():
             client.delete_dataset(DatasetArn=dataset["DatasetArn"])
     backend.settle()
-    for project in others:
-        client.delete_project(ProjectArn=project["ProjectArn"])
+    for project in projects:
+        if project["ProjectArn"] != kept:
+            client.delete_project(ProjectArn=project["ProjectArn"])
     backend.settle()
