@@ -40,6 +40,12 @@ def test_importing_is_cheap() -> None:
     assert loaded_by("import rekolabels") & (heavy | stubs) == set()
 
 
+def test_the_pytest_plugin_is_cheap() -> None:
+    """pytest loads it at every start, also for those who do not use it: it brings nothing but itself."""
+    brought = loaded_by("import rekolabels.testing._plugin") - loaded_by("import pytest, pathlib")
+    assert brought - {"rekolabels"} <= set(sys.stdlib_module_names)
+
+
 def test_the_embedded_service_waits_with_its_engine() -> None:
     """Importing the embedded service does not load the engine: that comes with the first training."""
     heavy = {"sklearn", "onnxruntime"}

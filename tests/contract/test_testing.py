@@ -1,0 +1,213 @@
+"""The pytest plugin: what a test of an application gets from each fixture, and that tests do not meet."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rekolabels import BoundingBox, ImageSize, LabelledImage, errors
+from rekolabels.formats import read_folder
+from rekolabels.local import Durations, Fault, FaultPlan, LocalService, Quotas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rekolabels import Client, ModelVersion
+    from rekolabels.local import ManualClock
+    from rekolabels.testing import Recorded, Trainer
+
+pytest_plugins = ("pytester",)
+
+DETECTED = {
+    "operation": "DetectCustomLabels",
+    "response": {"CustomLabels": [{"Name": "good", "Confidence": 98.5}]},
+}
+MODEL = "arn:aws:rekognition:us-east-1:111122223333:project/line/version/v1/1690556751958"
+PROJECT = "arn:aws:rekognition:us-east-1:111122223333:project/line/1690474772815"
+LISTED = {
+    "operation": "DescribeProjects",
+    "response": {
+        "ProjectDescriptions": [
+            {
+                "ProjectArn": PROJECT,
+                "CreationTimestamp": "2022-06-13T15:16:00.634000-07:00",
+                "Status": "CREATED",
+            }
+        ]
+    },
+}
+
+
+def test_a_model_is_there(rekolabels_model: ModelVersion, rekolabels_images: Path) -> None:
+    """It was trained on the pictures, and tells new detections of each label."""
+    assert rekolabels_model.status == "TRAINING_COMPLETED"
+    assert rekolabels_model.evaluation().f1 == 1.0
+    with rekolabels_model.running() as running:
+        found = {
+            label: running.detect(rekolabels_images / label / "3.png")[0].label
+            for label in ("amber", "blue", "green")
+        }
+    assert found == {label: label for label in ("amber", "blue", "green")}
+
+
+def test_waits_move_the_clock(rekolabels_model: ModelVersion, rekolabels_clock: ManualClock) -> None:
+    """A training in advance takes no time of the test's; a start takes its ten minutes, in an instant."""
+    assert rekolabels_clock() == 1_767_225_600
+    rekolabels_model.start()
+    assert rekolabels_model.status == "STARTING"
+    rekolabels_clock.advance(599)
+    assert rekolabels_model.status == "STARTING"
+    rekolabels_clock.advance(1)
+    assert rekolabels_model.status == "RUNNING"
+
+
+def test_a_training_of_the_test_takes_an_hour(
+    rekolabels_client: Client, rekolabels_images: Path, rekolabels_clock: ManualClock
+) -> None:
+    """By the clock, as on AWS; the wait is over at once."""
+    project = rekolabels_client.create_project("line")
+    project.create_datasets(read_folder(rekolabels_images), test=0.25)
+    begun = rekolabels_clock()
+    trained = project.train("v1").wait_until_trained()
+    assert trained.billable_training_seconds == 3600
+    assert 3600 <= rekolabels_clock() - begun < 3700
+
+
+@pytest.mark.rekolabels(faults=FaultPlan([Fault.throttled(times=1)]), quotas=Quotas(trainings=0))
+def test_faults_and_quotas_are_for_the_test(rekolabels_model: ModelVersion) -> None:
+    """The fixture neither meets nor uses them up."""
+    with pytest.raises(errors.LimitExceeded):
+        rekolabels_model.client.project("rekolabels-tests").train("v2")
+
+
+@pytest.mark.rekolabels(durations=Durations(), region_name="eu-west-1", account_id="111122223333")
+def test_a_marker_sets_up_the_service(rekolabels_model: ModelVersion) -> None:
+    """What it says reaches the service that trains, too."""
+    assert rekolabels_model.arn.startswith("arn:aws:rekognition:eu-west-1:111122223333:project/")
+    assert rekolabels_model.status == "TRAINING_COMPLETED"
+
+
+def test_a_model_with_boxes(rekolabels_train: Trainer, tmp_path: Path) -> None:
+    """Boxes among the images make a detector."""
+    pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
+    images: list[LabelledImage] = []
+    for number in range(8):
+        picture = pil.new("RGB", (128, 96), (120, 120, 120))
+        left = 10 * number
+        picture.paste((220, 40, 40), (left, 30, left + 40, 70))
+        picture.save(tmp_path / f"{number}.png")
+        box = BoundingBox("part", left, 30, 40, 40)
+        images.append(LabelledImage(str(tmp_path / f"{number}.png"), boxes=[box], size=ImageSize(128, 96)))
+
+    model = rekolabels_train(images, project_name="parts", version_name="first")
+
+    assert (model.version_name, model.client.project("parts").arn) == ("first", model.project_arn)
+    with model.running() as running:
+        (found,) = running.detect(tmp_path / "3.png")
+    assert (found.label, found.box is not None) == ("part", True)
+    assert found.box is not None
+    assert (found.box.left, found.box.top) == pytest.approx((30 / 128, 30 / 96), abs=0.05)
+
+
+def test_a_recording_is_answered(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
+    """From a file or a mapping, through the SDK, times as times."""
+    (tmp_path / "listed.json").write_text(json.dumps(LISTED), encoding="utf-8")
+    client = rekolabels_recorded(tmp_path / "listed.json", LISTED, DETECTED)
+    model = client.model(MODEL)
+    created = client.project(PROJECT).describe().created_at
+    assert created is not None
+    assert created.isoformat() == "2022-06-13T22:16:00.634000+00:00"
+    assert [found.label for found in model.detect(b"\xff\xd8\xff any")] == ["good"]
+
+
+def test_a_recorded_error_is_raised(rekolabels_recorded: Recorded) -> None:
+    """Throttling is met as the SDK meets it: the request is made again."""
+    throttled = {
+        "operation": "DescribeProjects",
+        "response": {"Error": {"Code": "ThrottlingException", "Message": "slow down"}},
+    }
+    client = rekolabels_recorded(throttled, LISTED)
+    assert client.project("line").arn == PROJECT
+
+
+def test_recorded_s3_objects_are_read(rekolabels_recorded: Recorded) -> None:
+    """A body is a stream again, also for the application's own S3 client."""
+    got = {"service": "s3", "operation": "GetObject", "response": {"Body": "grüß Gott"}}
+    client = rekolabels_recorded(got, bucket="line")
+    body = client.session.client("s3").get_object(Bucket="line", Key="a.txt")["Body"]
+    assert body.read().decode() == "grüß Gott"
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"),
+    [
+        ({"operation": "DetectCustomLabels"}, "'response' is missing"),
+        ({**DETECTED, "service": "sqs"}, "'sqs' is missing or unknown"),
+        ({**DETECTED, "operation": "DetectDogs"}, "'DetectDogs' is no operation"),
+        ({**DETECTED, "response": {"Labels": []}}, "none of DetectCustomLabels"),
+        ("nowhere.json", "nowhere.json: cannot be read"),
+    ],
+)
+def test_a_recording_that_does_not_fit_is_named(
+    rekolabels_recorded: Recorded, recording: Any, said: str
+) -> None:
+    """The message says what is wrong with which recording."""
+    with pytest.raises(errors.InvalidInput, match=said):
+        rekolabels_recorded(recording)
+
+
+def test_a_recording_is_an_object(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
+    """A file with something else is refused."""
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(errors.InvalidInput, match=r"list.json: expected a JSON object"):
+        rekolabels_recorded(tmp_path / "list.json")
+
+
+INNER = """
+import pytest
+from rekolabels.local import Fault, FaultPlan
+
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_apart(rekolabels_client, name):
+    assert list(rekolabels_client.projects()) == []
+    rekolabels_client.create_project("line")
+
+@pytest.mark.rekolabels(faults=FaultPlan([Fault.throttled("DescribeProjects")]), seed=3)
+class TestMarked:
+    @pytest.mark.rekolabels(faults=None)
+    def test_closest(self, rekolabels_client):
+        assert list(rekolabels_client.projects()) == []
+
+def test_unasked(rekolabels_recorded):
+    answer = {"operation": "DescribeProjects", "response": {"ProjectDescriptions": []}}
+    rekolabels_recorded(answer)
+
+@pytest.mark.rekolabels(path="here")
+def test_refused(rekolabels_service):
+    pass
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_tests_do_not_meet(pytester: pytest.Pytester, workers: int) -> None:
+    """Each has a service of its own, in one process or several; an answer that is left over fails its test."""
+    pytester.makepyfile(INNER)
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", "-n", str(workers))
+    ran.assert_outcomes(passed=5, errors=2)
+    ran.stdout.fnmatch_lines_random(
+        ["*1 responses remaining in queue*", "*each test has a workspace of its own*"]
+    )
+
+
+def test_the_service_can_be_reached_by_others(
+    rekolabels_service: LocalService, rekolabels_model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that makes its own client finds the service by the environment."""
+    from rekolabels import Client
+
+    with rekolabels_service.serve() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert Client().model(rekolabels_model.arn).status == "TRAINING_COMPLETED"
