@@ -1,0 +1,211 @@
+"""The jobs that people give to a role of their own, as code, and the permissions that they need.
+
+The jobs run in this order on one embedded service, each on what the ones before it left. All S3, the
+service's own included, is that of a second service, through one client: so it is seen what the service does
+in the name of its caller.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from iam_policies import Permission, Wire, documented, general, policy_of
+from sdk_backends import png, write_folder
+
+from rekolabels import Client, RetryPolicy
+from rekolabels.formats import read_folder
+from rekolabels.images import LabelledImage
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["EVERY_PROJECT", "JOBS", "Stage", "here", "policies", "runs"]
+
+BUCKET = "feathers"
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+_QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
+_LONG_AGO = RetryPolicy(first_poll=0.01, max_poll=0.05, time=lambda: time.time() - 7200)
+
+
+@attrs.frozen
+class Stage:
+    """What the jobs work with."""
+
+    client: Client
+    """A client whose requests are watched."""
+    pictures: Path
+    """Label folders; ``large.png``, of more than 4 MB, lies beside them."""
+
+
+def prepare(stage: Stage) -> None:
+    """Prepare data: a bucket, a project, its datasets, and changes to them."""
+    client = stage.client
+    client.ensure_bucket()
+    project = client.create_project("birds", exist_ok=True)
+    project.create_datasets(read_folder(stage.pictures), test=0.4)
+    project.create_datasets(read_folder(stage.pictures), test=0.4)  # run again, it finds what it has made
+    wrong = LabelledImage("s3://feathers/images/wrong.png", labels=["x" * 300])
+    for dataset in project.datasets():
+        dataset.update([LabelledImage(stage.pictures / "blue" / "00.png", labels=["blue"]), wrong])
+
+
+def train(stage: Stage) -> None:
+    """Train: start a training on the datasets of the project, and wait for it."""
+    model = stage.client.project("birds").train("v1")
+    model.wait_until_trained()
+
+
+def evaluate(stage: Stage) -> None:
+    """Evaluate: the figures, the test images one by one, and what the service said of the data."""
+    model = stage.client.project("birds").model("v1")
+    model.evaluation().save(stage.pictures.parent / "evaluation.json")
+    model.validation()
+    list(model.training_images())
+
+
+def run(stage: Stage) -> None:
+    """Run a model: start it, detect in local images of any size and in images in S3, and stop it."""
+    model = stage.client.project("birds").model("v1")
+    with model.running(min_inference_units=1) as running:
+        running.detect(stage.pictures / "blue" / "00.png")
+        running.detect(next(iter(model.training_images())).source)
+        list(running.detect_many([stage.pictures.parent / "large.png"]))
+
+
+def detect(stage: Stage) -> None:
+    """Detect: an application that uses a running model on local images of at most 4 MB."""
+    stage.client.project("birds").model("v1").detect(stage.pictures / "blue" / "00.png")
+
+
+def sweep(stage: Stage) -> None:
+    """Sweep: find what costs money, and stop what a killed process left running."""
+    list(stage.client.running_models())
+    stage.client.sweep()
+
+
+def promote(stage: Stage) -> None:
+    """Promote: copy a model version into another project of the account."""
+    stage.client.project("birds").model("v1").copy_to(stage.client.project("production"))
+
+
+def share(stage: Stage) -> None:
+    """Share: allow another account to copy a model version, and forbid it again, as `copy_to` does."""
+    project = stage.client.project("birds")
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": "arn:aws:iam::210987654321:root"},
+        "Action": "rekognition:CopyProjectVersion",
+        "Resource": project.model("v1").arn,
+    }
+    project.put_policy("copies", json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    project.delete_policy("copies")
+
+
+def look(stage: Stage) -> None:
+    """Look only: projects, datasets, model versions, their figures and tags."""
+    client = stage.client
+    for project in client.projects():
+        project.describe()
+        list(project.policies())
+        for dataset in project.datasets():
+            dataset.describe()
+            list(dataset.entries())
+            list(dataset.labels())
+        for model in project.models():
+            model.describe()
+            model.tags  # noqa: B018 - a question to the service
+    client.project("birds").model("v1").evaluation()
+
+
+def remove(stage: Stage) -> None:
+    """Remove: a project with everything in it."""
+    stage.client.project("birds").delete(cascade=True)
+
+
+JOBS: Mapping[str, Callable[[Stage], None]] = {
+    job.__name__: job for job in (prepare, train, evaluate, promote, share, look, run, sweep, detect, remove)
+}
+"""By name, in the order in which they run."""
+EVERY_PROJECT = frozenset({"look", "sweep"})
+"""The jobs that go over all projects; their statements are repeated for each."""
+
+
+@contextmanager
+def runs(folder: Path, wire: Wire) -> Iterator[Callable[[str, Mapping[str, Any] | None], set[Permission]]]:
+    """Gives the function that runs a job under a policy, or none, and returns what it asked for."""
+    pictures = write_folder(folder / "pictures")
+    (folder / "large.png").write_bytes(_padded(png(64, 64, (30, 60, 220), 7), 5_000_000))
+    with LocalService() as storage:
+        s3 = storage.session().client("s3")
+        wire.attach(s3.meta.events)
+        with LocalService(s3=s3) as service, ExitStack() as stack:
+            watched = service.session()
+            wire.attach(watched.events)
+            stage = Stage(Client(watched, bucket=BUCKET, retry=_QUICK), pictures)
+
+            def run_job(name: str, policy: Mapping[str, Any] | None) -> set[Permission]:
+                _set_up(name, service, stack)
+                wire.begin(policy)
+                try:
+                    JOBS[name](stage)
+                    service._jobs.wait()
+                finally:
+                    asked = wire.end()
+                return asked
+
+            yield run_job
+
+
+def _set_up(name: str, service: LocalService, stack: ExitStack) -> None:
+    """What somebody else has done before a job."""
+    if name == "promote":
+        Client(service.session(), bucket=BUCKET).create_project("production")
+    elif name == "sweep":
+        # the process of this client lives two hours ago: to everybody else it is long dead
+        old = Client(service.session(), bucket=BUCKET, retry=_LONG_AGO)
+        stack.enter_context(old.project("birds").model("v1").running())
+    elif name == "detect":
+        model = Client(service.session(), bucket=BUCKET, retry=_QUICK).project("birds").model("v1")
+        model.start()
+        model.wait_until_running()
+
+
+def _padded(picture: bytes, size: int) -> bytes:
+    """A PNG with a comment as long as it is wanted."""
+    comment = b"tEXt" + b"a\0".ljust(size, b"x")
+    chunk = size.to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big")
+    return picture[:33] + chunk + picture[33:]
+
+
+def policies(folder: Path) -> dict[str, dict[str, Any]]:
+    """The policy of every job, made from what it asks for at the wire and what AWS documents besides."""
+    found: dict[str, dict[str, Any]] = {}
+    wire = Wire()
+    with runs(folder, wire) as run_job:
+        for name in JOBS:
+            asked = run_job(name, None)
+            for operation in wire.operations:
+                asked.update(documented(operation, BUCKET, ("images", "birds")))
+            names = {"birds": "PROJECT", BUCKET: "BUCKET"}
+            names["production"] = "PROJECT" if name in EVERY_PROJECT else "DESTINATION"
+            found[name] = policy_of(Permission(general(each.resource, names), each.action) for each in asked)
+    return found
+
+
+def here(name: str, policy: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy of a job with the names of this stage, as its reader fills them in."""
+    projects = ("birds", "production") if name in EVERY_PROJECT else ("birds",)
+    statements: list[Any] = []
+    for project in projects:
+        text = json.dumps(policy["Statement"]).replace("PROJECT", project)
+        text = text.replace("DESTINATION", "production").replace("BUCKET", BUCKET)
+        statements += json.loads(text.replace("REGION", REGION).replace("ACCOUNT", ACCOUNT))
+    return {**policy, "Statement": statements}
