@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from document_pages import ROOT, read_blocks
 
 from rekolabels import BoundingBox, ImageSize, LabelledImage, errors
 from rekolabels.formats import read_folder
@@ -192,13 +193,21 @@ def test_refused(rekolabels_service):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_tests_do_not_meet(pytester: pytest.Pytester, workers: int) -> None:
-    """Each has a service of its own, in one process or several; an answer that is left over fails its test."""
+    """Each has a service of its own, in one process or several; an answer that is left over is a failure."""
     pytester.makepyfile(INNER)
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", "-n", str(workers))
     ran.assert_outcomes(passed=5, errors=2)
     ran.stdout.fnmatch_lines_random(
         ["*1 responses remaining in queue*", "*each test has a workspace of its own*"]
     )
+
+
+def test_the_page_about_testing_holds(pytester: pytest.Pytester) -> None:
+    """The tests that docs/testing.md shows are tests, and pass."""
+    blocks = [block for block in read_blocks(ROOT / "docs" / "testing.md") if block.language == "python"]
+    pytester.makepyfile("\n".join(block.code for block in blocks))
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
+    ran.assert_outcomes(passed=8)
 
 
 def test_the_service_can_be_reached_by_others(
