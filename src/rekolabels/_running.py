@@ -82,7 +82,10 @@ def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | 
         # Who starts it next by other means must not be taken for the process that is dead.
         forget(model, marks.names)
         return False
-    if not marks.abandoned or (status == "STARTING" and not wait):
+    if not marks.abandoned:
+        forget(model, marks.dead)  # a model of somebody else, which a process had joined
+        return False
+    if status == "STARTING" and not wait:
         return False
     return stop_unless_used(model, uuid.uuid4().hex[:12], timeout=timeout)
 
