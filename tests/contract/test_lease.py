@@ -29,7 +29,7 @@ QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
     """One embedded service for the module."""
-    with LocalService(tmp_path_factory.mktemp("leases")) as made:
+    with LocalService(tmp_path_factory.mktemp("leases"), engine="tiny") as made:
         yield made
 
 

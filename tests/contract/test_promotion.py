@@ -26,7 +26,7 @@ OTHER_ACCOUNT = "210987654321"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
     """One embedded service, where both accounts live."""
-    with LocalService(tmp_path_factory.mktemp("promotion")) as made:
+    with LocalService(tmp_path_factory.mktemp("promotion"), engine="tiny") as made:
         yield made
 
 
