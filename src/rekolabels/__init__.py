@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rekolabels._lease import RunningModel
     from rekolabels._retry import Retry, RetryPolicy
     from rekolabels._trainings import wait_all
     from rekolabels.client import Client
@@ -28,6 +29,7 @@ __all__ = [
     "RekolabelsError",
     "Retry",
     "RetryPolicy",
+    "RunningModel",
     "S3Location",
     "wait_all",
 ]
@@ -47,6 +49,7 @@ _ROOMS = {
     "RekolabelsError": "rekolabels.errors",
     "Retry": "rekolabels._retry",
     "RetryPolicy": "rekolabels._retry",
+    "RunningModel": "rekolabels._lease",
     "S3Location": "rekolabels.descriptions",
     "wait_all": "rekolabels._trainings",
 }

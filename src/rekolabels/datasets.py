@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
     from rekolabels.images import LabelledImage
 
-__all__ = ["Dataset", "taken"]
+__all__ = ["Dataset"]
 
 _MAX_CHANGE = 5 * 2**20 - 1
 """Bytes of one change; the service asks for less than 5 MB."""

@@ -41,7 +41,7 @@ class LabelIssue:
         return f"{self.image.source}: {self.label} may be {instead} ({self.score:.2f})"
 
 
-def find_label_issues(images: Iterable[EvaluatedImage], most: int | None = None) -> list[LabelIssue]:
+def find_label_issues(images: Iterable[EvaluatedImage], *, most: int | None = None) -> list[LabelIssue]:
     """Rank what the model disputes, the strongest first.
 
     An image with one label is disputed by as much as another label is more confident than its own. Of

@@ -17,6 +17,8 @@ from rekolabels.evaluation._intervals import wilson_interval
 from rekolabels.evaluation._metrics import Counts, ScoredLabel
 
 if TYPE_CHECKING:
+    import os
+
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation._result import EvaluationResult
 
@@ -224,14 +226,14 @@ class ThresholdPolicy:
                 "ThresholdPolicy.save() writes"
             ) from error
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the policy to a JSON file; an existing file is replaced."""
         target = Path(path)
         target.write_text(self.to_json() + "\n", encoding="utf-8")
         return target
 
     @classmethod
-    def load(cls, path: str | Path) -> ThresholdPolicy:
+    def load(cls, path: str | os.PathLike[str]) -> ThresholdPolicy:
         """Read a policy from a JSON file.
 
         Raises:

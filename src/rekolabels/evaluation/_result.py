@@ -14,6 +14,7 @@ from rekolabels.evaluation._lines import Lines, LineSource, as_lines
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from rekolabels.evaluation._adapter import AdapterEvaluation
@@ -205,7 +206,7 @@ class EvaluationResult:
         """
         from rekolabels.evaluation._label_issues import find_label_issues
 
-        return find_label_issues(self.images, most)
+        return find_label_issues(self.images, most=most)
 
     # figures made anew from the test images
 
@@ -349,7 +350,7 @@ class EvaluationResult:
 
         return write_summary(self)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result to a file, in the format that its ending names.
 
         Args:

@@ -80,7 +80,7 @@ def find_label_errors(
     finally:
         cache.close()
     found = [predictions[at] for at in range(len(known))]
-    return find_label_issues(_judge(known, found, fetch), most)
+    return find_label_issues(_judge(known, found, fetch), most=most)
 
 
 def _deal(images: Sequence[LabelledImage], folds: int) -> list[list[int]]:

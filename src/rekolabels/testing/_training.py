@@ -41,7 +41,7 @@ class Trainer:
         *,
         project_name: str = "rekolabels-tests",
         version_name: str = "v1",
-        test: float = 0.25,
+        test: float = 0.2,
     ) -> ModelVersion:
         """Train a model on images.
 
