@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from rekolabels.local._engine._features import (
-    LAYOUT,
-    MEANING,
-    SIZE,
     Scale,
+    blocks_of,
     choose_scale,
     describe,
     describe_all,
@@ -20,7 +18,14 @@ from rekolabels.local._engine._features import (
 from rekolabels.local._engine._files import document_labels, write_model
 from rekolabels.local._engine._linear import Matrix, fit_exclusive, fit_independent
 from rekolabels.local._engine._network import Tensor, fingerprint
-from rekolabels.local._engine._values import BrokenModel, Prediction, Progress, Sample, Trained
+from rekolabels.local._engine._values import (
+    BrokenModel,
+    ClassifierKind,
+    Prediction,
+    Progress,
+    Sample,
+    Trained,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +34,6 @@ if TYPE_CHECKING:
     from rekolabels.local._engine._cache import FeatureCache
 
 __all__ = ["Classifier", "load_classifier", "train_classifier"]
-
-ClassifierKind = Literal["single-label", "multi-label"]
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +45,7 @@ class Classifier:
     labels: tuple[str, ...]
     """Sorted."""
     scale: Scale
-    """Which views of an image it looks at."""
+    """How large the views of an image are that it looks at."""
     weights: Matrix
     """Labels x features."""
     bias: Matrix
@@ -50,7 +53,7 @@ class Classifier:
 
     def predict(self, image: bytes) -> list[Prediction]:
         """Every label with its confidence, the most confident first."""
-        return self.predict_from(describe(image, self.scale, at_once=True))
+        return self.predict_from(describe(image, self.kind, self.scale, alone=True))
 
     def predict_from(self, features: Tensor) -> list[Prediction]:
         """The same from an image's description."""
@@ -83,9 +86,9 @@ def train_classifier(
     labels = tuple(sorted({label for sample in training for label in sample.labels}))
     numbers = {label: number for number, label in enumerate(labels)}
     scale = choose_scale(training)
-    features = describe_all(training, scale, cache, _stage(progress, "features"))
+    features = describe_all(training, kind, scale, cache, _stage(progress, "features"))
     progress("head", 0, 1)
-    blocks = [MEANING, LAYOUT]
+    blocks = blocks_of(kind)
     if kind == "single-label":
         classes = np.array([numbers[next(iter(sample.labels))] for sample in training], dtype=np.intp)
         head = fit_exclusive(features, blocks, classes, seed)
@@ -96,7 +99,7 @@ def train_classifier(
         head = fit_independent(features, blocks, targets, seed)
     progress("head", 1, 1)
     model = Classifier(kind, labels, scale, head.weights, head.bias)
-    seen = describe_all(testing, scale, cache, _stage(progress, "test"))
+    seen = describe_all(testing, kind, scale, cache, _stage(progress, "test"))
     return Trained(model, tuple(tuple(model.predict_from(row)) for row in seen))
 
 
@@ -117,7 +120,7 @@ def load_classifier(
     if (
         kind not in get_args(ClassifierKind)
         or scale not in get_args(Scale)
-        or shapes != {"weights": (len(labels), SIZE), "bias": (len(labels),)}
+        or shapes != {"weights": (len(labels), blocks_of(kind)[-1].stop), "bias": (len(labels),)}
     ):
         raise BrokenModel(f"the model in {folder} is damaged: its parts do not fit together; train it again")
     return Classifier(kind, labels, scale, arrays["weights"], arrays["bias"])

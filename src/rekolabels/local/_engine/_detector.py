@@ -73,7 +73,7 @@ class Detector:
 
     def predict(self, image: bytes) -> list[Prediction]:
         """Every candidate box with its confidence, the most confident first."""
-        return self.predict_from(look(image, self.side))
+        return self.predict_from(look(image, self.side, alone=True))
 
     def predict_from(self, maps: Maps) -> list[Prediction]:
         """The same from what the network says about the image."""

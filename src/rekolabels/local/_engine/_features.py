@@ -1,9 +1,14 @@
 """What the network says about an image as a whole: the input of the classifiers.
 
-Two views of each image go through the network, since they err differently: one that keeps the proportions (on
-a grey square) and a larger one that fills the square. Each gives the mean of the last layer, *what* is in the
-image. The second also gives a middle layer averaged over a 3 x 3 grid, *where* strokes and edges are, which
-is what tells drawings, digits and signs apart. How much each counts is decided in training.
+Several views of an image go through the network. What is taken from them falls into two blocks: *meaning*,
+the means of the last layer, and *details*, where small things leave a trace: the middle layers' extremes (the
+means of their few highest and lowest cells, as a detail fills only a few) and their means over a 3 x 3 grid
+(where strokes and edges are, which tells drawings, digits and signs apart). How much each block counts is
+decided in training.
+
+Where one label holds, three views are taken, since they err differently: one that keeps the proportions (on
+a grey square), a larger one that fills the square, and a close one for the details. Where several may hold,
+each may be a small part of the image, so there is one view, closer still.
 """
 
 from __future__ import annotations
@@ -14,11 +19,12 @@ from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import attrs
 import numpy as np
 
 from rekolabels.local._engine._images import check_image, decode
 from rekolabels.local._engine._network import Pixels, Tensor, fingerprint, run, workers
-from rekolabels.local._engine._values import Sample, UnusableImage
+from rekolabels.local._engine._values import ClassifierKind, Sample, UnusableImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,13 +34,12 @@ if TYPE_CHECKING:
     from rekolabels.local._engine._cache import FeatureCache
 
 __all__ = [
-    "LAYOUT",
-    "MEANING",
-    "SIZE",
     "Scale",
+    "blocks_of",
     "choose_scale",
     "describe",
     "describe_all",
+    "fit_sides",
     "in_order",
     "named",
 ]
@@ -42,23 +47,51 @@ __all__ = [
 Scale = Literal["small", "normal"]
 """How large the views are: enlarging small images costs time and adds nothing."""
 
-_SIDES: dict[Scale, tuple[int, int]] = {"small": (128, 160), "normal": (256, 320)}
-"""Sides of the two views in pixels: in proportion, filling."""
+_T = TypeVar("_T")
 _SMALL = 160
 """Up to this longest side (median of the training images), in pixels, images count as small."""
-_GRID = 3
-
-_T = TypeVar("_T")
-
-MEANING = slice(0, 2560)
-"""Where the means of the last layer lie in a description."""
-LAYOUT = slice(2560, 2560 + 112 * _GRID * _GRID)
-"""Where the grid of the middle layer lies."""
-SIZE = LAYOUT.stop
-"""Numbers in a description."""
-
 _GREY = (127, 127, 127)
 """The network's zero."""
+_HEAD, _MIDDLE, _COARSE = 1280, 112, 320
+"""Channels of the layers ``head``, ``stride16`` and ``stride32``."""
+_GRID = 3
+_EXTREME = 4
+"""So many cells of a channel count as its highest, and as many as its lowest."""
+_MULTIPLE = 32
+"""The sides of what the network is given are multiples of this."""
+_LEAST = 64
+
+
+@attrs.frozen
+class _View:
+    """One look at an image, and what is taken from it."""
+
+    form: Literal["square", "filled", "close"]
+    """Proportions kept on a grey square, stretched to a square, or proportions kept without a margin."""
+    sides: tuple[int, int]
+    """The longer side in pixels, for small images and for others."""
+    meaning: bool = False
+    grid: bool = False
+    extremes: bool = False
+
+
+_VIEWS: dict[ClassifierKind, tuple[_View, ...]] = {
+    "single-label": (
+        _View("square", (128, 256), meaning=True),
+        _View("filled", (160, 320), meaning=True, grid=True),
+        _View("close", (192, 384), extremes=True),
+    ),
+    "multi-label": (_View("close", (320, 640), meaning=True, extremes=True),),
+}
+
+
+def blocks_of(kind: ClassifierKind) -> list[slice]:
+    """Where meaning and details lie in a description; the second ends where the description does."""
+    views = _VIEWS[kind]
+    meaning = _HEAD * sum(view.meaning for view in views)
+    details = _MIDDLE * _GRID**2 * sum(view.grid for view in views)
+    details += 2 * (_MIDDLE + _COARSE) * sum(view.extremes for view in views)
+    return [slice(0, meaning), slice(meaning, meaning + details)]
 
 
 def choose_scale(samples: Sequence[Sample]) -> Scale:
@@ -71,37 +104,41 @@ def choose_scale(samples: Sequence[Sample]) -> Scale:
     return "small" if median(sides) <= _SMALL else "normal"
 
 
-def describe(data: bytes, scale: Scale, *, at_once: bool = False) -> Tensor:
-    """Describe an image by :data:`SIZE` numbers.
+def describe(data: bytes, kind: ClassifierKind, scale: Scale, *, alone: bool = False) -> Tensor:
+    """Describe an image by numbers, in the blocks of :func:`blocks_of`.
 
     They are rounded to half precision, so that a description is the same whether it was just computed or
     kept.
 
     Args:
         data: The encoded image.
-        scale: Which views to take.
-        at_once: Whether to send both views through the network at the same time: sooner done where a core is
-            idle.
+        kind: What the description is for.
+        scale: How large the views are.
+        alone: Whether this image has the machine to itself: sooner done where a core is idle.
 
     Raises:
         UnusableImage: The image has the wrong format or size, or cannot be decoded.
     """
-    inner, outer = _SIDES[scale]
-    image = decode(data, side=outer)
-    if at_once:
-        with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(run, ["head"], _in_proportion(image, inner))
-            middle, filled = run(["stride16", "head"], _filling(image, outer))
-            (whole,) = first.result()
-    else:
-        (whole,) = run(["head"], _in_proportion(image, inner))
-        middle, filled = run(["stride16", "head"], _filling(image, outer))
-    parts = [whole.mean((1, 2)), filled.mean((1, 2)), _grid_means(middle).ravel()]
-    return np.concatenate(parts).astype(np.float16).astype(np.float32)
+    sides = [view.sides[scale == "normal"] for view in _VIEWS[kind]]
+    image = decode(data, side=max(sides))
+    meaning: list[Tensor] = []
+    details: list[Tensor] = []
+    for view, side in zip(_VIEWS[kind], sides, strict=True):
+        wanted = (["head"] if view.meaning else []) + (["stride16"] if view.grid or view.extremes else [])
+        wanted += ["stride32"] if view.extremes else []
+        layers = dict(zip(wanted, run(wanted, _pixels(image, view.form, side), alone=alone), strict=True))
+        if view.meaning:
+            meaning.append(layers["head"].mean((1, 2)))
+        if view.grid:
+            details.append(_grid_means(layers["stride16"]).ravel())
+        if view.extremes:
+            details += [_extremes(layers["stride16"]), _extremes(layers["stride32"])]
+    return np.concatenate([*meaning, *details]).astype(np.float16).astype(np.float32)
 
 
 def describe_all(
     samples: Sequence[Sample],
+    kind: ClassifierKind,
     scale: Scale,
     cache: FeatureCache,
     progress: Callable[[int, int], None],
@@ -111,13 +148,20 @@ def describe_all(
     Raises:
         UnusableImage: One cannot be used; the message names it.
     """
-    prefix = f"{fingerprint()}/{scale}/1/"
+    prefix = f"{fingerprint()}/{kind}/{scale}/2/"
+    size = blocks_of(kind)[-1].stop
 
-    def one(sample: Sample) -> Tensor:
-        return named(sample, lambda data: _remembered(data, scale, cache, prefix))
+    def remembered(data: bytes) -> Tensor:
+        key = prefix + hashlib.sha256(data).hexdigest()
+        kept = cache.get(key)
+        if kept is not None and len(kept) == 2 * size:
+            return np.frombuffer(kept, np.dtype("<f2")).astype(np.float32)
+        row = describe(data, kind, scale)
+        cache.put(key, row.astype(np.dtype("<f2")).tobytes())
+        return row
 
-    rows: Tensor = np.empty((len(samples), SIZE), dtype=np.float32)
-    for index, row in enumerate(in_order(one, samples)):
+    rows: Tensor = np.empty((len(samples), size), dtype=np.float32)
+    for index, row in enumerate(in_order(lambda sample: named(sample, remembered), samples)):
         rows[index] = row
         progress(index + 1, len(samples))
     return rows
@@ -145,31 +189,33 @@ def named(sample: Sample, work: Callable[[bytes], _T]) -> _T:
         raise UnusableImage(f"{sample.source}: {error}", reason=error.reason) from error
 
 
-def _remembered(data: bytes, scale: Scale, cache: FeatureCache, prefix: str) -> Tensor:
-    key = prefix + hashlib.sha256(data).hexdigest()
-    kept = cache.get(key)
-    if kept is not None and len(kept) == 2 * SIZE:
-        return np.frombuffer(kept, np.dtype("<f2")).astype(np.float32)
-    row = describe(data, scale)
-    cache.put(key, row.astype(np.dtype("<f2")).tobytes())
-    return row
+def fit_sides(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Width and height of an image whose longer side becomes ``side``, as the network wants them."""
+    scale = side / max(size)
+    width, height = (max(_LEAST, round(length * scale / _MULTIPLE) * _MULTIPLE) for length in size)
+    return width, height
 
 
-def _filling(image: Image, side: int) -> Pixels:
-    from PIL.Image import Resampling
-
-    return np.asarray(image.resize((side, side), Resampling.BILINEAR), dtype=np.uint8)
-
-
-def _in_proportion(image: Image, side: int) -> Pixels:
+def _pixels(image: Image, form: str, side: int) -> Pixels:
     from PIL.Image import Resampling, new
 
+    if form != "square":
+        size = (side, side) if form == "filled" else fit_sides(image.size, side)
+        return np.asarray(image.resize(size, Resampling.BILINEAR), dtype=np.uint8)
     scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
     square = new("RGB", (side, side), _GREY)
     resized = image.resize((width, height), Resampling.BILINEAR)
     square.paste(resized, ((side - width) // 2, (side - height) // 2))
     return np.asarray(square, dtype=np.uint8)
+
+
+def _extremes(feature_map: Tensor) -> Tensor:
+    """The means of each channel's highest cells, then of its lowest ones."""
+    cells = feature_map.reshape(len(feature_map), -1)
+    count = min(_EXTREME, cells.shape[1])
+    ordered = np.partition(cells, (count - 1, cells.shape[1] - count), axis=1)
+    return np.concatenate([ordered[:, -count:].mean(1), ordered[:, :count].mean(1)])
 
 
 def _grid_means(feature_map: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
+from rekolabels.local._engine._features import fit_sides
 from rekolabels.local._engine._images import decode
 from rekolabels.local._engine._network import Tensor, fingerprint, run
 
@@ -25,9 +26,6 @@ CELL = 8
 _LAYERS = {"stride8": 40, "stride16": 112, "stride32": 320}
 CHANNELS = sum(_LAYERS.values())
 """Numbers a cell."""
-_MULTIPLE = 32
-"""The sides of the resized image are multiples of this."""
-_SMALLEST = 64
 _HEAD = 4
 """Bytes before the numbers: height and width, two each."""
 
@@ -67,10 +65,15 @@ class Maps:
         )
 
 
-def look(data: bytes, side: int) -> Maps:
+def look(data: bytes, side: int, *, alone: bool = False) -> Maps:
     """Send an image through the network, its longer side resized to about ``side`` pixels.
 
     The numbers are rounded to half precision, so that they are the same whether just computed or kept.
+
+    Args:
+        data: The encoded image.
+        side: What its longer side becomes.
+        alone: Whether this image has the machine to itself: sooner done where a core is idle.
 
     Raises:
         UnusableImage: The image has the wrong format or size, or cannot be decoded.
@@ -78,11 +81,10 @@ def look(data: bytes, side: int) -> Maps:
     from PIL.Image import Resampling
 
     image = decode(data, side=side)
-    scale = side / max(image.size)
-    width, height = (max(_SMALLEST, round(length * scale / _MULTIPLE) * _MULTIPLE) for length in image.size)
-    pixels = np.asarray(image.resize((width, height), Resampling.BILINEAR), dtype=np.uint8)
+    size = fit_sides(image.size, side)
+    pixels = np.asarray(image.resize(size, Resampling.BILINEAR), dtype=np.uint8)
     first, second, third = (
-        layer.astype(np.float16).astype(np.float32) for layer in run(list(_LAYERS), pixels)
+        layer.astype(np.float16).astype(np.float32) for layer in run(list(_LAYERS), pixels, alone=alone)
     )
     return Maps((first, second, third))
 

@@ -33,6 +33,9 @@ ModelKind = Literal["single-label", "multi-label", "detection"]
 EngineName = Literal["network", "tiny"]
 """What learns: a frozen network with linear heads, or nearest neighbours on coarse colours, for tests."""
 
+ClassifierKind = Literal["single-label", "multi-label"]
+"""Whether exactly one label holds for an image, or any number."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the stage (``features``, ``head``, ``test``), how much of it is done, and its total."""
 
