@@ -1,0 +1,133 @@
+"""What type checkers know of the SDK, as a user writes it. Not run: ``make check`` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import boto3
+from typing_extensions import assert_type
+
+from rekolabels import (
+    Box,
+    Client,
+    Dataset,
+    Detection,
+    ModelVersion,
+    Project,
+    RetryPolicy,
+    RunningModel,
+    wait_all,
+)
+from rekolabels.costs import Plan, RunningCost, plan, prices_for
+from rekolabels.descriptions import (
+    DatasetDescription,
+    DatasetKind,
+    EntryError,
+    LabelCount,
+    ModelDescription,
+    ProjectDescription,
+    ProjectPolicy,
+)
+from rekolabels.errors import RekolabelsError, Throttled, TrainingFailed
+from rekolabels.evaluation import EvaluationResult, SnapshotImage
+from rekolabels.formats import read_folder
+from rekolabels.images import LabelledImage
+from rekolabels.inference import Outcome
+
+
+def clients() -> None:
+    """The door, with and without options."""
+    client = Client(bucket="puppies")
+    assert_type(client, Client)
+    assert_type(client.session, boto3.Session)
+    assert_type(client.bucket, str | None)
+    assert_type(client.ensure_bucket(), str)
+    Client(boto3.Session(), prefix="team-a/", region_name="eu-west-1", retry=RetryPolicy(attempts=3))
+    assert_type(client.project("PuppyChallenge"), Project)
+    assert_type(client.projects(), Iterator[Project])
+    assert_type(client.dataset("arn:..."), Dataset)
+    assert_type(client.model("arn:..."), ModelVersion)
+    assert_type(client.sweep(regions=["us-east-1"]), list[ModelVersion])
+    for running in client.running_models():
+        assert_type(running, RunningCost)
+        assert_type(running.cost, float | None)
+        assert_type(running.since, datetime | None)
+
+
+def projects(client: Client) -> None:
+    """From a folder of pictures to two datasets, and everything else that a project does."""
+    project = client.create_project("PuppyChallenge", tags={"team": "a"}, exist_ok=True)
+    assert_type(project, Project)
+    assert_type(project.name, str)
+    assert_type(project.describe(), ProjectDescription)
+    assert_type(project.datasets(), list[Dataset])
+    assert_type(project.train_dataset, Dataset | None)
+    assert_type(project.test_dataset, Dataset | None)
+    assert_type(project.create_dataset("train", read_folder("puppies"), wait=False), Dataset)
+    assert_type(project.create_dataset("test", "s3://puppies/test.manifest"), Dataset)
+    assert_type(
+        project.create_datasets(read_folder(Path("puppies")), test=0.2, seed=7), tuple[Dataset, Dataset]
+    )
+    assert_type(project.distribute_datasets(), tuple[Dataset, Dataset])
+    assert_type(project.train("v1", tags={"run": "7"}), ModelVersion)
+    assert_type(project.models(), Iterator[ModelVersion])
+    assert_type(project.model("v1"), ModelVersion)
+    assert_type(project.policies(), Iterator[ProjectPolicy])
+    assert_type(project.put_policy("copy", "{}"), str)
+    project.delete(cascade=True, timeout=3600)
+
+
+def datasets(dataset: Dataset) -> None:
+    """Entries are labelled images, whatever they were made from."""
+    assert_type(dataset.kind, DatasetKind)
+    assert_type(dataset.describe(), DatasetDescription)
+    assert_type(dataset.wait_until_ready(timeout=60), DatasetDescription)
+    assert_type(dataset.entries(labels=["puppy"], labelled=True), Iterator[LabelledImage])
+    assert_type(dataset.labels(), Iterator[LabelCount])
+    assert_type(dataset.update([LabelledImage("dog.jpg", labels=["puppy"])]), list[EntryError])
+
+
+def models(model: ModelVersion, project: Project) -> None:
+    """A training, its evaluation, and what was found wrong."""
+    assert_type(model.version_name, str)
+    assert_type(model.status, str)
+    assert_type(model.tags, dict[str, str])
+    assert_type(model.describe(), ModelDescription)
+    assert_type(model.wait_until_trained(on_progress=lambda found: found.status), ModelDescription)
+    assert_type(wait_all([model], timeout=60), list[ModelDescription])
+    assert_type(model.evaluation(), EvaluationResult)
+    assert_type(model.training_images(), Iterator[SnapshotImage])
+    for line in model.validation().training:
+        assert_type(line.line, int)
+    assert_type(model.copy_to(project), ModelVersion)
+    try:
+        model.wait_until_trained()
+    except TrainingFailed as error:
+        assert_type(error.status_message, str)
+    except Throttled as error:
+        assert_type(error.code, str)
+
+
+def detections(model: ModelVersion, paths: list[Path]) -> None:
+    """One image or many; what goes in comes out with its own type."""
+    with model.running(min_inference_units=1, max_cost=5.0) as running:
+        assert_type(running, RunningModel)
+        for found in running.detect("dog.jpg", min_confidence=50):
+            assert_type(found, Detection)
+            assert_type(found.confidence, float)
+            assert_type(found.box, Box | None)
+        for outcome in running.detect_many(paths, journal="night.jsonl"):
+            assert_type(outcome, Outcome[Path])
+            assert_type(outcome.image, Path)
+            assert_type(outcome.detections, tuple[Detection, ...])
+            assert_type(outcome.error, RekolabelsError | None)
+    assert_type(model.detect(b"..."), list[Detection])
+    for named in model.detect_many(["s3://puppies/dog.jpg"]):
+        assert_type(named.image, str)
+
+
+def costs() -> None:
+    """What a run would cost."""
+    assert_type(plan(10_000, prices=prices_for("us-east-1"), images_per_second=5), Plan)
