@@ -20,6 +20,7 @@ from service_backends import (
 )
 
 from rekolabels.local import Quotas
+from rekolabels.manifest import check_manifest
 
 URI = "s3://puppies/images"
 
@@ -135,7 +136,6 @@ def test_a_source_that_is_not_there_is_refused(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "The manifest file is empty."),
         (["{}", "x", *cats_and_dogs(4)], "The manifest file has too many terminal errors."),
         (
             [*cats_and_dogs(2), manifest_line("s3://other-bucket/a.png", "cat")],
@@ -160,6 +160,13 @@ def test_terminal_errors_fail_the_dataset(backend: Backend, lines: list[str], me
     with refused("ResourceInUseException"):
         backend.rekognition.update_dataset_entries(DatasetArn=arn, Changes={"GroundTruth": b"{}"})
     backend.rekognition.delete_dataset(DatasetArn=arn)
+
+
+def test_an_empty_manifest_makes_an_empty_dataset(backend: Backend) -> None:
+    """The service lists no error for it, and the check says so: only a training needs lines."""
+    assert check_manifest(b"", moment="dataset").ok
+    made = describe_dataset(backend, make_dataset(backend, make_project(backend), "TRAIN", []))
+    assert (made["Status"], made["DatasetStats"]["TotalEntries"]) == ("CREATE_COMPLETE", 0)
 
 
 def test_too_many_rows() -> None:

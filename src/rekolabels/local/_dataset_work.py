@@ -188,8 +188,6 @@ def _stream_manifest(context: Context, job: Job, place: dict[str, Any]) -> None:
     except (ClientError, BotoCoreError, InvalidManifest):
         _log.warning("the manifest s3://%s/%s cannot be read", place["Bucket"], place["Name"], exc_info=True)
         raise _Failure("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from None
-    if counts.total == 0:
-        raise _Failure("ERROR_EMPTY_MANIFEST")
     _judge(counts)
 
 
