@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import csv
+import io
+import itertools
 import json
+import math
 import os
 import signal
+from collections import Counter
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from PIL import Image
 from sdk_backends import write_folder
 
-from rekolabels import Box, Detection, RetryPolicy, errors
+from rekolabels import RetryPolicy, errors
 from rekolabels.formats import read_folder
-from rekolabels.inference import Outcome, save_outcomes
-from rekolabels.local import LocalService
+from rekolabels.inference import save_outcomes
+from rekolabels.local import LocalService, Tps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rekolabels import ModelVersion
@@ -145,20 +150,174 @@ def test_workers_in_other_processes(
 
 
 def test_outcomes_are_written_as_they_come(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
-    """JSON Lines hold an object for each image, CSV a row for each detection."""
+    """What the model found, and what went wrong, stands in the file."""
     images = [pictures[0], tmp_path / "missing.png"]
     assert save_outcomes(model.detect_many(images), tmp_path / "found.jsonl") == 2
     first, second = map(json.loads, (tmp_path / "found.jsonl").read_text().splitlines())
     assert [found["label"] for found in first["detections"]] == [pictures[0].parent.name]
     assert "cannot be read" in second["error"]
-    boxed = Outcome("a.png", (Detection("x, y", 50.0, Box(0.1, 0.2, 0.3, 0.4)), Detection("z", 40.0)))
-    assert save_outcomes([boxed, Outcome("b.png")], tmp_path / "found.csv") == 2
-    with (tmp_path / "found.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["image"], row["label"], row["left"]) for row in rows] == [
-        ("a.png", "x, y", "0.1"),
-        ("a.png", "z", ""),
-        ("b.png", "", ""),
+
+
+def throttle_first_calls(model: ModelVersion, count: int) -> Callable[[], None]:
+    """Let the next calls be throttled; return what undoes it."""
+    left = itertools.count(-count)
+
+    def refuse(**_: Any) -> Any:
+        if next(left) < 0:
+            error = {"__type": "ThrottlingException", "message": "too much"}
+            headers: Any = {"x-amzn-ErrorType": "ThrottlingException"}
+            return AWSResponse("", 400, headers, Body(json.dumps(error).encode()))
+        return None
+
+    events: Any = model.client.api.client.meta.events
+    events.register_first("before-send.rekognition.DetectCustomLabels", refuse)
+    return lambda: events.unregister("before-send.rekognition.DetectCustomLabels", refuse)
+
+
+class Body(io.BytesIO):
+    """A body as urllib3 gives it."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        """Yield the body."""
+        yield self.read()
+
+
+def test_open_files_survive_a_second_try(model: ModelVersion, pictures: list[Path]) -> None:
+    """An image is read once, however often it is asked for."""
+    undo = throttle_first_calls(model, 5)
+    with pictures[0].open("rb") as first, pictures[-1].open("rb") as last:
+        outcomes = list(model.detect_many([first, last], workers=2))
+    undo()
+    labels = [[found.label for found in outcome.detections] for outcome in outcomes]
+    assert labels == [[pictures[0].parent.name], [pictures[-1].parent.name]]
+
+
+def bad_images(service: LocalService, pictures: list[Path], folder: Path) -> list[tuple[Any, str]]:
+    """Images that this machine or the service refuses, and the errors that say so."""
+    service.session().client("s3").put_object(Bucket="many", Key="text.jpg", Body=b"no image at all")
+    (folder / "text.jpg").write_text("no image at all", encoding="utf-8")
+    Image.open(pictures[0]).resize((4200, 64)).save(folder / "wide.png")
+    Image.open(pictures[0]).save(folder / "picture.webp")
+    (folder / "large.jpg").write_bytes(bytes(16 * 2**20))
+    whole = pictures[0].read_bytes()
+    (folder / "half.png").write_bytes(whole[: len(whole) // 2])
+    return [
+        (folder / "vanished.jpg", "InvalidImage"),
+        (folder / "large.jpg", "InvalidImage"),
+        (b"", "InvalidImage"),
+        (folder / "text.jpg", "ImageRejected"),
+        (folder / "half.png", "ImageRejected"),
+        (folder / "wide.png", "ImageRejected"),
+        (folder / "picture.webp", "ImageRejected"),
+        ("s3://many/vanished.jpg", "ImageRejected"),
+        ("s3://many/text.jpg", "ImageRejected"),
+        ("s3://no-such-bucket/a.jpg", "ImageRejected"),
+        ("s3://many", "InvalidInput"),
+        ({}, "InvalidInput"),
     ]
-    with pytest.raises(errors.InvalidInput, match=r"\.jsonl or \.csv"):
-        save_outcomes([], tmp_path / "found.xml")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_every_bad_image_is_an_outcome(
+    service: LocalService,
+    model: ModelVersion,
+    pictures: list[Path],
+    tmp_path: Path,
+    elsewhere: bool,  # noqa: FBT001 -- a case
+) -> None:
+    """It says what is wrong, and the images around it are answered, here and by an executor's workers."""
+    cases = bad_images(service, pictures, tmp_path)
+    images = [image for case, _ in cases for image in (case, pictures[0])]
+    with service.serve() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        with ProcessPoolExecutor(2) as executor:
+            outcomes = list(model.detect_many(images, executor=executor if elsewhere else None))
+    assert [outcome.image for outcome in outcomes] == images
+    assert {outcome.detections[0].label for outcome in outcomes[1::2]} == {pictures[0].parent.name}
+    errors_found = [type(outcome.error).__name__ for outcome in outcomes[::2]]
+    assert errors_found == [expected for _, expected in cases]
+    assert all(str(outcome.error) for outcome in outcomes[::2])
+
+
+def test_what_can_be_mended_is_mended_when_it_is_allowed(
+    model: ModelVersion, pictures: list[Path], tmp_path: Path
+) -> None:
+    """Other formats and sides that are too long are encoded anew."""
+    picture = Image.open(pictures[0])
+    picture.save(tmp_path / "picture.webp")
+    picture.resize((4200, 300)).save(tmp_path / "wide.png")
+    images = [tmp_path / "picture.webp", tmp_path / "wide.png"]
+    outcomes = list(model.detect_many(images, shrink=True))
+    assert [[found.label for found in outcome.detections] for outcome in outcomes] == [
+        [pictures[0].parent.name]
+    ] * 2
+
+
+def test_a_model_that_does_not_run_is_an_outcome(service: LocalService, pictures: list[Path]) -> None:
+    """Not started, stopping, deleted: each image says so, and nothing is raised midway."""
+    client = service.client(bucket="many", retry=QUICK)
+    project = client.create_project("at-rest")
+    project.create_datasets(read_folder(pictures[0].parents[1]))
+    model = project.train("v1")
+    training = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
+    model.wait_until_trained()
+    at_rest = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
+    model.delete()
+    gone = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
+    assert training == at_rest == [errors.ResourceNotReady] * 2
+    assert gone == [errors.ResourceNotFound] * 2
+
+
+def test_a_lease_that_ends_midway_is_an_outcome(service: LocalService, pictures: list[Path]) -> None:
+    """After a limit of the block every image that is left says so; the next run is refused at once."""
+    client = service.client(bucket="many", retry=QUICK)
+    model = client.project("many").model("v1")
+    copy = model.copy_to(client.create_project("copies"), "v1")
+    with copy.running(max_duration=0.3) as running:
+        seen = [type(outcome.error) for outcome in running.detect_many(pictures * 100)]
+        with pytest.raises(errors.LeaseEnded):
+            running.detect_many(pictures)
+    assert len(seen) == 100 * len(pictures)
+    assert set(seen) <= {type(None), errors.LeaseEnded, errors.ResourceNotReady}
+    assert seen[-1] is errors.LeaseEnded
+
+
+class Counting(Executor):
+    """A pool of processes that counts what its workers are told."""
+
+    def __init__(self, processes: int) -> None:
+        self.pool = ProcessPoolExecutor(processes)
+        self.told: Counter[str] = Counter()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit, and look at the result."""
+        future = self.pool.submit(fn, *args, **kwargs)
+        future.add_done_callback(lambda done: self.told.update([type(done.exception()).__name__]))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- Executor's
+        """Shut down."""
+        self.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def test_workers_share_one_budget(
+    tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three processes together ask for what the model serves; few calls are made in vain."""
+    with LocalService(
+        tmp_path, tps=Tps(detect_per_unit=40, detect=math.inf, control_plane=math.inf)
+    ) as service:
+        client = service.client(bucket="shared", retry=QUICK)
+        project = client.create_project("shared")
+        project.create_datasets(read_folder(pictures[0].parents[1]))
+        model = project.train("v1")
+        model.wait_until_trained()
+        with service.serve() as server, model.running() as running, Counting(3) as executor:
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            images = list(itertools.islice(itertools.cycle(pictures), 120))
+            outcomes = list(running.detect_many(images, executor=executor, workers=12))
+    assert [outcome.image for outcome in outcomes if outcome.error is None] == images
+    assert executor.told["NoneType"] == len(images)
+    assert executor.told["Throttled"] <= 0.2 * len(images)

@@ -40,7 +40,7 @@ def run(pace: Pace, service: Bucket, seconds: float) -> tuple[int, int]:
     while service.time.clock() < end:
         pace.wait_for_turn()
         if service.serves():
-            pace.succeeded()
+            pace.served()
             served += 1
         else:
             pace.throttled()
@@ -97,7 +97,7 @@ class Workers:
             self.now, served = heapq.heappop(self.under_way)
             if served:
                 self.served_at.append(self.now)
-                self.pace.succeeded()
+                self.pace.served()
             else:
                 self.pace.throttled()
         self.now = end
@@ -151,7 +151,7 @@ def test_the_rate_stays_near_what_is_asked(virtual_time: VirtualTime) -> None:
     for _ in range(1000):
         pace.wait_for_turn()
         virtual_time.now += 1  # one slow call after the other
-        pace.succeeded()
+        pace.served()
     assert pace.rate <= 50
 
 

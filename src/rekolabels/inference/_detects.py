@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels.descriptions import S3Location
-from rekolabels.inference._elsewhere import Errand, elsewhere, run_errand
+from rekolabels.inference._elsewhere import Errand, elsewhere, here
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import detect_many
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from rekolabels.client import Client
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation import ThresholdPolicy
+    from rekolabels.inference._elsewhere import Call
     from rekolabels.inference._image import ImageSource
     from rekolabels.inference._many import ImageT, Outcome
 
@@ -137,19 +137,22 @@ class Detects:
         self._before_call()
         errand = Errand(self.arn, self.client.region_name, least, most, shrink)
         once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
-        ask = (
-            functools.partial(run_errand, once, errand, upload=self._uploader())
-            if executor is None
-            else elsewhere(executor, errand)
-        )
+        upload = self._uploader()
+        ask = here(once, errand, upload) if executor is None else elsewhere(executor, errand, upload)
 
-        def detect(image: ImageSource) -> list[Detection]:
-            self._before_call()
-            return ask(image)
+        def prepare(image: ImageSource) -> Call:
+            self._before_call()  # nobody waits for a turn, or reads an image, that is not asked for
+            call = ask(image)
+
+            def checked() -> list[Detection]:
+                self._before_call()
+                return call()
+
+            return checked
 
         run = {"model": self.arn, "min_confidence": str(least), "max_results": str(most)}
         outcomes = detect_many(
-            detect,
+            prepare,
             images,
             workers=workers,
             ordered=ordered,

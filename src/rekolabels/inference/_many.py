@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sized
+from collections.abc import Sized
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from queue import SimpleQueue
@@ -15,6 +15,7 @@ from rekolabels import _progress
 from rekolabels._retry import RetryPolicy, is_transient
 from rekolabels.descriptions import Detection
 from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
+from rekolabels.inference._elsewhere import Prepare
 from rekolabels.inference._image import ImageSource
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._pace import Pace
@@ -43,7 +44,7 @@ class Outcome(Generic[ImageT]):
 
 
 def detect_many(
-    detect: Callable[[ImageSource], list[Detection]],
+    prepare: Prepare,
     images: Iterable[ImageT],
     *,
     workers: int,
@@ -51,7 +52,7 @@ def detect_many(
     policy: RetryPolicy,
     journal: Journal | None = None,
 ) -> Generator[Outcome[ImageT]]:
-    """Yield an outcome for each image; ``detect`` makes one call, and does not repeat it.
+    """Yield an outcome for each image; what ``prepare`` makes of it is one call, which it does not repeat.
 
     Raises:
         InvalidInput: ``workers`` is less than 1; or the journal belongs to another run.
@@ -59,7 +60,7 @@ def detect_many(
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}; expected 1 or more.")
-    calls = _Calls(detect, policy, journal, Pace(policy.clock, policy.sleep))
+    calls = _Calls(prepare, policy, journal, Pace(policy.clock, policy.sleep))
     taken = _Taken(images)
     total = len(images) if isinstance(images, Sized) else None
     pool = ThreadPoolExecutor(workers, thread_name_prefix="rekolabels-detect")
@@ -139,7 +140,7 @@ class _AsCompleted(Generic[ImageT]):
 class _Calls:
     """The calls of one run, made by its threads."""
 
-    detect: Callable[[ImageSource], list[Detection]]
+    prepare: Prepare
     policy: RetryPolicy
     journal: Journal | None
     pace: Pace
@@ -163,6 +164,10 @@ class _Calls:
     def _ask(self, image: ImageT) -> Outcome[ImageT]:
         """Ask until there is an answer, or an error that will not pass."""
         policy = self.policy
+        try:
+            call = self.prepare(image)
+        except RekolabelsError as error:
+            return Outcome(image, error=error)
         failures = 0
         throttled_since: float | None = None
         while True:
@@ -170,7 +175,7 @@ class _Calls:
             if self.pace.closed:
                 raise CancelledError
             try:
-                found = self.detect(image)
+                found = call()
             except Throttled as error:
                 self.pace.throttled()
                 throttled_since = policy.clock() if throttled_since is None else throttled_since
@@ -178,9 +183,12 @@ class _Calls:
                     return Outcome(image, error=error)
             except RekolabelsError as error:
                 failures += 1
-                if not is_transient(error) or failures >= policy.attempts:
+                if not is_transient(error):
+                    self.pace.served()
+                    return Outcome(image, error=error)
+                if failures >= policy.attempts:
                     return Outcome(image, error=error)
                 policy.sleep(min(policy.max_delay, policy.first_delay * 2**failures))
             else:
-                self.pace.succeeded()
+                self.pace.served()
                 return Outcome(image, tuple(found))

@@ -56,11 +56,11 @@ class Pace:
             with self._lock:
                 self._next = max(self._next, self.clock() - _LATE) + 1 / self.rate
 
-    def succeeded(self) -> None:
-        """Note that a call was served: the rate may grow by the time that has passed.
+    def served(self) -> None:
+        """Note that a call was answered, be it by a refusal of the image: the rate may grow.
 
-        It does not grow while no call has to wait for its turn. Something else is the limit then, and the
-        rate would be far above what the model serves by the time that it matters.
+        It grows with the time that has passed, but not while no call has to wait for its turn: something else
+        is the limit then, and the rate would be far above what the model serves by the time that it matters.
         """
         with self._lock:
             now = self.clock()
