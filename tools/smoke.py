@@ -1,0 +1,81 @@
+"""What the bare wheel can do: recorded answers and the pure rooms; ``check_wheel.py`` runs it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import pkgutil
+import tempfile
+from pathlib import Path
+
+import boto3
+from botocore.stub import Stubber
+
+import rekolabels
+from rekolabels import Client, LabelledImage, errors
+from rekolabels.local import LocalService
+from rekolabels.manifest import check_manifest, read_manifest, write_manifest
+from rekolabels.splits import split
+
+MODEL = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/version/1/1690556751958"
+PROJECT = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/1690474772815"
+
+
+def recorded_answers() -> None:
+    """A model is found, and finds a logo, as the service answered once."""
+    client = Client(boto3.Session("testing", "testing", region_name="us-east-1"))
+    with Stubber(client.api.client) as stub:
+        stub.add_response(
+            "describe_projects", {"ProjectDescriptions": [{"ProjectArn": PROJECT, "Status": "CREATED"}]}
+        )
+        box = {"Width": 0.19, "Height": 0.31, "Left": 0.07, "Top": 0.4}
+        label = {"Name": "MyLogo", "Confidence": 77.7729721069336, "Geometry": {"BoundingBox": box}}
+        stub.add_response("detect_custom_labels", {"CustomLabels": [label]})
+        (found,) = client.model(MODEL).detect(b"\xff\xd8\xff")
+    assert (found.label, round(found.confidence), found.box is not None) == ("MyLogo", 78, True)
+
+
+def pure_rooms() -> None:
+    """Images are split, written as a manifest, checked and read back."""
+    images = [
+        LabelledImage(f"s3://bucket/{label}/{number}.jpg", labels=[label])
+        for label in ("cat", "dog")
+        for number in range(10)
+    ]
+    parts = split(images, test=0.2, seed=7)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.manifest"
+        write_manifest(parts.train, path)
+        assert check_manifest(path).counts.images == len(parts.train) == 16  # noqa: PLR2004 -- four fifths of 20
+        assert [image.source for image in read_manifest(path)] == [image.source for image in parts.train]
+
+
+def missing_extras() -> None:
+    """What needs an extra says so."""
+    said = ""
+    try:
+        LocalService()
+    except errors.MissingExtra as error:
+        said = str(error)
+    assert "pip install 'rekolabels[local]'" in said
+
+
+def imports() -> int:
+    """Every public module can be imported with the core packages alone."""
+    names = [
+        name
+        for _, name, _ in pkgutil.walk_packages(rekolabels.__path__, "rekolabels.")
+        if "._" not in name and not name.startswith("rekolabels.testing") and not name.endswith("__main__")
+    ]
+    for name in names:
+        importlib.import_module(name)
+    return len(names)
+
+
+if __name__ == "__main__":
+    count = imports()
+    recorded_answers()
+    pure_rooms()
+    missing_extras()
+    version = importlib.metadata.version("rekolabels")
+    print(f"rekolabels {version}: {count} modules, recorded answers, manifests, splits, missing extras")
