@@ -185,7 +185,7 @@ def photograph(browser: str, page: Path, target: Path, *, dark: bool) -> None:
             check=True,
             capture_output=True,
         )  # fmt: skip
-    Image.open(target).convert("RGB").quantize(64).save(target, optimize=True)
+    Image.open(target).convert("RGB").quantize(160).save(target, optimize=True)
 
 
 if __name__ == "__main__":
