@@ -81,7 +81,7 @@ def check_contents(wheel: Path, source: Path) -> None:
 
 def try_on(python: str, wheel: Path, folder: Path) -> None:
     """Install the wheel alone into an empty environment, and use it."""
-    home = folder / Path(python).name.replace(".", "-")
+    home = Path(tempfile.mkdtemp(dir=folder))
     run(python, "-m", "venv", home)
     inner = home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     version = run(inner, "-c", "import platform; print(platform.python_version())").strip()
