@@ -56,7 +56,8 @@ class Database:
         except sqlite3.Error as error:
             self.close()
             raise InvalidInput(
-                f"The database {path} cannot be used: {error}. Mend it, or choose another folder."
+                f"The database {path} cannot be used: {error}. It must be intact, in a folder that can be "
+                "written; or choose another folder."
             ) from error
         except InvalidInput:
             self.close()

@@ -1,0 +1,142 @@
+"""The disk is full, or cannot be written: errors of the model for clients, a clear one for the host."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNSHARE = shutil.which("unshare")
+MOUNT = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"'
+FULL = """
+import json, os, sqlite3, sys
+from pathlib import Path
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from rekolabels.errors import InvalidInput
+from rekolabels.local import LocalService
+
+folder, told = Path(sys.argv[1]), {}
+once = Config(retries={"total_max_attempts": 1})
+
+def error_of(call, **given):
+    try:
+        call(**given)
+    except ClientError as error:
+        return [error.response["Error"]["Code"], error.response["Error"]["Message"]]
+
+def fill():
+    with (folder / "filler").open("wb", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                pass
+
+service = LocalService(folder / "workspace")
+rekognition, s3 = (service.session().client(name, config=once) for name in ("rekognition", "s3"))
+s3.create_bucket(Bucket="puppies")
+s3.put_object(Bucket="puppies", Key="kept", Body=b"old")
+lines = [json.dumps({"source-ref": f"s3://puppies/{n}.png", "x" * 500: 1}) for n in range(4000)]
+s3.put_object(Bucket="puppies", Key="large.manifest", Body="\\n".join(lines).encode())
+made = [rekognition.create_project(ProjectName="first")["ProjectArn"]]
+service._jobs.wait()
+source = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "large.manifest"}}}
+with service._jobs.hold():
+    wanted = {"ProjectArn": made[0], "DatasetType": "TRAIN", "DatasetSource": source}
+    dataset = rekognition.create_dataset(**wanted)["DatasetArn"]
+    fill()
+service._jobs.wait()
+told["put"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new" * 100_000)
+for number in range(1000):
+    try:
+        made.append(rekognition.create_project(ProjectName=f"p{number}")["ProjectArn"])
+    except ClientError as error:
+        told["create"] = [error.response["Error"]["Code"], error.response["Error"]["Message"]]
+        told["status"] = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        break
+told["read"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
+told["described"] = len(rekognition.describe_projects()["ProjectDescriptions"]) == len(made)
+try:
+    LocalService(folder / "another").close()
+except InvalidInput as error:
+    told["another"] = str(error)
+(folder / "filler").unlink()
+
+told["dataset"] = rekognition.describe_dataset(DatasetArn=dataset)["DatasetDescription"]["Status"]
+told["again"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new")
+made.append(rekognition.create_project(ProjectName="last")["ProjectArn"])
+service.close()
+with LocalService(folder / "workspace") as service:
+    rekognition, s3 = (service.session().client(name) for name in ("rekognition", "s3"))
+    found = rekognition.describe_projects()["ProjectDescriptions"]
+    told["kept"] = {project["ProjectArn"] for project in found} == set(made)
+    told["at rest"] = sorted({project["Status"] for project in found})
+    told["object"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
+for database in sorted((folder / "workspace").rglob("*.sqlite")):
+    db = sqlite3.connect(database)
+    told[database.name] = db.execute("PRAGMA integrity_check").fetchone()[0]
+    db.close()
+print(json.dumps(told))
+"""
+READ_ONLY = """
+import json, subprocess, sys
+from pathlib import Path
+from rekolabels.errors import InvalidInput
+from rekolabels.local import LocalService
+
+folder, told = Path(sys.argv[1]), {}
+LocalService(folder / "workspace").close()
+subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+for name in ("workspace", "another"):
+    try:
+        LocalService(folder / name).close()
+    except InvalidInput as error:
+        told[name] = str(error)
+print(json.dumps(told))
+"""
+
+
+def on_a_small_disk(script: str, folder: Path, size: str) -> dict[str, Any]:
+    """Run a script whose first argument is a file system of its own, made for it; what it tells."""
+    folder.mkdir()
+    inside = ["sh", "-c", MOUNT, "sh", size, str(folder)]
+    command = [UNSHARE or "unshare", "--map-root-user", "--mount", *inside]
+    if UNSHARE is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:  # noqa: S603 - our own command
+        pytest.skip("needs Linux with unshare(1) and leave to mount a tmpfs in a namespace")
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [*command, sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    told: dict[str, Any] = json.loads(ended.stdout)
+    return told
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """Writing is refused with errors of the model, reading goes on; with room again all is as promised."""
+    told = on_a_small_disk(FULL, tmp_path / "disk", "16m")
+    assert told["put"][0] == "InternalError"
+    assert "No space left" in told["put"][1]
+    assert (told["create"][0], told["status"]) == ("InternalServerError", 500)
+    assert "The workspace cannot be used now" in told["create"][1]
+    assert (told["read"], told["described"]) == ("old", True)
+    assert "cannot be used" in told["another"]
+    assert (told["dataset"], told["again"]) == ("CREATE_FAILED", None)
+    assert (told["kept"], told["at rest"], told["object"]) == (True, ["CREATED"], "new")
+    assert (told["state.sqlite"], told["index.sqlite"]) == ("ok", "ok")
+
+
+def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
+    """The host is told at once, for an old workspace and for a new one."""
+    told = on_a_small_disk(READ_ONLY, tmp_path / "disk", "16m")
+    assert "in a folder that can be written" in told["workspace"]
+    assert "Read-only file system" in told["another"]
