@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from rekolabels._marks import Marks, forget, stop_unless_used, wait_while
-from rekolabels.costs import RunningCost
-from rekolabels.errors import InvalidInput, RekolabelsError, ResourceNotFound, SweepIncomplete
+from rekolabels._spending import cost_so_far
+from rekolabels.errors import RekolabelsError, ResourceNotFound, SweepIncomplete
 from rekolabels.models import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rekolabels.client import Client
+    from rekolabels.costs import RunningCost
     from rekolabels.descriptions import ModelDescription
 
 __all__ = ["running_models", "sweep"]
@@ -32,7 +32,7 @@ def running_models(client: Client) -> Iterator[RunningCost]:
     for model, found in _versions(client):
         if found.status in _COSTS_MONEY:
             with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
-                yield _cost_of(model, found)
+                yield cost_so_far(model, found)
 
 
 def sweep(clients: Iterable[Client], *, wait: bool, timeout: float | None) -> list[ModelVersion]:
@@ -104,17 +104,3 @@ def _versions(client: Client) -> Iterator[tuple[ModelVersion, ModelDescription]]
         with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
             for found in client.api.describe_project_versions(project.arn):
                 yield ModelVersion(client, found.arn, project.arn), found
-
-
-def _cost_of(model: ModelVersion, found: ModelDescription) -> RunningCost:
-    client = model.client
-    begun = Marks.of(model).started_at
-    units = found.min_inference_units or 1
-    cost = None
-    if begun is not None:
-        try:
-            cost = client.prices().running(max(0.0, client.retry.time() - begun), units)
-        except InvalidInput:
-            _log.info("no prices are known for %s", client.region_name)
-    since = datetime.fromtimestamp(begun, timezone.utc) if begun is not None else None
-    return RunningCost(model, found.status, units, since, cost)

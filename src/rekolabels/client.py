@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels._api import Rekognition
 from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
+from rekolabels._metrics import Metrics
 from rekolabels._retry import RetryPolicy
 from rekolabels._running import running_models, sweep
 from rekolabels._session import SessionSettings, make_client, make_session, settings_of
@@ -149,6 +150,14 @@ class Client:
         s3 = make_client(self._session, "s3", region_name=self._region_name, config=self._config)
         return Storage(s3, self._retry)
 
+    @cached_property
+    def metrics(self) -> Metrics:
+        """The gateway to CloudWatch; for the handles."""
+        cloudwatch = make_client(
+            self._session, "cloudwatch", region_name=self._region_name, config=self._config
+        )
+        return Metrics(cloudwatch, self._retry)
+
     def need_bucket(self) -> str:
         """Return the bucket.
 
@@ -258,8 +267,9 @@ class Client:
     def running_models(self, *, regions: Iterable[str] | None = None) -> Iterator[RunningCost]:
         """Yield everything that costs money now: models that are starting, running or stopping.
 
-        Since when, and how much so far, is known for models that ``model.running()`` started; the service
-        itself does not say.
+        Since when, and how much so far, is known of models that ``model.running()`` started, by their tags.
+        The service itself does not say; of the others CloudWatch is asked (to within five minutes, for the
+        last 63 days), where it may be and where there is one.
 
         Args:
             regions: The Regions to look at; by default the client's.

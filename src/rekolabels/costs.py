@@ -9,17 +9,32 @@ report, with their date and source on them; give your own where it matters::
 from __future__ import annotations
 
 import math
+import statistics
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rekolabels.models import ModelVersion  # noqa: TC004 -- a model is what costs, and asks what it costs
 
-__all__ = ["KNOWN_PRICES", "Plan", "Prices", "RunningCost", "plan", "prices_for"]
+__all__ = [
+    "KNOWN_PRICES",
+    "Plan",
+    "Prices",
+    "RunCost",
+    "RunningCost",
+    "TrainingCost",
+    "TrainingEstimate",
+    "estimate_training",
+    "plan",
+    "prices_for",
+]
 
 _HOUR = 3600.0
 
@@ -109,6 +124,120 @@ class RunningCost:
 
 
 @attrs.frozen
+class TrainingCost:
+    """What a training has cost, estimated and billed. ``print()`` shows it."""
+
+    elapsed_seconds: float
+    """Time on the clock, from the begin of the training to its end, or until now while it goes on."""
+    billed_seconds: int | None
+    """``BillableTrainingTimeInSeconds``: what AWS bills. It may exceed the time on the clock, as machines
+    that work at the same time are added up; None before the end, and after a training that failed."""
+    prices: Prices
+    """The prices of both amounts."""
+
+    @property
+    def estimate(self) -> float:
+        """US dollars, by the time on the clock."""
+        return self.prices.training(self.elapsed_seconds)
+
+    @property
+    def actual(self) -> float | None:
+        """US dollars, by the billed seconds; None where nothing is billed (yet)."""
+        return None if self.billed_seconds is None else self.prices.training(self.billed_seconds)
+
+    def __str__(self) -> str:
+        billed = "nothing billed" if self.billed_seconds is None else f"{self.billed_seconds:,} s billed"
+        return (
+            f"estimate {self.estimate:.2f} USD ({self.elapsed_seconds:,.0f} s by the clock), "
+            f"actual {_dollars(self.actual)} ({billed}); {_basis(self.prices)}"
+        )
+
+
+@attrs.frozen
+class TrainingEstimate:
+    """What a training may cost, before it is begun, in US dollars. ``print()`` shows it."""
+
+    least: float
+    """The cheapest that was seen."""
+    usual: float | None
+    """The median of the earlier trainings; None when there are none."""
+    most: float
+    """The dearest that was seen."""
+    basis: str
+    """What it goes by."""
+    prices: Prices
+    """The prices that it was made with."""
+
+    def __str__(self) -> str:
+        return f"{self.least:.2f} to {self.most:.2f} USD, by {self.basis}; {_basis(self.prices)}"
+
+
+def estimate_training(*, prices: Prices, earlier: Iterable[float] = ()) -> TrainingEstimate:
+    """Estimate what a training will cost.
+
+    AWS publishes no formula, and the time does not follow from the number of images alone; so the best guide
+    are earlier trainings of the same project.
+
+    Args:
+        prices: The prices of the Region.
+        earlier: Billed seconds of earlier trainings (``BillableTrainingTimeInSeconds``). Without any, the
+            estimate is what the developer guide says: typically 30 minutes to 24 hours.
+
+    >>> print(estimate_training(prices=KNOWN_PRICES["us-east-1"]))
+    0.50 to 24.00 USD, by the guide: typically 30 minutes to 24 hours; prices of us-east-1, undated...
+    >>> estimate_training(prices=KNOWN_PRICES["us-east-1"], earlier=[1899, 3600, 5400]).usual
+    1.0
+    """
+    costs = [prices.training(seconds) for seconds in earlier]
+    if not costs:
+        guide = "the guide: typically 30 minutes to 24 hours"
+        return TrainingEstimate(prices.training(_HOUR / 2), None, prices.training(24 * _HOUR), guide, prices)
+    basis = f"{len(costs)} earlier training{'s' if len(costs) > 1 else ''}"
+    return TrainingEstimate(min(costs), statistics.median(costs), max(costs), basis, prices)
+
+
+@attrs.frozen
+class RunCost:
+    """What running a model has cost in a span of time, estimated and measured. ``print()`` shows it."""
+
+    since: datetime
+    """Begin of the span, UTC."""
+    until: datetime
+    """Its end, UTC."""
+    inference_units: int
+    """Units that the model was last started with."""
+    in_service: tuple[UnitsInService, ...] | None
+    """What CloudWatch has measured; None where there is no CloudWatch, as on the embedded service."""
+    prices: Prices
+    """The prices of both amounts."""
+
+    @property
+    def estimate(self) -> float:
+        """US dollars, as if the model had run all the time with the units that it was started with."""
+        return self.prices.running((self.until - self.since).total_seconds(), self.inference_units)
+
+    @property
+    def unit_hours(self) -> float | None:
+        """Inference units times hours, as measured: 2 units for 8 hours are 16."""
+        if self.in_service is None:
+            return None
+        return sum(item.unit_seconds for item in self.in_service) / _HOUR
+
+    @property
+    def actual(self) -> float | None:
+        """US dollars, by the unit hours that were measured; None where nothing can be measured."""
+        return None if self.unit_hours is None else self.prices.running(_HOUR, self.unit_hours)
+
+    def __str__(self) -> str:
+        hours = (self.until - self.since).total_seconds() / _HOUR
+        measured = "not measured" if self.unit_hours is None else f"{self.unit_hours:.2f} unit hours measured"
+        return (
+            f"estimate {self.estimate:.2f} USD ({hours:.2f} h with {self.inference_units} inference units), "
+            f"actual {_dollars(self.actual)} ({measured}); {_basis(self.prices)}"
+        )
+
+
+@attrs.frozen
 class Plan:
     """How to analyse a number of images. ``print()`` shows it."""
 
@@ -127,7 +256,7 @@ class Plan:
         return (
             f"{self.images:,} images with {self.inference_units} inference units: "
             f"{self.seconds / _HOUR:.1f} h, {self.cost:.2f} USD "
-            f"(prices of {self.prices.region}, {self.prices.as_of}; {self.prices.source})"
+            f"({_basis(self.prices)})"
         )
 
 
@@ -181,3 +310,12 @@ def plan(
             "analyse fewer images, or allow more money or time."
         )
     return Plan(images, units, seconds, cost, prices)
+
+
+def _basis(prices: Prices) -> str:
+    """No amount without where and when its price was seen."""
+    return f"prices of {prices.region}, {prices.as_of}; {prices.source}"
+
+
+def _dollars(amount: float | None) -> str:
+    return "unknown" if amount is None else f"{amount:.2f} USD"

@@ -25,6 +25,7 @@ __all__ = [
     "ProjectDescription",
     "ProjectPolicy",
     "S3Location",
+    "UnitsInService",
 ]
 
 DatasetKind = Literal["train", "test"]
@@ -250,3 +251,20 @@ class Detection:
             MissingExtra: Pillow is not installed.
         """
         return drawn(image, [self])
+
+
+@attrs.frozen
+class UnitsInService:
+    """How many inference units a model had in service for a time, as CloudWatch has measured it."""
+
+    since: datetime
+    """Begin, UTC."""
+    until: datetime
+    """End, UTC."""
+    units: float
+    """The average of ``InServiceInferenceUnits``; 0 or more."""
+
+    @property
+    def unit_seconds(self) -> float:
+        """Units times seconds."""
+        return self.units * (self.until - self.since).total_seconds()

@@ -12,6 +12,7 @@ from rekolabels import _progress
 from rekolabels._arns import parse_version_arn
 from rekolabels._lease import Lease
 from rekolabels._result_files import ResultFile, Validation, read_image, training_snapshot
+from rekolabels._spending import run_cost, training_cost
 from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import S3Location
@@ -26,8 +27,10 @@ from rekolabels.inference import Detects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
+    from rekolabels.costs import RunCost, TrainingCost
     from rekolabels.descriptions import ModelDescription
     from rekolabels.evaluation import EvaluationResult, SnapshotImage
     from rekolabels.projects import Project
@@ -292,6 +295,33 @@ class ModelVersion(Detects):
             stop_joined=stop_joined,
             timeout=timeout,
         )
+
+    def training_cost(self) -> TrainingCost:
+        """Return what the training has cost: by the clock, and as AWS bills it.
+
+        Raises:
+            ResourceNotFound: The version no longer exists.
+            InvalidInput: No prices are known for the Region.
+        """
+        return training_cost(self)
+
+    def run_cost(self, since: datetime | None = None, until: datetime | None = None) -> RunCost:
+        """Return what running the model has cost in a span of time: estimated, and measured by CloudWatch.
+
+        Values of CloudWatch come some minutes late, and exist for models that were trained and started after
+        August 2022. It keeps minutes for 15 days, five minutes for 63, and hours for 455. The embedded
+        service measures nothing: there ``actual`` is None.
+
+        Args:
+            since: Begin, a datetime with a time zone; by default when ``running()`` started the model.
+            until: End; by default now.
+
+        Raises:
+            InvalidInput: ``since`` is not given and not known, has no time zone, or is not before ``until``;
+                or no prices are known for the Region.
+            AccessDenied: The caller lacks ``cloudwatch:GetMetricData``.
+        """
+        return run_cost(self, since, until)
 
     def copy_to(
         self,

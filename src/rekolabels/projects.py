@@ -10,6 +10,7 @@ import attrs
 from rekolabels import _progress
 from rekolabels._arns import parse_project_arn
 from rekolabels._waiting import wait_until
+from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset, taken
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
+    from rekolabels.costs import TrainingEstimate
     from rekolabels.images import LabelledImage
 
 
@@ -292,6 +294,18 @@ class Project:
         Raises:
             ResourceNotFound: There is no version of that name.
         """
+    def training_estimate(self) -> TrainingEstimate:
+        """Estimate what the next training will cost, by what earlier ones of this project were billed.
+
+        Raises:
+            InvalidInput: No prices are known for the Region.
+        """
+        found = self.client.api.describe_project_versions(self.arn)
+        billed = [version.billable_training_seconds for version in found]
+        return estimate_training(
+            prices=self.client.prices(), earlier=[seconds for seconds in billed if seconds is not None]
+        )
+
         found = self._version(version_name)
         if found is None:
             raise ResourceNotFound(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekolabels.costs import KNOWN_PRICES, Prices, plan, prices_for
+from rekolabels.costs import KNOWN_PRICES, Prices, TrainingCost, estimate_training, plan, prices_for
 from rekolabels.errors import InvalidInput
 
 PRICES = Prices("us-east-1", training_hour=1.0, inference_unit_hour=4.0)
@@ -24,6 +24,31 @@ def test_an_unknown_region_asks_for_its_prices() -> None:
     """A guess is no price."""
     with pytest.raises(InvalidInput, match=r"prices=Prices\(region='eu-west-1'"):
         prices_for("eu-west-1")
+
+
+def test_a_training_is_billed_by_more_than_the_clock() -> None:
+    """The recorded training of the reference: 1,639 s by the clock, 1,899 s billed."""
+    cost = TrainingCost(elapsed_seconds=1639, billed_seconds=1899, prices=PRICES)
+    assert (round(cost.estimate, 4), cost.actual) == (0.4553, 0.5275)
+    assert str(cost).startswith("estimate 0.46 USD (1,639 s by the clock), actual 0.53 USD (1,899 s billed)")
+    failed = TrainingCost(elapsed_seconds=1639, billed_seconds=None, prices=PRICES)
+    assert failed.actual is None
+    assert "actual unknown (nothing billed)" in str(failed)
+
+
+@given(st.lists(st.floats(0, 10**6), min_size=1))
+def test_an_estimate_lies_within_what_was_seen(earlier: list[float]) -> None:
+    """Earlier trainings are the guide: the cheapest, the median, the dearest."""
+    made = estimate_training(prices=PRICES, earlier=earlier)
+    assert made.usual is not None
+    assert (made.least, made.most) == (min(earlier) / 3600, max(earlier) / 3600)
+    assert made.least <= made.usual <= made.most
+
+
+def test_the_first_training_is_estimated_by_the_guide() -> None:
+    """Half an hour to a day, and no usual one."""
+    made = estimate_training(prices=PRICES)
+    assert (made.least, made.usual, made.most) == (0.5, None, 24.0)
 
 
 def test_a_plan_takes_the_fewest_units_that_keep_the_deadline() -> None:
