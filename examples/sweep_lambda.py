@@ -1,7 +1,8 @@
 """A Lambda function, or a cron job, that stops the models that killed processes left running.
 
-Schedule it every 15 minutes (Amazon EventBridge). It stops only models that ``model.running()`` started, and
-that no living process uses any more. Its role needs, and needs no more::
+Schedule it every 15 minutes (Amazon EventBridge), with a time-out of some minutes. It stops only models that
+``model.running()`` started, and that no living process uses any more; a Region or model that fails fails the
+invocation, after all others were swept. Its role needs, and needs no more::
 
     {
       "Version": "2012-10-17",
@@ -12,8 +13,9 @@ that no living process uses any more. Its role needs, and needs no more::
             "rekognition:DescribeProjects",
             "rekognition:DescribeProjectVersions",
             "rekognition:ListTagsForResource",
-            "rekognition:UntagResource",
-            "rekognition:StopProjectVersion"
+            "rekognition:StopProjectVersion",
+            "rekognition:TagResource",
+            "rekognition:UntagResource"
           ],
           "Resource": "*"
         }
@@ -32,7 +34,8 @@ from rekolabels import Client
 def handler(_event: dict[str, Any], _context: object) -> dict[str, list[str]]:
     """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated); by default its own."""
     regions = os.environ.get("REGIONS")
-    swept = Client().sweep(regions=regions.split(",") if regions else None)
+    # Nobody is paid for waiting: a model that is still starting is stopped next time.
+    swept = Client().sweep(regions=regions.split(",") if regions else None, wait=False)
     return {"stopped": [model.arn for model in swept]}
 
 

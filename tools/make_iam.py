@@ -32,6 +32,8 @@ Give each job a role of its own, with this policy and nothing else:
   them in your name. All other actions were seen.
 * Datasets are tagged with a fingerprint of their images, and models that `model.running()` started with who
   uses them and until when. That is what the actions on tags are for.
+* `model.run_cost()` needs `cloudwatch:GetMetricData` on `*` besides. `client.running_models()` asks for it
+  only where a model was started by other means than `model.running()`, and does without when refused.
 * `project.distribute_datasets()` needs `rekognition:DistributeDatasetEntries` on
   `arn:aws:rekognition:REGION:ACCOUNT:project/PROJECT/dataset/*` besides.
 * The bucket must lie in the Region of the client, and belong to the same account. With a KMS key of your own,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import signal
 import threading
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,10 +21,10 @@ from rekolabels.local import Durations, Fault, FaultPlan, LocalService, ManualCl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from rekolabels import Client, ModelVersion
 
+ROOT = Path(__file__).parents[2]
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 ONCE = attrs.evolve(QUICK, attempts=1)
 LATER = attrs.evolve(QUICK, time=lambda: QUICK.time() + 1000)
@@ -303,6 +306,31 @@ def test_what_runs_is_found_in_every_region(open_model: Callable[..., ModelVersi
     (swept,) = elsewhere.sweep(regions=["eu-west-1", "us-east-1"])
     assert (swept.arn, swept.client.region_name) == (model.arn, "us-east-1")
     assert model.status == "STOPPED"
+
+
+def test_the_lambda_function_sweeps_its_regions(
+    open_model: Callable[..., ModelVersion], workspace: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example, called as AWS Lambda calls it."""
+    abandon(open_model())
+    handler = runpy.run_path(str(ROOT / "examples" / "sweep_lambda.py"))["handler"]
+    with LocalService(workspace[0], engine="tiny") as service, service.serve() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("REGIONS", "eu-west-1,us-east-1")
+        assert handler({}, None) == {"stopped": [workspace[1]]}
+        service.client(retry=QUICK).model(workspace[1]).wait_until_stopped()
+        assert handler({}, None) == {"stopped": []}
+
+
+def test_the_lambda_function_needs_what_the_page_says() -> None:
+    """The actions of its policy are those that were seen at the wire when the page was made."""
+    example = (ROOT / "examples" / "sweep_lambda.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "iam.md").read_text(encoding="utf-8")
+    sweeping = page.partition("\n## Sweep\n")[2].partition("\n## ")[0]
+    actions = [sorted(set(re.findall(r"rekognition:[A-Z][a-z]\w+", text))) for text in (example, sweeping)]
+    assert len(actions[0]) == 6
+    assert actions[0] == actions[1]
 
 
 def test_signals_end_in_good_order_while_any_block_is_open(open_model: Callable[..., ModelVersion]) -> None:
