@@ -1,0 +1,165 @@
+"""Chaos under detect_many: whatever goes wrong, every image has one outcome, and the right one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sdk_backends import write_folder
+
+from rekolabels import Client, RetryPolicy
+from rekolabels.errors import ConnectionFailed, ServiceFault
+from rekolabels.formats import read_folder
+from rekolabels.local import Fault, FaultPlan, LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rekolabels import ModelVersion
+
+DETECT = "DetectCustomLabels"
+PATIENT = RetryPolicy(attempts=20, first_poll=0.005, max_poll=0.02, first_delay=0.001, max_delay=0.01)
+CHAOS = (
+    Fault.throttled(DETECT, probability=0.05),
+    Fault.overloaded(DETECT, probability=0.05),
+    Fault.broken(DETECT, probability=0.1),
+    Fault.dropped(DETECT, probability=0.05),
+    Fault.dropped(DETECT, answered=True, probability=0.05),
+    Fault.slow(0.02, DETECT, probability=0.1),
+)
+COUNT = 240
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Some pictures on this machine."""
+    return sorted(write_folder(tmp_path_factory.mktemp("pictures")).rglob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+    """A workspace with a model that runs."""
+    folder = tmp_path_factory.mktemp("chaos")
+    with LocalService(folder, engine="tiny") as service:
+        project = service.client(bucket="chaos", retry=PATIENT).create_project("chaos")
+        project.create_datasets(read_folder(pictures[0].parents[1]))
+        model = project.train("v1")
+        model.wait_until_trained()
+        model.start()
+        model.wait_until_running()
+    return folder
+
+
+@contextmanager
+def faulty(workspace: Path, *faults: Fault, seed: int = 0) -> Iterator[tuple[LocalService, ModelVersion]]:
+    """The same service with faults."""
+    with LocalService(workspace, engine="tiny", faults=FaultPlan(faults, seed=seed)) as service:
+        yield service, service.client(bucket="chaos", retry=PATIENT).project("chaos").model("v1")
+
+
+def mixed(pictures: list[Path], service: LocalService) -> list[Any]:
+    """Paths, bytes and S3 URIs in turn, and the labels that they show."""
+    s3 = service.session().client("s3")
+    listed = s3.list_objects_v2(Bucket="chaos", Prefix="images/")["Contents"]
+    kinds: list[list[Any]] = [
+        list(pictures),
+        [picture.read_bytes() for picture in pictures],
+        [f"s3://chaos/{item['Key']}" for item in listed],
+    ]
+    turns = itertools.chain.from_iterable(zip(*map(itertools.cycle, kinds), strict=True))
+    return list(itertools.islice(turns, COUNT))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("socket", [True, False])
+def test_every_image_has_its_answer(
+    workspace: Path,
+    pictures: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ordered: bool,  # noqa: FBT001 -- a case
+    socket: bool,  # noqa: FBT001 -- a case
+) -> None:
+    """Throttled, broken, dropped and slow calls change nothing: the answers are those of a quiet day."""
+    with faulty(workspace) as (service, model):
+        images = mixed(pictures, service)
+        expected = list(model.detect_many(images))
+    with faulty(workspace, *CHAOS, seed=socket) as (service, model), service.serve() as server:
+        if socket:
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+        client = Client(retry=PATIENT) if socket else model.client
+        found = list(
+            client.model(model.arn).detect_many(images, ordered=ordered, journal=tmp_path / "journal.db")
+        )
+    assert [outcome.error for outcome in found] == [None] * COUNT
+    if ordered:
+        assert found == expected
+    assert Counter(map(repr, found)) == Counter(map(repr, expected))
+
+
+def test_a_service_that_stays_broken_raises_nothing(workspace: Path, pictures: list[Path]) -> None:
+    """Each image is an outcome with the last error; what comes after the trouble is answered."""
+    with faulty(workspace, Fault.broken(DETECT, times=60), Fault.dropped(DETECT, times=60)) as (_, model):
+        outcomes = list(model.detect_many(pictures * 2, workers=2))
+    kinds = [type(outcome.error) for outcome in outcomes]
+    assert [outcome.image for outcome in outcomes] == pictures * 2
+    assert set(kinds) <= {ServiceFault, ConnectionFailed, type(None)}
+    assert kinds[0] is not type(None)
+    assert kinds[-1] is type(None)
+
+
+RUN = """
+import sys
+from rekolabels import Client, RetryPolicy
+
+arn, journal, count, *images = sys.argv[1:]
+model = Client(retry=RetryPolicy(attempts=20, first_delay=0.001, max_delay=0.01)).model(arn)
+for outcome in model.detect_many(images * int(count), journal=journal, workers=4, ordered=False):
+    print(outcome.error, flush=True)
+"""
+
+
+def test_a_killed_run_pays_only_for_what_was_under_way(
+    workspace: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of chaos: the next run asks for what has no answer, and no more."""
+    copies = [tmp_path / f"{number}.png" for number in range(80)]
+    for copy, picture in zip(copies, itertools.cycle(pictures), strict=False):
+        os.link(picture, copy)
+    journal = tmp_path / "journal.db"
+    with faulty(workspace, *CHAOS) as (service, model), service.serve() as server:
+        run = subprocess.Popen(  # noqa: S603 -- our own interpreter
+            [sys.executable, "-c", RUN, model.arn, str(journal), "1", *map(str, copies)],
+            env={**os.environ, **server.environment},
+            stdout=subprocess.PIPE,
+        )
+        assert run.stdout is not None
+        for _ in range(20):
+            run.stdout.readline()
+        os.kill(run.pid, signal.SIGKILL)
+        run.communicate()
+        answered: list[str] = []
+        events: Any = model.client.api.client.meta.events
+        events.register("after-call.rekognition.DetectCustomLabels", note(answered))
+        outcomes = list(model.detect_many(copies, journal=journal))
+    assert [outcome.image for outcome in outcomes if outcome.error is None] == copies
+    assert len(answered) <= len(copies) - 20
+
+
+def note(answered: list[str]) -> Any:
+    """Note each call that had an answer."""
+
+    def after_call(parsed: dict[str, Any], **_: Any) -> None:
+        if "CustomLabels" in parsed:
+            answered.append("answered")
+
+    return after_call
