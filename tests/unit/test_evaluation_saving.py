@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels.errors import InvalidInput, MissingExtra
-from rekolabels.evaluation import EvaluationResult, LabelMetrics, evaluate_classification
+from rekolabels.evaluation import (
+    Comparison,
+    ConfusionCounts,
+    Difference,
+    EvaluationResult,
+    LabelMetrics,
+    McNemar,
+    evaluate_classification,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,10 +83,45 @@ def test_the_page_shows_scores_table_and_matrix(result: EvaluationResult, tmp_pa
 
 def test_a_notebook_shows_the_table(result: EvaluationResult) -> None:
     """Escaped as in the page."""
-    fragment = result._repr_html_()
+    fragment = Tags()
+    fragment.feed(result._repr_html_())
 
-    assert "<script" not in fragment
-    assert "<table" in fragment
+    assert "table" in fragment.tags
+    assert not fragment.tags & {"script", "style", "img", "link"}
+    assert HOSTILE[0] in fragment.text
+
+
+def test_a_notebook_shows_the_matrix_or_what_is_in_it() -> None:
+    """Few labels give a matrix, many a list; names from elsewhere stay text."""
+    labels = ("<b>cat</b>", "dog")
+    few = ConfusionCounts(labels, {labels: 3, ("dog", "dog"): 9, ("dog", None): 1})._repr_html_()
+    assert few.count("<td") == 3 * 4
+    assert "<b>" not in few
+    assert "9 of 13 as labelled" in few
+
+    names = tuple(f"label {number:02}" for number in range(40))
+    many = ConfusionCounts(names, {(names[0], names[1]): 2, (None, names[3]): 1})
+    assert many._repr_html_().count("<td") == 2 * 3
+    assert many.table() == [
+        ["Labelled", "Taken for", "Times"],
+        ["label 00", "label 01", "2"],
+        ["(nothing there)", "label 03", "1"],
+    ]
+
+
+def test_a_notebook_shows_a_comparison() -> None:
+    """The table of the printed text, and its first line."""
+    differences = (
+        Difference(None, "f1", 0.5, 0.75, (0.1, 0.4)),
+        Difference("<i>", "f1", None, 0.5, None),
+    )
+    comparison = Comparison(differences, 20, 0, McNemar(1, 9), {})
+    shown = Tags()
+    shown.feed(comparison._repr_html_())
+
+    assert comparison._repr_html_().count("<tr") == 1 + len(differences)
+    assert "i" not in shown.tags
+    assert str(comparison).splitlines()[0] in shown.text
 
 
 def test_json_is_a_summary(result: EvaluationResult, tmp_path: Path) -> None:

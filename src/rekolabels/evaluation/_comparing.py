@@ -123,20 +123,28 @@ class Comparison:
             one for one in self.differences if one.figure == figure and one.is_worse(tolerance, strict=strict)
         )
 
-    def __str__(self) -> str:
-        rows = [["Label", "Figure", "Before", "After", "Change", "95 % interval"]]
-        rows += [_row(one) for one in self.differences]
+    def table(self) -> list[list[str]]:
+        """The differences as rows of text, with a head."""
+        head = ["Label", "Figure", "Before", "After", "Change", "95 % interval"]
+        return [head, *(_row(one) for one in self.differences)]
+
+    def headline(self) -> str:
+        """The images, and what McNemar's test says of them."""
         test = self.mcnemar
-        return "\n".join(
-            [
-                f"{self.images:,} shared test images"
-                + (f", {self.left_out:,} left out" if self.left_out else "")
-                + f". Only before right: {test.only_first:,}, only after: {test.only_second:,} "
-                f"(McNemar p = {test.p_value:.3g})",
-                "",
-                *align(rows),
-            ]
+        return (
+            f"{self.images:,} shared test images"
+            + (f", {self.left_out:,} left out" if self.left_out else "")
+            + f". Only before right: {test.only_first:,}, only after: {test.only_second:,} "
+            f"(McNemar p = {test.p_value:.3g})"
         )
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline(), "", *align(self.table())])
+
+    def _repr_html_(self) -> str:
+        from rekolabels.evaluation._notebook import show_comparison
+
+        return show_comparison(self)
 
 
 def compare_images(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.evaluation._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
 if TYPE_CHECKING:
@@ -48,7 +49,18 @@ class TopConfusion:
 
 @attrs.frozen
 class ConfusionCounts:
-    """How often each label was taken for each, in images or, for detectors, in boxes."""
+    """How often each label was taken for each, in images or, for detectors, in boxes.
+
+    Print it for what was taken for something else; a notebook shows the matrix.
+
+    Examples:
+        >>> print(ConfusionCounts(("cat", "dog"), {("cat", "cat"): 7, ("cat", "dog"): 2, (None, "dog"): 1}))
+        7 of 10 as labelled
+        <BLANKLINE>
+        Labelled         Taken for  Times
+        cat                    dog      2
+        (nothing there)        dog      1
+    """
 
     labels: tuple[str, ...]
     """Rows (true) and columns (predicted)."""
@@ -74,6 +86,35 @@ class ConfusionCounts:
             tuple(self.count(truth, found) for found in (*self.labels, None))
             for truth in (*self.labels, None)
         )
+
+    def table(self) -> list[list[str]]:
+        """What was taken for something else, the most frequent first, as rows of text with a head."""
+        wrong = [
+            (count, _name(truth, "(nothing there)"), _name(found, "(missed)"))
+            for (truth, found), count in self.counts.items()
+            if truth != found and count
+        ]
+        wrong.sort(key=lambda one: (-one[0], one[1:]))
+        head = ["Labelled", "Taken for", "Times"]
+        return [head, *([truth, found, f"{count:,}"] for count, truth, found in wrong)]
+
+    def headline(self) -> str:
+        """How often the model was right."""
+        right = sum(self.count(label, label) for label in self.labels)
+        return f"{right:,} of {sum(self.counts.values()):,} as labelled"
+
+    def __str__(self) -> str:
+        rows = self.table()
+        return "\n".join([self.headline(), "", *align(rows)]) if len(rows) > 1 else self.headline()
+
+    def _repr_html_(self) -> str:
+        from rekolabels.evaluation._notebook import show_confusion
+
+        return show_confusion(self)
+
+
+def _name(label: str | None, otherwise: str) -> str:
+    return otherwise if label is None else plain_label(label)
 
 
 def count_confusion(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rekolabels.evaluation._result import EvaluationResult
     from rekolabels.evaluation._values import ConfusionMatrix
 
-__all__ = ["make_fragment", "make_page"]
+__all__ = ["make_page"]
 
 _MOST_CELLS = 60
 """Labels up to which the confusion matrix is shown; beyond, nobody can read it."""
@@ -103,12 +103,6 @@ def make_page(result: EvaluationResult) -> str:
 </body>
 </html>
 """
-
-
-def make_fragment(result: EvaluationResult) -> str:
-    """Make what a notebook shows: the scores and the table, in the notebook's own style."""
-    scores = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in headline(result))
-    return f"<div><p>{scores}</p>{_table(result)}</div>"
 
 
 def _look(result: EvaluationResult) -> _Seen:

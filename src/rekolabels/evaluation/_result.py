@@ -393,6 +393,6 @@ class EvaluationResult:
         return format_table(self)
 
     def _repr_html_(self) -> str:
-        from rekolabels.evaluation._page import make_fragment
+        from rekolabels.evaluation._notebook import show_result
 
-        return make_fragment(self)
+        return show_result(self)

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
 
     from rekolabels.evaluation._result import EvaluationResult
 
-__all__ = ["align", "format_number", "format_table", "headline", "plain_label"]
+__all__ = [
+    "align",
+    "between",
+    "format_number",
+    "format_table",
+    "headline",
+    "plain_label",
+    "table_rows",
+]
 
 _LONGEST = 40
 """Columns that a label may take."""
@@ -23,6 +31,16 @@ _UNDEFINED = "n/a"
 
 def format_table(result: EvaluationResult) -> str:
     """Give the headline scores and a table of the labels, aligned also for wide letters."""
+    rows, hidden = table_rows(result)
+    lines = align(rows)
+    if hidden:
+        lines.insert(1 + _ENDS, between(hidden))
+    scores = "   ".join(f"{name} {value}" for name, value in headline(result))
+    return "\n".join([scores, "", *lines])
+
+
+def table_rows(result: EvaluationResult) -> tuple[list[list[str]], int]:
+    """The table with its head and its last row, and how many labels are left out of its middle."""
     head = ["Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images"]
     rows = [
         [
@@ -35,20 +53,16 @@ def format_table(result: EvaluationResult) -> str:
         ]
         for label, metrics in result.labels.items()
     ]
-    hidden = len(rows) - 2 * _ENDS
-    shown = rows if len(rows) <= _MOST_ROWS else [*rows[:_ENDS], *rows[-_ENDS:]]
+    hidden = len(rows) - 2 * _ENDS if len(rows) > _MOST_ROWS else 0
+    shown = [*rows[:_ENDS], *rows[-_ENDS:]] if hidden else rows
     total = "" if result.test_images is None else str(result.test_images)
-    last = [
-        "All labels",
-        format_number(result.f1),
-        format_number(result.precision),
-        format_number(result.recall),
-    ]
-    lines = align([head, *shown, [*last, "", total]])
-    if shown is not rows:
-        lines.insert(1 + _ENDS, f"... {hidden} labels in between: see .labels, or save(...) the result")
-    scores = "   ".join(f"{name} {value}" for name, value in headline(result))
-    return "\n".join([scores, "", *lines])
+    means = [format_number(value) for value in (result.f1, result.precision, result.recall)]
+    return [head, *shown, ["All labels", *means, "", total]], hidden
+
+
+def between(hidden: int) -> str:
+    """Say that labels are left out of the middle of a table."""
+    return f"... {hidden} labels in between: see .labels, or save(...) the result"
 
 
 def headline(result: EvaluationResult) -> list[tuple[str, str]]:
