@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import uuid
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import boto3
+import pytest
+
+from rekolabels import RetryPolicy
+from rekolabels.client import Client
+from rekolabels.local import LocalService
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from mypy_boto3_s3 import S3Client
+
+BACKENDS = ("in process", "over a socket", "inside moto", "S3 elsewhere", "AWS")
+QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
+REGION = "us-east-1"
+AWS_BUCKET, AWS_TRAINING = "REKOLABELS_AWS_BUCKET", "REKOLABELS_AWS_TRAINING"
+# Tests keep the settings of the machine away from themselves; those on AWS want them back.
+_MACHINE = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220), "green": (40, 170, 60)}
 
 
@@ -40,3 +59,82 @@ def write_folder(folder: Path, *, images: int = 6, labels: int = 2) -> Path:
         for number in range(images):
             (folder / label / f"{number:02}.png").write_bytes(png(64, 64, colour, 7 * number))
     return folder
+
+
+def named(client: Client, name: str) -> str:
+    """A name for a project that no other test, and nobody else in the account, has."""
+    return f"{client.prefix.rstrip('/')}-{name}"
+
+
+@pytest.fixture(name="service", scope="module")
+def service_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
+    """One embedded service for the module; each test has its own names."""
+    with LocalService(tmp_path_factory.mktemp("service")) as made:
+        yield made
+
+
+@pytest.fixture(name="client", params=BACKENDS)
+def client_fixture(request: pytest.FixtureRequest, service: LocalService) -> Iterator[Client]:
+    """A client of each backend, with names of its own."""
+    trains = request.node.get_closest_marker("trains") is not None
+    with open_client(request.param, service, trains=trains) as client:
+        client.ensure_bucket()
+        yield client
+
+
+@contextmanager
+def open_client(backend: str, service: LocalService, *, trains: bool) -> Iterator[Client]:
+    """A client of one backend.
+
+    Those that need not show the real training again use the tiny engine, so that each costs little.
+    """
+    prefix = f"rekolabels-contract-{uuid.uuid4().hex[:12]}/"
+    if backend == "AWS":
+        with _aws(prefix, trains=trains) as client:
+            yield client
+    elif backend == "in process":
+        yield Client(service.session(), bucket="contract", prefix=prefix, retry=QUICK)
+    elif backend == "over a socket":
+        with service.serve() as server, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", server.url)
+            session = boto3.Session("test", "test", region_name=REGION)
+            yield Client(session, bucket="contract", prefix=prefix, retry=QUICK)
+    else:
+        from moto import mock_aws
+
+        with mock_aws(), LocalService(engine="tiny", s3=_moto_s3()) as elsewhere:
+            if backend == "S3 elsewhere":
+                yield Client(elsewhere.session(), bucket="contract", prefix=prefix, retry=QUICK)
+            else:
+                with elsewhere.inside_moto():
+                    session = boto3.Session(region_name=REGION)
+                    yield Client(session, bucket="contract", prefix=prefix, retry=QUICK)
+
+
+def _moto_s3() -> S3Client:
+    client: S3Client = boto3.client("s3", region_name=REGION)
+    return client
+
+
+@contextmanager
+def _aws(prefix: str, *, trains: bool) -> Iterator[Client]:
+    """The real service: projects and objects of this test alone, removed again whatever has happened."""
+    bucket = os.environ.get(AWS_BUCKET)
+    if not bucket:
+        pytest.skip(f"real AWS is asked for by {AWS_BUCKET}, a bucket of yours, and costs money")
+    if trains and not os.environ.get(AWS_TRAINING):
+        pytest.skip(f"a training takes about an hour and costs money; {AWS_TRAINING}=1 asks for it")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"):
+            patch.delenv(name, raising=False)
+        for name, value in _MACHINE.items():
+            patch.setenv(name, value)
+        client = Client(bucket=bucket, prefix=prefix)
+        try:
+            yield client
+        finally:
+            for project in client.projects():
+                if project.name.startswith(prefix.rstrip("/")):
+                    project.delete(cascade=True)
+            for key, _ in list(client.storage.sizes(bucket, prefix)):
+                client.storage.client.delete_object(Bucket=bucket, Key=key)

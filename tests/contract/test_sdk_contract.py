@@ -8,44 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-import boto3
 import pytest
-from sdk_backends import png, write_folder
+from sdk_backends import (
+    QUICK,
+    client_fixture,  # noqa: F401 - fixtures
+    named,
+    png,
+    service_fixture,  # noqa: F401
+    write_folder,
+)
 
-from rekolabels import RetryPolicy, errors, wait_all
+from rekolabels import errors, wait_all
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rekolabels import ModelVersion, Project
     from rekolabels.descriptions import ModelDescription
-
-QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
-    """One embedded service for the module; each test has its own projects."""
-    with LocalService(tmp_path_factory.mktemp("service")) as made:
-        yield made
-
-
-@pytest.fixture(params=["in process", "over a socket"])
-def client(request: pytest.FixtureRequest, service: LocalService) -> Iterator[Client]:
-    """A client of the embedded service, by each of its doors."""
-    if request.param == "in process":
-        yield service.client(bucket="contract", retry=QUICK)
-        return
-    with service.serve() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", server.url)
-        session = boto3.Session("test", "test", region_name="us-east-1")
-        client = Client(session, bucket="contract", retry=QUICK)
-        client.ensure_bucket()
-        yield client
 
 
 @pytest.fixture
@@ -57,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def project(request: pytest.FixtureRequest, client: Client) -> Iterator[Project]:
     """A project of the test's own."""
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
-    made = client.create_project(name)
+    name = "".join(c if c.isalnum() else "-" for c in request.node.originalname)
+    made = client.create_project(named(client, name))
     yield made
     made.delete(cascade=True)
 
@@ -70,6 +52,16 @@ def trained(project: Project, folder: Path) -> ModelVersion:
     model = project.train("v1")
     model.wait_until_trained()
     return model
+
+
+def images_of(client: Client) -> Iterator[tuple[str, int]]:
+    """Key and size of the images that the client has uploaded."""
+    return client.storage.sizes(client.need_bucket(), f"{client.prefix}images/")
+
+
+def manifests_of(client: Client, project: Project) -> Iterator[tuple[str, int]]:
+    """Key and size of the manifests of a project's training dataset."""
+    return client.storage.sizes(client.need_bucket(), f"{client.prefix}{project.name}/manifests/train")
 
 
 class TestProjects:
@@ -113,9 +105,10 @@ class TestProjects:
             project.delete()
         assert project.train_dataset is not None
 
+    @pytest.mark.trains
     def test_cascade_deletes_everything(self, client: Client, folder: Path) -> None:
         """A running model is stopped, then versions, datasets and project go."""
-        project = client.create_project(f"cascade-{id(client)}")
+        project = client.create_project(named(client, "cascade"))
         project.create_datasets(read_folder(folder))
         model = project.train("v1")
         model.wait_until_trained()
@@ -125,7 +118,7 @@ class TestProjects:
 
     def test_a_deleted_project_says_so(self, client: Client) -> None:
         """A handle whose project is gone does not answer with somebody else's."""
-        project = client.create_project(f"gone-{id(client)}")
+        project = client.create_project(named(client, "gone"))
         project.delete()
         with pytest.raises(errors.ResourceNotFound):
             project.describe()
@@ -166,22 +159,22 @@ class TestDatasets:
     def test_no_image_is_uploaded_twice(self, client: Client, project: Project, folder: Path) -> None:
         """Images are named by content: a new dataset of known images sends none of them."""
         project.create_datasets(read_folder(folder))
-        before = dict(client.storage.sizes("contract", "images/"))
+        before = dict(images_of(client))
         copied = folder.parent / "moved"
         folder.rename(copied)
         for dataset in project.datasets():
             dataset.delete()
         project.create_datasets(read_folder(copied))
-        assert dict(client.storage.sizes("contract", "images/")) == before
+        assert dict(images_of(client)) == before
 
     def test_from_a_manifest_and_as_a_copy(self, client: Client, project: Project, folder: Path) -> None:
         """A dataset can come from a manifest in S3, from another dataset, or be empty."""
         train, _ = project.create_datasets(read_folder(folder))
-        manifest = next(key for key, _ in client.storage.sizes("contract", f"{project.name}/manifests/train"))
+        manifest = next(key for key, _ in manifests_of(client, project))
         other = client.create_project(f"{project.name}-2")
         copy = other.create_dataset("train", train)
         assert copy.describe().total_entries == 10
-        assert other.create_dataset("test", f"s3://contract/{manifest}").describe().total_entries == 10
+        assert other.create_dataset("test", f"s3://{client.bucket}/{manifest}").describe().total_entries == 10
         other.delete(cascade=True)
 
     def test_a_local_manifest_is_read_first(self, project: Project) -> None:
@@ -198,9 +191,7 @@ class TestDatasets:
         assert train.update([LabelledImage(str(new), ["green"]), attrs.evolve(known, labels=["amber"])]) == []
         assert train.describe().total_entries == 11
         assert {image.source for image in train.entries(labels=["green"])} == {
-            f"s3://contract/{key}"
-            for key, _ in client.storage.sizes("contract", "images/")
-            if key.endswith("new.png")
+            f"s3://{client.bucket}/{key}" for key, _ in images_of(client) if key.endswith("new.png")
         }
         assert next(train.entries(source_contains=known.source)).labels == ("amber",)
 
@@ -208,8 +199,8 @@ class TestDatasets:
         """Lines that the service takes, but marks with errors, are reported with its codes."""
         dataset = project.create_dataset("train")
         box = BoundingBox("blue", left=90, top=90, width=30, height=30)
-        bad = LabelledImage("s3://contract/bad.png", boxes=[box], size=ImageSize(100, 100))
-        good = attrs.evolve(bad, source="s3://contract/good.png", size=ImageSize(200, 200))
+        bad = LabelledImage("s3://bucket/bad.png", boxes=[box], size=ImageSize(100, 100))
+        good = attrs.evolve(bad, source="s3://bucket/good.png", size=ImageSize(200, 200))
         found = dataset.update([bad, good])
         assert {error.source for error in found} == {bad.source}
         assert "ERROR_INVALID_BOUNDING_BOX" in {error.code for error in found}
@@ -218,7 +209,7 @@ class TestDatasets:
         """More than 5 MB of lines arrive whole."""
         dataset = project.create_dataset("train")
         images = [
-            LabelledImage(f"s3://contract/{'x' * 800}{number}.png", ["a" * 200]) for number in range(5000)
+            LabelledImage(f"s3://bucket/{'x' * 800}{number}.png", ["a" * 200]) for number in range(5000)
         ]
         dataset.update(images)
         assert dataset.describe().total_entries == 5000
@@ -239,7 +230,7 @@ class TestDatasets:
     def test_a_manifest_that_is_not_there(self, project: Project) -> None:
         """A missing manifest is an error of ours, and leaves no dataset that is in the way."""
         with pytest.raises((errors.ImageRejected, errors.DatasetFailed)):
-            project.create_dataset("train", "s3://contract/nowhere.manifest")
+            project.create_dataset("train", "s3://bucket/nowhere.manifest")
 
     def test_bad_images_are_named_before_anything_is_done(
         self, client: Client, project: Project, folder: Path
@@ -249,13 +240,13 @@ class TestDatasets:
         (folder / "blue" / "wide.png").write_bytes(png(5000, 64, (0, 0, 0), 1))
         images = [*read_folder(folder), LabelledImage(str(folder / "text.jpg"), ["blue"])]
         (folder / "text.jpg").write_text("not an image")
-        before = dict(client.storage.sizes("contract", ""))
+        before = dict(client.storage.sizes(client.need_bucket(), client.prefix))
         with pytest.raises(errors.InvalidImage, match="3 of 15 images") as caught:
             project.create_datasets(images)
         for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: neither JPEG nor PNG"):
             assert reason in str(caught.value)
         assert project.datasets() == []
-        assert dict(client.storage.sizes("contract", "")) == before
+        assert dict(client.storage.sizes(client.need_bucket(), client.prefix)) == before
 
     def test_a_file_over_15_mb(self, project: Project, folder: Path) -> None:
         """The service's limit on files is checked here."""
@@ -291,7 +282,7 @@ class TestDatasets:
     def test_a_bucket_that_does_not_exist(self, client: Client, folder: Path) -> None:
         """The error names the bucket and how to make it; the project stays usable."""
         other = Client(client.session, bucket="no-such-bucket", retry=QUICK)
-        project = other.create_project(f"bucketless-{id(client)}")
+        project = other.create_project(named(client, "bucketless"))
         with pytest.raises(errors.BucketNotFound, match="ensure_bucket"):
             project.create_datasets(read_folder(folder))
         assert project.datasets() == []
@@ -299,12 +290,13 @@ class TestDatasets:
 
     def test_without_a_bucket(self, client: Client, folder: Path) -> None:
         """A client without a bucket says where to give one."""
-        project = Client(client.session, retry=QUICK).create_project(f"no-bucket-{id(client)}")
+        project = Client(client.session, retry=QUICK).create_project(named(client, "no-bucket"))
         with pytest.raises(errors.InvalidInput, match="bucket="):
             project.create_datasets(read_folder(folder))
         project.delete()
 
 
+@pytest.mark.trains
 class TestTraining:
     """Training, waiting, evaluating."""
 
@@ -355,7 +347,7 @@ class TestTraining:
     def test_manifest_and_split_belong_together(self, project: Project) -> None:
         """Half of the two is refused before the service is asked."""
         with pytest.raises(errors.InvalidInput, match="auto_split"):
-            project.train("v1", training_manifest="s3://contract/m")
+            project.train("v1", training_manifest="s3://bucket/m")
         with pytest.raises(errors.InvalidInput, match="training_manifest"):
             project.train("v1", auto_split=True)
 
@@ -403,6 +395,7 @@ class TestTraining:
             trained.wait_until_trained()
 
 
+@pytest.mark.trains
 class TestRunning:
     """Starting, detecting, stopping."""
 
@@ -433,14 +426,14 @@ class TestRunning:
     def test_every_kind_of_image(self, client: Client, trained: ModelVersion, folder: Path) -> None:
         """Path, text, bytes, open file and S3 location say the same; 0 asks for every label."""
         path = folder / "amber" / "01.png"
-        key = next(key for key, _ in client.storage.sizes("contract", "images/"))
+        key = next(key for key, _ in images_of(client))
         with trained.running() as running:
             wanted = running.detect(path)
             assert running.detect(str(path)) == wanted
             assert running.detect(path.read_bytes()) == wanted
             with path.open("rb") as file:
                 assert running.detect(file) == wanted
-            everything = running.detect(f"s3://contract/{key}", min_confidence=0)
+            everything = running.detect(f"s3://{client.bucket}/{key}", min_confidence=0)
             assert sorted(found.label for found in everything) == ["amber", "blue"]
             assert len(running.detect(path, min_confidence=0, max_results=1)) == 1
 
