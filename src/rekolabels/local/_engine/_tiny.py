@@ -208,7 +208,7 @@ def _remember(
     kind: ModelKind, seen: Sequence[tuple[Matrix, list[frozenset[str]]]], shapes: Rectangles
 ) -> TinyModel:
     holders = [names for _, group in seen for names in group]
-    labels = tuple(sorted(frozenset().union(*holders)))
+    labels = tuple(sorted({label for names in holders for label in names}))
     held = np.array([[float(label in names) for label in labels] for names in holders])
     return TinyModel(kind, labels, np.concatenate([windows for windows, _ in seen]), held, shapes)
 
