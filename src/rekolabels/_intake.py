@@ -85,7 +85,11 @@ class Intake:
         return {"train": parts.train, "test": parts.test}
 
     def create(
-        self, project: Project, parts: Mapping[DatasetKind, Sequence[LabelledImage]]
+        self,
+        project: Project,
+        parts: Mapping[DatasetKind, Sequence[LabelledImage]],
+        *,
+        tags: Mapping[str, str] | None,
     ) -> dict[DatasetKind, Dataset]:
         """Create datasets from images, or find those that a run that was broken off has made of the same."""
         client = project.client
@@ -111,7 +115,7 @@ class Intake:
             client.storage.put(place, manifest, content_type="application/x-ndjson")
             try:
                 arn = client.api.create_dataset(
-                    project.arn, kind, manifest=place, tags={_FINGERPRINT: marks[kind]}
+                    project.arn, kind, manifest=place, tags={**(tags or {}), _FINGERPRINT: marks[kind]}
                 )
             except ResourceAlreadyExists as error:
                 raise error.explained(taken(project.name, kind)) from error

@@ -8,7 +8,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rekolabels.errors import JobFailed, RekolabelsError
+from rekolabels.errors import InvalidInput, JobFailed, RekolabelsError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -34,6 +34,11 @@ def copy_model(
 ) -> ModelVersion:
     """Copy, wait, and leave nothing behind: no policy afterwards, and no half of a copy after a failure."""
     destination = project.client
+    if _region(model.arn) != _region(project.arn):
+        raise InvalidInput(
+            f"{model.version_name!r} lies in {_region(model.arn)} and the project {project.name!r} in "
+            f"{_region(project.arn)}: a model version can be copied within a Region only. Train it there."
+        )
     with _allowed(model, project):
         arn = destination.api.copy_project_version(
             model.arn,
@@ -48,7 +53,11 @@ def copy_model(
         try:
             copy.wait_until_trained(timeout=timeout)
         except JobFailed:
-            copy.delete(timeout=timeout)
+            try:
+                copy.delete(timeout=timeout)
+            except RekolabelsError as error:
+                # Why the copy failed is what the caller must know.
+                _log.warning("the failed copy %s cannot be deleted: %s", copy.arn, error)
             raise
     return copy
 
@@ -82,3 +91,7 @@ def _allowed(model: ModelVersion, project: Project) -> Generator[None]:
 
 def _account(arn: str) -> str:
     return arn.split(":")[4]
+
+
+def _region(arn: str) -> str:
+    return arn.split(":")[3]

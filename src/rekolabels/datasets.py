@@ -10,6 +10,7 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._arns import parse_dataset_arn
+from rekolabels._tagged import Tagged
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
@@ -32,7 +33,7 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 
 
 @attrs.frozen
-class Dataset:
+class Dataset(Tagged):
     """A training or test dataset: a handle that holds client and ARN, and asks the service for the rest."""
 
     client: Client

@@ -13,6 +13,7 @@ from rekolabels._arns import parse_version_arn
 from rekolabels._lease import Lease
 from rekolabels._result_files import ResultFile, Validation, read_image, training_snapshot
 from rekolabels._spending import run_cost, training_cost
+from rekolabels._tagged import Tagged
 from rekolabels._verdicts import UNDERWAY, has_become, is_trained, read_json, timed_out
 from rekolabels._waiting import wait_until
 from rekolabels.descriptions import S3Location
@@ -42,7 +43,7 @@ _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class ModelVersion(Detects):
+class ModelVersion(Detects, Tagged):
     """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
 
     client: Client
@@ -63,11 +64,6 @@ class ModelVersion(Detects):
     def status(self) -> str:
         """The status now, such as ``TRAINING_IN_PROGRESS`` or ``RUNNING``; asks the service each time."""
         return self.describe().status
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The tags of the version; asks the service each time (ListTagsForResource)."""
-        return self.client.api.list_tags_for_resource(self.arn)
 
     def describe(self) -> ModelDescription:
         """Return a new snapshot of everything that the service says of it (DescribeProjectVersions).
@@ -352,8 +348,11 @@ class ModelVersion(Detects):
             The copy, ready to run.
 
         Raises:
+            InvalidInput: The project lies in another Region.
             ResourceInUse: The name is taken, or this version is not trained.
-            ModelFailed: The copy failed.
+            LimitExceeded: The source project has no room for another policy.
+            ModelFailed: The copy failed; what there was of it is deleted.
+            WaitTimedOut: The time is over; the service goes on copying.
             AccessDenied: A policy of the source project denies it.
         """
         from rekolabels._promotion import copy_model

@@ -9,6 +9,7 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._arns import parse_project_arn
+from rekolabels._tagged import Tagged
 from rekolabels._waiting import wait_until
 from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset, taken
@@ -41,7 +42,7 @@ _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class Project:
+class Project(Tagged):
     """A project: a handle that holds client and ARN, and asks the service for the rest."""
 
     client: Client
@@ -92,6 +93,7 @@ class Project:
         kind: DatasetKind,
         images: Iterable[LabelledImage] | str | S3Location | Dataset | None = None,
         *,
+        tags: Mapping[str, str] | None = None,
         wait: bool = True,
         timeout: float | None = None,
     ) -> Dataset:
@@ -104,6 +106,7 @@ class Project:
             kind: ``"train"`` or ``"test"``.
             images: Labelled images, local or in S3; or the ``s3://`` URI of a manifest; or a dataset to copy;
                 None makes an empty dataset.
+            tags: Tags of the dataset; those of a dataset that is copied are not copied.
             wait: Return when the dataset is ready, rather than when its creation has begun.
             timeout: Seconds to wait at most; by default 26 hours.
 
@@ -113,9 +116,9 @@ class Project:
             DatasetFailed: The service could not create it.
         """
         if isinstance(images, Dataset):
-            return self._create(kind, wait=wait, timeout=timeout, copy_of=images.arn)
+            return self._create(kind, tags=tags, wait=wait, timeout=timeout, copy_of=images.arn)
         if images is None:
-            return self._create(kind, wait=wait, timeout=timeout)
+            return self._create(kind, tags=tags, wait=wait, timeout=timeout)
         if isinstance(images, str) and not images.lower().startswith("s3://"):
             raise InvalidInput(
                 f"{images!r} is no s3:// URI. A manifest on this machine is read first: "
@@ -123,11 +126,11 @@ class Project:
             )
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
-            return self._create(kind, wait=wait, timeout=timeout, manifest=location)
+            return self._create(kind, tags=tags, wait=wait, timeout=timeout, manifest=location)
         from rekolabels._intake import Intake
 
         intake = Intake.of(images)
-        dataset = intake.create(self, {kind: intake.images})[kind]
+        dataset = intake.create(self, {kind: intake.images}, tags=tags)[kind]
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset
@@ -141,6 +144,7 @@ class Project:
         group_by: Callable[[LabelledImage], Hashable] | None = None,
         near_duplicates: bool = False,
         allow_rare: bool = False,
+        tags: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> tuple[Dataset, Dataset]:
         """Create both datasets from one collection of images, and wait until they are ready.
@@ -156,6 +160,7 @@ class Project:
             group_by: Images with the same value stay on the same side; by default copies of one picture do.
             near_duplicates: Keep pictures that look the same on one side as well; needs the extra ``dedupe``.
             allow_rare: Keep images of a label that cannot be on both sides in training, instead of refusing.
+            tags: Tags of both datasets.
             timeout: Seconds to wait at most; by default 26 hours.
 
         Returns:
@@ -180,6 +185,7 @@ class Project:
                 near_duplicates=near_duplicates,
                 allow_rare=allow_rare,
             ),
+            tags=tags,
         )
         for dataset in made.values():
             dataset.wait_until_ready(timeout=timeout)
@@ -223,6 +229,7 @@ class Project:
         testing_manifest: str | S3Location | None = None,
         auto_split: bool = False,
         description: str | None = None,
+        exist_ok: bool = False,
     ) -> ModelVersion:
         """Start the training of a new model version; returns at once (CreateProjectVersion).
 
@@ -236,6 +243,8 @@ class Project:
             testing_manifest: The test manifest that belongs to it.
             auto_split: Let the service hold back a fifth of ``training_manifest`` instead.
             description: A text about this version.
+            exist_ok: Return the version of that name when there is one, whatever it was trained with: so a
+                script that is run again goes on with the training that it has started.
 
         Raises:
             InvalidInput: No datasets, or a manifest without its counterpart.
@@ -269,9 +278,12 @@ class Project:
             found = self._version(version_name)
             if found is None:
                 raise
+            if exist_ok:
+                return found
             raise error.explained(
                 f"The project {self.name!r} has a model version {version_name!r}, it is {found.status}: "
-                f"take it with project.model({version_name!r}), or choose another name."
+                f"take it with project.model({version_name!r}) or train(..., exist_ok=True), or choose "
+                "another name."
             ) from error
         except InvalidRequest as error:
             missing = self._missing_datasets() if training is None else []
@@ -288,12 +300,6 @@ class Project:
         for found in self.client.api.describe_project_versions(self.arn):
             yield ModelVersion(self.client, found.arn, self.arn)
 
-    def model(self, version_name: str) -> ModelVersion:
-        """Return the model version of a name (DescribeProjectVersions).
-
-        Raises:
-            ResourceNotFound: There is no version of that name.
-        """
     def training_estimate(self) -> TrainingEstimate:
         """Estimate what the next training will cost, by what earlier ones of this project were billed.
 
@@ -306,6 +312,12 @@ class Project:
             prices=self.client.prices(), earlier=[seconds for seconds in billed if seconds is not None]
         )
 
+    def model(self, version_name: str) -> ModelVersion:
+        """Return the model version of a name (DescribeProjectVersions).
+
+        Raises:
+            ResourceNotFound: There is no version of that name.
+        """
         found = self._version(version_name)
         if found is None:
             raise ResourceNotFound(
@@ -418,6 +430,7 @@ class Project:
         self,
         kind: DatasetKind,
         *,
+        tags: Mapping[str, str] | None,
         wait: bool,
         timeout: float | None,
         manifest: S3Location | None = None,
@@ -426,7 +439,9 @@ class Project:
         if kind not in _KINDS:
             raise InvalidInput(f"A dataset is of kind 'train' or 'test', not {kind!r}.")
         try:
-            arn = self.client.api.create_dataset(self.arn, kind, manifest=manifest, copy_of=copy_of)
+            arn = self.client.api.create_dataset(
+                self.arn, kind, manifest=manifest, copy_of=copy_of, tags=tags
+            )
         except ResourceAlreadyExists as error:
             raise error.explained(taken(self.name, kind)) from error
         dataset = Dataset(self.client, arn)

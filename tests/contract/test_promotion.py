@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +12,10 @@ from sdk_backends import write_folder
 from rekolabels import RetryPolicy, errors
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
-from rekolabels.local import LocalService
+from rekolabels.local import Fault, FaultPlan, LocalService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rekolabels import ModelVersion
@@ -90,6 +91,76 @@ def test_a_refused_copy_leaves_no_policy(model: ModelVersion, production: Client
     with pytest.raises(errors.ResourceInUse):
         model.copy_to(project, "v1")
     assert list(model.client.project("development").policies()) == []
+
+
+@pytest.fixture
+def faulty(service: LocalService) -> Iterator[Callable[..., Client]]:
+    """Makes clients of a service on the same workspace where things go wrong."""
+    with ExitStack() as stack:
+
+        def make(*faults: Fault) -> Client:
+            made = LocalService(service.path, engine="tiny", faults=FaultPlan(faults))
+            return stack.enter_context(made).client(bucket="development", retry=QUICK)
+
+        yield make
+
+
+def test_a_copy_that_fails_is_deleted(model: ModelVersion, faulty: Callable[..., Client]) -> None:
+    """Half a copy is no use to anybody; the error says what the service said."""
+    client = faulty(Fault.fails("CopyProjectVersion", message="The copy was interrupted.", times=1))
+    project = client.create_project("broken")
+    with pytest.raises(errors.ModelFailed, match="The copy was interrupted"):
+        client.model(model.arn).copy_to(project)
+    assert list(project.models()) == []
+    assert client.model(model.arn).copy_to(project).status == "COPYING_COMPLETED"  # the name is free again
+
+
+def test_a_rollback_that_fails_does_not_hide_why(
+    model: ModelVersion, faulty: Callable[..., Client], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The failure of the copy comes through; that it could not be deleted stands in the log."""
+    client = faulty(
+        Fault.fails("CopyProjectVersion", message="The copy was interrupted.", times=1),
+        Fault.error("AccessDeniedException", "DeleteProjectVersion"),
+    )
+    with pytest.raises(errors.ModelFailed, match="The copy was interrupted"):
+        client.model(model.arn).copy_to(client.create_project("stays"))
+    assert "cannot be deleted" in caplog.text
+
+
+def test_a_copy_that_takes_too_long_goes_on(model: ModelVersion, faulty: Callable[..., Client]) -> None:
+    """The error says how to attach to it again."""
+    client = faulty(Fault.stuck("CopyProjectVersion", times=1))
+    project = client.create_project("slow")
+    with pytest.raises(errors.WaitTimedOut, match="Attach again with"):
+        client.model(model.arn).copy_to(project, timeout=0.1)
+    assert project.model("v1").status == "COPYING_IN_PROGRESS"
+
+
+def test_a_copy_into_another_region_is_refused(model: ModelVersion, service: LocalService) -> None:
+    """Before anything is attached or asked for."""
+    elsewhere = Client(service.session(), region_name="eu-west-1", bucket="far", retry=QUICK)
+    with pytest.raises(errors.InvalidInput, match="lies in us-east-1 and the project 'far' in eu-west-1"):
+        model.copy_to(elsewhere.create_project("far"))
+
+
+def test_tags_on_every_resource(model: ModelVersion, pictures: Path) -> None:
+    """Given at creation, added, changed and removed later; beside those of the SDK."""
+    client = model.client
+    project = client.create_project("tagged", tags={"team": "a"})
+    train, test = project.create_datasets(read_folder(pictures), tags={"team": "a"})
+    version = project.train("v1", tags={"team": "a"})
+    version.wait_until_trained()
+    copy = version.copy_to(project, "v2", tags={"team": "a"})
+    empty = client.create_project("tagged-too").create_dataset("test", tags={"team": "a"})
+    for resource in (project, train, test, version, copy, empty):
+        assert resource.tags["team"] == "a"
+        resource.tag({"team": "b", "cost-centre": "7"})
+        resource.untag("cost-centre", "never-there")
+        own = {name: value for name, value in resource.tags.items() if not name.startswith("rekolabels:")}
+        assert own == {"team": "b"}
+    with pytest.raises(errors.InvalidRequest):
+        project.tag({"aws:mine": "no"})
 
 
 def test_policies_are_put_replaced_and_deleted(model: ModelVersion) -> None:
