@@ -83,9 +83,10 @@ class App:
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
         except (OSError, sqlite3.Error) as error:
-            # The disk is full, or somebody took it away; nothing was changed.
+            # The disk is full, somebody took it away, or another process keeps it: nothing was changed.
             _log.exception("request %s to %s failed", request_id, target)
-            return answer_with_error("InternalServerError", f"The workspace cannot be used now: {error}.")
+            code = "ThrottlingException" if "is locked" in str(error) else "InternalServerError"
+            return answer_with_error(code, f"The workspace cannot be used now: {error}.")
         except Exception:  # noqa: BLE001 - a fault of ours is told and logged, whatever it is
             _log.exception("request %s to %s broke", request_id, target)
             return answer_with_error(

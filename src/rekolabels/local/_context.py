@@ -46,6 +46,8 @@ class Quotas:
     """Tags of a project, dataset or model version."""
     policies_per_project: int = 5
     """Policies of a project."""
+    copies: int = sys.maxsize
+    """Copies in progress. AWS has such a quota, but publishes no number: none by default."""
     media_jobs: int = 20
     """Media analysis jobs in progress."""
 

@@ -38,6 +38,7 @@ def copy_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, An
         target = usable_project(call, db, parameters["DestinationProjectArn"])
         source = _source(call, db, parameters)
         check_version_room(call, db, target, name)
+        _check_copies(call, db)
         arn = call.new_arn(db, target["name"], "version", name)
         request = {
             "OutputConfig": parameters["OutputConfig"],
@@ -54,6 +55,16 @@ def copy_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, An
         job = context.jobs.register(db, "version.copy", str(arn))
     context.jobs.launch(lambda: copy_version(context, job, source["arn"]), job)
     return {"ProjectVersionArn": str(arn)}
+
+
+def _check_copies(call: Call, db: Connection) -> None:
+    (count,) = db.execute(
+        "SELECT count(*) FROM versions JOIN projects ON versions.project = projects.arn "
+        "WHERE account = ? AND region = ? AND versions.status = 'COPYING_IN_PROGRESS'",
+        (call.account, call.region),
+    ).fetchone()
+    if count >= call.context.quotas.copies:
+        raise Refused.limit(f"{count} model versions are already being copied; wait until one is done.")
 
 
 def _check_region(parameters: dict[str, Any]) -> None:

@@ -1,0 +1,165 @@
+"""Errors that come from the state that the service itself is in, whatever is asked."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conformance_cases import body_of, least_request
+from service_backends import (
+    Backend,
+    backend_fixture,  # noqa: F401 - fixtures
+    make_dataset,
+    make_project,
+    make_version,
+    open_backend,
+    picture,
+    put_pictures,
+    refused,
+)
+
+from rekolabels.local import Quotas, _sqlite
+from rekolabels.local._operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = {"Bytes": base64.b64encode(picture("dark", 1)).decode()}
+VERSION = "arn:aws:rekognition:us-east-1:000000000000:project/birds/version/v1/1"
+MORE: dict[str, dict[str, Any]] = {
+    "CopyProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
+    "CreateDataset": {"DatasetType": "TRAIN"},
+    "DetectCustomLabels": {"Image": IMAGE},
+    "DetectModerationLabels": {"Image": IMAGE, "ProjectVersion": VERSION},
+    "DistributeDatasetEntries": {
+        "Datasets": [
+            {"Arn": f"arn:aws:rekognition:us-east-1:000000000000:project/birds/dataset/{kind}/{number}"}
+            for number, kind in enumerate(("train", "test"), 1)
+        ]
+    },
+    "PutProjectPolicy": {
+        "PolicyDocument": '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", '
+        '"Action": "rekognition:CopyProjectVersion", "Resource": "*"}]}'
+    },
+    "StartMediaAnalysisJob": {
+        "OperationsConfig": {"DetectModerationLabels": {}},
+        "Input": {"S3Object": {"Bucket": "puppies", "Name": "all.jsonl"}},
+    },
+    "TagResource": {"Tags": {"a": "b"}},
+    "UpdateDatasetEntries": {"Changes": {"GroundTruth": base64.b64encode(b"{}").decode()}},
+}
+"""What a request needs, besides what the model demands, to be looked at in the store."""
+READ_ONLY = {name for name in OPERATIONS if name.startswith(("Describe", "Detect", "Get", "List"))}
+
+
+def request_of(operation: str, **more: Any) -> bytes:
+    """A request that nothing but the state of the service stands against."""
+    return body_of(least_request(operation) | MORE.get(operation, {}) | more)
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_a_service_that_is_closed(operation: str) -> None:
+    """Clients that outlive it get the modelled error of a service that has failed, with a reason."""
+    with open_backend("in process") as backend:
+        backend.service.close()
+        answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
+    assert (answer.status, answer.code) == (500, "InternalServerError")
+    assert answer.message == "The workspace cannot be used now: the database is closed."
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - READ_ONLY))
+def test_a_workspace_that_another_process_keeps(
+    operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wants to write while another process does not end is asked to try again; reading goes on."""
+    monkeypatch.setattr(_sqlite, "_PATIENCE", 0.0)
+    with open_backend("in process", tmp_path) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        backend.s3.put_object(Bucket="puppies", Key="all.jsonl", Body=b"{}")
+        # It is read before anything is written.
+        more = {"ProjectArn": make_project(backend)} if operation == "CreateDataset" else {}
+        known = backend.rekognition.describe_projects()["ProjectDescriptions"]
+        database = tmp_path / "rekognition" / "state.sqlite"
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = backend.post(f"RekognitionService.{operation}", request_of(operation, **more))
+            assert backend.rekognition.describe_projects()["ProjectDescriptions"] == known
+    assert (answer.status, answer.code) == (500, "ThrottlingException")
+    assert "is locked" in answer.message
+
+
+def test_copies_in_progress(tmp_path: Path) -> None:
+    """With a quota for them, one too many is refused until another one is done."""
+    quotas = Quotas(copies=1)
+    with open_backend("in process", tmp_path, engine="tiny", quotas=quotas) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        for kind in ("TRAIN", "TEST"):
+            make_dataset(backend, project, kind, put_pictures(backend, kind.lower(), 2))
+        version = make_version(backend, project)
+        with backend.held():
+            copy(backend, project, version, "a")
+            with refused("LimitExceededException", "already being copied"):
+                copy(backend, project, version, "b")
+        copy(backend, project, version, "b")
+
+
+def copy(backend: Backend, project: str, version: str, name: str) -> None:
+    """Copy a version within its project."""
+    backend.rekognition.copy_project_version(
+        SourceProjectArn=project,
+        SourceProjectVersionArn=version,
+        DestinationProjectArn=project,
+        VersionName=name,
+        OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": name},
+    )
+
+
+def test_an_adapter_that_is_not_trained_yet(backend: Backend) -> None:
+    """Neither an image nor a job is taken before it is."""
+    project = make_project(backend, Feature="CONTENT_MODERATION", AutoUpdate="DISABLED")
+    source = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "all.jsonl"}}}
+    backend.s3.put_object(Bucket="puppies", Key="all.jsonl", Body=b"{}")
+    with backend.held():
+        version = make_version(
+            backend,
+            project,
+            wait=False,
+            TrainingData={"Assets": [source]},
+            TestingData={"Assets": [source]},
+        )
+        with refused("ResourceNotReadyException"):
+            backend.rekognition.detect_moderation_labels(Image={"Bytes": b"x"}, ProjectVersion=version)
+        with refused("ResourceNotReadyException"):
+            backend.rekognition.start_media_analysis_job(
+                OperationsConfig={"DetectModerationLabels": {"ProjectVersion": version}},
+                Input=source["GroundTruthManifest"],
+                OutputConfig={"S3Bucket": "puppies"},
+            )
+
+
+def test_images_that_moderation_does_not_take(backend: Backend) -> None:
+    """More than 4 MB in the request, or none where it shall lie in S3."""
+    with refused("ImageTooLargeException"):
+        backend.rekognition.detect_moderation_labels(Image={"Bytes": bytes((4 << 20) + 1)})
+    with refused("InvalidS3ObjectException"):
+        backend.rekognition.detect_moderation_labels(
+            Image={"S3Object": {"Bucket": "puppies", "Name": "nowhere.png"}}
+        )
+
+
+def test_datasets_at_work(backend: Backend) -> None:
+    """What is being made or changed is not listed, and a token of another question is none."""
+    project = make_project(backend)
+    dataset = make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 2))
+    client = backend.rekognition
+    token = client.list_dataset_labels(DatasetArn=dataset, MaxResults=1)["NextToken"]
+    with refused("InvalidPaginationTokenException"):
+        client.list_dataset_entries(DatasetArn=dataset, NextToken=token)
+    with backend.held():
+        client.update_dataset_entries(DatasetArn=dataset, Changes={"GroundTruth": b"{}"})
+        with refused("ResourceInUseException"):
+            client.list_dataset_labels(DatasetArn=dataset)
