@@ -33,7 +33,7 @@ class Block:
     mark: Mark | None = None
     """What the comment before the block says of it."""
     why: str = ""
-    """Why it is not run."""
+    """Why it is not run, or how it is compared."""
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
