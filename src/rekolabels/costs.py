@@ -288,8 +288,8 @@ def plan(
     >>> print(plan(100_000, prices=KNOWN_PRICES["us-east-1"], deadline=3 * 3600))
     100,000 images with 3 inference units: 1.9 h, 25.22 USD (prices of us-east-1, undated...
     """
-    if images < 0 or images_per_second <= 0 or max_units < 1:
-        raise InvalidInput("A plan needs images >= 0, images_per_second > 0 and max_units >= 1.")
+    if images < 0 or images_per_second <= 0 or max_units < 1 or not (budget is None or budget >= 0):
+        raise InvalidInput("A plan needs images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0.")
     units = 1
     if deadline is not None:
         useful = deadline - start_seconds
@@ -305,9 +305,11 @@ def plan(
     seconds = images / (images_per_second * units)
     cost = prices.running(seconds + start_seconds, units)
     if budget is not None and cost > budget:
+        useful = max(0.0, budget / prices.running(1, units) - start_seconds)
         raise InvalidInput(
-            f"{images:,} images cost {cost:.2f} USD with {units} inference units, more than {budget:.2f}: "
-            "analyse fewer images, or allow more money or time."
+            f"{images:,} images cost {cost:.2f} USD with {units} inference units, more than {budget:.2f}, "
+            f"which pays for {int(useful * images_per_second * units):,}: analyse fewer images, or allow more money"
+            f"{' or time' if units > 1 else ''}."
         )
     return Plan(images, units, seconds, cost, prices)
 

@@ -69,8 +69,13 @@ def test_a_deadline_that_cannot_be_kept_is_refused() -> None:
 
 def test_a_budget_that_is_too_small_is_refused() -> None:
     """The refusal says what it would cost."""
-    with pytest.raises(InvalidInput, match=r"cost 5\.00 USD"):
-        plan(18_000, prices=PRICES, budget=4.99)
+    with pytest.raises(
+        InvalidInput, match=r"cost 5\.00 USD with 1 inference units, more than 4\.00, which pays"
+    ):
+        plan(18_000, prices=PRICES, budget=4)
+    assert plan(13_500, prices=PRICES, budget=4).cost == 4.0
+    with pytest.raises(InvalidInput, match="pays for 13,500: analyse fewer images, or allow more money"):
+        plan(13_501, prices=PRICES, budget=4)
 
 
 @given(
