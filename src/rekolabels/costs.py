@@ -308,8 +308,8 @@ def plan(
         useful = max(0.0, budget / prices.running(1, units) - start_seconds)
         raise InvalidInput(
             f"{images:,} images cost {cost:.2f} USD with {units} inference units, more than {budget:.2f}, "
-            f"which pays for {int(useful * images_per_second * units):,}: analyse fewer images, or allow more money"
-            f"{' or time' if units > 1 else ''}."
+            f"which pays for {int(useful * images_per_second * units):,}: analyse fewer images, or allow "
+            f"more money{' or time' if units > 1 else ''}."
         )
     return Plan(images, units, seconds, cost, prices)
 
