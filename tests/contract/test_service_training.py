@@ -184,6 +184,29 @@ def test_content_errors_fail_the_training(
     assert message in [error["message"] for error in errors]
 
 
+@pytest.mark.parametrize("auto", [False, True])
+def test_damaged_images_are_told_of_when_something_else_is_wrong(backend: Backend, *, auto: bool) -> None:
+    """A truncated image has a sound header; it is invalid even where the training fails without it."""
+    names = ("train/blobs0.png", "broken.png", "train/blobs1.png", "train/blobs2.png", "train/blobs3.png")
+    for name in names:
+        data = picture("blobs", int(name[-5]) if name[-5].isdigit() else 9)
+        backend.s3.put_object(Bucket="puppies", Key=name, Body=data[:-200] if name == "broken.png" else data)
+    lines = [manifest_line(f"s3://puppies/{name}", "blobs") for name in names]
+    asset = put_manifest(backend, "one-label.manifest", lines)
+    testing: dict[str, Any] = {"AutoCreate": True} if auto else {"Assets": [asset]}
+    version = make_version(
+        backend, make_project(backend), "v1", TrainingData={"Assets": [asset]}, TestingData=testing
+    )
+
+    described = describe_version(backend, version)
+
+    assert described["Status"] == "TRAINING_FAILED"
+    assert "too few labels" in described["StatusMessage"]
+    summary = json.loads(read_result(backend, described["ManifestSummary"]["S3Object"]["Name"]))
+    assert summary["statistics"]["training"]["error_json_line_indices"] == [2]
+    assert summary["statistics"]["training"]["valid_json_lines"] == 4
+
+
 def test_images_that_s3_does_not_give(backend: Backend) -> None:
     """When not one image can be fetched, that is what the training says."""
     lines = [manifest_line(f"s3://puppies/none/{n}.png", LABELS[n % 3]) for n in range(6)]

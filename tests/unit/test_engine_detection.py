@@ -19,7 +19,7 @@ np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
 pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
 
 from rekolabels.local._engine._files import read_model, write_model  # noqa: E402 - it needs NumPy
-from rekolabels.local._engine._windows import merge, overlaps, slide  # noqa: E402 - it needs NumPy
+from rekolabels.local._engine._windows import make_shapes, merge, overlaps, slide  # noqa: E402 - it needs NumPy
 
 SIZE = ImageSize(256, 192)
 
@@ -189,6 +189,14 @@ def test_windows_reach_every_edge() -> None:
     assert windows[:, 3].max() == 8
     assert windows.min() == 0
     assert [0, 0, 10, 8] in windows.tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_sizes_that_hardly_differ_make_one_shape() -> None:
+    """However many shapes are wanted, k-means is asked for no more than there are."""
+    sizes = np.array([[10.0, 20.0], [10.0 + 1e-12, 20.0], [10.0, 20.0 - 1e-9], [40.0, 8.0]])
+
+    assert make_shapes(sizes, 8, seed=0).tolist() == [[10, 20], [40, 8]]
 
 
 def test_boxes_of_one_object_are_merged() -> None:

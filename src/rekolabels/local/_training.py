@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -97,19 +98,18 @@ def _train(task: Task) -> None:
     reader = Reader(task.folder, task.images, task.context.jobs.check)
     auto = bool(task.request.get("TestingData", {}).get("AutoCreate"))
     _fetch(task, auto=auto)
-    data = reader.split(task.context.seed) if auto else None
-    if data is None:
-        data = reader.read()
+    split_seed = task.context.seed if auto else None
+    data = reader.read(split_seed)
     trained: Trained | None = None
     if data.failure is None:
-        try:
+        with contextlib.suppress(UnusableImage):  # its header was sound
             trained = _learn(task, data)
-        except UnusableImage:
-            # Its header was sound. All are decoded now, so that this happens once and not once for each.
-            reader.verify()
-            data = reader.read()
-            if data.failure is None:
-                trained = _learn(task, data)
+    if trained is None:
+        # All images are decoded now, so that the results tell of every damaged one, whatever else is wrong.
+        reader.verify()
+        data = reader.read(split_seed)
+        if data.failure is None:
+            trained = _learn(task, data)
     task.results.write_validation(data.training.annotated, data.testing.annotated, data.summary())
     if trained is None:
         raise TrainingStopped(data.failure)

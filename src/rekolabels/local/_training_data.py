@@ -187,23 +187,37 @@ class Reader:
         self.damaged: set[str] = set()
         """Images that were found unusable later than their header tells."""
 
-    def read(self) -> Data:
+    def read(self, split_seed: int | None = None) -> Data:
         """Both datasets, every line checked and every image looked at.
+
+        Args:
+            split_seed: Move a fifth of the training lines to the test dataset first, if there is none yet.
+                Lines that are not fit to be divided are judged as they are.
 
         Raises:
             FileProblem: A dataset has no lines, or too many.
         """
+        if split_seed is not None and not self._path("test").exists():
+            unfit = self._split(split_seed)
+            if unfit is not None:
+                return unfit
         return _judge(self._side("train"), self._side("test"))
 
-    def split(self, seed: int) -> Data | None:
-        """Move a fifth of the training lines to the test dataset.
+    def verify(self) -> None:
+        """Decode every image to its end, and note those that break."""
+        for kind in ("train", "test"):
+            for one in self._side(kind).usable if self._path(kind).exists() else ():
+                self._check()
+                try:
+                    decode(self._images.read(one.source), side=64)
+                except UnusableImage:
+                    self.damaged.add(one.source)
 
-        Returns:
-            None when that is done; the judged data when the lines are not fit to be divided.
+    def _path(self, kind: str) -> Path:
+        return self._folder / f"{kind}.jsonl"
 
-        Raises:
-            FileProblem: There are no lines, or too many.
-        """
+    def _split(self, seed: int) -> Data | None:
+        """Divide the training lines; the judged data when they are not fit for it."""
         whole = self._side("train")
         nothing = Side(DatasetStatistics(), [], self._folder / "test-annotated.jsonl")
         nothing.annotated.touch()
@@ -218,20 +232,10 @@ class Reader:
         self._divide({whole.usable[index].line for index in chosen})
         return None
 
-    def verify(self) -> None:
-        """Decode every image to its end, and note those that break."""
-        for kind in ("train", "test"):
-            for one in self._side(kind).usable:
-                self._check()
-                try:
-                    decode(self._images.read(one.source), side=64)
-                except UnusableImage:
-                    self.damaged.add(one.source)
-
     def _side(self, kind: str) -> Side:
         side = Side(DatasetStatistics(), [], self._folder / f"{kind}-annotated.jsonl")
         with (
-            (self._folder / f"{kind}.jsonl").open("rb") as file,
+            self._path(kind).open("rb") as file,
             side.annotated.open("w", encoding="utf-8") as annotated,
             ThreadPoolExecutor(_THREADS, thread_name_prefix="rekolabels-images") as pool,
         ):
@@ -264,11 +268,11 @@ class Reader:
         return check.failed("ERROR_INVALID_IMAGE", str(flaw or "It is damaged."))
 
     def _divide(self, chosen: set[int]) -> None:
-        whole, part = self._folder / "train.jsonl", self._folder / "train-part.jsonl"
+        whole, part = self._path("train"), self._folder / "train-part.jsonl"
         with (
             whole.open("rb") as lines,
             part.open("wb") as train,
-            (self._folder / "test.jsonl").open("wb") as test,
+            self._path("test").open("wb") as test,
         ):
             for number, line in enumerate(read_lines(lines), 1):
                 (test if number in chosen else train).write(line + b"\n")

@@ -13,6 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from rekolabels.local._engine._detector_fit import MOVES
 from rekolabels.local._engine._files import document_labels, write_model
 from rekolabels.local._engine._linear import Matrix
 from rekolabels.local._engine._maps import CHANNELS, Maps, look
@@ -21,22 +22,19 @@ from rekolabels.local._engine._values import BrokenModel, ModelKind, Prediction
 from rekolabels.local._engine._windows import (
     PARTS,
     SHAPE,
+    Layout,
     Rectangles,
-    corners,
     integrate,
+    lay,
     merge,
     pool,
-    shape_features,
-    slide,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MOVES", "Detector", "load_detector"]
+__all__ = ["Detector", "load_detector"]
 
-MOVES = 4
-"""How to move a window: its centre in shares of its sides, and the logarithms of how its sides change."""
 _CANDIDATES = 400
 """Windows a label that are looked at more closely."""
 _MOST = 60
@@ -77,10 +75,10 @@ class Detector:
 
     def predict_from(self, maps: Maps) -> list[Prediction]:
         """The same from what the network says about the image."""
-        windows = slide(self.shapes, maps.shape)
-        scores, moves = self.judge(maps, windows)
+        layout = lay(self.shapes, maps.shape)
+        scores, moves = self.judge(maps, layout)
         height, width = maps.shape
-        boxes = np.clip(_moved(windows, moves), 0, [width, height, width, height])
+        boxes = np.clip(_moved(layout.windows, moves), 0, [width, height, width, height])
         found: list[Prediction] = []
         for number, label in enumerate(self.labels):
             confidences = scores[:, number]
@@ -99,17 +97,12 @@ class Detector:
                 found.append(Prediction(label, float(confidence), box))
         return sorted(found, key=lambda prediction: -prediction.confidence)
 
-    def judge(self, maps: Maps, windows: Rectangles) -> tuple[Matrix, Matrix]:
+    def judge(self, maps: Maps, layout: Layout) -> tuple[Matrix, Matrix]:
         """For each window, the shares of the labels and of none, adding up to 1, and how to move it."""
-        outputs = len(self.bias)
         grid = maps.project(self.weights.astype(np.float32)).astype(np.float64)
         # Each part of a window has outputs of its own: they lie one after the other in the table.
-        table = integrate(grid).reshape(-1, outputs)
-        one, two, three, four, areas = corners(windows, maps.shape)
-        part = np.arange(PARTS)
-        own = tuple(index * PARTS + part for index in (one, two, three, four))
-        means = pool(table, (*own, areas))  # type: ignore[arg-type]  # four of them, as taken apart above
-        sums = means.sum(1) + shape_features(windows) @ self.shape_weights + self.bias
+        table = integrate(grid).reshape(-1, len(self.bias))
+        sums = pool(table, layout.where).sum(1) + layout.features @ self.shape_weights + self.bias
         scores = sums[:, :-MOVES]
         powers = np.exp(scores - scores.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True), sums[:, -MOVES:]

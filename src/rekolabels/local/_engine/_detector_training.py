@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._engine._detector import MOVES, Detector
+from rekolabels.local._engine._detector import Detector
+from rekolabels.local._engine._detector_fit import Compression, Described, Heads, fit_moves
 from rekolabels.local._engine._features import in_order, named
 from rekolabels.local._engine._images import check_image
 from rekolabels.local._engine._linear import Matrix, one_thread
@@ -23,15 +23,15 @@ from rekolabels.local._engine._windows import (
     Rectangles,
     corners,
     integrate,
+    lay,
     make_shapes,
     overlaps,
     pool,
     shape_features,
-    slide,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rekolabels.local._engine._cache import FeatureCache
 
@@ -46,9 +46,9 @@ _DIRECTIONS = 128
 """Into so many directions the channels are compressed while the heads are fitted."""
 _PIXELS = 150
 """Cells an image from which the directions are found."""
-_ROUNDS = 4
+_ROUNDS = 2
 """How often windows that are wrongly taken for objects are looked for."""
-_HARD = 40
+_HARD = 80
 _FALSE = 0.2
 """Hard windows: at most this many an image and round, taken for objects by at least this much."""
 _POSITIVE, _RELATED, _NEGATIVE, _FAR = 0.6, 0.4, 0.35, 0.1
@@ -59,10 +59,6 @@ _PER_OBJECT, _MOVED, _NONE_FAR, _NONE_NEAR = 12, 150, 60, 40
 """Windows drawn: an object; for the moves, far ones and near ones an image."""
 _ENOUGH_IMAGES = 150
 """With more images, fewer windows are drawn from each, so that memory stays bounded."""
-_STRENGTH, _RIDGE = 10.0, 0.3
-"""How freely the heads may fit: C of the logistic regression, the penalty of the moves."""
-_STEPS, _MORE_STEPS = 60, 30
-"""Of the minimiser, for the first fit and for each that goes on from there."""
 
 
 @attrs.frozen(eq=False)
@@ -73,14 +69,16 @@ class _Truth:
     classes: npt.NDArray[np.intp]
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class _Examples:
-    """Described windows, with what they are."""
+    """What was drawn from the images."""
 
-    rows: list[Tensor] = attrs.field(factory=list[Tensor])
-    classes: list[npt.NDArray[np.intp]] = attrs.field(factory=list[npt.NDArray[np.intp]])
-    moved_rows: list[Tensor] = attrs.field(factory=list[Tensor])
-    moves: list[Matrix] = attrs.field(factory=list[Matrix])
+    seen: Described = attrs.field(factory=Described)
+    """Windows, each with its class."""
+    moved: Described = attrs.field(factory=Described)
+    """Windows, each with how it is moved onto an object."""
+    free: list[npt.NDArray[np.bool_]] = attrs.field(factory=list[npt.NDArray[np.bool_]])
+    """For each image, which of all its windows hold no object."""
 
 
 @attrs.frozen(eq=False)
@@ -153,19 +151,44 @@ class _Work:
         shapes = make_shapes(boxes[:, 2:] - boxes[:, :2], _SHAPES, seed)
         examples = _Examples()
         for maps, truth in zip(self._maps(), truths, strict=True):
-            self._draw(maps, truth, reduction, slide(shapes, maps.shape), examples)
-        fit = _Fit(reduction, examples, len(self.labels))
-        model = fit.detector(self.labels, self.side, shapes)
+            self._draw(maps, truth, reduction, lay(shapes, maps.shape).windows, examples)
+        self.progress("head", 1, _ROUNDS + 2)
+        compression = Compression.find(examples.seen.rows)
+        moves = fit_moves(*examples.moved.compressed(compression))
+        heads = Heads(*examples.seen.compressed(compression), count=len(self.labels) + 1, seed=seed)
+        model = self._join(reduction, shapes, compression, heads.fit(), moves)
         for number in range(_ROUNDS):
-            self.progress("head", number + 1, _ROUNDS + 1)
-            hard = [
-                self._hard(maps, truth, reduction, model)
-                for maps, truth in zip(self._maps(), truths, strict=True)
-            ]
-            fit.add_negatives(np.concatenate(hard))
-            model = fit.detector(self.labels, self.side, shapes)
-        self.progress("head", _ROUNDS + 1, _ROUNDS + 1)
+            self.progress("head", number + 2, _ROUNDS + 2)
+            hard = [compression.apply(rows) for rows in self._hard(examples.free, reduction, model)]
+            heads.add_nothing(np.concatenate(hard))
+            model = self._join(reduction, shapes, compression, heads.fit(), moves)
+        self.progress("head", _ROUNDS + 2, _ROUNDS + 2)
         return model
+
+    def _join(
+        self,
+        reduction: _Reduction,
+        shapes: Rectangles,
+        compression: Compression,
+        classes: tuple[Matrix, Matrix],
+        moves: tuple[Matrix, Matrix],
+    ) -> Detector:
+        """Fold everything between the network's layers and the outputs into one set of weights."""
+        joined, bias = compression.unfold(
+            np.concatenate([classes[0], moves[0]]), np.concatenate([classes[1], moves[1]])
+        )
+        outputs = len(bias)
+        parts = joined[:, :-SHAPE].reshape(outputs, PARTS, _DIRECTIONS)
+        bias += parts.sum(1) @ reduction.offset
+        weights = np.einsum("cd,opd->cpo", reduction.weights.astype(np.float64), parts)
+        return Detector(
+            self.labels,
+            self.side,
+            shapes,
+            weights.reshape(CHANNELS, PARTS * outputs),
+            joined[:, -SHAPE:].T.copy(),
+            bias,
+        )
 
     def _choose_side(self) -> int:
         shares = [
@@ -176,10 +199,11 @@ class _Work:
         small = float(np.percentile(shares, 10))
         return next((side for side in _SIZES if small * side >= _SMALL_OBJECT), _SIZES[-1])
 
-    def _maps(self) -> Any:
-        return in_order(
-            lambda sample: named(sample, lambda data: remember(data, self.side, self.cache)), self.samples
-        )
+    def _maps(self) -> Iterator[Maps]:
+        return in_order(self._recall, self.samples)
+
+    def _recall(self, sample: Sample) -> Maps:
+        return named(sample, lambda data: remember(data, self.side, self.cache))
 
     def _reduce(self) -> tuple[_Reduction, list[_Truth]]:
         """Send all images through the network; find the directions in which their cells differ most."""
@@ -228,113 +252,33 @@ class _Work:
         exact = _whole(truth.boxes, maps.shape)
         rows = np.concatenate([windows[positive], exact, windows[far], windows[near]])
         none = np.full(len(far) + len(near), len(self.labels), dtype=np.intp)
-        examples.rows.append(reduction.describe(maps, rows))
-        examples.classes.append(np.concatenate([truth.classes[best[positive]], truth.classes, none]))
         related = self._some(np.flatnonzero(shared > _RELATED), _MOVED)
-        if len(related):
-            examples.moved_rows.append(reduction.describe(maps, windows[related]))
-            examples.moves.append(_moves(windows[related], truth.boxes[best[related]]))
+        described = reduction.describe(maps, np.concatenate([rows, windows[related]]))
+        classes = np.concatenate([truth.classes[best[positive]], truth.classes, none])
+        examples.seen.add(described[: len(rows)], classes)
+        examples.moved.add(described[len(rows) :], _moves(windows[related], truth.boxes[best[related]]))
+        examples.free.append(shared < _NEGATIVE)
 
-    def _hard(self, maps: Maps, truth: _Truth, reduction: _Reduction, model: Detector) -> Tensor:
-        """Describe windows that hold no object and are taken for one."""
-        windows = slide(model.shapes, maps.shape)
-        scores, _ = model.judge(maps, windows)
-        taken = 1.0 - scores[:, -1]
-        taken[_best(windows, truth)[0] >= _NEGATIVE] = 0.0
-        worst = np.argsort(-taken, kind="stable")[: max(1, round(_HARD * self.share))]
-        return reduction.describe(maps, windows[worst[taken[worst] > _FALSE]])
+    def _hard(
+        self, free: list[npt.NDArray[np.bool_]], reduction: _Reduction, model: Detector
+    ) -> Iterator[Tensor]:
+        """Describe, image by image, windows that hold no object and are taken for one."""
+        most = max(1, round(_HARD * self.share))
+
+        def look_again(pair: tuple[Sample, npt.NDArray[np.bool_]]) -> Tensor:
+            sample, holds_nothing = pair
+            maps = self._recall(sample)
+            layout = lay(model.shapes, maps.shape)
+            scores, _ = model.judge(maps, layout)
+            taken = np.where(holds_nothing, 1.0 - scores[:, -1], 0.0)
+            worst = np.argsort(-taken, kind="stable")[:most]
+            return reduction.describe(maps, layout.windows[worst[taken[worst] > _FALSE]])
+
+        return in_order(look_again, zip(self.samples, free, strict=True))
 
     def _some(self, places: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
         most = max(1, round(most * self.share))
         return places if len(places) <= most else self.random.choice(places, most, replace=False)
-
-
-class _Fit:
-    """The heads, fitted anew whenever there are more examples."""
-
-    def __init__(self, reduction: _Reduction, examples: _Examples, labels: int) -> None:
-        self.reduction = reduction
-        self.rows = np.concatenate(examples.rows)
-        self.classes = np.concatenate(examples.classes)
-        self.none = labels
-        self.mean = self.rows.mean(0, dtype=np.float64)
-        deviation = self.rows.std(0, dtype=np.float64) + 1e-6
-        self.scale = 1.0 / (deviation * np.sqrt(self.rows.shape[1]))
-        self.moves, self.moves_bias = self._fit_moves(examples)
-        self.steps = _STEPS
-        self.solution = np.zeros((labels + 1) * (self.rows.shape[1] + 1))
-
-    def add_negatives(self, rows: Tensor) -> None:
-        """Take more windows that hold nothing."""
-        self.rows = np.concatenate([self.rows, rows])
-        self.classes = np.concatenate([self.classes, np.full(len(rows), self.none, dtype=np.intp)])
-
-    def detector(self, labels: tuple[str, ...], side: int, shapes: Rectangles) -> Detector:
-        """Fit, and fold everything between the network's layers and the outputs into one set of weights."""
-        coefficients, bias = self._fit_classes()
-        outputs = len(labels) + 1 + MOVES
-        joined = np.concatenate([coefficients, self.moves]) * self.scale
-        biases = np.concatenate([bias, self.moves_bias]) - joined @ self.mean
-        parts = joined[:, :-SHAPE].reshape(outputs, PARTS, _DIRECTIONS)
-        biases += parts.sum(1) @ self.reduction.offset
-        weights = np.einsum("cd,opd->cpo", self.reduction.weights.astype(np.float64), parts)
-        return Detector(
-            labels,
-            side,
-            shapes,
-            weights.reshape(CHANNELS, PARTS * outputs),
-            joined[:, -SHAPE:].T.copy(),
-            biases,
-        )
-
-    def _scaled(self, rows: Tensor) -> Tensor:
-        result: Tensor = (rows - self.mean.astype(np.float32)) * self.scale.astype(np.float32)
-        return result
-
-    def _fit_classes(self) -> tuple[Matrix, Matrix]:
-        """Multinomial logistic regression, begun where the last fit ended.
-
-        SciPy's minimiser instead of scikit-learn's class: it stops after a number of steps without a warning.
-        The last digits of a window's score decide nothing.
-        """
-        minimize: Any = import_module("scipy.optimize").minimize
-        rows = self._scaled(self.rows)
-        wanted = self.classes[:, None] == np.arange(self.none + 1)
-
-        def loss(flat: Matrix) -> tuple[float, Matrix]:
-            parts = flat.reshape(self.none + 1, -1)
-            scores = rows @ parts[:, :-1].T.astype(np.float32) + parts[:, -1].astype(np.float32)
-            scores -= scores.max(1, keepdims=True)
-            shares = np.exp(scores)
-            sums = shares.sum(1, keepdims=True)
-            total = float((np.log(sums[:, 0]) - scores[wanted]).sum(dtype=np.float64))
-            error = shares / sums - wanted
-            slope = np.concatenate([error.T @ rows, error.sum(0)[:, None]], axis=1).astype(np.float64)
-            slope *= _STRENGTH / len(rows)
-            penalty = parts[:, :-1] / len(rows)
-            slope[:, :-1] += penalty
-            value = (_STRENGTH * total + 0.5 * float((parts[:, :-1] ** 2).sum())) / len(rows)
-            return value, slope.ravel()
-
-        found: Any = minimize(
-            loss, self.solution, jac=True, method="L-BFGS-B", options={"maxiter": self.steps}
-        )
-        self.steps = _MORE_STEPS
-        self.solution = found.x
-        parts = self.solution.reshape(self.none + 1, -1)
-        return parts[:, :-1], parts[:, -1]
-
-    def _fit_moves(self, examples: _Examples) -> tuple[Matrix, Matrix]:
-        """Ridge regression, the constant term included."""
-        if not examples.moves:
-            return np.zeros((MOVES, self.rows.shape[1])), np.zeros(MOVES)
-        rows = self._scaled(np.concatenate(examples.moved_rows)).astype(np.float64)
-        rows = np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-        inner = rows.T @ rows + _RIDGE * np.eye(rows.shape[1])
-        solved = np.linalg.solve(inner, rows.T @ np.concatenate(examples.moves))
-        moves: Matrix = solved[:-1].T.astype(np.float64)
-        bias: Matrix = solved[-1].astype(np.float64)
-        return moves, bias
 
 
 def _best(windows: Rectangles, truth: _Truth) -> tuple[Matrix, npt.NDArray[np.intp]]:

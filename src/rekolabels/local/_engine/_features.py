@@ -27,7 +27,7 @@ from rekolabels.local._engine._network import Pixels, Tensor, fingerprint, run, 
 from rekolabels.local._engine._values import ClassifierKind, Sample, UnusableImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from PIL.Image import Image
 
@@ -48,6 +48,7 @@ Scale = Literal["small", "normal"]
 """How large the views are: enlarging small images costs time and adds nothing."""
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 _SMALL = 160
 """Up to this longest side (median of the training images), in pixels, images count as small."""
 _GREY = (127, 127, 127)
@@ -167,10 +168,10 @@ def describe_all(
     return rows
 
 
-def in_order(work: Callable[[Sample], _T], samples: Sequence[Sample]) -> Iterator[_T]:
-    """Work on the samples in threads; at most twice as many as there are threads are in flight."""
+def in_order(work: Callable[[_Item], _T], items: Iterable[_Item]) -> Iterator[_T]:
+    """Work on samples and the like in threads; at most twice as many as there are threads are in flight."""
     with ThreadPoolExecutor(workers(), thread_name_prefix="rekolabels-features") as pool:
-        waiting = iter(samples)
+        waiting = iter(items)
         flying: list[Future[_T]] = [pool.submit(work, sample) for sample in islice(waiting, 2 * workers())]
         try:
             while flying:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -14,9 +16,11 @@ __all__ = [
     "PARTS",
     "SHAPE",
     "Corners",
+    "Layout",
     "Rectangles",
     "corners",
     "integrate",
+    "lay",
     "make_shapes",
     "merge",
     "overlaps",
@@ -50,7 +54,8 @@ _VOTERS = 0.6
 def make_shapes(sizes: Matrix, count: int, seed: int) -> Rectangles:
     """Choose typical widths and heights in cells (k-means on their logarithms)."""
     cluster: Any = import_module("sklearn.cluster").KMeans
-    logs = np.log(np.maximum(sizes, 1.0))
+    # Hundredths tell sizes apart well enough; nearer ones would be clusters that k-means cannot keep apart.
+    logs = np.round(np.log(np.maximum(sizes, 1.0)), 2)
     distinct = len(np.unique(logs, axis=0))
     fitted = cluster(min(count, distinct), n_init=3, random_state=seed).fit(logs)
     centres: Matrix = fitted.cluster_centers_
@@ -104,6 +109,31 @@ def pool(table: npt.NDArray[Any], where: Corners) -> npt.NDArray[Any]:
     return result
 
 
+@attrs.frozen(eq=False)
+class Layout:
+    """All windows of some shapes on a grid; the same for all images of a size."""
+
+    windows: Rectangles
+    where: Corners
+    """Where the sums over their parts are looked up in a table in which each cell has a row a part."""
+    features: Matrix
+    """What :func:`shape_features` says of them."""
+
+
+def lay(shapes: Rectangles, grid: tuple[int, int]) -> Layout:
+    """Lay out windows; what was laid out lately is remembered."""
+    return _lay(tuple((wide, high) for wide, high in shapes.tolist()), grid)
+
+
+@functools.lru_cache(maxsize=4)
+def _lay(shapes: tuple[tuple[int, int], ...], grid: tuple[int, int]) -> Layout:
+    windows = slide(np.array(shapes, dtype=np.intp), grid)
+    one, two, three, four, areas = corners(windows, grid)
+    part = np.arange(PARTS)
+    own = [index * PARTS + part for index in (one, two, three, four)]
+    return Layout(windows, (own[0], own[1], own[2], own[3], areas), shape_features(windows))
+
+
 def shape_features(windows: Rectangles) -> Matrix:
     """Width, height and proportion of windows, :data:`SHAPE` numbers each."""
     size = (windows[:, 2:] - windows[:, :2]).astype(np.float64)
@@ -112,9 +142,16 @@ def shape_features(windows: Rectangles) -> Matrix:
 
 def overlaps(some: npt.NDArray[Any], others: npt.NDArray[Any]) -> Matrix:
     """Intersection over union of each pair; some x others."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
+    sides = [
+        np.clip(
+            np.minimum(some[:, None, axis + 2], others[None, :, axis + 2])
+            - np.maximum(some[:, None, axis], others[None, :, axis]),
+            0,
+            None,
+        )
+        for axis in (0, 1)
+    ]
+    shared = sides[0] * sides[1]
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (some, others)]
     union = areas[0][:, None] + areas[1][None] - shared
     result: Matrix = shared / np.maximum(union, 1e-9)
