@@ -1,22 +1,29 @@
 """How much of what a model can serve detect_many uses, against threads over boto3 with its standard retries.
 
-The embedded service serves so many calls a second for each inference unit, and throttles the rest.
+The embedded service serves so many calls a second for each inference unit, and throttles the rest. To change
+the capacity in the middle of a run, which the service itself cannot without a restart of the model, a gate
+before it lets through less, then all, then little.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
+import json
 import tempfile
+import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from PIL import Image
 
+from rekolabels import Client
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService, Quotas, Tps
 
@@ -28,6 +35,41 @@ if TYPE_CHECKING:
 SETTLE, MEASURE = 10.0, 10.0
 PER_UNIT = 5.0
 TARGET = 0.97
+CHANGES = (20.0, 50.0, 5.0)
+"""Calls a second, each for SETTLE + MEASURE seconds."""
+
+
+class Gate:
+    """Throttles what is more than a rate that can be changed; all of it passes while there is none."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._tokens = 0.0
+        self._filled_at = 0.0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Any, **_: Any) -> AWSResponse | None:
+        """Answer instead of the service, or let the request through."""
+        if self.rate is None:
+            return None
+        with self._lock:
+            now = time.monotonic()
+            self._tokens = min(self.rate, self._tokens + (now - self._filled_at) * self.rate)
+            self._filled_at = now
+            if self._tokens >= 1:
+                self._tokens -= 1
+                return None
+        code = "ProvisionedThroughputExceededException"
+        headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}
+        return AWSResponse(request.url, 400, headers, Body(json.dumps({"__type": code}).encode()))
+
+
+class Body(io.BytesIO):
+    """A body as urllib3 gives it."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        """Yield the body."""
+        yield self.read()
 
 
 def pictures(folder: Path) -> Path:
@@ -45,11 +87,9 @@ def share(served: Iterator[object], capacity: float) -> float:
     """Count what is served after the first seconds, as a share of the capacity."""
     begin = time.monotonic() + SETTLE
     end, count = begin + MEASURE, 0
-    for _ in served:
-        now = time.monotonic()
-        if now >= end:
-            break
-        count += now >= begin
+    while (now := time.monotonic()) < end:
+        next(served)
+        count += begin <= now < end
     return count / MEASURE / capacity
 
 
@@ -66,40 +106,70 @@ def threads(call: Callable[[], object], workers: int = 32) -> Iterator[object]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def compare(model: ModelVersion, image: bytes, units: int) -> None:
-    """Measure both with a number of inference units."""
-    capacity = units * PER_UNIT
+def shares_of_changes(gate: Gate, served: Iterator[object]) -> list[str]:
+    """What is used of each capacity, from ten seconds after it came."""
+    shares = []
+    for capacity in CHANGES:
+        gate.rate = capacity
+        shares.append(f"{share(served, capacity):.1%}")
+    gate.rate = None
+    return shares
+
+
+def plain_calls(model: ModelVersion, image: bytes) -> Iterator[object]:
+    """Call boto3 with its standard retries from threads."""
     bare = model.client.session.client(
         "rekognition", config=Config(retries={"mode": "standard"}, max_pool_connections=64)
     )
+    return threads(lambda: bare.detect_custom_labels(ProjectVersionArn=model.arn, Image={"Bytes": image}))
+
+
+def compare(model: ModelVersion, image: bytes, units: int) -> None:
+    """Measure both with a number of inference units."""
+    capacity = units * PER_UNIT
     with model.running(min_inference_units=units) as running:
         ours = share(running.detect_many(itertools.repeat(image), ordered=False), capacity)
-        plain = share(
-            threads(lambda: bare.detect_custom_labels(ProjectVersionArn=model.arn, Image={"Bytes": image})),
-            capacity,
-        )
+        plain = share(plain_calls(model, image), capacity)
     print(
         f"{units:2} units, {capacity:g} calls a second: detect_many uses {ours:.1%}, threads over boto3 "
         f"{plain:.1%} (target {TARGET:.0%})"
     )
 
 
+def compare_changes(gate: Gate, model: ModelVersion, image: bytes) -> None:
+    """Measure both while the capacity changes."""
+    with model.running(min_inference_units=10) as running:
+        ours = shares_of_changes(gate, running.detect_many(itertools.repeat(image), ordered=False))
+        plain = shares_of_changes(gate, plain_calls(model, image))
+    rates = ", then ".join(f"{rate:g}" for rate in CHANGES)
+    print(
+        f"{rates} calls a second in one run: detect_many uses {', '.join(ours)}, threads over boto3 "
+        f"{', '.join(plain)} (target {TARGET:.0%} from {SETTLE:g} s after each change)"
+    )
+
+
 def main() -> None:
-    """Measure with 1, 4 and 10 inference units."""
+    """Measure with 1, 4 and 10 inference units, and with a change in the middle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, nargs="*", default=[1, 4, 10])
     options = parser.parse_args()
+    gate = Gate()
     with tempfile.TemporaryDirectory() as scratch:
         folder = pictures(Path(scratch) / "pictures")
         tps = Tps(detect_per_unit=PER_UNIT)
         with LocalService(quotas=Quotas(inference_units=10), tps=tps) as service:
-            project = service.client(bucket="bench").create_project("bench")
+            session = service.session()
+            session.events.register_first("before-send.rekognition.DetectCustomLabels", gate)
+            client = Client(session, bucket="bench")
+            client.ensure_bucket()
+            project = client.create_project("bench")
             project.create_datasets(read_folder(folder))
             model = project.train("v1")
             model.wait_until_trained()
             image = (folder / "blue" / "0.png").read_bytes()
             for units in options.units:
                 compare(model, image, units)
+            compare_changes(gate, model, image)
 
 
 if __name__ == "__main__":
