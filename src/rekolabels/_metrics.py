@@ -86,7 +86,7 @@ class Metrics:
         while True:
             page = self.policy.call(partial(self._page, query, since, until, token))
             for result in page["MetricDataResults"]:
-                yield from zip(result["Timestamps"], result["Values"], strict=True)
+                yield from zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True)
             token = page.get("NextToken", "")
             if not token:
                 return

@@ -13,7 +13,7 @@ from rekolabels.errors import RekolabelsError, ResourceNotFound, SweepIncomplete
 from rekolabels.models import ModelVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from rekolabels.client import Client
     from rekolabels.costs import RunningCost
@@ -91,7 +91,7 @@ def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | 
 
 
 @contextlib.contextmanager
-def _noting(errors: list[RekolabelsError], what: str) -> Iterator[None]:
+def _noting(errors: list[RekolabelsError], what: str) -> Generator[None]:
     try:
         yield
     except RekolabelsError as error:
