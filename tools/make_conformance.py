@@ -26,10 +26,10 @@ This page is written by `tools/make_conformance.py` from a run of the contract t
   must be answered with `InvalidParameterException` and name the place; one that just keeps it must be taken.
 * **Errors**: each is declared by the model. *By itself* means that a test brings the service into a state, or
   sends a request, that is answered so. *On request* means that a {py:class}`rekolabels.local.FaultPlan` makes
-  it happen: a client's handling of it can be tested in any case. Errors without a *by itself* have no state here
-  that leads to them: the service knows no permissions that a caller could lack (`AccessDeniedException`, but for
-  copies), answers readers whatever writers do (`ThrottlingException`), and has no human reviewers
-  (`HumanLoopQuotaExceededException`); when the others come, AWS does not say.
+  it happen: a client's handling of it can be tested in any case. Errors without a *by itself* have no state
+  here that leads to them: the service knows no permissions that a caller could lack
+  (`AccessDeniedException`, but for copies), answers readers whatever writers do (`ThrottlingException`), and
+  has no human reviewers (`HumanLoopQuotaExceededException`); when the others come, AWS does not say.
 * The waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript are tested by
   `make conformance`.
 
