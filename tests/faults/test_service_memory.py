@@ -1,0 +1,86 @@
+"""The service's memory stays flat: what bounds it. The whole is watched by ``benchmarks/soak_local.py``."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from service_backends import (
+    describe_version,
+    make_dataset,
+    make_project,
+    make_version,
+    open_backend,
+    put_pictures,
+)
+
+from rekolabels.local import Quotas, _engine, _training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGE = """
+import threading
+from pathlib import Path
+import numpy as np
+from rekolabels.local._memory import keep_little
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024
+
+def work():
+    for megabytes in (24, 16, 8, 4, 2):  # the first one teaches glibc to keep the others
+        together = [np.ones(megabytes << 17) for _ in range(4)]
+        small = bytes(5000)  # at the end of the heap, so that it is not cut
+        kept.append(small)
+
+keep_little()
+kept, before = [], resident()
+for _ in range(2):
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about the allocator of glibc")
+def test_large_blocks_go_back_to_the_system() -> None:
+    """Threads that have used hundreds of megabytes leave next to nothing behind."""
+    ended = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    assert float(ended.stdout) < 40
+
+
+def test_two_trainings_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many are asked for: the others wait as TRAINING_IN_PROGRESS, and all come to their end."""
+    both, real = threading.Barrier(2, timeout=60), _engine.train
+    guard, running, most = threading.Lock(), 0, 0
+
+    def train(*given: Any, **options: Any) -> Any:
+        nonlocal running, most
+        with guard:
+            running += 1
+            most = max(most, running)
+        both.wait()
+        try:
+            return real(*given, **options)
+        finally:
+            with guard:
+                running -= 1
+
+    monkeypatch.setattr(_training, "train", train)
+    with open_backend("in process", tmp_path, engine="tiny", quotas=Quotas.off()) as backend:
+        backend.s3.create_bucket(Bucket="puppies")
+        project = make_project(backend)
+        for kind in ("TRAIN", "TEST"):
+            make_dataset(backend, project, kind, put_pictures(backend, kind.lower(), 2))
+        versions = [make_version(backend, project, f"v{number}", wait=False) for number in range(6)]
+        backend.settle()
+        statuses = [describe_version(backend, version)["Status"] for version in versions]
+    assert (statuses, most) == (["TRAINING_COMPLETED"] * 6, 2)
