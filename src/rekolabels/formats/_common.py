@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._problems import Report, shown
+from rekolabels.formats._reading import reading
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
@@ -188,18 +189,12 @@ def read_text(path: Place, what: str, *, most: int = 1 << 20) -> str:
     Raises:
         InvalidInput: It is not there, not readable, too large, or not UTF-8.
     """
-    name = shown(os.fspath(path))
-    try:
+    with reading(path, what) as name:
         with Path(path).open("rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
             raise InvalidInput(f"{name}: larger than {most >> 20} MB; expected {what}")
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{name}: not UTF-8 text at byte {error.start}; expected {what}") from error
-    except OSError as error:
-        raise InvalidInput(f"{name}: cannot be read: {error.strerror or error}; expected {what}") from error
-    except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{name}: not a usable file name: {error}") from error
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(f"{name}: not UTF-8 text at byte {error.start}; expected {what}") from error

@@ -13,6 +13,7 @@ import attrs
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._common import Place, make_box, make_size, number, place_in, relative_name
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
+from rekolabels.formats._reading import reading
 from rekolabels.formats._writing import written
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
@@ -125,32 +126,22 @@ def _fields(row: Sequence[str], columns: Sequence[int]) -> list[str]:
 
 def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold something, with the number of the line on which each ends."""
-    name = shown(report.file)
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+    with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
+        try:
+            reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
+        except TypeError as error:
+            raise InvalidInput(f"delimiter: {error}, not {delimiter!r}") from error
+        while True:
             try:
-                reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
-            except TypeError as error:
-                raise InvalidInput(f"delimiter: {error}, not {delimiter!r}") from error
-            while True:
-                try:
-                    row = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    # The parser goes on with the next line.
-                    report(f"not CSV: {error}", fix="Check the quotes.", line=reader.line_num, lost="image")
-                    continue
-                if any(field.strip() for field in row):
-                    yield reader.line_num, row
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{name}: not UTF-8 text: {error.reason}") from error
-    except OSError as error:
-        raise InvalidInput(f"{name}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{name}: not a usable file name: {error}") from error
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # The parser goes on with the next line.
+                report(f"not CSV: {error}", fix="Check the quotes.", line=reader.line_num, lost="image")
+                continue
+            if any(field.strip() for field in row):
+                yield reader.line_num, row
 
 
 def _lines(file: TextIO, name: str) -> Iterator[str]:

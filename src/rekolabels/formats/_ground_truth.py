@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.errors import InvalidInput, InvalidManifest
+from rekolabels.errors import InvalidManifest
 from rekolabels.formats._common import as_dict
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
+from rekolabels.formats._reading import reading
 from rekolabels.manifest import parse_line
 
 if TYPE_CHECKING:
@@ -46,26 +47,18 @@ def read_ground_truth(
         InvalidInput: The file cannot be read, or is not UTF-8 text.
     """
     report = Report(os.fspath(path), on_problem)
-    name = shown(report.file)
-    try:
-        with Path(path).open("rb") as file:
-            number = 0
-            while raw := file.readline(_MOST_BYTES + 1):
-                number += 1
-                if len(raw) > _MOST_BYTES:
-                    report("the line is too long for a manifest", line=number, lost="image")
-                    while raw and not raw.endswith(b"\n"):
-                        raw = file.readline(_MOST_BYTES)
-                    continue
-                image = _line(raw, number, report)
-                if image is not None:
-                    yield image
-    except OSError as error:
-        raise InvalidInput(f"{name}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{name}: not a usable file name: {error}") from error
+    with reading(path), Path(path).open("rb") as file:
+        number = 0
+        while raw := file.readline(_MOST_BYTES + 1):
+            number += 1
+            if len(raw) > _MOST_BYTES:
+                report("the line is too long for a manifest", line=number, lost="image")
+                while raw and not raw.endswith(b"\n"):
+                    raw = file.readline(_MOST_BYTES)
+                continue
+            image = _line(raw, number, report)
+            if image is not None:
+                yield image
 
 
 def _line(raw: bytes, number: int, report: Report) -> LabelledImage | None:

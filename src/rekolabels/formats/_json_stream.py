@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._problems import shown
+from rekolabels.formats._reading import reading
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Container, Iterator
 
 __all__ = ["stream_lists"]
@@ -37,20 +38,8 @@ def stream_lists(path: str | os.PathLike[str], keys: Container[str]) -> Iterator
     Raises:
         InvalidInput: The file cannot be read, is not JSON, holds no object, or a named member is no list.
     """
-    name = shown(os.fspath(path))
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            yield from _Stream(file, name).lists(keys)
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{name}: not UTF-8 text: {error.reason}") from error
-    except OSError as error:
-        raise InvalidInput(f"{name}: cannot be read: {error.strerror or error}") from error
-    except RecursionError as error:
-        raise InvalidInput(f"{name}: nested too deeply to be data of images") from error
-    except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{name}: cannot be read: {error}") from error
+    with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
+        yield from _Stream(file, name).lists(keys)
 
 
 class _Stream:

@@ -77,10 +77,6 @@ class DatasetStatistics:
         """All labels of valid lines, of images and of boxes."""
         return self.label_images.keys() | self.box_images.keys()
 
-    def first_line(self, source: str) -> int | None:
-        """The number of the line that names an image, None when none does so far."""
-        return self._seen.get(_token(source))
-
     def sources_in(self, other: DatasetStatistics) -> int:
         """How many images another dataset has too."""
         return len(self._seen.keys() & other._seen.keys())

@@ -45,11 +45,6 @@ class Code:
     dropped: bool = False
     """Whether a dataset leaves such a line out without a word."""
 
-    @property
-    def official(self) -> bool:
-        """Whether the service knows this code."""
-        return self.name.startswith(("ERROR_", "WARNING_"))
-
 
 _ENDS: Final = "The training does not start."
 _UNUSED: Final = "The line is not used; more than 20 % of such lines end the training."
