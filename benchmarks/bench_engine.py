@@ -1,0 +1,203 @@
+"""How good the models of the embedded service are, how long they take, and how much memory they need.
+
+    python benchmarks/bench_engine.py --data ../shared/data --seeds 1 2 3
+
+Everything goes the way of a user: images are read, split (a fifth is held back) and uploaded, a model version
+is trained, evaluated and started, and test images are detected one by one. Nothing was tuned on the images
+that are held back: what the engine chooses, it chooses by cross-validation among the training images of the
+same split. Sets that are not there are left out. Each set has a process of its own, so that its first
+training is one from cold, libraries and network included; the second one is on the same images again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rekolabels import LabelledImage
+from rekolabels.formats import read_folder, read_voc
+from rekolabels.local import LocalService
+from rekolabels.splits import split
+
+if TYPE_CHECKING:
+    from rekolabels import EvaluationResult, ModelVersion
+    from rekolabels.evaluation import Verdict
+
+_TEST = 0.2
+
+
+@attrs.frozen
+class Task:
+    """What is learnt from a set, and what is expected of it."""
+
+    name: str
+    folder: str
+    metric: str
+    least: float
+    """The metric, as a mean over the seeds."""
+    cold: float
+    """Seconds that the first training may take."""
+    detect: float
+    """Milliseconds that an image may take."""
+
+
+TASKS = (
+    Task("single label", "clothing-300", "macro F1", 0.95, 10, 30),
+    Task("several labels", "playing-cards-120", "mAP", 0.65, 10, 30),
+    Task("boxes, cards", "playing-cards-120", "mAP@0.5", 0.75, 60, 150),
+    Task("boxes, cells", "blood-cells-120", "mAP@0.5", 0.83, 60, 150),
+)
+_AGAIN = 2.0
+"""Seconds that a second training on the same images may take."""
+
+
+@attrs.frozen
+class Measured:
+    """What was measured."""
+
+    scores: Sequence[float]
+    """One a seed."""
+    cold: float
+    again: float
+    detect: float
+    megabytes: float
+
+
+def main() -> None:
+    """Print a table row a task."""
+    parser = argparse.ArgumentParser(description="Measure the training engine.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", choices=[task.name for task in TASKS])
+    options = parser.parse_args()
+    print("| | target | mean | a seed | first training | again | detect | peak memory |")
+    print("|---|---|---|---|---|---|---|---|")
+    for task in TASKS:
+        if options.only not in {None, task.name}:
+            continue
+        if not (options.data / task.folder).is_dir():
+            print(f"| {task.name} | skipped: there is no {options.data / task.folder} |")
+            continue
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            print(row(task, pool.submit(measure, task, options.data, options.seeds).result()), flush=True)
+
+
+def row(task: Task, found: Measured) -> str:
+    """One row of the table; what misses its target is marked."""
+    mean = statistics.fmean(found.scores)
+    scores = " ".join(f"{score:.3f}" for score in found.scores)
+    cells = [
+        f"{task.name}: {task.metric}",
+        f"{task.least}",
+        f"{mean:.3f}{mark(missed=mean < task.least)}",
+        scores,
+        f"{found.cold:.1f} s{mark(missed=found.cold > task.cold)}",
+        f"{found.again:.1f} s{mark(missed=found.again > _AGAIN)}",
+        f"{found.detect:.0f} ms{mark(missed=found.detect > task.detect)}",
+        f"{found.megabytes:.0f} MB",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def mark(*, missed: bool) -> str:
+    """What stands behind a figure that misses its target."""
+    return " (!)" if missed else ""
+
+
+def measure(task: Task, data: Path, seeds: Sequence[int]) -> Measured:
+    """Train with each seed in one workspace, so that features are computed once."""
+    images = read(task, data)
+    scores: list[float] = []
+    cold = again = detect = 0.0
+    with tempfile.TemporaryDirectory() as workspace:
+        for number, seed in enumerate(seeds):
+            with LocalService(workspace, seed=seed) as service:
+                client = service.client(bucket="bench")
+                project = client.create_project(f"seed-{seed}")
+                project.create_datasets(images, test=_TEST, seed=seed)
+                model = project.train("v1")
+                took = seconds(model)
+                if not number:
+                    cold, again = took, seconds(project.train("v2"))
+                    detect = milliseconds(
+                        model, [one.source for one in split(images, test=_TEST, seed=seed).test]
+                    )
+                scores.append(score(task, model.evaluation()))
+    return Measured(scores, cold, again, detect, megabytes())
+
+
+def read(task: Task, data: Path) -> list[LabelledImage]:
+    """The labelled images of a task."""
+    folder = data / task.folder
+    if task.name == "single label":
+        return list(read_folder(folder))
+    boxed = list(read_voc(folder / "annotations", images=folder / "images"))
+    if task.name != "several labels":
+        return boxed
+    return [LabelledImage(one.source, labels=sorted({box.label for box in one.boxes})) for one in boxed]
+
+
+def seconds(model: ModelVersion) -> float:
+    """Wait for a training; how long it took by the clock of the service."""
+    model.wait_until_trained()
+    described = model.describe()
+    assert described.created_at is not None
+    assert described.training_ended_at is not None
+    return (described.training_ended_at - described.created_at).total_seconds()
+
+
+def milliseconds(model: ModelVersion, images: Sequence[str]) -> float:
+    """The median time of a request, one at a time; the first one, which loads the model, is left out."""
+    with model.running(min_inference_units=1) as running:
+        times: list[float] = []
+        for image in images:
+            started = time.perf_counter()
+            running.detect(image)
+            times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times[1:])
+
+
+def score(task: Task, result: EvaluationResult) -> float:
+    """The metric of a task on the images that were held back."""
+    if task.metric == "mAP@0.5":
+        return result.mean_average_precision or 0.0
+    if task.metric == "mAP":
+        found = [one.average_precision() for one in result.scores().values()]
+        return statistics.fmean(one for one in found if one is not None)
+    return macro_f1(result)
+
+
+def macro_f1(result: EvaluationResult) -> float:
+    """The mean F1 of the labels where the most confident label is the answer, so no threshold is chosen."""
+    pairs = [(one.labels[0], max(one.verdicts, key=confidence).label) for one in result.images]
+    return statistics.fmean(
+        2 * pairs.count((label, label)) / sum((true == label) + (said == label) for true, said in pairs)
+        for label in result.labels
+    )
+
+
+def confidence(verdict: Verdict) -> float:
+    """How sure the model is."""
+    return verdict.confidence
+
+
+def megabytes() -> float:
+    """The most memory that this process has had at once."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
