@@ -5,7 +5,8 @@
     python tools/check_wheel.py --tag v0.1.0       the tag names the version, and CHANGELOG.md tells of it
 
 What is checked: the two archives hold what they shall and nothing else; ``twine check`` takes them; the wheel
-alone brings the four core packages and theirs; and ``smoke.py`` runs there, on every Python.
+alone brings the four core packages and theirs, and ``smoke.py`` runs there, on every Python; the tests of the
+sample application pass with the extra ``testing`` alone.
 """
 
 from __future__ import annotations
@@ -92,11 +93,16 @@ def check_version(wheel: Path, tag: str) -> None:
     expect(holds=told is not None, otherwise=f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'")
 
 
-def try_on(python: str, wheel: Path, folder: Path) -> None:
-    """Install the wheel alone into an empty environment, and use it."""
+def make_environment(python: str, folder: Path) -> Path:
+    """Make an empty environment; its interpreter."""
     home = Path(tempfile.mkdtemp(dir=folder))
     run(python, "-m", "venv", home)
-    inner = home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    return home / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+
+
+def try_on(python: str, wheel: Path, folder: Path) -> None:
+    """Install the wheel alone into an empty environment, and use it."""
+    inner = make_environment(python, folder)
     version = run(inner, "-c", "import platform; print(platform.python_version())").strip()
     run(inner, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel)
     listed = run(inner, "-m", "pip", "list", "--format", "freeze", "--disable-pip-version-check").splitlines()
@@ -108,6 +114,16 @@ def try_on(python: str, wheel: Path, folder: Path) -> None:
     )
     said = run(inner, SMOKE, cwd=folder).strip()
     print(f"Python {version}: {len(brought)} packages; {said}")
+
+
+def try_sample(python: str, wheel: Path, folder: Path) -> None:
+    """Test the sample application as somebody else would: elsewhere, with the wheel and its extra alone."""
+    inner = make_environment(python, folder)
+    run(inner, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[testing]")
+    sample = folder / "sample_app"
+    shutil.copytree(ROOT / "examples" / "sample_app", sample, ignore=shutil.ignore_patterns("__pycache__"))
+    said = run(inner, "-m", "pytest", "-q", "--strict-markers", cwd=sample).strip().splitlines()[-1]
+    print(f"the sample application with [testing]: {said}")
 
 
 def pythons() -> list[str]:
@@ -145,6 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for python in options.python or pythons():
             try_on(python, wheel, Path(folder))
+        try_sample(sys.executable, wheel, Path(folder))
 
 
 if __name__ == "__main__":
