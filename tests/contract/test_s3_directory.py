@@ -299,7 +299,7 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
         S3Directory(tmp_path / "file")
     (tmp_path / "root" / ".rekolabels").mkdir(parents=True)
     (tmp_path / "root" / ".rekolabels" / "index.sqlite").write_bytes(b"no database, but long enough" * 100)
-    with pytest.raises(InvalidInput, match="index.sqlite cannot be used"):
+    with pytest.raises(InvalidInput, match=r"index\.sqlite cannot be used"):
         S3Directory(tmp_path / "root")
 
 
