@@ -131,6 +131,25 @@ def test_the_same_seed_gives_the_same_detector(
     assert train(training, testing, features=cache).predictions == trained.predictions
 
 
+def test_known_images_are_not_computed_again(
+    training: list[Sample],
+    testing: list[Sample],
+    cache: FeatureCache,
+    trained: Trained,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By content, in whatever fold they are and whatever they are called."""
+    del trained  # it has filled the cache
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the network ran")
+
+    monkeypatch.setattr("rekolabels.local._engine._maps.run", fail)
+    images = [Sample(f"elsewhere/{at}", one.read, boxes=one.boxes) for at, one in enumerate(training)]
+
+    train([*images[4:], *testing], images[:4], features=cache)
+
+
 def test_images_without_objects_are_examples_of_none(
     training: list[Sample], testing: list[Sample], cache: FeatureCache
 ) -> None:

@@ -109,41 +109,39 @@ class Heads:
     """
 
     def __init__(self, rows: Tensor, classes: Numbers, images: Numbers, *, count: int, seed: int) -> None:
-        self._rows, self._classes, self._count = rows, classes, count
+        self._count = count
+        self._parts = [(rows, classes)]
         self._solution = np.zeros(count * (rows.shape[1] + 1))
         self._steps = _STEPS
-        self.strength = self._choose(images, seed)
+        self.strength = self._choose(rows, classes, images, seed)
 
     def add_nothing(self, rows: Tensor) -> None:
         """Take more windows that hold nothing."""
-        self._rows = np.concatenate([self._rows, rows])
-        nothing = np.full(len(rows), self._count - 1, dtype=np.intp)
-        self._classes = np.concatenate([self._classes, nothing])
+        self._parts.append((rows, np.full(len(rows), self._count - 1, dtype=np.intp)))
 
     def fit(self) -> tuple[Matrix, Matrix]:
         """Go on from the last fit; coefficients (classes x directions) and biases."""
-        self._solution = _minimise(
-            self._rows, self._classes, self.strength, self._solution, steps=self._steps
-        )
+        self._solution = _minimise(self._parts, self.strength, self._solution, self._steps)
         self._steps = _MORE_STEPS
         parts = self._solution.reshape(self._count, -1)
         return parts[:, :-1], parts[:, -1]
 
-    def _choose(self, images: Numbers, seed: int) -> float:
+    def _choose(self, rows: Tensor, classes: Numbers, images: Numbers, seed: int) -> float:
         """Choose C by the log loss on the windows of images that were left out, one half after the other."""
         if images.max(initial=0) < 1:
             return _STRENGTHS[len(_STRENGTHS) // 2]
-        chosen = np.arange(len(self._rows))
+        chosen = np.arange(len(rows))
         if len(chosen) > _ENOUGH:
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, _ENOUGH, replace=False))
         losses = np.zeros(len(_STRENGTHS))
         for half in range(2):
-            held = images[chosen] % 2 == half
-            rows, classes = self._rows[chosen[~held]], self._classes[chosen[~held]]
+            held = chosen[images[chosen] % 2 == half]
+            kept = chosen[images[chosen] % 2 != half]
+            parts = [(rows[kept], classes[kept])]
             solution = np.zeros_like(self._solution)
             for index, strength in enumerate(_STRENGTHS):  # each begins where the stricter one ended
-                solution = _minimise(rows, classes, strength, solution, steps=_MORE_STEPS)
-                losses[index] += _loss(solution, self._rows[chosen[held]], self._classes[chosen[held]])
+                solution = _minimise(parts, strength, solution, _MORE_STEPS)
+                losses[index] += _loss(solution, rows[held], classes[held])
         return _STRENGTHS[int(losses.argmin())]
 
 
@@ -195,27 +193,31 @@ def _loss(solution: Matrix, rows: Tensor, classes: Numbers) -> float:
     return float((np.log(np.exp(scores).sum(1)) - right).sum(dtype=np.float64))
 
 
-def _minimise(rows: Tensor, classes: Numbers, strength: float, solution: Matrix, *, steps: int) -> Matrix:
-    """Fit classes from a solution on.
+def _minimise(parts: list[tuple[Tensor, Numbers]], strength: float, solution: Matrix, steps: int) -> Matrix:
+    """Fit classes from a solution on, to windows that lie in several parts.
 
     SciPy's minimiser instead of scikit-learn's class: it stops after a number of steps without a warning.
     The last digits of a window's score decide nothing.
     """
     minimize: Any = import_module("scipy.optimize").minimize
-    count = len(solution) // (rows.shape[1] + 1)
-    wanted = classes[:, None] == np.arange(count)
-    size = max(1, len(rows))
+    count = len(solution) // (parts[0][0].shape[1] + 1)
+    size = max(1, sum(len(rows) for rows, _ in parts))
 
     def loss(flat: Matrix) -> tuple[float, Matrix]:
-        scores = _scores(flat, rows)
-        shares = np.exp(scores)
-        sums = shares.sum(1, keepdims=True)
-        total = float((np.log(sums[:, 0]) - scores[wanted]).sum(dtype=np.float64))
-        shares /= sums
-        shares -= wanted
-        slope = np.concatenate([shares.T @ rows, shares.sum(0)[:, None]], axis=1).astype(np.float64)
-        slope *= strength / size
+        total, slope = 0.0, np.zeros((count, len(flat) // count))
+        for rows, classes in parts:
+            right = np.arange(len(rows)), classes
+            shares = _scores(flat, rows)
+            total -= float(shares[right].sum(dtype=np.float64))
+            np.exp(shares, out=shares)
+            sums = shares.sum(1, keepdims=True)
+            total += float(np.log(sums).sum(dtype=np.float64))
+            shares /= sums
+            shares[right] -= 1.0
+            slope[:, :-1] += shares.T @ rows
+            slope[:, -1] += shares.sum(0)
         coefficients = flat.reshape(count, -1)[:, :-1]
+        slope *= strength / size
         slope[:, :-1] += coefficients / size
         return (strength * total + 0.5 * float((coefficients**2).sum())) / size, slope.ravel()
 
