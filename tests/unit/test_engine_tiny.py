@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rekolabels.errors import MissingExtra
 from rekolabels.evaluation import overlap
 from rekolabels.images import BoundingBox
-from rekolabels.local import LocalService
+from rekolabels.local import LocalService, _service
 from rekolabels.local._engine import (
     BrokenModel,
     Prediction,
@@ -152,6 +153,13 @@ def test_the_service_refuses_an_engine_that_does_not_exist() -> None:
     """The message names those that do."""
     with pytest.raises(ValueError, match="expected 'network' or 'tiny'"):
         LocalService(engine="huge")  # type: ignore[arg-type]  # what is tested
+
+
+def test_the_tiny_engine_needs_its_own_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where NumPy is missing, the message names the extra that brings what this engine needs."""
+    monkeypatch.setitem(_service._NEEDED, "tiny", ("no_such_package",))
+    with pytest.raises(MissingExtra, match=r"pip install 'rekolabels\[testing\]'"):
+        LocalService(engine="tiny")
 
 
 def test_nothing_heavy_is_loaded() -> None:
