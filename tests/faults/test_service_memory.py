@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGE = """
-import threading
+import os, threading
 from pathlib import Path
 import numpy as np
 from rekolabels.local._memory import keep_little
 
 def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 / 1024
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 def work():
     for megabytes in (24, 16, 8, 4, 2):  # the first one teaches glibc to keep the others
