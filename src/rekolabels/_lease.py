@@ -93,7 +93,7 @@ class Lease:
         self._pid = os.getpid()
         self._changing = threading.Lock()
         self._over = threading.Event()
-        self._running = self._leaving = self._left = self._stopping = False
+        self._in_doubt = self._running = self._leaving = self._left = self._stopping = False
         self._reason: str | None = None
         self._began = self._used = self._renewed = self._policy.clock()
 
@@ -156,17 +156,27 @@ class Lease:
 
     def _start(self) -> bool:
         """Start the model; False when somebody was quicker."""
+        # The interpreter may end while another thread is here: what is given back is not started after that.
+        with self._changing:
+            if self._leaving:
+                raise self._ended()
+            return self._is_started()
+
+    def _is_started(self) -> bool:
         write_started(self._model, self._id)
+        self._in_doubt = True  # until there is an answer; Ctrl-C may come before it
         try:
             self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
         except RekolabelsError as error:
             if isinstance(error, _IN_DOUBT):
                 raise  # perhaps it starts: then it is ours
+            self._in_doubt = False
             # It does not start by our doing: whoever stops it later must not take it for ours.
             take_back_started(self._model, self._id)
             if isinstance(error, ResourceInUse) and self._model.status in {"STARTING", "RUNNING", "STOPPING"}:
                 return False
             raise
+        self._in_doubt = False
         return True
 
     def _wait_for_the_leaver(self) -> None:
@@ -210,8 +220,11 @@ class Lease:
             LeaseEnded: The lease has ended.
         """
         if self._reason is not None:
-            raise LeaseEnded(f"The lease of {self._model.version_name!r} has ended: {self._reason}.")
+            raise self._ended()
         self._used = self._policy.clock()
+
+    def _ended(self) -> LeaseEnded:
+        return LeaseEnded(f"The lease of {self._model.version_name!r} has ended: {self._reason}.")
 
     def check(self) -> None:
         """Look at the limits, renew the lease, and end it where a limit is reached."""
@@ -273,12 +286,16 @@ class Lease:
         """Give the lease back, and stop the model if nobody else has one; what was done is not done again."""
         if os.getpid() != self._pid:
             return  # a fork of the process that holds the lease
-        self._leaving = True
         self._reason = self._reason or "its block was left"
+        self._leaving = True
         with self._changing:
             if not self._left:
                 self._stopping = stop_unless_used(
-                    self._model, self._id, stop_joined=self._stop_joined, timeout=self._timeout
+                    self._model,
+                    self._id,
+                    in_doubt=self._in_doubt,
+                    stop_joined=self._stop_joined,
+                    timeout=self._timeout,
                 )
                 self._left = True
                 self._over.set()

@@ -27,7 +27,7 @@ import attrs
 
 from rekolabels._verdicts import timed_out
 from rekolabels._waiting import wait_until
-from rekolabels.errors import RekolabelsError, ResourceInUse, ResourceNotFound
+from rekolabels.errors import RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,6 +55,10 @@ ROUNDS = 10
 _STARTED = "rekolabels:started:"
 _LEASE = "rekolabels:lease:"
 _ENDING = "rekolabels:ending:"
+
+_SETTLES = 30.0
+"""Seconds after which a request that had no answer is no longer carried out."""
+_BUSY = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
 _log = logging.getLogger("rekolabels")
 
@@ -129,7 +133,12 @@ def forget(model: ModelVersion, names: Iterable[str]) -> None:
 
 
 def stop_unless_used(
-    model: ModelVersion, who: str, *, stop_joined: bool = False, timeout: float | None = None
+    model: ModelVersion,
+    who: str,
+    *,
+    in_doubt: bool = False,
+    stop_joined: bool = False,
+    timeout: float | None = None,
 ) -> bool:
     """Leave a model, and stop it if it is ours and nobody else uses it.
 
@@ -139,6 +148,7 @@ def stop_unless_used(
     Args:
         model: The model version.
         who: Id of the process that leaves.
+        in_doubt: The process has asked for a start and had no answer: it may begin in the next moments.
         stop_joined: Stop it also when somebody else has started it.
         timeout: Seconds to wait for a start that is under way, which the service cannot break off.
 
@@ -151,8 +161,16 @@ def stop_unless_used(
             marks = Marks.of(model)
             status = model.status
         except ResourceNotFound:
-            return False  # the model was deleted: nothing runs
+            # It was deleted, and nothing runs; or it is not described yet, and others must not wait for us.
+            forget(model, [_LEASE + who, _ENDING + who])
+            return False
         if marks.users - {who} or not (stop_joined or marks.started_at is not None):
+            forget(model, [_LEASE + who, _ENDING + who, *marks.dead])
+            return False
+        if in_doubt and status not in _BUSY:
+            if _starts_after_all(model):
+                continue
+            # A sweep finds the model by our first tag, should it start still later.
             forget(model, [_LEASE + who, _ENDING + who, *marks.dead])
             return False
         if status == "STARTING":
@@ -200,6 +218,23 @@ def wait_while(
         timeout=timeout,
         timed_out=lambda last, waited: timed_out(model.arn, goal, last, waited, f"wait_until_{goal}()"),
     )
+
+
+def _starts_after_all(model: ModelVersion) -> bool:
+    _log.warning("waiting to see whether the start of %s came through", model.version_name)
+    try:
+        wait_until(
+            lambda: model.status,
+            _BUSY.__contains__,
+            policy=model.client.retry,
+            timeout=_SETTLES,
+            timed_out=lambda status, waited: WaitTimedOut(
+                "It does not start.", arn=model.arn, status=status, waited=waited
+            ),
+        )
+    except WaitTimedOut:
+        return False
+    return True
 
 
 def _announce(model: ModelVersion, who: str) -> None:

@@ -7,7 +7,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
-from rekolabels._marks import Marks, forget, stop_unless_used, wait_while
+from rekolabels._marks import GOOD_FOR, Marks, forget, stop_unless_used, wait_while
 from rekolabels._spending import cost_so_far
 from rekolabels.errors import RekolabelsError, ResourceNotFound, SweepIncomplete
 from rekolabels.models import ModelVersion
@@ -79,8 +79,10 @@ def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | 
     if marks.users:
         return False
     if status in _CAN_BE_STARTED:
-        # Who starts it next by other means must not be taken for the process that is dead.
-        forget(model, marks.names)
+        # Who starts it next by other means must not be taken for the process that is dead. The start of one
+        # that was killed a moment ago may still be under way.
+        if model.client.retry.time() - (marks.started_at or 0.0) > GOOD_FOR:
+            forget(model, marks.names)
         return False
     if not marks.abandoned:
         forget(model, marks.dead)  # a model of somebody else, which a process had joined

@@ -264,6 +264,24 @@ def test_a_start_that_nobody_can_vouch_for_is_stopped(open_model: Callable[..., 
     assert model.status == "STOPPED"
 
 
+def test_a_start_that_is_interrupted_is_waited_for(open_model: Callable[..., ModelVersion]) -> None:
+    """Ctrl-C while the request is on its way: the service carries it out after the process has looked."""
+    model = open_model()
+    client, late = model.client, again(model)
+
+    def interrupt() -> None:
+        before(client, "DescribeProjectVersions", after_the_first_look)
+        raise KeyboardInterrupt
+
+    def after_the_first_look() -> None:
+        before(client, "DescribeProjectVersions", late.start)
+
+    before(client, "StartProjectVersion", interrupt)
+    with pytest.raises(KeyboardInterrupt), model.running():
+        pass
+    assert model.status == "STOPPED"
+
+
 def test_without_tags_nothing_is_started(open_model: Callable[..., ModelVersion]) -> None:
     """Who may not write tags gets the error, and no model that nobody could find."""
     model = open_model(faults=FaultPlan([Fault.error("AccessDeniedException", "TagResource")]))
