@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,21 +65,23 @@ def find_label_errors(
         for image in known
     ]
     predictions: dict[int, Sequence[Prediction]] = {}
-    cache = FeatureCache()
     try:
-        for part in _deal(known, folds):
-            held = set(part)
-            trained = train(
-                [sample for at, sample in enumerate(samples) if at not in held],
-                [samples[at] for at in part],
-                seed=seed,
-                features=cache,
-            )
-            predictions.update(zip(part, trained.predictions, strict=True))
+        # A file, since what detectors are trained on would fill the memory: a megabyte an image.
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            FeatureCache(Path(folder) / "features.sqlite") as cache,
+        ):
+            for part in _deal(known, folds):
+                held = set(part)
+                trained = train(
+                    [sample for at, sample in enumerate(samples) if at not in held],
+                    [samples[at] for at in part],
+                    seed=seed,
+                    features=cache,
+                )
+                predictions.update(zip(part, trained.predictions, strict=True))
     except UnusableImage as error:
         raise InvalidImage(str(error)) from error
-    finally:
-        cache.close()
     found = [predictions[at] for at in range(len(known))]
     return find_label_issues(_judge(known, found, fetch), most=most)
 
