@@ -23,6 +23,7 @@ import shutil
 import subprocess
 import sys
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -58,7 +59,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(folder, "meadow", "--boxes", "--images", "14")
     shutil.copy(folder / "unseen" / "corgi" / "c000.jpg", folder / "dog.jpg")
     (folder / "workspace").mkdir()
-    with LocalService(folder / "workspace") as service:
+    with LocalService(folder / "workspace", engine="tiny") as service:
         project = service.client(bucket="puppies").create_project("PuppyChallenge")
         project.create_datasets(read_folder(folder / "puppies"), test=0.5, seed=7)
         project.train("v1").wait_until_trained()
@@ -70,15 +71,22 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_reader_who_types_in_a_page_gets_no_error(
     page: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every block of Python of a page runs, one after the other, in a folder with puppies."""
+    """Every block of Python of a page runs, one after the other, in a folder with puppies.
+
+    Whether models are good is not asked here: the tiny engine trains, for the sake of time, except in the
+    tutorial, which shows what comes out.
+    """
     blocks = [block for block in read_blocks(page) if block.language in {"python", "text", "console"}]
     if not any(block.language == "python" for block in blocks):
         pytest.skip("the page has no Python")
     folder = tmp_path / "puppy-challenge"
     given = is_given_the_tutorial(page)
     names = ["puppies", "unseen", "meadow", "dog.jpg", *["workspace", "evaluation.html"] * given]
-    if page.name == "tutorial.md":  # it draws them itself
-        names = []
+    if page.name == "tutorial.md":
+        names = []  # it draws them itself
+    else:
+        tiny = partialmethod(LocalService.__init__, engine="tiny")
+        monkeypatch.setattr(LocalService, "__init__", tiny)
     folder.mkdir()
     for name in names:
         copy = shutil.copytree if (drawn / name).is_dir() else shutil.copy
