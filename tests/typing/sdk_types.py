@@ -20,7 +20,15 @@ from rekolabels import (
     RunningModel,
     wait_all,
 )
-from rekolabels.costs import Plan, RunningCost, plan, prices_for
+from rekolabels.costs import (
+    Plan,
+    RunCost,
+    RunningCost,
+    TrainingCost,
+    TrainingEstimate,
+    plan,
+    prices_for,
+)
 from rekolabels.descriptions import (
     DatasetDescription,
     DatasetKind,
@@ -76,6 +84,10 @@ def projects(client: Client) -> None:
     assert_type(project.model("v1"), ModelVersion)
     assert_type(project.policies(), Iterator[ProjectPolicy])
     assert_type(project.put_policy("copy", "{}"), str)
+    assert_type(project.training_estimate(), TrainingEstimate)
+    assert_type(project.tags, dict[str, str])
+    project.tag({"run": "7"})
+    project.untag("run")
     project.delete(cascade=True, timeout=3600)
 
 
@@ -102,6 +114,8 @@ def models(model: ModelVersion, project: Project) -> None:
     for line in model.validation().training:
         assert_type(line.line, int)
     assert_type(model.copy_to(project), ModelVersion)
+    assert_type(model.training_cost(), TrainingCost)
+    assert_type(model.run_cost(), RunCost)
     try:
         model.wait_until_trained()
     except TrainingFailed as error:

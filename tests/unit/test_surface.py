@@ -78,7 +78,8 @@ def callables() -> dict[str, inspect.Signature]:
             found[attribute] = inspect.signature(value)
         elif inspect.isclass(value) and not issubclass(value, BaseException):
             made = {"__call__"} if attrs.has(value) else {"__call__", "__init__"}
-            for method, code in vars(value).items():
+            for method in dir(value):
+                code = inspect.getattr_static(value, method)
                 plain: Any = code.__func__ if isinstance(code, (classmethod, staticmethod)) else code
                 if inspect.isfunction(plain) and (method in made or not method.startswith("_")):
                     found[f"{attribute}.{method}"] = inspect.signature(plain)
@@ -122,6 +123,7 @@ def test_an_option_is_the_same_everywhere(option: str, default: object) -> None:
         name: signature.parameters[option]
         for name, signature in callables().items()
         if option in signature.parameters
+        and signature.parameters[option].default is not inspect.Parameter.empty
     }
     assert len(takers) > 1
     assert {name: (one.kind.description, one.default) for name, one in takers.items()} == dict.fromkeys(
