@@ -207,7 +207,8 @@ class Lease:
             dollars, prices = self._max_cost
             hourly = prices.running(3600, found.max_inference_units or units)
             if hourly:
-                self._limits["max_cost is reached"] = 3600 * dollars / hourly
+                # A new one: the watchdog may be reading the old one.
+                self._limits = {**self._limits, "max_cost is reached": 3600 * dollars / hourly}
         self._used = self._policy.clock()
         self._running = True
 

@@ -100,6 +100,10 @@ class Marks:
             names=tuple(name for name in tags if name.startswith((_STARTED, _LEASE, _ENDING))),
         )
 
+    def of_others(self, who: str) -> tuple[str, ...]:
+        """Names of the tags by which others say that they are about to stop: who comes must wait for them."""
+        return tuple(_ENDING + other for other in self.leavers - {who})
+
     @property
     def abandoned(self) -> bool:
         """Whether a process of ours has started the model, and none uses it any more."""
@@ -183,7 +187,7 @@ def stop_unless_used(
             except ResourceInUse:
                 continue  # it changed in this moment
             status = "STOPPING"
-        forget(model, marks.names)
+        forget(model, set(marks.names).difference(marks.of_others(who)))
         return status == "STOPPING"
     raise ResourceInUse(
         f"The model version {model.version_name!r} is started and stopped by others all the time.",

@@ -76,7 +76,7 @@ def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | 
         marks = Marks.of(model)
     except ResourceNotFound:
         return False
-    if marks.users:
+    if marks.users or (marks.leavers and status in _CAN_BE_STARTED):
         return False
     if status in _CAN_BE_STARTED:
         # Who starts it next by other means must not be taken for the process that is dead. The start of one

@@ -122,6 +122,18 @@ def test_who_comes_waits_for_who_leaves(open_model: Callable[..., ModelVersion])
     thread.join()
 
 
+def test_who_comes_waits_for_all_who_leave(open_model: Callable[..., ModelVersion]) -> None:
+    """Two leave at once: the quicker one does not take away the word of the slower."""
+    model = open_model()
+    slower = again(model)
+    with model.running():
+        slower.tag({"rekolabels:ending:slower": f"{QUICK.time() + 900:.0f}"})
+    assert list(model.tags) == ["rekolabels:ending:slower"]
+    assert model.client.sweep() == []
+    assert list(model.tags) == ["rekolabels:ending:slower"]
+    slower.untag("rekolabels:ending:slower")
+
+
 def test_who_leaves_does_not_mind_that_others_start_again(open_model: Callable[..., ModelVersion]) -> None:
     """The model is started anew while the stop is waited for: no error, and no second stop."""
     model = open_model()
