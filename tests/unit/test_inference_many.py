@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -124,6 +125,20 @@ def test_a_model_that_serves_nothing_is_an_outcome(virtual_time: VirtualTime) ->
     assert [type(outcome.error) for outcome in outcomes] == [Throttled, ConnectionFailed, ServiceFault]
     assert calls == ["lost"] * 3 + ["broken"] * 3
     assert virtual_time.now >= 60
+
+
+def test_progress_tells_rate_and_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of what has a length also how much is left; of a stream how many there were."""
+    pytest.importorskip("tqdm", reason="needs the extra progress")
+    monkeypatch.setattr("rekolabels._progress._is_watched", lambda: True)
+    list(detect_many(found, ["a", "b"], workers=1, ordered=True, policy=QUICK))
+    known = capsys.readouterr().err
+    assert re.search(r"detecting: .*/2 \[\d\d:\d\d<.*images/s\]", known)
+    list(detect_many(found, iter(["a", "b"]), workers=1, ordered=True, policy=QUICK))
+    unknown = capsys.readouterr().err
+    assert re.search(r"detecting: \d+ images \[\d\d:\d\d, .*images/s\]", unknown)
 
 
 def test_there_must_be_workers() -> None:
