@@ -62,7 +62,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with LocalService(folder / "workspace", engine="tiny") as service:
         project = service.client(bucket="puppies").create_project("PuppyChallenge")
         project.create_datasets(read_folder(folder / "puppies"), test=0.5, seed=7)
-        project.train("v1").wait_until_trained()
+        for version in ("v1", "v2"):
+            project.train(version).wait_until_trained()
         project.model("v1").evaluation().save(folder / "evaluation.html")
     return folder
 
