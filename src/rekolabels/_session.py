@@ -10,12 +10,12 @@ import attrs
 from rekolabels._errors_map import translate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import boto3
     from botocore.config import Config
 
-__all__ = ["SessionSettings", "make_client", "make_session", "settings_of"]
+__all__ = ["SessionSettings", "has_given_credentials", "make_client", "make_session", "settings_of"]
 
 R = TypeVar("R")
 
@@ -60,6 +60,12 @@ def settings_of(session: boto3.Session) -> SessionSettings | None:
     return SessionSettings(None if profile == "default" else profile, session.region_name)
 
 
+def has_given_credentials(session: boto3.Session) -> bool:
+    """Whether the credentials were given in code: another process would find others, or none."""
+    found = session.get_credentials()
+    return found is not None and found.method == "explicit"
+
+
 def make_client(
     session: boto3.Session, service: str, *, region_name: str | None, config: Config | None = None
 ) -> Any:
@@ -79,7 +85,24 @@ def make_client(
         with _making:
             return make(service, region_name=region_name, config=merged)
 
-    return _translated(locked)
+    client = _translated(locked)
+    client.meta.events.register("response-received", _check_length)
+    return client
+
+
+def _check_length(response_dict: Mapping[str, Any] | None, event_name: str, **_: object) -> None:
+    """See that an answer is whole.
+
+    botocore takes the half of an answer that broke off for an answer without members: a list would look empty
+    and a dataset small. It checks what it streams (GetObject), and answers to HEAD have no body.
+    """
+    from botocore.exceptions import IncompleteReadError
+
+    if response_dict is None or ".Head" in event_name:
+        return
+    body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
+    if isinstance(body, bytes) and length is not None and len(body) != int(length):
+        raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
 
 
 def _translated(action: Callable[[], R]) -> R:

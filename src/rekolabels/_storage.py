@@ -8,6 +8,7 @@ import attrs
 
 from rekolabels._errors_map import translate
 from rekolabels._retry import RetryPolicy
+from rekolabels._session import SessionSettings, make_client, make_session
 from rekolabels.errors import (
     AccessDenied,
     BucketNotFound,
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from botocore.config import Config  # noqa: TC004 -- importing botocore can wait
     from mypy_boto3_s3 import S3Client  # noqa: TC004 -- the stubs are for type checkers only
     from mypy_boto3_s3.literals import BucketLocationConstraintType
 
     from rekolabels.descriptions import S3Location
 
-__all__ = ["Storage"]
+__all__ = ["Storage", "StorageSettings"]
 
 R = TypeVar("R")
 
@@ -39,6 +41,10 @@ class Storage:
 
     client: S3Client
     policy: RetryPolicy
+    settings: StorageSettings | None = None
+    """What an equal storage is opened by in another process; None where that cannot be."""
+    processes: int = 1
+    """Processes that may upload at once, this one included."""
 
     def _call(self, operation: str, function: Callable[[], R]) -> R:
         def once() -> R:
@@ -60,17 +66,6 @@ class Storage:
                 Bucket=location.bucket, Key=location.key, Body=body, ContentType=content_type
             ),
         )
-
-    def put_file(self, location: S3Location, path: Path, *, content_type: str) -> None:
-        """Write a file as an object, streaming."""
-
-        def once() -> None:
-            with path.open("rb") as body:
-                self.client.put_object(
-                    Bucket=location.bucket, Key=location.key, Body=body, ContentType=content_type
-                )
-
-        self._call("PutObject", once)
 
     def get(self, location: S3Location) -> bytes:
         """Read an object.
@@ -173,6 +168,23 @@ class Storage:
         except ResourceAlreadyExists:
             # It is the caller's: made by a try whose answer was lost, or by another process in this moment.
             self.check_bucket(bucket, region)
+
+
+@attrs.frozen
+class StorageSettings:
+    """A storage as another process opens it: with the credentials that boto3 finds there."""
+
+    session: SessionSettings
+    region_name: str
+    config: Config | None
+    policy: RetryPolicy
+
+    def open(self) -> Storage:
+        """Open the storage."""
+        session = make_session(self.session)
+        return Storage(
+            make_client(session, "s3", region_name=self.region_name, config=self.config), self.policy
+        )
 
 
 def _other_region(bucket: str, region: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._parallel import map_bounded
+from rekolabels._senders import Parcel, helped, send_all
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import image_size
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["LocalImage", "check_images", "is_remote", "upload"]
 
 _READERS = 4
-_UPLOADERS = 16
 _SHOWN = 10
 _CONTENT_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
@@ -95,18 +96,19 @@ def upload(images: Sequence[LocalImage], storage: Storage, bucket: str, prefix: 
     """Send the images that are not in the bucket yet, several at once."""
     there = dict(storage.sizes(bucket, f"{prefix}images/")) if images else {}
     missing = [local for local in images if there.get(local.key(prefix)) != local.bytes]
-
-    def send(local: LocalImage) -> None:
-        path = Path(local.image.source)
-        storage.put_file(
+    parcels = deque(
+        Parcel(
             S3Location(bucket, local.key(prefix)),
-            path,
-            content_type=_CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream"),
+            local.image.source,
+            _CONTENT_TYPES.get(Path(local.image.source).suffix.lower(), "application/octet-stream"),
         )
-
+        for local in missing
+    )
     with _progress.bar("uploading images", total=len(missing), unit="image") as bar:
-        for _ in map_bounded(send, missing, workers=_UPLOADERS):
-            bar.update(1)
+        with helped(storage, parcels, on_sent=bar.update):
+            send_all(storage, parcels, on_sent=bar.update)
+        # What a helper could not send, for whatever reason, is sent here: its error is seen here, too.
+        send_all(storage, parcels, on_sent=bar.update)
     _log.info("%d images uploaded, %d were there already", len(missing), len(images) - len(missing))
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from rekolabels._api import Rekognition
 from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._metrics import Metrics
 from rekolabels._retry import RetryPolicy
 from rekolabels._running import running_models, sweep
-from rekolabels._session import SessionSettings, make_client, make_session, settings_of
-from rekolabels._storage import Storage
+from rekolabels._session import SessionSettings, has_given_credentials, make_client, make_session, settings_of
+from rekolabels._storage import Storage, StorageSettings
 from rekolabels.costs import prices_for
 from rekolabels.datasets import Dataset
 from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
@@ -47,6 +50,10 @@ class Client:
         prices: What training and running cost, for estimates and limits; by default what is known for the
             Region.
         retry: How calls are repeated and jobs are waited for.
+        upload_processes: Processes that send images, this one included; each sends 16 at once. More than one
+            pays on a fast line, from some hundreds of images on. The others make sessions of their own, from
+            profile, Region and environment: with credentials given in code, and with the embedded service in
+            process, there is one.
 
     Raises:
         NoRegion: No Region is set.
@@ -74,7 +81,11 @@ class Client:
         config: Config | None = None,
         prices: Prices | None = None,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- frozen, so that sharing it is harmless
+        upload_processes: int = 1,
     ) -> None:
+        if upload_processes < 1:
+            raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
+        self._upload_processes = upload_processes
         self._config = config
         self._retry = retry
         self._bucket = bucket
@@ -111,6 +122,7 @@ class Client:
             "config": self._config,
             "prices": self._prices,
             "retry": self._retry,
+            "upload_processes": self._upload_processes,
         }
         return (_attach, (settings, given))
 
@@ -148,7 +160,17 @@ class Client:
     def storage(self) -> Storage:
         """The gateway to S3; for the handles."""
         s3 = make_client(self._session, "s3", region_name=self._region_name, config=self._config)
-        return Storage(s3, self._retry)
+        return Storage(s3, self._retry, self._storage_settings(), self._upload_processes)
+
+    def _storage_settings(self) -> StorageSettings | None:
+        """What other processes open the storage by; None where they would not find the same credentials."""
+        session = settings_of(self._session)
+        if session is None or has_given_credentials(self._session):
+            return None
+        policy = attrs.evolve(
+            self._retry, on_retry=None, sleep=time.sleep, clock=time.monotonic, time=time.time
+        )
+        return StorageSettings(session, self._region_name, self._config, policy)
 
     @cached_property
     def metrics(self) -> Metrics:

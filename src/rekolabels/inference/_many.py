@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from rekolabels import _progress
-from rekolabels._retry import RetryPolicy, is_transient
+from rekolabels._retry import Retry, RetryPolicy, is_transient
 from rekolabels.descriptions import Detection
 from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
 from rekolabels.inference._elsewhere import Prepare
@@ -188,7 +188,9 @@ class _Calls:
                     return Outcome(image, error=error)
                 if failures >= policy.attempts:
                     return Outcome(image, error=error)
-                policy.sleep(min(policy.max_delay, policy.first_delay * 2**failures))
+                delay = min(policy.max_delay, policy.first_delay * 2**failures)
+                policy.tell(Retry(error, failures, delay))
+                policy.sleep(delay)
             else:
                 self.pace.served()
                 return Outcome(image, tuple(found))
