@@ -19,7 +19,7 @@ class Bar(Protocol):
     def update(self, n: float = 1) -> object:
         """Move on by ``n``."""
 
-    def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm\'s own
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm's own
         """Write a word behind the bar."""
 
 
@@ -27,7 +27,7 @@ class _Silent:
     def update(self, n: float = 1) -> None:
         """Say nothing."""
 
-    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: FBT001, FBT002 -- tqdm\'s own
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: FBT001, FBT002 -- tqdm's own
         """Say nothing."""
 
 
