@@ -88,7 +88,7 @@ def train_classifier(
     scale = choose_scale(training)
     features = describe_all(training, kind, scale, cache, _stage(progress, "features"))
     progress("head", 0, 1)
-    blocks = blocks_of(kind)
+    blocks = blocks_of(kind, scale)
     if kind == "single-label":
         classes = np.array([numbers[next(iter(sample.labels))] for sample in training], dtype=np.intp)
         head = fit_exclusive(features, blocks, classes, seed)
@@ -120,7 +120,7 @@ def load_classifier(
     if (
         kind not in get_args(ClassifierKind)
         or scale not in get_args(Scale)
-        or shapes != {"weights": (len(labels), blocks_of(kind)[-1].stop), "bias": (len(labels),)}
+        or shapes != {"weights": (len(labels), blocks_of(kind, scale)[-1].stop), "bias": (len(labels),)}
     ):
         raise BrokenModel(f"the model in {folder} is damaged: its parts do not fit together; train it again")
     return Classifier(kind, labels, scale, arrays["weights"], arrays["bias"])

@@ -6,9 +6,9 @@ means of their few highest and lowest cells, as a detail fills only a few) and t
 (where strokes and edges are, which tells drawings, digits and signs apart). How much each block counts is
 decided in training.
 
-Where one label holds, three views are taken, since they err differently: one that keeps the proportions (on
-a grey square), a larger one that fills the square, and a close one for the details. Where several may hold,
-each may be a small part of the image, so there is one view, closer still.
+Where one label holds, several views are taken, since they err differently: one that keeps the proportions
+(on a grey square), a larger one that fills the square, and, unless the images are small anyway, a close one.
+Where several may hold, each may be a small part of the image, so there is one view, closer still.
 """
 
 from __future__ import annotations
@@ -69,26 +69,31 @@ class _View:
 
     form: Literal["square", "filled", "close"]
     """Proportions kept on a grey square, stretched to a square, or proportions kept without a margin."""
-    sides: tuple[int, int]
-    """The longer side in pixels, for small images and for others."""
+    side: int
+    """The longer side in pixels."""
     meaning: bool = False
     grid: bool = False
     extremes: bool = False
 
 
-_VIEWS: dict[ClassifierKind, tuple[_View, ...]] = {
-    "single-label": (
-        _View("square", (128, 256), meaning=True),
-        _View("filled", (160, 320), meaning=True, grid=True),
-        _View("close", (192, 384), extremes=True),
+_VIEWS: dict[tuple[ClassifierKind, Scale], tuple[_View, ...]] = {
+    ("single-label", "small"): (
+        _View("square", 128, meaning=True),
+        _View("filled", 160, meaning=True, grid=True),
     ),
-    "multi-label": (_View("close", (320, 640), meaning=True, extremes=True),),
+    ("single-label", "normal"): (
+        _View("square", 256, meaning=True),
+        _View("filled", 320, meaning=True, grid=True),
+        _View("close", 384, extremes=True),
+    ),
+    ("multi-label", "small"): (_View("close", 320, meaning=True, extremes=True),),
+    ("multi-label", "normal"): (_View("close", 640, meaning=True, extremes=True),),
 }
 
 
-def blocks_of(kind: ClassifierKind) -> list[slice]:
+def blocks_of(kind: ClassifierKind, scale: Scale) -> list[slice]:
     """Where meaning and details lie in a description; the second ends where the description does."""
-    views = _VIEWS[kind]
+    views = _VIEWS[kind, scale]
     meaning = _HEAD * sum(view.meaning for view in views)
     details = _MIDDLE * _GRID**2 * sum(view.grid for view in views)
     details += 2 * (_MIDDLE + _COARSE) * sum(view.extremes for view in views)
@@ -120,14 +125,14 @@ def describe(data: bytes, kind: ClassifierKind, scale: Scale, *, alone: bool = F
     Raises:
         UnusableImage: The image has the wrong format or size, or cannot be decoded.
     """
-    sides = [view.sides[scale == "normal"] for view in _VIEWS[kind]]
-    image = decode(data, side=max(sides))
+    views = _VIEWS[kind, scale]
+    image = decode(data, side=max(view.side for view in views))
     meaning: list[Tensor] = []
     details: list[Tensor] = []
-    for view, side in zip(_VIEWS[kind], sides, strict=True):
+    for view in views:
         wanted = (["head"] if view.meaning else []) + (["stride16"] if view.grid or view.extremes else [])
         wanted += ["stride32"] if view.extremes else []
-        layers = dict(zip(wanted, run(wanted, _pixels(image, view.form, side), alone=alone), strict=True))
+        layers = dict(zip(wanted, run(wanted, _pixels(image, view), alone=alone), strict=True))
         if view.meaning:
             meaning.append(layers["head"].mean((1, 2)))
         if view.grid:
@@ -150,7 +155,7 @@ def describe_all(
         UnusableImage: One cannot be used; the message names it.
     """
     prefix = f"{fingerprint()}/{kind}/{scale}/2/"
-    size = blocks_of(kind)[-1].stop
+    size = blocks_of(kind, scale)[-1].stop
 
     def remembered(data: bytes) -> Tensor:
         key = prefix + hashlib.sha256(data).hexdigest()
@@ -197,11 +202,12 @@ def fit_sides(size: tuple[int, int], side: int) -> tuple[int, int]:
     return width, height
 
 
-def _pixels(image: Image, form: str, side: int) -> Pixels:
+def _pixels(image: Image, view: _View) -> Pixels:
     from PIL.Image import Resampling, new
 
-    if form != "square":
-        size = (side, side) if form == "filled" else fit_sides(image.size, side)
+    side = view.side
+    if view.form != "square":
+        size = (side, side) if view.form == "filled" else fit_sides(image.size, side)
         return np.asarray(image.resize(size, Resampling.BILINEAR), dtype=np.uint8)
     scale = side / max(image.size)
     width, height = (max(1, round(length * scale)) for length in image.size)
