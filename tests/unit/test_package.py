@@ -41,7 +41,7 @@ def test_importing_is_cheap() -> None:
 
 
 def test_the_pytest_plugin_is_cheap() -> None:
-    """pytest loads it at every start, also for those who do not use it: it brings nothing but itself."""
+    """Pytest loads it at every start, also for those who do not use it: it brings nothing but itself."""
     brought = loaded_by("import rekolabels.testing._plugin") - loaded_by("import pytest, pathlib")
     assert brought - {"rekolabels"} <= set(sys.stdlib_module_names)
 
