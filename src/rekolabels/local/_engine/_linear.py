@@ -22,7 +22,7 @@ __all__ = ["Head", "Matrix", "fit_exclusive", "fit_independent", "one_thread"]
 
 Matrix = npt.NDArray[np.float64]
 
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Candidates for the share of the second block."""
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Penalties at which the shares are compared; each share by its best."""
