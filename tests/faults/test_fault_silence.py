@@ -1,0 +1,23 @@
+"""Every public operation when the service falls silent: apart, because real time-outs pass here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fault_matrix import JOBS, TROUBLES, Job, World, judge
+from fault_page import Key, in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+SILENCE = next(trouble for trouble in TROUBLES if trouble.silent)
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.operation)
+def test_every_operation_in_silence(
+    job: Job, world_of: Callable[[Job], World], documented: dict[Key, tuple[str, str]]
+) -> None:
+    """It succeeds, or fails with an error of ours in time; a second run ends well; the page says so."""
+    assert in_words(judge(world_of(job), job, SILENCE)) == documented[job.operation, SILENCE.name]

@@ -1,0 +1,31 @@
+"""Write ``docs/faults.md``: run every operation in every trouble, and tell what came of it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "faults.md"
+
+
+def main() -> int:
+    """Run the matrix and write the page."""
+    sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("faults", "contract", "")]
+    from fault_matrix import JOBS, TROUBLES, judge, open_worlds
+    from fault_page import in_words, page
+
+    with tempfile.TemporaryDirectory() as folder, open_worlds(Path(folder)) as world_of:
+        cells = {
+            (job.operation, trouble.name): in_words(judge(world_of(job), job, trouble))
+            for job in JOBS
+            for trouble in TROUBLES
+        }
+    PAGE.write_text("\n".join(page(cells)) + "\n", encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} is written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
