@@ -14,10 +14,13 @@ import sys
 import threading
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rekolabels import Client, ModelVersion, RetryPolicy
 from rekolabels.errors import RekolabelsError
+
+if TYPE_CHECKING:
+    from rekolabels._lease import RunningModel
 
 STOPPED_UNDER_ME = 99
 """Exit status of a child whose model was not running although it held a lease."""
@@ -27,12 +30,14 @@ class Ended(Exception):
     """What goes wrong in a block."""
 
 
-def stay(model: ModelVersion, seconds: float) -> None:
-    """Use the model; it must run all the time."""
+def stay(running: RunningModel, seconds: float) -> None:
+    """Use the model; it must run until the lease ends, as it does when the interpreter ends meanwhile."""
+    model = running.model
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         status = model.status
         if status != "RUNNING":
+            running._before_call()
             sys.stderr.write(f"{model.version_name} is {status} under {os.getpid()}\n")
             os._exit(STOPPED_UNDER_ME)
         time.sleep(0.02)
@@ -40,9 +45,9 @@ def stay(model: ModelVersion, seconds: float) -> None:
 
 def run(model: ModelVersion, ending: str, seconds: float) -> None:
     """Run a model, and end."""
-    with model.running():
+    with model.running() as running:
         # Who waits for a signal gets it in this time, or has had it.
-        stay(model, 20 if ending == "signal" else seconds)
+        stay(running, 20 if ending == "signal" else seconds)
         if ending == "exception":
             raise Ended
         if ending == "exit":
@@ -54,7 +59,7 @@ def run(model: ModelVersion, ending: str, seconds: float) -> None:
             if child == 0:
                 sys.exit(5)  # through the block, which is not its own
             os.waitpid(child, 0)
-            stay(model, seconds)
+            stay(running, seconds)
 
 
 def end(model: ModelVersion, ending: str, seconds: float) -> None:
@@ -66,8 +71,7 @@ def end(model: ModelVersion, ending: str, seconds: float) -> None:
         thread.start()
         thread.join(None if ending == "thread" else seconds)
     elif ending == "never left":
-        model.running().__enter__()
-        stay(model, seconds)
+        stay(model.running().__enter__(), seconds)
     else:
         run(model, ending, seconds)
 
