@@ -29,8 +29,8 @@ from rekolabels.local import LocalService
 from rekolabels.splits import split
 
 if TYPE_CHECKING:
-    from rekolabels import EvaluationResult, ModelVersion
-    from rekolabels.evaluation import Verdict
+    from rekolabels.evaluation import EvaluationResult, Verdict
+    from rekolabels.models import ModelVersion
 
 _TEST = 0.2
 
