@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,12 @@ class World:
         project = self.client.create_project(f"{self.name}-model")
         return self.original.copy_to(project, "v1")
 
+    def taught(self) -> ModelVersion:
+        """A model that was trained itself."""
+        self.trained()
+        assert self.original is not None
+        return self.original
+
     def starting(self) -> ModelVersion:
         """A model that is being started."""
         model = self.trained()
@@ -288,6 +295,12 @@ class World:
         project.put_policy("share", policy_document(project))
         return project
 
+    def tagged(self) -> Project:
+        """A project with a tag."""
+        project = self.project()
+        project.tag({"a": "b"})
+        return project
+
     def other(self, handle: Any) -> Project:
         """A second project, for copies; the client is that of the handle."""
         found: Client = handle.client
@@ -307,6 +320,9 @@ class Job:
     call: Callable[[World, Handle], object]
     after: Callable[[World, Handle], object] | None = None
     """Whether the work is done; None for an operation that only reads, whose answer is compared."""
+
+
+_HOUR = (datetime(2026, 1, 1, 0, tzinfo=timezone.utc), datetime(2026, 1, 1, 1, tzinfo=timezone.utc))
 
 
 def policy_document(project: Project) -> str:
@@ -400,6 +416,8 @@ JOBS = (
         lambda _, p: p.put_policy("share", policy_document(p)),
         lambda _, p: list(p.policies()),
     ),
+    Job("Project.tag", World.project, lambda _, p: p.tag({"a": "b"}), lambda _, p: p.tags == {"a": "b"}),
+    Job("Project.tags", World.tagged, lambda _, p: p.tags),
     Job("Project.test_dataset", World.full, lambda _, p: p.test_dataset),
     Job(
         "Project.train",
@@ -408,10 +426,19 @@ JOBS = (
         lambda _, p: len(list(p.models())) == 1,
     ),
     Job("Project.train_dataset", World.full, lambda _, p: p.train_dataset),
+    Job(
+        "Project.training_estimate",
+        World.trained,
+        lambda _, m: m.client.project(m.project_arn).training_estimate(),
+    ),
+    Job("Project.untag", World.tagged, lambda _, p: p.untag("a"), lambda _, p: not p.tags),
     Job("Dataset.delete", World.dataset, lambda _, d: d.delete(), lambda _, d: not _exists(d.describe)),
     Job("Dataset.describe", World.dataset, lambda _, d: d.describe()),
     Job("Dataset.entries", World.dataset, lambda _, d: list(d.entries())),
     Job("Dataset.labels", World.dataset, lambda _, d: list(d.labels())),
+    Job("Dataset.tag", World.dataset, lambda _, d: d.tag({"a": "b"}), lambda _, d: d.tags == {"a": "b"}),
+    Job("Dataset.tags", World.dataset, lambda _, d: d.tags),
+    Job("Dataset.untag", World.dataset, lambda _, d: d.untag("a"), lambda _, d: not d.tags),
     Job(
         "Dataset.update",
         World.dataset,
@@ -445,6 +472,7 @@ JOBS = (
         _detect_many,
     ),
     Job("ModelVersion.evaluation", World.trained, lambda _, m: str(m.evaluation())),
+    Job("ModelVersion.run_cost", World.running, lambda _, m: m.run_cost(*_HOUR)),
     Job("ModelVersion.running", World.trained, _run, lambda _, m: m.status == "STOPPED"),
     Job(
         "ModelVersion.start",
@@ -459,8 +487,11 @@ JOBS = (
         lambda _, m: m.stop(),
         lambda _, m: m.status in {"STOPPING", "STOPPED"},
     ),
+    Job("ModelVersion.tag", World.trained, lambda _, m: m.tag({"a": "b"}), lambda _, m: m.tags == {"a": "b"}),
     Job("ModelVersion.tags", World.trained, lambda _, m: m.tags),
+    Job("ModelVersion.training_cost", World.taught, lambda _, m: m.training_cost()),
     Job("ModelVersion.training_images", World.trained, lambda _, m: len(list(m.training_images()))),
+    Job("ModelVersion.untag", World.trained, lambda _, m: m.untag("a"), lambda _, m: not m.tags),
     Job("ModelVersion.validation", World.trained, lambda _, m: len(list(m.validation().training))),
     Job("ModelVersion.wait_until_running", World.starting, lambda _, m: m.wait_until_running()),
     Job("ModelVersion.wait_until_stopped", World.stopping, lambda _, m: m.wait_until_stopped()),
@@ -472,6 +503,7 @@ LOCAL = frozenset(
         "Client.api",
         "Client.bucket",
         "Client.dataset",
+        "Client.metrics",
         "Client.need_bucket",
         "Client.prefix",
         "Client.prices",
