@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import hashlib
 import json
 import os
 import sys
@@ -81,7 +82,12 @@ def main() -> None:
     def once(data: bytes) -> None:
         nonlocal sent, inputs, slowest
         start = time.monotonic()
-        sent += target.run(data)
+        try:
+            sent += target.run(data)
+        except BaseException:
+            # libFuzzer writes it, too, unless its own alarm comes first
+            (FINDINGS / f"{target.name}-{hashlib.sha256(data).hexdigest()[:16]}").write_bytes(data)
+            raise
         inputs += 1
         slowest = max(slowest, time.monotonic() - start)
         if sent >= options.count:

@@ -267,8 +267,9 @@ def _answers(written: bytes) -> list[bytes]:
     while written.startswith(b"HTTP/1.1 "):
         head, _, rest = written.partition(b"\r\n\r\n")
         length = re.search(rb"\r\nContent-Length: (\d+)", head)
-        end = 0 if length is None else int(length[1])
-        found.append(head + b"\r\n\r\n" + rest[:end])
         # the answer to HEAD has a length and no body
-        written = rest if rest.startswith(b"HTTP/1.1 ") else rest[end:]
+        bare = length is None or rest.startswith(b"HTTP/1.1 ")
+        end = 0 if bare or length is None else int(length[1])
+        found.append(head + b"\r\n\r\n" + rest[:end])
+        written = rest[end:]
     return found
