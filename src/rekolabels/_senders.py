@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parcel", "helped", "send_all"]
 
-_THREADS = 16
+_THREADS = 32
 _PAYS_FROM = 500
 """Files; to start a helper takes as long as to send some hundreds."""
 _MOST_AT_ONCE = 64

@@ -50,7 +50,7 @@ class Client:
         prices: What training and running cost, for estimates and limits; by default what is known for the
             Region.
         retry: How calls are repeated and jobs are waited for.
-        upload_processes: Processes that send images, this one included; each sends 16 at once. More than one
+        upload_processes: Processes that send images, this one included; each sends 32 at once. More than one
             pays on a fast line, from some hundreds of images on. The others make sessions of their own, from
             profile, Region and environment: with credentials given in code, and with the embedded service in
             process, there is one.
