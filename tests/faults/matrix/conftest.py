@@ -23,7 +23,7 @@ def world_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Job
 @pytest.fixture(scope="module")
 def faults_page() -> str:
     """The page of the documentation."""
-    return (Path(__file__).parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+    return (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from faulty_proxy import Trouble
 
-pytest_plugins = ("fault_fixtures",)
-
 
 @pytest.mark.parametrize(
     "trouble", [trouble for trouble in TROUBLES if not trouble.silent], ids=lambda trouble: trouble.name

@@ -11,8 +11,6 @@ from fault_page import Key, in_words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytest_plugins = ("fault_fixtures",)
-
 SILENCE = next(trouble for trouble in TROUBLES if trouble.silent)
 
 
