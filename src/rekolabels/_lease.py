@@ -102,6 +102,10 @@ class Lease:
     def __enter__(self) -> RunningModel:
         if self._leaving:
             raise InvalidInput("A block is entered once: ask for another with model.running().")
+        # The stop waits by it. A signal in the middle of an import leaves a library half loaded for good: so
+        # it is loaded while there is nothing to stop.
+        import tenacity  # noqa: F401 -- for the loading alone
+
         guard(self._release)
         try:
             self._come()

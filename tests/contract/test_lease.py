@@ -235,3 +235,31 @@ def test_every_ending(service: LocalService, model: ModelVersion, how: str) -> N
         client = type(model.client)(model.client.session, retry=later)
         assert [swept.arn for swept in client.sweep()] == [model.arn]
     assert model.status == "STOPPED"
+
+
+NEEDED = """
+import sys
+from rekolabels import Client, RetryPolicy
+client = Client(retry=RetryPolicy(first_poll=0.01, max_poll=0.05))
+late = []
+def listen(**_):
+    sys.addaudithook(lambda event, args: late.append(args[0]) if event == "import" else None)
+client.api.client.meta.events.register("before-call.rekognition.StartProjectVersion", listen)
+with client.model(sys.argv[1]).running():
+    pass
+print(sorted(set(late)))
+"""
+
+
+def test_what_the_stop_needs_is_imported_before_the_start(service: LocalService, model: ModelVersion) -> None:
+    """A signal in the middle of an import leaves a library half loaded: no stop must depend on that."""
+    with service.serve() as server:
+        done = subprocess.run(  # noqa: S603 -- our own interpreter and script
+            [sys.executable, "-c", NEEDED, model.arn],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, **server.environment},
+        )
+    assert done.stdout == "[]\n", done.stderr
