@@ -1,0 +1,61 @@
+"""The names that are in ARNs, and what is no ARN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels import errors
+from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ARN = "arn:aws:rekognition:REGION:ACCOUNT"
+PROJECT = "arn:aws:rekognition:eu-west-1:123456789012:project/puppies-1.0_a/1700000000000"
+DATASET = "arn:aws-us-gov:rekognition:us-gov-west-1:123456789012:project/puppies/dataset/{}/1700000000000"
+VERSION = "arn:aws:rekognition:us-east-1:123456789012:project/puppies/version/first.1/1700000000000"
+
+
+def test_names_are_read() -> None:
+    """Of projects, datasets and versions, in every partition."""
+    assert parse_project_arn(PROJECT) == "puppies-1.0_a"
+    assert parse_dataset_arn(DATASET.format("train")) == ("puppies", "train")
+    assert parse_dataset_arn(DATASET.format("test")) == ("puppies", "test")
+    assert parse_version_arn(VERSION) == ("puppies", "first.1")
+
+
+@pytest.mark.parametrize(
+    ("parse", "arn", "expected"),
+    [
+        (
+            parse_project_arn,
+            VERSION,
+            f"is no project ARN: expected {ARN}:project/NAME/NUMBER",
+        ),
+        (
+            parse_dataset_arn,
+            DATASET.format("validation"),
+            f"is no dataset ARN: expected {ARN}:project/NAME/dataset/train-or-test/NUMBER",
+        ),
+        (
+            parse_version_arn,
+            PROJECT,
+            f"is no ARN of a model version: expected {ARN}:project/NAME/version/VERSION/NUMBER",
+        ),
+    ],
+)
+def test_other_arns_are_refused(parse: Callable[[str], object], arn: str, expected: str) -> None:
+    """The message shows what was given, and the form that was expected."""
+    with pytest.raises(errors.InvalidInput) as caught:
+        parse(arn)
+    assert str(caught.value) == f"{arn!r} {expected}"
+
+
+@pytest.mark.parametrize("parse", [parse_project_arn, parse_dataset_arn, parse_version_arn])
+@pytest.mark.parametrize("text", ["", "puppies", f"{PROJECT}\n", f" {VERSION}", f"{DATASET.format('test')}/"])
+def test_what_is_almost_an_arn_is_none(parse: Callable[[str], object], text: str) -> None:
+    """An ARN is the whole text, or none."""
+    with pytest.raises(errors.InvalidInput):
+        parse(text)
