@@ -22,28 +22,18 @@ if TYPE_CHECKING:
     from rekolabels.local._s3._store import Body, Store
     from rekolabels.local._s3._xml import Children
 
-_KEPT = (
+_HEADERS = (
     "cache-control",
     "content-disposition",
     "content-encoding",
     "content-language",
     "content-type",
     "expires",
-    "x-amz-website-redirect-location",
 )
+_KEPT = (*_HEADERS, "x-amz-website-redirect-location")
 _META = "x-amz-meta-"
 _LARGEST_META = 2048  # bytes of names and values together
-_OVERRIDES = {
-    f"response-{name}": name
-    for name in (
-        "cache-control",
-        "content-disposition",
-        "content-encoding",
-        "content-language",
-        "content-type",
-        "expires",
-    )
-}
+_OVERRIDES = {f"response-{name}": name for name in _HEADERS}
 # Classes whose objects can be read at once; the archives would need RestoreObject to be honest.
 _CLASSES = {
     "STANDARD",

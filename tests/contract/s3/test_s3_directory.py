@@ -10,80 +10,18 @@ import tracemalloc
 import zlib
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError
+from s3_door import MIB, NOW, make_client
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
-
-MIB = 1024 * 1024
-NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-
-
-@attrs.define
-class Clock:
-    """A clock that stands where it is put."""
-
-    now: float = NOW
-
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of the application."""
-    return Clock()
-
-
-@pytest.fixture
-def app(tmp_path: Path, clock: Clock) -> Iterator[S3Directory]:
-    """The application."""
-    made = S3Directory(tmp_path / "root", clock=clock)
-    yield made
-    made.close()
-
-
-class Door:
-    """An application that stands for another one: making a client costs more than most tests."""
-
-    app: S3Directory
-
-    def __call__(self, *request: Any) -> Any:
-        """Hand a request on."""
-        return self.app(*request)
-
-
-@pytest.fixture(scope="module")
-def shared() -> tuple[Door, S3Client]:
-    """A client for all tests, and the door that it knocks at."""
-    door = Door()
-    return door, _client(door)
-
-
-@pytest.fixture
-def s3(app: S3Directory, shared: tuple[Door, S3Client]) -> S3Client:
-    """A client that sees the empty bucket ``dogs``."""
-    door, client = shared
-    door.app = app
-    client.create_bucket(Bucket="dogs")
-    return client
-
-
-def _client(app: S3Directory | Door, region: str = "us-east-1", **config: Any) -> S3Client:
-    session = make_session(app, account="123456789012", region=region)
-    client: S3Client = session.client("s3", config=Config(retries={"total_max_attempts": 1}, **config))
-    return client
+    from s3_door import Clock
 
 
 def _code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
@@ -229,7 +167,7 @@ def test_everything_survives_a_restart(app: S3Directory, s3: S3Client, tmp_path:
     app.close()
 
     again = S3Directory(tmp_path / "root")
-    s3 = _client(again)
+    s3 = make_client(again)
     parts: Any = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     s3.complete_multipart_upload(Bucket="dogs", Key="big", UploadId=upload, MultipartUpload=parts)
 
@@ -253,7 +191,7 @@ def test_leftovers_are_removed_at_the_next_start(app: S3Directory, s3: S3Client,
     again = S3Directory(tmp_path / "root")
 
     assert not leftover.exists()
-    assert _client(again).get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
+    assert make_client(again).get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
     again.close()
 
 
@@ -262,7 +200,7 @@ def test_two_applications_on_one_directory(s3: S3Client, tmp_path: Path) -> None
     other = S3Directory(tmp_path / "root")
 
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
-    there = _client(other)
+    there = make_client(other)
     assert there.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
     there.put_object(Bucket="dogs", Key="rex", Body=b"2")
 
@@ -306,7 +244,7 @@ def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
 def test_writes_that_are_forced_to_the_disk(tmp_path: Path) -> None:
     """With fsync everything works as without."""
     app = S3Directory(tmp_path, fsync=True)
-    s3 = _client(app)
+    s3 = make_client(app)
     s3.create_bucket(Bucket="dogs")
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
@@ -415,7 +353,7 @@ def test_parts_and_uploads_in_pages(s3: S3Client) -> None:
 
 def test_buckets_of_other_regions(app: S3Directory) -> None:
     """A bucket is made in the Region of the client, which must say so."""
-    ireland = _client(app, region="eu-west-1")
+    ireland = make_client(app, region="eu-west-1")
     with pytest.raises(ClientError) as refused:
         ireland.create_bucket(Bucket="cats")
     assert _code(refused) == ("IllegalLocationConstraintException", 400)

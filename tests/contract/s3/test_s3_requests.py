@@ -13,76 +13,15 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
-from botocore.config import Config
-
-from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
+from s3_door import MIB, make_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
+    from s3_door import Clock
 
-MIB = 1024 * 1024
-NOW = 1_700_000_000.0  # 2023-11-14T22:13:20Z
-
-
-@attrs.define
-class Clock:
-    """A clock that stands where it is put."""
-
-    now: float = NOW
-
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The clock of the application."""
-    return Clock()
-
-
-@pytest.fixture
-def app(tmp_path: Path, clock: Clock) -> Iterator[S3Directory]:
-    """The application."""
-    made = S3Directory(tmp_path / "root", clock=clock)
-    yield made
-    made.close()
-
-
-class Door:
-    """An application that stands for another one: making a client costs more than most tests."""
-
-    app: S3Directory
-
-    def __call__(self, *request: Any) -> Any:
-        """Hand a request on."""
-        return self.app(*request)
-
-
-@pytest.fixture(scope="module")
-def shared() -> tuple[Door, S3Client]:
-    """A client for all tests, and the door that it knocks at."""
-    door = Door()
-    return door, _client(door)
-
-
-@pytest.fixture
-def s3(app: S3Directory, shared: tuple[Door, S3Client]) -> S3Client:
-    """A client that sees the empty bucket ``dogs``."""
-    door, client = shared
-    door.app = app
-    client.create_bucket(Bucket="dogs")
-    return client
-
-
-def _client(app: S3Directory | Door, region: str = "us-east-1", **config: Any) -> S3Client:
-    session = make_session(app, account="123456789012", region=region)
-    client: S3Client = session.client("s3", config=Config(retries={"total_max_attempts": 1}, **config))
-    return client
+    from rekolabels.local._s3 import S3Directory
 
 
 @attrs.frozen
@@ -323,7 +262,7 @@ def test_buckets_in_the_host_name(app: S3Directory, s3: S3Client) -> None:
         assert _call(app, "GET", "/cats/rex", host=host).body == b"woof"
     for host in ("s3.us-east-1.amazonaws.com", "localhost:4900", "storage.lan", "[::1]:4900"):
         assert _call(app, "GET", "/dogs/cats/rex", host=host).body == b"woof"
-    virtual = _client(app, s3={"addressing_style": "virtual"})
+    virtual = make_client(app, s3={"addressing_style": "virtual"})
     virtual.create_bucket(Bucket="wolves")
     virtual.put_object(Bucket="wolves", Key="x", Body=b"1")
     assert s3.get_object(Bucket="wolves", Key="x")["Body"].read() == b"1"
