@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ class Client:
     Raises:
         NoRegion: No Region is set.
         NoCredentials: The profile of the session does not exist.
+        InvalidInput: ``bucket`` is no name of a bucket, or ``upload_processes`` is less than 1.
 
     Clients and handles can be pickled: in another process they are made again from profile, Region and the
     settings above, with the credentials that boto3 finds there. The pickle holds none. A client of an
@@ -88,7 +90,7 @@ class Client:
         self._upload_processes = upload_processes
         self._config = config
         self._retry = retry
-        self._bucket = bucket
+        self._bucket = None if bucket is None else _bucket_name(bucket)
         self._prefix = prefix
         self._prices = prices
         self._session = session if session is not None else make_session(SessionSettings(None, region_name))
@@ -349,3 +351,13 @@ class Client:
 def _attach(settings: SessionSettings, given: Mapping[str, Any]) -> Client:
     """Make a client that was pickled anew, with the credentials of this process."""
     return Client(make_session(settings), **given)
+
+
+def _bucket_name(name: str) -> str:
+    # Old buckets have names that S3 gives no longer: capitals, underscores, more than 63 characters.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
+        raise InvalidInput(
+            f"bucket is {name!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
+            "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
+        )
+    return name

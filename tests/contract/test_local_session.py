@@ -191,3 +191,14 @@ def test_settings_that_make_no_arn(options: dict[str, str]) -> None:
     """A Region or account that no ARN could hold is refused at once."""
     with pytest.raises(InvalidInput, match=next(iter(options))):
         LocalService(**options)  # type: ignore[arg-type] # one of two str options
+
+
+@pytest.mark.parametrize("bucket", ["s3://my-bucket", "my-bucket/team-a", "my bucket", "b", ""])
+def test_a_bucket_is_given_by_its_name_alone(bucket: str) -> None:
+    """What is no name of a bucket is refused before S3 is asked, and the error says where the rest goes."""
+    with LocalService() as service, pytest.raises(InvalidInput) as refused:
+        service.client(bucket=bucket)
+    assert str(refused.value) == (
+        f"bucket is {bucket!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
+        "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
+    )

@@ -1,6 +1,6 @@
 """Who makes the calls: the threads of this process, or the workers of an executor.
 
-Workers are processes, or machines of a Dask, Ray or MPI cluster. They get the location of an image, not its
+Workers are processes, or machines of a Dask or MPI cluster. They get the location of an image, not its
 bytes, and make a client of their own from the settings of their machine: credentials are never sent. The pace
 is kept here, by the threads that wait for the workers, so that all of them share one budget.
 """
