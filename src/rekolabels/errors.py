@@ -13,7 +13,7 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     │   ├── NoCredentials
     │   └── NoRegion
     ├── ConnectionFailed                 no answer from the service
-    ├── ServiceError                     AWS answered with an error; code and request id are on it
+    ├── ServiceError                     AWS answered with an error; its code is on it
     │   ├── AccessDenied
     │   ├── CredentialsExpired           the session ended; new credentials mend it
     │   ├── InvalidRequest               the service did not accept a parameter
@@ -33,11 +33,11 @@ One ``except RekolabelsError`` catches them all; the branches say who has to act
     │   ├── DatasetFailed
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
-    ├── JournalFailed                    the journal of ``detect_many`` cannot be written
+    ├── JournalFailed                    the journal of detect_many cannot be written
     ├── ModelRegressed (AssertionError)  a model is worse than its baseline
-    ├── LeaseEnded                       a limit of ``model.running()`` was reached and the model stopped
-    ├── SweepIncomplete                  ``client.sweep()`` could not look at, or not stop, everything
-    ├── UnexpectedStatus                 a wait met a status from which there is no way to its goal
+    ├── LeaseEnded                       a limit was reached, the model stopped
+    ├── SweepIncomplete                  not everything could be looked at or stopped
+    ├── UnexpectedStatus                 a status from which no way leads on
     └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
 """
 
