@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import uuid
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rekolabels._guard import guard, unguard
@@ -104,7 +105,7 @@ class Lease:
             raise InvalidInput("A block is entered once: ask for another with model.running().")
         # The stop waits by it. A signal in the middle of an import leaves a library half loaded for good: so
         # it is loaded while there is nothing to stop.
-        import tenacity  # noqa: F401 -- for the loading alone
+        import_module("tenacity")
 
         guard(self._release)
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
@@ -33,6 +33,17 @@ if TYPE_CHECKING:
     from rekolabels.descriptions import ProjectDescription
 
 __all__ = ["Client"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """What a :class:`Client` takes besides its session and bucket."""
+
+    prefix: str
+    region_name: str | None
+    config: Config | None
+    prices: Prices | None
+    retry: RetryPolicy
+    upload_processes: int
 
 
 class Client:

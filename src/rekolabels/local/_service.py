@@ -11,7 +11,7 @@ import time
 import uuid
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._app import App
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     import boto3
     from _typeshed.wsgi import WSGIApplication
     from mypy_boto3_s3.client import S3Client
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from rekolabels.client import Client
+    from rekolabels.client import Client, ClientOptions
     from rekolabels.local._engine import EngineName
     from rekolabels.local._faults import FaultPlan
     from rekolabels.local._limits import Tps
@@ -205,12 +205,12 @@ class LocalService:
             token=self._new_token(),
         )
 
-    def client(self, bucket: str | None = None, **options: Any) -> Client:
+    def client(self, bucket: str | None = None, **options: Unpack[ClientOptions]) -> Client:
         """A ``rekolabels.Client`` of this service; the bucket is made when it is missing.
 
         Args:
             bucket: The bucket for images, manifests and results.
-            **options: What ``rekolabels.Client`` takes besides its session.
+            **options: What ``rekolabels.Client`` takes besides its session and bucket.
         """
         from rekolabels.client import Client
 
