@@ -60,7 +60,7 @@ class Server:
             self._listener = _Listener(app, port)
         except (OSError, OverflowError) as error:
             taken = getattr(error, "errno", None) == errno.EADDRINUSE
-            reason = "it is taken" if taken else str(error)
+            reason = "it is taken" if taken else str(error).rstrip(".")
             raise InvalidInput(
                 f"Port {port} of 127.0.0.1 cannot be opened: {reason}. Choose another, or 0 for a free one."
             ) from error
