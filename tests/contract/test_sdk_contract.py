@@ -465,9 +465,10 @@ class TestRunning:
                 )
 
     def test_a_model_that_does_not_run(self, trained: ModelVersion, folder: Path) -> None:
-        """Detecting with a stopped model is an error that AWS names."""
-        with pytest.raises(errors.ResourceNotReady):
+        """Detecting with a stopped model is an error that AWS names, and that says how to run it."""
+        with pytest.raises(errors.ResourceNotReady, match=r"with model\.running\(\)") as caught:
             trained.detect(folder / "blue" / "00.png")
+        assert caught.value.code == "ResourceNotReadyException"
 
     def test_images_that_cannot_be_sent(self, trained: ModelVersion, tmp_path: Path) -> None:
         """Missing, empty and oversized files are refused before the call."""
@@ -478,11 +479,18 @@ class TestRunning:
         with pytest.raises(errors.InvalidImage, match="15 MB"):
             trained.detect(bytes(15 * 2**20 + 1))
 
-    def test_what_is_no_image(self, trained: ModelVersion) -> None:
-        """The service's refusal keeps its code."""
-        with trained.running() as running, pytest.raises(errors.ImageRejected) as caught:
-            running.detect(b"no image at all")
-        assert caught.value.code == "InvalidImageFormatException"
+    def test_what_is_no_image(self, trained: ModelVersion, tmp_path: Path) -> None:
+        """The service's refusal keeps its code, and names the file."""
+        path = tmp_path / "notes.jpg"
+        path.write_bytes(b"no image at all")
+        with trained.running() as running:
+            for image, name in ((path, str(path)), (path.read_bytes(), "The image")):
+                with pytest.raises(errors.ImageRejected) as caught:
+                    running.detect(image)
+                assert caught.value.code == "InvalidImageFormatException"
+                assert str(caught.value).startswith(
+                    f"{name} is refused by the service. [DetectCustomLabels: "
+                )
 
     def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
         """The error says to stop it; ``stop=True`` does it."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels.descriptions import S3Location
+from rekolabels.errors import ImageRejected, ResourceNotReady
 from rekolabels.inference._elsewhere import Errand, elsewhere, here
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
@@ -81,9 +83,17 @@ class Detects:
         least, most = asked_with(policy, self.arn, min_confidence, max_results)
         self._before_call()
         content = image_argument(image, upload=self._uploader(), shrink=shrink)
-        found = self.client.api.detect_custom_labels(
-            self.arn, content, min_confidence=least, max_results=most
-        )
+        try:
+            found = self.client.api.detect_custom_labels(
+                self.arn, content, min_confidence=least, max_results=most
+            )
+        except ResourceNotReady as error:
+            raise error.explained(
+                "The model does not run. This starts it, waits, and stops it again whatever happens: "
+                "with model.running() as running: running.detect(...)"
+            ) from error
+        except ImageRejected as error:
+            raise error.explained(f"{_name(image)} is refused by the service.") from error
         return keep(policy, found, max_results)
 
     def detect_many(
@@ -174,3 +184,7 @@ class Detects:
             return place
 
         return upload
+
+
+def _name(image: ImageSource) -> str:
+    return str(image) if isinstance(image, (str, PurePath, S3Location)) else "The image"
