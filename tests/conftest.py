@@ -13,6 +13,8 @@ from virtual_time import VirtualTime
 
 # speed is a matter of the benchmarks: a busy machine fails no test
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# each mutant of `make mutation` meets the same few examples
+settings.register_profile("mutation", settings.get_profile("project"), max_examples=20, derandomize=True)
 settings.load_profile("project")
 
 SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / "shared"))
