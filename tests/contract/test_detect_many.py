@@ -288,12 +288,12 @@ class Counting(Executor):
 
     def __init__(self, processes: int) -> None:
         self.pool = ProcessPoolExecutor(processes)
-        self.told: Counter[str] = Counter()
+        self.told: list[str] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit, and look at the result."""
         future = self.pool.submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda done: self.told.update([type(done.exception()).__name__]))
+        future.add_done_callback(lambda done: self.told.append(type(done.exception()).__name__))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- Executor's
@@ -304,7 +304,7 @@ class Counting(Executor):
 def test_workers_share_one_budget(
     tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three processes together ask for what the model serves; few calls are made in vain."""
+    """Three processes together ask for what the model serves; once its rate is known few ask in vain."""
     with LocalService(
         tmp_path, tps=Tps(detect_per_unit=40, detect=math.inf, control_plane=math.inf)
     ) as service:
@@ -316,8 +316,10 @@ def test_workers_share_one_budget(
         with service.serve() as server, model.running() as running, Counting(3) as executor:
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
-            images = list(itertools.islice(itertools.cycle(pictures), 120))
+            images = list(itertools.islice(itertools.cycle(pictures), 320))
             outcomes = list(running.detect_many(images, executor=executor, workers=12))
     assert [outcome.image for outcome in outcomes if outcome.error is None] == images
-    assert executor.told["NoneType"] == len(images)
-    assert executor.told["Throttled"] <= 0.2 * len(images)
+    told = Counter(executor.told)
+    assert told["NoneType"] == len(images)
+    assert told["Throttled"] <= 0.3 * len(images)
+    assert executor.told[-len(images) // 2 :].count("Throttled") <= 0.1 * len(images)

@@ -85,6 +85,7 @@ class Workers:
     )
     under_way: list[tuple[float, bool]] = attrs.field(factory=list[tuple[float, bool]])
     served_at: list[float] = attrs.field(factory=list[float])
+    refused: int = 0
 
     def clock(self) -> float:
         """Tell the time."""
@@ -99,6 +100,7 @@ class Workers:
                 self.served_at.append(self.now)
                 self.pace.served()
             else:
+                self.refused += 1
                 self.pace.throttled()
         self.now = end
 
@@ -143,6 +145,15 @@ def test_many_workers_follow_a_change(before: float, after: float, latency: floa
     workers.capacity = after
     workers.run(30)
     assert workers.served(30, 50) >= 0.97 * after
+
+
+@settings(deadline=None, max_examples=30)
+@given(capacity=st.floats(5, 500), latency=st.floats(0.001, 0.1), count=st.integers(4, 64))
+def test_a_start_wastes_few_calls(capacity: float, latency: float, count: int) -> None:
+    """While the service serves what it has saved up the rate outgrows the capacity, and is soon back."""
+    workers = Workers(capacity, latency, count)
+    workers.run(20)
+    assert workers.refused <= 0.1 * len(workers.served_at) + 50
 
 
 def test_the_rate_stays_near_what_is_asked(virtual_time: VirtualTime) -> None:

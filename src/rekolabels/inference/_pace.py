@@ -1,8 +1,10 @@
 """The rate at which a model is asked: found by asking, and kept just at what it can serve.
 
 The service tells its capacity in one way only: it throttles what is too much. So the rate grows while nothing
-is throttled, slowly at first and then faster, and falls a little when something is. Around the capacity this
-swings by some per cent; when the capacity changes, it is found again within seconds.
+is throttled, slowly at first and then faster, and falls when something is: by the share of the last calls
+that came too early. Around the capacity this swings by some per cent; when the capacity changes, it is found
+again within seconds. A service serves more at the start, from what it has saved up: when this is used up the
+rate may be several times too high, and has to fall fast, or most calls would be made in vain.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ __all__ = ["Pace"]
 
 _FIRST = 25.0  # calls a second: what five inference units, the usual quota, were once said to serve
 _LEAST = 0.2
-_CUT = (0.02, 0.5)  # after one throttle and at the most; doubles while nothing is served in between
-_GROWTH = (0.002, 3.0)  # a second, after a throttle and at the most; triples each second in between
+_MOST_CUT = 0.5
+_COUNTED = 50  # calls that the share of the throttled ones is told from: a single throttle is 2 % of them
+_GROWTH = (0.002, 1.0)  # a second, after a throttle and at the most; triples each second in between
 _AGAIN = 0.1  # of a turn
 _CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
 _GLANCE = 0.02  # seconds
@@ -35,7 +38,7 @@ class Pace:
     closed: bool = False
     """Set when the run has ended: nobody waits for a turn any more."""
     _growth: float = _GROWTH[1]
-    _cut: float = _CUT[0]
+    _refused: float = 0.0  # share of the last calls; halved once the rate has fallen by it
     _next: float = float("-inf")
     _held: bool = False
     _grown_at: float | None = None
@@ -66,7 +69,7 @@ class Pace:
             now = self.clock()
             passed = min(1.0, now - self._grown_at) if self._grown_at is not None else 0.0
             self._grown_at = now
-            self._cut = _CUT[0]
+            self._refused -= self._refused / _COUNTED
             if self._held:
                 self.rate *= 1 + self._growth * passed
                 self._growth = min(_GROWTH[1], self._growth * 3**passed)
@@ -75,11 +78,12 @@ class Pace:
         """Note that a call was too much: the rate falls, once for calls that went out together."""
         with self._lock:
             now = self.clock()
-            # What was throttled used nothing up: ask again soon, not a whole turn later.
-            self._next = min(self._next, now + _AGAIN / self.rate)
+            self._refused += (1 - self._refused) / _COUNTED
             if now - self._cut_at < max(_CALM, 1 / self.rate):
                 return
+            self.rate = max(_LEAST, self.rate * (1 - min(_MOST_CUT, self._refused)))
+            self._refused /= 2
             self._cut_at = self._grown_at = now
             self._growth = _GROWTH[0]
-            self.rate = max(_LEAST, self.rate * (1 - self._cut))
-            self._cut = min(_CUT[1], 2 * self._cut)
+            # What was throttled used nothing up: ask again soon, not a whole turn later.
+            self._next = min(self._next, now + _AGAIN / self.rate)
