@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rekolabels.models import ModelVersion
     from rekolabels.projects import Project
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "BoundingBox",
