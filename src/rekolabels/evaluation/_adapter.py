@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 
 from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._lines import as_list, number_in, object_in, text_in
+from rekolabels.evaluation._lines import as_list, as_object, number_in, object_in, text_in
 from rekolabels.evaluation._metrics import Counts
 
 __all__ = ["AdapterCounts", "AdapterEvaluation", "AdapterThreshold", "read_adapter"]
@@ -70,11 +70,11 @@ def read_adapter(content: object) -> AdapterEvaluation | None:
 
 
 def _threshold(value: object, where: str) -> AdapterThreshold:
-    fields = object_in({"it": value}, "it", where)
+    fields = as_object(value, where)
     labels: dict[str, AdapterCounts] = {}
     for at, entry in enumerate(as_list(fields.get("LabelEvaluationResults")) or ()):
         place = f"{where}.LabelEvaluationResults[{at}]"
-        one = object_in({"it": entry}, "it", place)
+        one = as_object(entry, place)
         labels[text_in(one, "Label", place)] = _pair(one, place)
     total = _pair(object_in(fields, "AggregatedEvaluationResults", where), where)
     return AdapterThreshold(number_in(fields, "ConfidenceThreshold", where), total, labels)

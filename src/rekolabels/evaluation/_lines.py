@@ -11,7 +11,17 @@ from typing import Any, TypeAlias, Union, cast
 
 from rekolabels.errors import InvalidEvaluation
 
-__all__ = ["LineSource", "Lines", "as_lines", "as_list", "number_in", "object_in", "read_objects", "text_in"]
+__all__ = [
+    "LineSource",
+    "Lines",
+    "as_lines",
+    "as_list",
+    "as_object",
+    "number_in",
+    "object_in",
+    "read_objects",
+    "text_in",
+]
 
 Lines: TypeAlias = Union[str, "os.PathLike[str]", bytes, Iterable[str], Iterable[bytes]]
 """A path, the bytes of a file, an open file, or its lines."""
@@ -60,9 +70,7 @@ def read_objects(
                 f"{where}: this is no JSON ({error}); expected one object a line. A file that ends in the "
                 "middle of a line was cut off: fetch it again."
             ) from error
-        if not isinstance(found, dict):
-            raise InvalidEvaluation(f"{where}: expected an object, found {type(found).__name__}")
-        yield number, where, cast("dict[str, Any]", found)
+        yield number, where, as_object(found, where)
 
 
 def as_list(value: object) -> list[Any] | None:
@@ -73,12 +81,16 @@ def as_list(value: object) -> list[Any] | None:
     return listed
 
 
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    """The value, which must be an object."""
+    if not isinstance(value, dict):
+        raise InvalidEvaluation(f"{where}: expected an object, found {_kind(value)}")
+    return cast("dict[str, Any]", value)
+
+
 def object_in(fields: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
     """Take an object out of the fields of a line."""
-    value: Any = fields.get(name)
-    if not isinstance(value, dict):
-        raise InvalidEvaluation(f"{where}: {name}: expected an object, found {_kind(value)}")
-    return cast("dict[str, Any]", value)
+    return as_object(fields.get(name), f"{where}: {name}")
 
 
 def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
