@@ -192,7 +192,7 @@ def _size(source: str, report: Report) -> ImageSize | None:
     try:
         return image_size(source)
     except InvalidImage as error:
-        report(str(error), fix="Mend or remove it.")
+        report(str(error).removeprefix(f"{shown(report.file)}: "), fix="Mend or remove it.")
         return None
 
 

@@ -177,7 +177,7 @@ def _files(place: Path, report: Report) -> Iterator[Path]:
     try:
         lines = read_text(place, "a list of images", most=1 << 26).splitlines()
     except InvalidInput as error:
-        report(str(error), lost="file")
+        report(str(error).removeprefix(f"{shown(place)}: "), lost="file")
         return
     for number_of_line, line in enumerate(lines, start=1):
         if line.strip():

@@ -1,0 +1,581 @@
+"""What the readers and writers of other formats say, word by word: each flaw, what is lost, the way out."""
+# ruff: noqa: E501 -- a message stands whole on its line, so that it can be searched for
+
+from __future__ import annotations
+
+import json
+import textwrap
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rekolabels import errors
+from rekolabels.formats import (
+    Problem,
+    from_dataframe,
+    from_fiftyone,
+    from_huggingface,
+    from_supervision,
+    read_coco,
+    read_csv,
+    read_folder,
+    read_ground_truth,
+    read_voc,
+    read_yolo,
+    write_coco,
+    write_csv,
+    write_folder,
+    write_voc,
+    write_yolo,
+)
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from rekolabels.formats import OnProblem
+
+BOX = BoundingBox("dog", 0, 0, 50, 40)
+
+
+def png(width: int = 100, height: int = 80) -> bytes:
+    """The header of a PNG."""
+    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0"
+
+
+def put(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """Write files and the folders on the way."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def told(work: Callable[[OnProblem], Iterable[LabelledImage] | int], folder: Path) -> tuple[int, str]:
+    """How many images came through, and what was said, a line each; the folder is called FOLDER."""
+    problems: list[Problem] = []
+    found = work(problems.append)
+    count = found if isinstance(found, int) else len(list(found))
+    return count, "".join(f"{problem}\n" for problem in problems).replace(str(folder), "FOLDER")
+
+
+def refused(work: Callable[[], Iterable[LabelledImage]], folder: Path) -> str:
+    """What a refusal says; the folder is called FOLDER."""
+    with pytest.raises(errors.InvalidInput) as caught:
+        list(work())
+    return str(caught.value).replace(str(folder), "FOLDER")
+
+
+def lines(text: str) -> str:
+    """A block of text without its indent."""
+    return textwrap.dedent(text).lstrip("\n")
+
+
+def test_coco(tmp_path: Path) -> None:
+    """Entries by their ids."""
+    images: list[object] = [
+        {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80},
+        {"id": 1, "file_name": "b.jpg"},
+        {"id": 3, "file_name": "../c.jpg"},
+        {"id": 4, "file_name": 5},
+        {"id": 5, "file_name": "e.jpg", "width": 0, "height": "x"},
+    ]
+    cat = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4]}
+    annotations: list[object] = [
+        {**cat, "id": 1, "category_id": 8},
+        {**cat, "id": 2, "image_id": 7},
+        {**cat, "id": 3, "bbox": [1, 2, 3]},
+        {**cat, "id": 4, "bbox": [1, 2, 0, 4]},
+        {**cat, "id": 5, "bbox": [98, 2, 3, 4], "iscrowd": 1},
+        {**cat, "id": 6, "segmentation": {"counts": "x"}},
+        3,
+    ]
+    categories = [{"id": 7, "name": "cat"}, {"id": 7, "name": "lion"}, {"id": 8}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    put(tmp_path, {"x.json": json.dumps(content)})
+
+    found = told(lambda report: read_coco(tmp_path / "x.json", images="s3://b", on_problem=report), tmp_path)
+
+    assert found == (
+        2,
+        lines("""
+            FOLDER/x.json: 1 entries of 'annotations' are not objects (box left out).
+            FOLDER/x.json: two categories have the id 7: cat and lion; the first is used. Give each its own id.
+            FOLDER/x.json: category 8 has no name (label left out). Name it.
+            FOLDER/x.json: 1 annotations are crowds (iscrowd); each is kept as one box (ids 5). Remove them if single things count.
+            FOLDER/x.json: 1 annotations have RLE masks; only their boxes are read (ids 6).
+            FOLDER/x.json: annotation 1 of s3://b/a.jpg has category 8, which is not in the list (box left out). Add it to 'categories'.
+            FOLDER/x.json: annotation 3 of s3://b/a.jpg (cat): expected four finite numbers, found [1, 2, 3] (box left out). Mend or remove it.
+            FOLDER/x.json: annotation 4 of s3://b/a.jpg (cat) has no area: 0 x 4 pixels (box left out). Remove it, or draw it anew.
+            FOLDER/x.json: annotation 5 of s3://b/a.jpg (cat) leaves the frame of 100 x 80: left 98, top 2, width 3, height 4. Clip it: the service does not use such boxes.
+            FOLDER/x.json: image 1 is there twice (image left out). Give each image its own id.
+            FOLDER/x.json: the image '../c.jpg' is outside of 's3://b' (image left out). Name images relative to their folder.
+            FOLDER/x.json: expected the name of an image file, found 5 (image left out).
+            FOLDER/x.json: image 5 (s3://b/e.jpg): 0 x 'x' is no size. State width and height in pixels: a manifest needs them.
+            FOLDER/x.json: 1 annotations belong to image 7, which is not in the list (box left out). Add it to 'images'.
+        """),
+    )
+
+
+def test_many_crowds_are_named_by_example(tmp_path: Path) -> None:
+    """Three ids are enough to find them."""
+    images = [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}]
+    crowds = [
+        {"id": n, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "iscrowd": 1} for n in range(9)
+    ]
+    content = {"images": images, "annotations": crowds, "categories": [{"id": 7, "name": "cat"}]}
+    put(tmp_path, {"x.json": json.dumps(content)})
+
+    _, text = told(lambda report: read_coco(tmp_path / "x.json", on_problem=report), tmp_path)
+
+    assert "9 annotations are crowds (iscrowd); each is kept as one box (ids 0, 1, 2, …)." in text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[]", "not JSON at character 1: expected an object with lists, found '[]'"),
+        ('{"images": {}}', "'images' is not a list"),
+        ("{}", "no images: expected a COCO file with the lists 'images', 'annotations' and 'categories'"),
+        (
+            '{"images": [{"id": 1}',
+            "not JSON at character 22: expected a comma or the end of the list, found the end",
+        ),
+        (
+            '{"images": [{"id": 1,, }]}',
+            "not JSON at character 22: Expecting property name enclosed in double quotes, found ', }]}'",
+        ),
+        ('{"images": []} x', "not JSON at character 16: expected the end of the file, found 'x'"),
+        ('{"images" []}', "not JSON at character 11: expected a colon, found '[]}'"),
+        ("{1: []}", "not JSON at character 3: expected a name in quotes, found ': []}'"),
+        ('{"images": [' + "[" * 100_000, "nested too deeply to be data of images"),
+        (b"\xff\xfe{\x00", "not UTF-8 text: invalid start byte"),
+    ],
+)
+def test_coco_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:
+    """The place, what was expected, what was found."""
+    put(tmp_path, {"x.json": content})
+    assert f"FOLDER/x.json: {expected}" == refused(lambda: read_coco(tmp_path / "x.json"), tmp_path)
+
+
+def test_csv(tmp_path: Path) -> None:
+    """Rows by their lines."""
+    text = (
+        'path,label\na.jpg,cat\na.jpg,dog\n../b.jpg,cat\nc.jpg,\n"d.jpg"x,cat\nb.jpg,cat\na.jpg,late\n,cat\n'
+    )
+    put(tmp_path, {"a.csv": text})
+
+    found = told(lambda report: read_csv(tmp_path / "a.csv", images="s3://b", on_problem=report), tmp_path)
+
+    assert found == (
+        3,
+        lines("""
+            FOLDER/a.csv:3: the image a.jpg is there again (image left out). Put all labels of an image into one row.
+            FOLDER/a.csv:4: the image '../b.jpg' is outside of 's3://b' (image left out). Name images relative to their folder.
+            FOLDER/a.csv:6: not CSV: ',' expected after '"' (image left out). Check the quotes.
+            FOLDER/a.csv:5: the image c.jpg has no label. Give it one.
+            FOLDER/a.csv:8: the image a.jpg is there again (image left out). Put all labels of an image into one row.
+            FOLDER/a.csv:9: expected the name of an image file, found '' (image left out).
+        """),
+    )
+
+
+def test_csv_with_boxes(tmp_path: Path) -> None:
+    """Boxes by their lines; a size that is stated once holds for the image."""
+    text = (
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "a.jpg,100,80,cat,1,2,3,x\n"
+        "a.jpg,100,80,,1,2,3,4\n"
+        "a.jpg,100,80,cat,3,2,1,4\n"
+        "a.jpg,,,cat,90,2,110,4\n"
+    )
+    put(tmp_path, {"b.csv": text})
+
+    found = told(lambda report: read_csv(tmp_path / "b.csv", on_problem=report), tmp_path)
+
+    assert found == (
+        1,
+        lines("""
+            FOLDER/b.csv:2: the box (cat): expected four finite numbers, found ['1', '2', '3', 'x'] (box left out). Mend or remove it.
+            FOLDER/b.csv:3: the box has no label (box left out). Give it one, or remove it.
+            FOLDER/b.csv:4: the box (cat) has no area: -2 x 2 pixels (box left out). Remove it, or draw it anew.
+            FOLDER/b.csv:5: the box (cat) leaves the frame of 100 x 80: left 90, top 2, width 20, height 2. Clip it: the service does not use such boxes.
+        """),
+    )
+
+
+def test_csv_files_that_are_none(tmp_path: Path) -> None:
+    """With the words that a header may have."""
+    put(tmp_path, {"empty.csv": "", "x.csv": "path,x\na,b\n", "name.csv": "name,label\na,b\n"})
+    for name, expected in (
+        ("empty", "has no rows; expected an image and its labels in each"),
+        (
+            "x",
+            "the header path,x names no label; expected one of label, labels, class, class_name, category",
+        ),
+        (
+            "name",
+            "the header name,label names no image; expected one of path, filename, file_name, file, image, image_path, source, source-ref, filepath",
+        ),
+    ):
+        told_so = refused(lambda name=name: read_csv(tmp_path / f"{name}.csv", header=True), tmp_path)  # type: ignore[misc]  # the loop's
+        assert told_so == f"FOLDER/{name}.csv: {expected}"
+
+
+def test_folders(tmp_path: Path) -> None:
+    """Files by their paths."""
+    put(
+        tmp_path,
+        {
+            "in/cat/a.png": png(),
+            "in/cat/b.png": "text",
+            "in/cat/c.png": b"",
+            "in/cat/d.png": png()[:20],
+            "in/cat/e.jpg": b"\xff\xd8\xff\xc0",
+            "in/cat/f.png": png(0, 5),
+            "in/loose.png": png(),
+        },
+    )
+    (tmp_path / "in" / "dog").mkdir()
+    (tmp_path / "in" / "dog" / "loop").symlink_to(tmp_path / "in")
+
+    found = told(lambda report: read_folder(tmp_path / "in", on_problem=report), tmp_path)
+
+    assert found == (
+        1,
+        lines("""
+            FOLDER/in/cat/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Remove it, or convert it to JPEG or PNG.
+            FOLDER/in/cat/c.png: empty; the service takes JPEG and PNG files only (image left out). Remove it, or convert it to JPEG or PNG.
+            FOLDER/in/cat/d.png: a PNG file that is cut off or damaged before its size (image left out). Remove it, or convert it to JPEG or PNG.
+            FOLDER/in/cat/e.jpg: a JPEG file that is cut off or damaged before its size (image left out). Remove it, or convert it to JPEG or PNG.
+            FOLDER/in/cat/f.png: its header states the size 0 x 5 (image left out). Remove it, or convert it to JPEG or PNG.
+            FOLDER/in/dog/loop: a link to a folder that holds it. Remove the link.
+            FOLDER/in/loose.png: not in a label folder (image left out). Move it into a folder that has the name of its label, if it is an image.
+        """),
+    )
+
+
+def test_folders_that_are_none(tmp_path: Path) -> None:
+    """The parts of a split are read all the same; what holds no image is refused with the layout."""
+    put(tmp_path, {"s/train/a.png": png(), "s/test/b.png": png(), "empty/cat/.x": "x"})
+    assert told(lambda report: read_folder(tmp_path / "s", on_problem=report), tmp_path) == (
+        2,
+        lines("""
+            FOLDER/s: the folders test, train become labels, but look like the parts of a split. Read each alone: read_folder('FOLDER/s/test').
+        """),
+    )
+    layout = "expected one folder for each label with its JPEG or PNG images in it"
+    assert refused(lambda: read_folder(tmp_path / "empty"), tmp_path) == (
+        f"FOLDER/empty: no images found; {layout}: FOLDER/empty/<label>/<image>.jpg"
+    )
+    assert refused(lambda: read_folder(tmp_path / "gone"), tmp_path) == (
+        f"FOLDER/gone: there is no such folder; {layout}: folder/<label>/<image>.jpg"
+    )
+    assert refused(lambda: read_folder(tmp_path / "s" / "test" / "b.png"), tmp_path) == (
+        f"FOLDER/s/test/b.png: a file, not a folder; {layout}: folder/<label>/<image>.jpg"
+    )
+
+
+def test_ground_truth(tmp_path: Path) -> None:
+    """Lines by their numbers."""
+
+    def line(**members: Any) -> str:
+        return json.dumps({"source-ref": "s3://b/a.jpg", **members})
+
+    job = {"job-name": "j", "human-annotated": "yes", "creation-date": "2026-01-02T03:04:05"}
+    several = {**job, "type": "groundtruth/image-classification-multilabel", "class-map": {"0": "cat"}}
+    segmentation = {**job, "type": "groundtruth/semantic-segmentation"}
+    verification = {**job, "class-name": "bad", "type": "groundtruth/label-verification"}
+    content = [
+        "{",
+        "[1]",
+        line(**{"j-metadata": {"failure-reason": "no worker"}}),
+        line(**{"j-metadata": {"type": "groundtruth/x"}}),
+        line(**{"j": [0, 9], "j-metadata": several}),
+        line(**{"j": [], "j-metadata": several}),
+        line(**{"s-ref": "s3://b/m.png", "s-ref-metadata": segmentation}),
+        line(**{"v": 1, "v-metadata": verification}),
+        '{"source-ref": 7}',
+    ]
+    put(tmp_path, {"o.manifest": "\n".join(content).encode() + b"\n\xff\n" + b" " * 4_000_001})
+
+    found = told(lambda report: read_ground_truth(tmp_path / "o.manifest", on_problem=report), tmp_path)
+
+    assert found == (
+        1,
+        lines("""
+            FOLDER/o.manifest:1: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (image left out). Remove the line.
+            FOLDER/o.manifest:2: not a JSON object (image left out). Remove the line.
+            FOLDER/o.manifest:3: the task 'j' failed: no worker (image left out).
+            FOLDER/o.manifest:4: the task 'j' failed: the label attribute is missing (image left out).
+            FOLDER/o.manifest:5: class 9 of 'j' is not in its class-map (label left out).
+            FOLDER/o.manifest:6: 'j' has no class (image left out).
+            FOLDER/o.manifest:7: 's-ref' is of a job that Custom Labels does not take: groundtruth/semantic-segmentation (image left out).
+            FOLDER/o.manifest:8: 'v' is of a job that Custom Labels does not take: groundtruth/label-verification (bad) (image left out).
+            FOLDER/o.manifest:9: Line 9 of the manifest has 7 as 'source-ref', not the place of an image such as s3://bucket/key (image left out). Mend or remove the line.
+            FOLDER/o.manifest:10: not UTF-8 text (image left out). Remove the line.
+            FOLDER/o.manifest:11: the line is too long for a manifest (image left out).
+        """),
+    )
+
+
+def test_voc(tmp_path: Path) -> None:
+    """Files by their paths, boxes by their place in the file."""
+    pytest.importorskip("defusedxml")
+
+    def voc(name: str, rest: str) -> str:
+        return f"<annotation><filename>{name}</filename>{rest}</annotation>"
+
+    def size(width: int, height: int) -> str:
+        return f"<size><width>{width}</width><height>{height}</height></size>"
+
+    def thing(label: str, xmin: str, xmax: str) -> str:
+        corners = f"<xmin>{xmin}</xmin><ymin>2</ymin><xmax>{xmax}</xmax><ymax>40</ymax>"
+        return f"<object><name>{label}</name><bndbox>{corners}</bndbox></object>"
+
+    cat = thing("cat", "1", "30")
+    put(
+        tmp_path,
+        {
+            "JPEGImages/a.png": png(),
+            "JPEGImages/g.png": "x",
+            "JPEGImages/i.png": png(),
+            "Annotations/a.xml": voc("a.png", ""),
+            "Annotations/b.xml": voc("b.png", cat),
+            "Annotations/c.xml": "<a",
+            "Annotations/d.xml": "<b/>",
+            "Annotations/e.xml": '<!DOCTYPE x [<!ENTITY e "e">]><annotation>&e;</annotation>',
+            "Annotations/f.xml": voc("a.png", size(80, 100) + cat),
+            "Annotations/g.xml": voc("g.png", cat),
+            "Annotations/h.xml": voc("a.png", size(50, 50) + thing("", "1", "300") + thing("cat", "x", "30")),
+            "Annotations/i.xml": voc("i.jpg", cat),
+            "Annotations/j.xml": voc("s3://b/j.png", cat),
+            "Annotations/k.xml": voc("../k.png", cat),
+            "Annotations/l.xml": " " * (16 * 1024 * 1024 + 1),
+        },
+    )
+    (tmp_path / "Annotations" / "m.xml").mkdir()
+
+    found = told(lambda report: read_voc(tmp_path / "Annotations", on_problem=report), tmp_path)
+
+    assert found == (
+        5,
+        lines("""
+            FOLDER/Annotations/a.xml: states no usable size; the image has 100 x 80 pixels.
+            FOLDER/Annotations/a.xml: has no boxes. The service ignores images without labels.
+            FOLDER/Annotations/b.xml: the image FOLDER/JPEGImages/b.png is not there (image left out). Pass images= or remove the file.
+            FOLDER/Annotations/c.xml: not XML: unclosed token: line 1, column 0 (image left out). Write it anew.
+            FOLDER/Annotations/d.xml: the root is <b>, not <annotation> (image left out). Remove it.
+            FOLDER/Annotations/e.xml: declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Write it anew.
+            FOLDER/Annotations/f.xml: states the size 80 x 100, but 100 x 80 pixels are stored; the stated one is kept: the boxes were drawn on the turned image. Turn the image itself.
+            FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Mend or remove the image.
+            FOLDER/Annotations/h.xml: states the size 50 x 50, but the image has 100 x 80 pixels, which is taken. Check the boxes: they may have been drawn on another version of the image.
+            FOLDER/Annotations/h.xml: object 1 has no label (box left out). Give it one, or remove it.
+            FOLDER/Annotations/h.xml: object 2 (cat): expected four finite numbers, found ['x', '2', '30', '40'] (box left out). Mend or remove it.
+            FOLDER/Annotations/h.xml: has no boxes. The service ignores images without labels.
+            FOLDER/Annotations/i.xml: names the image 'i.jpg', which is not there; FOLDER/JPEGImages/i.png is taken.
+            FOLDER/Annotations/i.xml: states no usable size; the image has 100 x 80 pixels.
+            FOLDER/Annotations/j.xml: states no usable size. Fill in <size>: a manifest needs it.
+            FOLDER/Annotations/k.xml: the image '../k.png' is outside of 'FOLDER/JPEGImages' (image left out). Name images relative to their folder.
+            FOLDER/Annotations/l.xml: larger than 16 MB (image left out). No annotation of an image is.
+            FOLDER/Annotations/m.xml: cannot be read: Is a directory (image left out). Check its permissions.
+        """),
+    )
+    expected = "expected the folder of Pascal VOC annotations"
+    assert refused(lambda: read_voc(tmp_path / "JPEGImages"), tmp_path) == (
+        f"FOLDER/JPEGImages: no .xml files in it; {expected}"
+    )
+    assert refused(lambda: read_voc(tmp_path / "gone"), tmp_path) == (
+        f"FOLDER/gone: there is no such file or folder; {expected}"
+    )
+
+
+def test_yolo(tmp_path: Path) -> None:
+    """Label files by their lines, images and parts by their paths."""
+    pytest.importorskip("yaml")
+    put(
+        tmp_path,
+        {
+            "data.yaml": "path: .\ntrain: images\nval: [7, gone]\ntest: list.txt\nnames: [cat]\n",
+            "images/a.png": png(),
+            "images/b.png": "x",
+            "images/c.png": png(),
+            "labels/a.txt": "2 .5 .5 .1 .1\n0 .5 .5 .1\n0 .5 .5 0 .1\n0 .9 .5 .4 .1\n0 .1 .1 .3 .1 .3 .4 .1 .4\n",
+            "labels/c.txt": b"\xff",
+            "list.txt": "../../else.png\n",
+            "bad.yaml": "train: bad.txt\nval: images\nnames: [cat, dog]\n",
+            "bad.txt": b"\xff",
+            "d/e/data.yaml": "train: ../../images\nnames: [cat]\n",
+        },
+    )
+
+    found = told(lambda report: read_yolo(tmp_path, on_problem=report), tmp_path)
+
+    assert found == (
+        1,
+        lines("""
+            FOLDER/labels/a.txt:1: class 2 is not among the 1 names (box left out). Add it to 'names' in data.yaml.
+            FOLDER/labels/a.txt:2: expected a class and four ratios, found 0 .5 .5 .1 (box left out). Mend or remove the line.
+            FOLDER/labels/a.txt:3: the box (cat) has no area: 0 x 8 pixels (box left out). Remove it, or draw it anew.
+            FOLDER/labels/a.txt:4: the box (cat) leaves the frame of 100 x 80: left 70, top 36, width 40, height 8. Clip it: the service does not use such boxes.
+            FOLDER/labels/a.txt:5: a polygon of 4 corners (cat) is read as the box around it.
+            FOLDER/images/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Mend or remove it.
+            FOLDER/labels/c.txt: not UTF-8 text at byte 0; expected a YOLO label file (image left out). Write it anew.
+            FOLDER/data.yaml: 'val': expected a path, found 7 (file left out).
+            FOLDER/data.yaml: 'gone' is not there (file left out). Pass root= or mend the path.
+            FOLDER/list.txt:1: '../../else.png' is outside of the list's folder (image left out).
+        """),
+    )
+    _, text = told(lambda report: read_yolo(tmp_path / "bad.yaml", on_problem=report), tmp_path)
+    assert text.startswith(
+        "FOLDER/bad.txt: not UTF-8 text at byte 0; expected a list of images (file left out).\n"
+    )
+    _, text = told(lambda report: read_yolo(tmp_path / "d" / "e", on_problem=report), tmp_path)
+    assert text == (
+        "FOLDER/d/e/data.yaml: '../../images' lies outside of the dataset's folder (file left out). Pass root= if it is meant.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n", "expected the keys 'names' and 'train', 'val' or 'test'"),
+        ("train: x\n", "'names' is neither a list of classes nor a mapping from their numbers"),
+        ("names: [a]\n", "has none of the parts train, val, test"),
+        ("a: &a [x]\nb: [*a]\n", "has YAML aliases, which no data.yaml needs"),
+    ],
+)
+def test_descriptions_that_are_none(tmp_path: Path, text: str, expected: str) -> None:
+    """What a data.yaml must have."""
+    pytest.importorskip("yaml")
+    put(tmp_path, {"x.yaml": text})
+    assert f"FOLDER/x.yaml: {expected}" == refused(lambda: read_yolo(tmp_path / "x.yaml"), tmp_path)
+    assert refused(lambda: read_yolo(tmp_path / "gone.yaml"), tmp_path) == (
+        "FOLDER/gone.yaml: cannot be read: No such file or directory; expected a data.yaml"
+    )
+
+
+class _Sample(dict[str, Any]):
+    """A sample as FiftyOne has it: attributes and fields."""
+
+    def __init__(self, filepath: str, **fields: Any) -> None:
+        super().__init__(fields)
+        self.filepath = filepath
+
+
+def test_libraries(tmp_path: Path) -> None:
+    """Rows by their place, images by their paths."""
+    put(tmp_path, {"a.png": png(), "b.png": "x"})
+    good, bad = str(tmp_path / "a.png"), str(tmp_path / "b.png")
+    table = {"path": ["a", None, "b"], "label": ["x", "y", None]}
+    assert told(lambda report: from_dataframe(table, on_problem=report), tmp_path) == (
+        2,
+        lines("""
+            the table: row 2 names no image: None (image left out).
+            the table: row 3 (b) has no label: None. Give it one.
+        """),
+    )
+    boxed = {"image": good, "objects": {"bbox": [[1, 2, 0, 4]], "category": [1]}}
+    rows = [{"image": None}, {"image": bad}, boxed]
+    assert told(lambda report: from_huggingface(rows, on_problem=report), tmp_path) == (
+        2,
+        lines("""
+            row 0: expected an image, found None (image left out).
+            row 1: FOLDER/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only. Mend or remove it.
+            row 2: object 0 (1) has no area: 0 x 4 pixels (box left out). Remove it, or draw it anew.
+        """),
+    )
+    found = {good: SimpleNamespace(class_id=[0], xyxy=[(1, 2, 1, 4)])}
+    dataset = SimpleNamespace(classes=["c"], annotations=found)
+    assert told(lambda report: from_supervision(dataset, on_problem=report), tmp_path) == (
+        1,
+        "FOLDER/a.png: detection 0 (c) has no area: 0 x 2 pixels (box left out). Remove it, or draw it anew.\n",
+    )
+    flat = SimpleNamespace(detections=[SimpleNamespace(label="cat", bounding_box=[0.1, 0.2, 0, 0.5])])
+    samples = [_Sample(good), _Sample(bad, ground_truth=flat), _Sample(good, ground_truth=flat)]
+    assert told(lambda report: from_fiftyone(samples, on_problem=report), tmp_path) == (
+        3,
+        lines("""
+            FOLDER/a.png: the field 'ground_truth' is empty. Label it, or name another field.
+            FOLDER/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only. Mend or remove it.
+            FOLDER/b.png: its boxes are ratios, and its size is not known (box left out).
+            FOLDER/a.png: detection 0 (cat) has no area: 0 x 40 pixels (box left out). Remove it, or draw it anew.
+        """),
+    )
+
+
+def test_a_picture_knows_its_file(tmp_path: Path) -> None:
+    """A Pillow image that was opened from a file is named, not written again."""
+    put(tmp_path, {"a.png": png()})
+    picture = SimpleNamespace(filename=str(tmp_path / "a.png"), save=None)
+    (image,) = from_huggingface([{"image": picture}])
+    assert image.source == str(tmp_path / "a.png")
+
+
+def test_writers(tmp_path: Path) -> None:
+    """What a format cannot hold, by the image."""
+    both = LabelledImage("x/a.jpg", ["cat"], [BOX])
+    again = LabelledImage("y/a.jpg", size=ImageSize(9, 9))
+    assert told(lambda report: write_coco([both], tmp_path / "o.json", on_problem=report), tmp_path) == (
+        1,
+        lines("""
+            x/a.jpg: COCO holds boxes only: labels of the whole image (label left out).
+            x/a.jpg: COCO states the size of each image, this one has none. Fill in size.
+        """),
+    )
+    assert told(lambda report: write_csv([both], tmp_path / "o.csv", on_problem=report), tmp_path) == (
+        1,
+        "x/a.jpg: this layout holds image-level labels only: boxes (box left out). Pass boxes=True.\n",
+    )
+    assert told(
+        lambda report: write_csv([both], tmp_path / "o.csv", boxes=True, on_problem=report), tmp_path
+    ) == (1, "x/a.jpg: this layout holds boxes only: labels of the whole image (label left out).\n")
+    assert told(lambda report: write_voc([both, again], tmp_path / "voc", on_problem=report), tmp_path) == (
+        1,
+        lines("""
+            x/a.jpg: Pascal VOC holds boxes only: labels of the whole image (label left out).
+            x/a.jpg: Pascal VOC states the size of each image, this one has none. Fill in size.
+            y/a.jpg: another image is called a, too (image left out). Write it to another folder.
+        """),
+    )
+    pytest.importorskip("yaml")
+    sized = LabelledImage("x/a.jpg", ["cat"], [BOX], ImageSize(100, 80))
+    unsized = LabelledImage("b.jpg")
+    for _ in range(2):  # a folder that is there already is written to all the same
+        assert told(
+            lambda report: write_yolo([sized, again, unsized], tmp_path / "yolo", on_problem=report), tmp_path
+        ) == (
+            1,
+            lines("""
+                x/a.jpg: YOLO holds boxes only: labels of the whole image (label left out).
+                y/a.jpg: another image is called a, too (image left out). Write it to another folder.
+                b.jpg: YOLO needs the size of each image, this one has none (image left out). Fill in size.
+            """),
+        )
+
+
+def test_label_folders_are_written(tmp_path: Path) -> None:
+    """What a label folder cannot hold, by the image."""
+    put(tmp_path, {"a.png": png()})
+    one = str(tmp_path / "a.png")
+    images = [
+        LabelledImage(one, ["a", "b"]),
+        LabelledImage(one, ["../up"]),
+        LabelledImage("s3://b/k.png", ["cat"]),
+        LabelledImage(one, ["cat"], [BOX]),
+        LabelledImage(one, ["cat"]),
+    ]
+    assert told(lambda report: write_folder(images, tmp_path / "out", on_problem=report), tmp_path) == (
+        1,
+        lines("""
+            FOLDER/a.png: a label folder holds images with one label; this has 2 (image left out).
+            FOLDER/a.png: the label '../up' cannot be the name of a folder (image left out).
+            s3://b/k.png: there is no such local file (image left out). Download it first.
+            FOLDER/a.png: a label folder holds image-level labels only (box left out).
+            FOLDER/a.png: FOLDER/out/cat/a.png is there already (image left out). Write to an empty folder.
+        """),
+    )
