@@ -15,7 +15,7 @@ from virtual_time import VirtualTime
 
 @attrs.mutable
 class Bucket:
-    """A service that serves so many calls a second, and throttles the rest."""
+    """A service that serves so many calls a second, and throttles the rest; it saves up those of 0.1 s."""
 
     time: VirtualTime
     capacity: float
@@ -25,7 +25,7 @@ class Bucket:
     def serves(self) -> bool:
         """Serve a call, or throttle it."""
         now = self.time.clock()
-        self.tokens = min(1.0, self.tokens + (now - self.filled_at) * self.capacity)
+        self.tokens = min(max(1.0, self.capacity / 10), self.tokens + (now - self.filled_at) * self.capacity)
         self.filled_at = now
         if self.tokens < 1:
             return False

@@ -23,7 +23,8 @@ _COUNTED = 50  # calls that the share of the throttled ones is told from: a sing
 _GROWTH = (0.002, 1.0)  # a second, after a throttle and at the most; triples each second in between
 _AGAIN = 0.1  # of a turn
 _CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
-_GLANCE = 0.02  # seconds
+_GLANCE = 0.05  # seconds that a thread sleeps before it looks whether its turn comes earlier now
+_TOGETHER = 0.01  # seconds; turns that are closer are taken together: waking up costs more than a pace gains
 _LATE = 0.1  # seconds that a turn may be late, and the next ones still come in time
 
 
@@ -54,7 +55,9 @@ class Pace:
         """
         with self._door:
             self._held = self._next > self.clock()
-            while not self.closed and (ahead := self._next - self.clock()) > 0:
+            while not self.closed and (ahead := self._next - self.clock()) > max(
+                0.0, _TOGETHER - 1 / self.rate
+            ):
                 self.sleep(min(ahead, _GLANCE))
             with self._lock:
                 self._next = max(self._next, self.clock() - _LATE) + 1 / self.rate
