@@ -50,7 +50,7 @@ class Parcel:
     content_type: str
 
     def send(self, storage: Storage) -> None:
-        """Send it; in one piece, because botocore asks for leave first to send what it streams.
+        """Send it.
 
         Raises:
             InvalidImage: The file cannot be read any more.

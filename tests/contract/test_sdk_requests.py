@@ -1,0 +1,57 @@
+"""What the SDK's requests say, and leave out, on the wire."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore
+import pytest
+from botocore.config import Config
+
+import rekolabels
+from rekolabels import S3Location
+from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def service() -> Iterator[LocalService]:
+    """An embedded service."""
+    with LocalService() as made:
+        yield made
+
+
+def sent_by(client: Any) -> list[dict[str, bytes]]:
+    """Note the headers of what a client of boto3 sends from now on."""
+    sent: list[dict[str, bytes]] = []
+
+    def note(request: Any, **_: object) -> None:
+        sent.append(dict(request.headers))
+
+    client.meta.events.register_first("before-send", note)
+    return sent
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_an_object_goes_out_at_once(service: LocalService, size: int) -> None:
+    """S3 is not asked for leave before the body is sent: that would be one more round trip for each image."""
+    client = service.client(bucket="requests")
+    sent = sent_by(client.storage.client)
+    client.storage.put(S3Location("requests", "object"), bytes(size))
+    assert [int(headers["Content-Length"]) for headers in sent] == [size]
+    assert "Expect" not in sent[0]
+
+
+def test_calls_say_who_makes_them(service: LocalService) -> None:
+    """CloudTrail shows which calls are those of rekolabels, and what the user adds."""
+    for config, more in ((None, ""), (Config(user_agent_extra="our-app/2"), " our-app/2")):
+        client = rekolabels.Client(service.session(), config=config)
+        sent = sent_by(client.api.client)
+        list(client.projects())
+        assert sent[0]["User-Agent"].decode() == (
+            f"rekolabels/{rekolabels.__version__} Boto3/{boto3.__version__} "
+            f"Botocore/{botocore.__version__}{more}"
+        )
