@@ -264,13 +264,18 @@ def test_a_manifest_is_read_from_anything(tmp_path: Path) -> None:
         ("s3://b/train.manifest", "lies in S3"),
         (CLASSIFIED, "as bytes"),
         ([7], "not from int"),
-        (io.TextIOWrapper(io.BytesIO(b'{"\xff'), encoding="utf-8"), "not UTF-8"),
     ],
 )
 def test_sources_that_are_no_manifest(source: Any, message: str) -> None:
     """Said at once, with what to do."""
     with pytest.raises(InvalidManifest, match=message):
         list(read_manifest(source))
+
+
+def test_an_open_text_file_that_is_not_utf8() -> None:
+    """What Python says of it is said as an error of ours."""
+    with pytest.raises(InvalidManifest, match="not UTF-8"):
+        list(read_manifest(io.TextIOWrapper(io.BytesIO(b'{"\xff'), encoding="utf-8")))
 
 
 def test_a_line_that_is_not_utf8_is_named() -> None:
