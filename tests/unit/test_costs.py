@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekolabels.costs import KNOWN_PRICES, Prices, TrainingCost, estimate_training, plan, prices_for
+from rekolabels.costs import (
+    KNOWN_PRICES,
+    Prices,
+    RunCost,
+    TrainingCost,
+    estimate_training,
+    plan,
+    prices_for,
+)
+from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import InvalidInput
 
 PRICES = Prices("us-east-1", training_hour=1.0, inference_unit_hour=4.0)
@@ -18,12 +29,6 @@ def test_prices_carry_their_date_and_source() -> None:
         assert prices.region == region
         assert prices.as_of
         assert prices.source
-
-
-def test_an_unknown_region_asks_for_its_prices() -> None:
-    """A guess is no price."""
-    with pytest.raises(InvalidInput, match=r"prices=Prices\(region='eu-west-1'"):
-        prices_for("eu-west-1")
 
 
 def test_a_training_is_billed_by_more_than_the_clock() -> None:
@@ -95,3 +100,98 @@ def test_a_plan_keeps_what_it_was_given(images: int, rate: float, hours: float, 
     assert made.cost <= budget
     if made.inference_units > 1:
         assert images / (rate * (made.inference_units - 1)) > useful * (1 - 1e-9)
+
+
+def test_an_estimate_says_what_it_goes_by() -> None:
+    """The guide, or the earlier trainings; with where and when the prices were seen."""
+    known = "prices of us-east-1, given by the caller; given by the caller"
+    assert [str(estimate_training(prices=PRICES, earlier=[3600] * count)) for count in range(3)] == [
+        f"0.50 to 24.00 USD, by the guide: typically 30 minutes to 24 hours; {known}",
+        f"1.00 to 1.00 USD, by 1 earlier training; {known}",
+        f"1.00 to 1.00 USD, by 2 earlier trainings; {known}",
+    ]
+
+
+def test_a_run_is_billed_by_the_units_in_service() -> None:
+    """Measured units and hours, beside what was asked for; without a measurement the cost is not known."""
+    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    middle, end = begin + timedelta(hours=1), begin + timedelta(hours=4)
+    in_service = (UnitsInService(begin, middle, 1.0), UnitsInService(middle, end, 2.0))
+    cost = RunCost(begin, end, 2, in_service, PRICES)
+    assert (cost.estimate, cost.unit_hours, cost.actual) == (32.0, 7.0, 28.0)
+    known = "prices of us-east-1, given by the caller; given by the caller"
+    assert str(cost) == (
+        "estimate 32.00 USD (4.00 h with 2 inference units), "
+        f"actual 28.00 USD (7.00 unit hours measured); {known}"
+    )
+    unmeasured = RunCost(begin, end, 1, None, PRICES)
+    assert (unmeasured.estimate, unmeasured.unit_hours, unmeasured.actual) == (16.0, None, None)
+    assert str(unmeasured) == (
+        f"estimate 16.00 USD (4.00 h with 1 inference units), actual unknown (not measured); {known}"
+    )
+
+
+def test_prices_are_for_one_unit_unless_more_are_named() -> None:
+    """By the second."""
+    assert (PRICES.running(3600), PRICES.running(1800, 3), PRICES.training(1800)) == (4.0, 6.0, 0.5)
+
+
+def test_a_plan_prints_its_figures() -> None:
+    """Images, units, hours and dollars, the start of the model included."""
+    made = plan(36_000, prices=PRICES, deadline=900 + 3600)
+    assert (made.images, made.seconds, made.cost) == (36_000, 3600.0, 10.0)
+    assert str(made) == (
+        "36,000 images with 2 inference units: 1.0 h, 10.00 USD "
+        "(prices of us-east-1, given by the caller; given by the caller)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "rate", "units", "budget"),
+    [(-1, 5, 5, None), (1, 0, 5, None), (1, -5, 5, None), (1, 5, 0, None), (1, 5, 5, -0.01)],
+)
+def test_a_plan_needs_sensible_numbers(images: int, rate: float, units: int, budget: float | None) -> None:
+    """Each is refused alone."""
+    with pytest.raises(InvalidInput) as caught:
+        plan(images, prices=PRICES, images_per_second=rate, max_units=units, budget=budget)
+    assert str(caught.value) == (
+        "A plan needs images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
+    )
+
+
+def test_the_least_that_a_plan_takes() -> None:
+    """No images, one unit; a budget below a dollar, where the start costs less."""
+    made = plan(0, prices=PRICES, max_units=1, budget=0.5, start_seconds=360)
+    assert (made.inference_units, made.seconds, made.cost) == (1, 0.0, 0.4)
+
+
+def test_refusals_of_a_plan() -> None:
+    """What cannot be done, what can, and the ways out."""
+    with pytest.raises(InvalidInput) as caught:
+        plan(1_000_000, prices=PRICES, deadline=900 + 3600)
+    assert str(caught.value) == (
+        "1,000,000 images cannot be done in 1.2 h: 5 inference units at 5 images a second each do 90,000, "
+        "after a start of 15 min. Allow more time, or ask AWS for more units."
+    )
+    with pytest.raises(InvalidInput) as caught:
+        plan(36_000, prices=PRICES, deadline=900 + 3600, budget=6)
+    assert str(caught.value) == (
+        "36,000 images cost 10.00 USD with 2 inference units, more than 6.00, which pays for 18,000: analyse "
+        "fewer images, or allow more money or time."
+    )
+    with pytest.raises(InvalidInput) as caught:
+        plan(18_000, prices=PRICES, budget=4)
+    assert str(caught.value) == (
+        "18,000 images cost 5.00 USD with 1 inference units, more than 4.00, which pays for 13,500: analyse "
+        "fewer images, or allow more money."
+    )
+
+
+def test_an_unknown_region_is_named_with_the_way_out() -> None:
+    """The message is the call to make."""
+    with pytest.raises(InvalidInput) as caught:
+        prices_for("eu-west-1")
+    assert str(caught.value) == (
+        "No prices are known for eu-west-1: see the pricing page of Amazon Rekognition and give them, "
+        "Client(..., prices=Prices(region='eu-west-1', training_hour=..., inference_unit_hour=...))."
+    )
