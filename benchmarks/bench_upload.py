@@ -20,9 +20,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIDE = 182
 """Pixels: noise in three colours, 100 kB uncompressed."""
@@ -47,7 +51,7 @@ class Endpoint(asyncio.Protocol):
     def __init__(self, delay: float) -> None:
         self.delay = delay
         self.head = b""
-        self.left = 0
+        self.left = self.length = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -64,22 +68,28 @@ class Endpoint(asyncio.Protocol):
             if not end:
                 return
             length = re.search(rb"\ncontent-length: *(\d+)", head, re.IGNORECASE)
-            self.left = (0 if length is None else int(length[1])) - len(rest)
+            self.length = 0 if length is None else int(length[1])
+            self.left = self.length - len(rest)
             if self.left and re.search(rb"\nexpect: *100", head, re.IGNORECASE):
                 self.answer(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self.left == 0:
-            body = EMPTY if self.head.startswith(b"GET") else b""
+            method, target, _ = self.head.split(maxsplit=2)
+            body = self.body(method.decode(), target.decode(), self.length)
             self.head = b""
             self.answer(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body))
+
+    def body(self, method: str, target: str, size: int) -> bytes:  # noqa: ARG002 -- for those that remember
+        """Answer a request that came in whole: nothing is ever there."""
+        return EMPTY if method == "GET" else b""
 
     def answer(self, data: bytes) -> None:
         """Write after the latency."""
         asyncio.get_running_loop().call_later(self.delay, self.transport.write, data)
 
 
-async def serve(delay: float) -> None:
+async def serve(endpoint: Callable[[], Endpoint]) -> None:
     """Listen, and tell where."""
-    server = await asyncio.get_running_loop().create_server(lambda: Endpoint(delay), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(endpoint, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
@@ -94,17 +104,21 @@ def write_images(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(path, compress_level=0)
 
 
-def files_a_second(command: list[str], count: int, port: str) -> float:
-    """Run an upload against an endpoint."""
-    environment = os.environ | {
+def environment(port: str) -> dict[str, str]:
+    """Tell the settings with which a process meets the endpoint, and no AWS."""
+    return os.environ | {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,
     }
+
+
+def files_a_second(command: list[str], count: int, port: str) -> float:
+    """Run an upload against an endpoint."""
     began = time.perf_counter()
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 -- our own commands
+    subprocess.run(command, env=environment(port), check=True, stdout=subprocess.DEVNULL)  # noqa: S603 -- our own commands
     return count / (time.perf_counter() - began)
 
 
@@ -140,7 +154,7 @@ def main() -> None:
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
-        asyncio.run(serve(options.serve))
+        asyncio.run(serve(lambda: Endpoint(options.serve)))
         return
     own = Path(__file__).parents[1] / ".conformance" / "cli" / "bin" / "aws"
     cli = str(own) if own.exists() else shutil.which("aws")
