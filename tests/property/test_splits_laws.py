@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.splits import folds, split
+from rekolabels.splits._near import near_duplicates
 from rekolabels.splits._units import labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SHARES = st.integers(1, 99).map(lambda percent: percent / 100)
 
@@ -123,3 +129,36 @@ def test_folds_test_every_image_once(images: list[LabelledImage], k: int, seed: 
     assert sorted(i.source for i in images) == sorted(i.source for part in parts for i in part.test)
     sizes = [len(part.test) for part in parts]
     assert min(sizes) >= 1
+
+
+def _groups(size: int, pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
+    """What hangs together by pairs."""
+    groups = [{number} for number in range(size)]
+    for one, other in pairs:
+        if groups[one] is not groups[other]:
+            groups[one] |= groups[other]
+            for number in groups[other]:
+                groups[number] = groups[one]
+    return groups
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 2**64 - 1, 0x0F0F]), st.sets(st.integers(0, 63), max_size=6)),
+        max_size=12,
+    )
+)
+def test_near_duplicates_are_those_that_differ_by_four_bits(drawn: list[tuple[int, set[int]]]) -> None:
+    """The quick search by bands of bits joins what comparing each with each would join."""
+    hashes = [base ^ sum(1 << bit for bit in bits) for base, bits in drawn]
+    expected = [
+        (one, other)
+        for one, other in itertools.combinations(range(len(hashes)), 2)
+        if (hashes[one] ^ hashes[other]).bit_count() <= 4
+    ]
+    images = [_image(number, [], []) for number in range(len(hashes))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rekolabels.splits._near._hash", lambda image: hashes[images.index(image)])
+        found = near_duplicates(images)
+    assert _groups(len(hashes), expected) == _groups(len(hashes), found)
+    assert set(found) <= {pair for one, other in expected for pair in ((one, other), (other, one))}

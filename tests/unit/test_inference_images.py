@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rekolabels import BoundingBox, Box, Detection, ImageSize, S3Location
-from rekolabels.errors import InvalidImage, InvalidInput
+from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats import read_coco, write_coco
 from rekolabels.inference import draw, in_pixels, to_labelled_image, to_supervision
 from rekolabels.inference._image import image_argument
@@ -168,8 +169,27 @@ def test_predictions_become_tomorrows_labels(tmp_path: Path) -> None:
     labels = to_labelled_image("s3://bucket/b.jpg", [Detection("indoors", 80.0)])
     write_manifest([labels], tmp_path / "labels.manifest")
     assert [i.labels for i in read_manifest(tmp_path / "labels.manifest")] == [("indoors",)]
-    with pytest.raises(InvalidInput, match="size is missing"):
+    with pytest.raises(InvalidInput) as caught:
         to_labelled_image("s3://bucket/a.jpg", boxes)
+    assert str(caught.value) == (
+        "size is missing: the boxes of s3://bucket/a.jpg are shares of its width and height."
+    )
+
+
+def test_predicted_boxes_are_cut_at_the_frame() -> None:
+    """Manifests ask for it; what lies inside is kept, and labels of the image go along, each once."""
+    found = [
+        Detection("a", 90.0, Box(-0.1, -0.2, 0.5, 0.5)),
+        Detection("b", 90.0, Box(0.75, 0.5, 0.5, 1.0)),
+        Detection("dark", 80.0),
+        Detection("dark", 70.0),
+    ]
+    image = to_labelled_image("a.jpg", found, ImageSize(200, 100))
+    assert image.labels == ("dark",)
+    assert [(b.label, b.left, b.top, b.width, b.height) for b in image.boxes] == [
+        ("a", 0.0, 0.0, pytest.approx(80), pytest.approx(30)),
+        ("b", 150.0, 50.0, 50.0, 50.0),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # supervision without OpenCV says that it would be faster
@@ -187,10 +207,27 @@ def test_detections_for_supervision() -> None:
     assert list(to_supervision(found, size, labels=["dog", "cat", "ant"]).class_id) == [0, 2]
     assert len(made[made.confidence > 0.6]) == 1
     assert len(to_supervision([], size)) == 0
-    with pytest.raises(InvalidInput, match="labels lacks 'ant'"):
-        to_supervision(found, size, labels=["dog"])
-    with pytest.raises(InvalidInput, match="have no boxes"):
-        to_supervision([Detection("indoors", 80.0)], size)
+    for wrong, labels, expected in (
+        (found, ["cat"], "labels lacks 'ant', 'dog': give all labels of the model."),
+        (
+            [*found, Detection("indoors", 80.0)],
+            None,
+            "Image-level labels have no boxes; supervision.Detections holds boxes only.",
+        ),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            to_supervision(wrong, size, labels=labels)
+        assert str(caught.value) == expected
+
+
+def test_supervision_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it."""
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(MissingExtra) as caught:
+        to_supervision([], ImageSize(200, 100))
+    assert str(caught.value) == (
+        "Converting to supervision needs the extra 'supervision': pip install 'rekolabels[supervision]'"
+    )
 
 
 def test_drawing_turns_what_the_boxes_refer_to(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,10 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput
+from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.splits import folds, split
+from rekolabels.splits._units import _common_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -153,16 +156,26 @@ def test_labels_that_pull_in_two_directions_are_untangled() -> None:
 def test_what_cannot_be_untangled_is_said() -> None:
     """Three images of which each two share a label of their own cannot be divided."""
     images = [LabelledImage(f"x/{a}{b}.jpg", [a, b]) for a, b in itertools.combinations("abc", 2)]
-    with pytest.raises(CannotSplit, match=r"no way was found to have these labels in both parts: '[abc]'"):
+    with pytest.raises(CannotSplit) as caught:
         split(images)
+    assert re.fullmatch(
+        r"no way was found to have these labels in both parts: '[abc]'\. Their images share other rare "
+        r"labels; add images of them, or pass allow_rare=True",
+        str(caught.value),
+    )
     assert len(split(images, allow_rare=True).balance.one_sided) == 1
 
 
 def test_a_label_with_one_image_is_an_error_that_says_the_way_out() -> None:
     """The message names the labels and the option that keeps them in training."""
     images = images_of({"a": 5, "b": 1, "c": 1})
-    with pytest.raises(CannotSplit, match=r"'b' \(one image\), 'c' \(one image\).*allow_rare=True"):
+    with pytest.raises(CannotSplit) as caught:
         split(images)
+    assert str(caught.value) == (
+        "these labels cannot be in both the training and the test images: 'b' (one image), 'c' (one image). "
+        "Add images of them (of another group), remove them, or pass allow_rare=True to keep their images in "
+        "training"
+    )
     parts = split(images, test=0.9, allow_rare=True)
     assert parts.balance.one_sided == ("b", "c")
     assert (parts.balance["b"].train, parts.balance["b"].test) == (1, 0)
@@ -170,29 +183,39 @@ def test_a_label_with_one_image_is_an_error_that_says_the_way_out() -> None:
 
 def test_a_long_list_of_rare_labels_is_cut() -> None:
     """Ten labels are named, the others counted."""
-    with pytest.raises(CannotSplit, match=r"'l09' \(one image\) and 20 more"):
+    with pytest.raises(CannotSplit, match=r": 'l00' \(one.*'l09' \(one image\) and 20 more\. Add"):
         split(images_of({f"l{n:02}": 1 for n in range(30)}))
+    with pytest.raises(CannotSplit, match=r"'l09' \(one image\)\. Add"):
+        split(images_of({f"l{n:02}": 1 for n in range(10)}))
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_nothing_to_divide(count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, "no images were given"), (1, "all images are one image or one group")]
+)
+def test_nothing_to_divide(count: int, expected: str) -> None:
     """No image, or one: an error of ours."""
-    with pytest.raises(CannotSplit, match="at least two"):
+    with pytest.raises(CannotSplit) as caught:
         split(images_of({"a": count}))
+    assert str(caught.value) == f"{expected}; a split needs at least two that can be told apart"
 
 
 @pytest.mark.parametrize("test", [0, 1, -0.2, 1.5, float("nan"), float("inf"), "much", None, 20])
 def test_shares_outside_of_zero_and_one_are_refused(test: float) -> None:
     """The message says what a share is."""
-    with pytest.raises(InvalidInput, match="expected a share"):
+    with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), test=test)
+    assert str(caught.value) in {
+        f"test: expected a share such as 0.2, not {test!r}",
+        f"test: expected a share of the images between 0 and 1, such as 0.2, not {test!r}",
+    }
 
 
 @pytest.mark.parametrize("seed", [1.5, "x", None, True])
 def test_seeds_are_integers(seed: int) -> None:
     """A float or text would be a mistake that nobody sees."""
-    with pytest.raises(InvalidInput, match="seed"):
+    with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), seed=seed)
+    assert str(caught.value) == f"seed: expected an integer, not {seed!r}"
 
 
 def test_only_labelled_images_are_taken() -> None:
@@ -228,8 +251,12 @@ def test_a_label_in_one_group_is_an_error() -> None:
 
 def test_keys_must_be_hashable() -> None:
     """A list as key is said with the image that it came for."""
-    with pytest.raises(InvalidInput, match=r"set/a/000\.jpg is a list"):
+    with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 4}), group_by=lambda image: list(image.labels))  # type: ignore[arg-type]  # meant
+    assert str(caught.value) == (
+        "group_by: the key of set/a/000.jpg is a list, which cannot be hashed; use text, a number or a tuple "
+        "of them"
+    )
 
 
 def test_an_image_that_occurs_twice_stays_on_one_side() -> None:
@@ -287,14 +314,16 @@ def test_folds_keep_groups_and_seeds() -> None:
 @pytest.mark.parametrize("k", [1, 0, -1, 2.5, True, "5"])
 def test_folds_are_at_least_two(k: int) -> None:
     """One fold would have nothing to train on."""
-    with pytest.raises(InvalidInput, match="k: expected"):
+    with pytest.raises(InvalidInput) as caught:
         folds(images_of({"a": 9}), k)
+    assert str(caught.value) == f"k: expected a number of folds of at least 2, not {k!r}"
 
 
 def test_more_folds_than_images() -> None:
     """An empty test part would be worthless."""
-    with pytest.raises(CannotSplit, match="3 images or groups cannot fill 5 folds"):
+    with pytest.raises(CannotSplit) as caught:
         folds(images_of({"a": 3}), 5)
+    assert str(caught.value) == "3 images or groups cannot fill 5 folds; take fewer folds"
 
 
 def test_near_duplicates_stay_together(tmp_path: Path) -> None:
@@ -319,14 +348,53 @@ def test_near_duplicates_stay_together(tmp_path: Path) -> None:
 def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
     """S3 URIs, broken and huge files are errors of ours."""
     pytest.importorskip("imagehash")
-    with pytest.raises(InvalidInput, match="local files only"):
-        split([LabelledImage(f"s3://b/{n}.jpg", ["a"]) for n in range(4)], near_duplicates=True)
+    with pytest.raises(InvalidInput) as refused:
+        split([LabelledImage(f"S3://b/{n}.jpg", ["a"]) for n in range(4)], near_duplicates=True)
+    assert str(refused.value) == (
+        "S3://b/0.jpg: near duplicates are found in local files only; split before the upload, or pass "
+        "group_by"
+    )
     broken = tmp_path / "broken.png"
     header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-    for content in (
-        header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0",
-        header + b"\0\1\0\0\0\1\0\0\x08\x02\0\0\0",
+    for content, expected in (
+        (header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0", "cannot be decoded: "),
+        (
+            header + b"\0\1\0\0\0\1\0\0\x08\x02\0\0\0",
+            "65536 x 65536 pixels, more than the service takes",
+        ),
+        (
+            header + b"\0\0\x10\1\0\0\x10\0\x08\x02\0\0\0",
+            "4097 x 4096 pixels, more than the service takes",
+        ),
     ):
         broken.write_bytes(content)
-        with pytest.raises(InvalidImage, match=r"broken\.png"):
+        with pytest.raises(InvalidImage) as caught:
             split([LabelledImage(str(broken), ["a"])] * 2, near_duplicates=True)
+        assert str(caught.value).startswith(f"{broken}: {expected}")
+
+
+def test_near_duplicates_are_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names it."""
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    with pytest.raises(MissingExtra) as caught:
+        split(images_of({"a": 4}), near_duplicates=True)
+    assert str(caught.value) == (
+        "near_duplicates=True needs the extra 'dedupe': pip install 'rekolabels[dedupe]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([], 0),
+        (["a.jpg", "b.jpg"], 0),
+        (["set/a.jpg", "set/b.jpg"], 4),
+        (["set/a.jpg"], 4),
+        (["/a.jpg", "/b.jpg"], 1),
+        (["set/ab/1.jpg", "set/ac/1.jpg", "set/ad/1.jpg"], 4),
+        (["set", "set/a.jpg"], 0),
+    ],
+)
+def test_the_folder_that_all_share(sources: list[str], expected: int) -> None:
+    """What comes before it does not count: a set that was moved is split alike."""
+    assert _common_folder(sources) == expected
