@@ -40,7 +40,7 @@ from rekolabels._uploads import check_images, upload
 from rekolabels.formats import read_folder
 
 if __name__ == "__main__":
-    client = Client(bucket="benchmark", upload_processes=2)
+    client = Client(bucket="benchmark", upload_processes=int(sys.argv[2]))
     upload(check_images(read_folder(sys.argv[1])), client.storage, "benchmark", "")
 """
 
@@ -123,7 +123,7 @@ def files_a_second(command: list[str], count: int, port: str) -> float:
 
 
 def compare(folder: Path, count: int, delay: float, cli: str, rounds: int) -> None:
-    """Measure both, in turns, and print the medians."""
+    """Measure all, in turns, and print the medians."""
     command = [sys.executable, __file__, "--serve", str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 -- this file
         try:
@@ -131,7 +131,8 @@ def compare(folder: Path, count: int, delay: float, cli: str, rounds: int) -> No
             port = server.stdout.readline().strip()
             peers = {
                 "aws": [cli, "s3", "cp", "--recursive", "--quiet", str(folder), "s3://benchmark/"],
-                "ours": [sys.executable, "-c", OURS, str(folder)],
+                "one": [sys.executable, "-c", OURS, str(folder), "1"],
+                "two": [sys.executable, "-c", OURS, str(folder), "2"],
             }
             seen: dict[str, list[float]] = {name: [] for name in peers}
             for _ in range(rounds):
@@ -139,10 +140,10 @@ def compare(folder: Path, count: int, delay: float, cli: str, rounds: int) -> No
                     seen[name].append(files_a_second(peer, count, port))
         finally:
             server.terminate()
-    aws, ours = (float(np.median(seen[name])) for name in ("aws", "ours"))
+    aws, one, two = (float(np.median(seen[name])) for name in peers)
     print(
-        f"latency {delay * 1000:.0f} ms: {ours:.0f} files/s, aws s3 cp {aws:.0f}: {ours / aws:.1f} times "
-        f"(target {TARGETS[delay]:.0f})"
+        f"latency {delay * 1000:.0f} ms: {two:.0f} files/s from two processes, {one:.0f} from one, aws s3 cp "
+        f"{aws:.0f}: {two / aws:.1f} and {one / aws:.1f} times (target {TARGETS[delay]:.0f})"
     )
 
 

@@ -96,7 +96,7 @@ def run(folder: Path, port: str, *, until: int | None) -> str:
     """Upload; kill the process when so many objects are stored. Return time and memory."""
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603 -- our own command
-        [sys.executable, "-c", OURS, str(folder)], env=environment(port)
+        [sys.executable, "-c", OURS, str(folder), "2"], env=environment(port)
     )
     while until is not None and counts(port)["stored"] < until:
         time.sleep(0.05)
