@@ -1,0 +1,274 @@
+"""What is said of manifests, word by word; the messages of the service are in the table of codes."""
+# ruff: noqa: E501 -- a message stands whole on its line, so that it can be searched for
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from manifest_cases import LINES, MANIFESTS, TWO, boxed, labelled
+from rekolabels import errors
+from rekolabels.manifest import check_manifest, parse_line, read_manifest
+from rekolabels.manifest.rules import check_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def listed(text: str) -> list[str]:
+    """The lines of a block of text."""
+    return textwrap.dedent(text).strip("\n").split("\n")
+
+
+def as_text(line: Any) -> str:
+    """A line of a manifest."""
+    return line if isinstance(line, str) else json.dumps(line)
+
+
+def test_findings_tell_where_and_what() -> None:
+    """Of each line that is wrong: the place in it, the column where it is no JSON, and what is met there."""
+    found = [
+        f"{name}: {'/'.join(map(str, finding.path))}|{finding.column or ''}| {finding.detail}"
+        for name, line, _, _ in LINES
+        for finding in check_line(as_text(line)).findings
+        if finding.detail
+    ]
+
+    assert found == listed("""
+        blank: |3| It is blank.
+        cut off: |211| Unterminated string starting at.
+        not an object: |1| It is JSON, but not an object in braces.
+        NaN: || NaN is not a JSON number.
+        NUL: |28| Invalid control character at.
+        nesting bomb: || It is nested more than 200 levels deep.
+        long line: || It has 100,231 characters.
+        web address: source-ref|| It is 'https://example.org/1.jpg'.
+        no key: source-ref|| It is 's3://bucket/'.
+        no bucket: source-ref|| It is 's3://'.
+        source is a list: source-ref|| It is a list.
+        key too long: source-ref|| The key has more than 1,024 bytes.
+        no metadata: || There is 'rust', but no 'rust-metadata'.
+        no attribute: || There is 'rust-metadata', but no 'rust'.
+        label is text: rust|| The value of an image-level label must be an integer, such as 1.
+        label is true: rust|| The value of an image-level label must be an integer, such as 1.
+        boxes are a list: parts|| The value of a bounding box attribute must be an object with 'image_size' and 'annotations'.
+        size is an object: parts/image_size|| 'image_size' must be a list with one object.
+        annotations are an object: parts/annotations|| 'annotations' must be a list.
+        an annotation is a list: parts/annotations/0|| An annotation must be an object.
+        size is text: parts/image_size/0/width|| 'width' must be an integer.
+        left is text: parts/annotations/0/left|| 'left' must be a number of pixels.
+        left is infinite: || The number 1e999 is too large.
+        left is missing: parts/annotations/0/left|| 'left' must be a number of pixels.
+        class id is text: parts/annotations/0/class_id|| 'class_id' must be an integer.
+        metadata is text: rust-metadata|| It must be an object.
+        no type: rust-metadata/type|| It has no 'type'.
+        no class name: rust-metadata/class-name|| 'class-name' must be the label as a text.
+        no confidence: rust-metadata/confidence|| 'confidence' must be a number from 0 to 1.
+        confidence of 99: rust-metadata/confidence|| 'confidence' must be a number from 0 to 1.
+        no human: rust-metadata/human-annotated|| 'human-annotated' must be 'yes' or 'no'.
+        human is a list: rust-metadata/human-annotated|| 'human-annotated' must be 'yes' or 'no'.
+        no date: rust-metadata/creation-date|| 'creation-date' must be a date as a text.
+        class map is a list: parts-metadata/class-map|| 'class-map' must be an object from class ids to labels.
+        objects are missing: parts-metadata/objects|| 'objects' must be a list.
+        too few objects: parts-metadata/objects|| There are 1 annotations but only 0 objects with a confidence.
+        object without confidence: parts-metadata/objects/0|| Object 0 has no 'confidence'.
+        unknown class: parts-metadata/class-map|| 'class-map' lacks the class id 0.
+        wrong type: parts-metadata/type|| It is 'groundtruth/wrongtype'.
+        one wrong type of two: parts-metadata/type|| It is 'groundtruth/wrongtype'.
+        image of 63 pixels: parts/image_size/0|| It is 63 x 480 pixels; 64 to 4096 are allowed.
+        image of 4097 pixels: parts/image_size/0|| It is 640 x 4097 pixels; 64 to 4096 are allowed.
+        box off to the right: parts/annotations/1|| 'coil' at left 630, top 10, 11 x 20 pixels, in an image of 640 x 480.
+        box off to the left: parts/annotations/1|| 'coil' at left -1, top 10, 11 x 20 pixels, in an image of 640 x 480.
+        box of one pixel: parts/annotations/1|| 'coil' at left 1, top 1, 1 x 20 pixels.
+        2 pixels of 4000: parts/annotations/1|| 'coil' at left 1, top 1, 2 x 20 pixels; in an image of 4000 x 480 more than 3.12 is asked for.
+        no good box: parts/annotations/0|| 'coil' at left 1, top 1, 0 x 0 pixels.
+        51 boxes: parts/annotations|| There are 51 boxes; 50 are allowed.
+        empty label: rust-metadata/class-name|| A label has 0 characters.
+        label of 257: rust-metadata/class-name|| A label has 257 characters.
+    """)
+
+
+def test_lines_that_cannot_be_read() -> None:
+    """The reader stops at them with the place and the reason; what is odd only, it reads."""
+
+    def refusal(line: str) -> str:
+        try:
+            parse_line(line)
+        except errors.InvalidManifest as error:
+            return str(error)
+        return ""
+
+    told = [f"{name}: {said}" for name, line, _, _ in LINES if (said := refusal(as_text(line)))]
+
+    assert told == listed("""
+        blank: The manifest line is not a JSON object: it is blank (column 3).
+        cut off: The manifest line is not a JSON object: unterminated string starting at (column 211).
+        not an object: The manifest line is not a JSON object: it is JSON, but not an object in braces (column 1).
+        NaN: The manifest line is not a JSON object: NaN is not a JSON number.
+        NUL: The manifest line is not a JSON object: invalid control character at (column 28).
+        nesting bomb: The manifest line is not a JSON object: it is nested more than 200 levels deep.
+        long line: The manifest line is 100,231 characters long; the limit is 100,000.
+        no source: The manifest line has no 'source-ref'. It names the image: s3://bucket/key.
+        source is a list: The manifest line has a list as 'source-ref', not the place of an image such as s3://bucket/key.
+        boxes are a list: The manifest line cannot be read at '/parts': the value of a bounding box attribute must be an object with 'image_size' and 'annotations'.
+        annotations are an object: The manifest line cannot be read at '/parts/annotations': 'annotations' must be a list.
+        an annotation is a list: The manifest line cannot be read at '/parts/annotations/0': an annotation must be an object.
+        left is text: The manifest line cannot be read at '/parts/annotations/0/left': 'left' must be a number of pixels.
+        left is infinite: The manifest line is not a JSON object: the number 1e999 is too large.
+        left is missing: The manifest line cannot be read at '/parts/annotations/0/left': 'left' must be a number of pixels.
+        class id is text: The manifest line cannot be read at '/parts/annotations/0/class_id': 'class_id' must be an integer.
+        metadata is text: The manifest line cannot be read at '/rust-metadata': it must be an object.
+        no type: The manifest line cannot be read at '/rust-metadata/type': it has no 'type'.
+        no class name: The manifest line cannot be read at '/rust-metadata/class-name': 'class-name' must be the label as a text.
+        class map is a list: The manifest line cannot be read at '/parts-metadata/class-map': 'class-map' must be an object from class ids to labels.
+        unknown class: The manifest line cannot be read at '/parts-metadata/class-map': 'class-map' lacks the class id 0.
+    """)
+
+
+def test_verdicts_and_issues() -> None:
+    """Of each manifest: whether the training would start, and the first issue of each kind."""
+
+    def said() -> Iterator[str]:
+        for _, arguments in MANIFESTS:
+            report = check_manifest(**arguments)
+            yield report.verdict
+            yield from (
+                f"    {issue}" for issue in {one.code: one for one in reversed(list(report))}.values()
+            )
+
+    assert list(said()) == listed("""
+        The training would not start: The manifest file extension or contents are invalid. the manifest is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line.
+            the manifest: ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT: The manifest file extension or contents are invalid. the manifest is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line.
+        The training would not start: The manifest file extension or contents are invalid. nowhere/train.manifest cannot be read: No such file or directory.
+            nowhere/train.manifest: ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT: The manifest file extension or contents are invalid. nowhere/train.manifest cannot be read: No such file or directory.
+        The training would not start: The manifest file is empty.
+            the manifest: ERROR_EMPTY_MANIFEST: The manifest file is empty.
+        The training would not start: The manifest file has too many rows. It has more than 19 lines.
+            the manifest: ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM: The manifest file has too many rows. It has more than 19 lines.
+        The training would not start: The manifest file contains too many invalid rows. 6 of 26 lines are invalid.
+            the manifest:21:2: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. It ends in the middle, as if it had been cut off.
+            the manifest: ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST: The manifest file contains too many invalid rows. 6 of 26 lines are invalid.
+        The dataset would not be made: The manifest file has too many terminal errors. 6 of 26 lines would be left out.
+            the manifest:21:2: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. It ends in the middle, as if it had been cut off.
+            the manifest: ERROR_TOO_MANY_RECORDS_IN_ERROR: The manifest file has too many terminal errors. 6 of 26 lines would be left out.
+        The training would not start: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
+            the manifest: ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
+        The dataset would not be made: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
+            the manifest: ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
+        The training would not start: The manifest file has too few labels. There are 1, at least 2 are needed.
+            the manifest: ERROR_MANIFEST_TOO_FEW_LABELS: The manifest file has too few labels. There are 1, at least 2 are needed.
+        The training would not start: The manifest file has too few labels. There are 1, at least 2 are needed.
+            the manifest: ERROR_MANIFEST_TOO_FEW_LABELS: The manifest file has too few labels. There are 1, at least 2 are needed.
+        The training would not start: The manifest file has too many labels. There are 251.
+            the manifest: ERROR_MANIFEST_TOO_MANY_LABELS: The manifest file has too many labels. There are 251.
+        The dataset would not be made: The manifest file has too many labels. There are 251.
+            the manifest: ERROR_MANIFEST_TOO_MANY_LABELS: The manifest file has too many labels. There are 251.
+        The training would not start: The manifest file contains insufficient labeled images per label to perform auto-split. Labels with a single image: 'rare'.
+            the manifest: ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT: The manifest file contains insufficient labeled images per label to perform auto-split. Labels with a single image: 'rare'.
+        The training would not start: Less than 50% label overlap between the training and testing manifest files. 3 of 5 training labels have no test image: 'c', 'd', 'e'.
+            the manifest: ERROR_INSUFFICIENT_LABEL_OVERLAP: Less than 50% label overlap between the training and testing manifest files. 3 of 5 training labels have no test image: 'c', 'd', 'e'.
+        The training would not start: The manifest file has too few usable labels. There are 1 for IMAGE_LEVEL_LABELS, at least 2 are needed.
+            the manifest: FEW_IMAGES: There are fewer than 10 images. There are 9 usable ones.
+            the manifest: MIXED_LABEL_KINDS: There are lines with image-level labels only and lines with boxes. 1 lines have image-level labels only, 20 have boxes.
+            the manifest: ERROR_MANIFEST_TOO_FEW_USABLE_LABELS: The manifest file has too few usable labels. There are 1 for IMAGE_LEVEL_LABELS, at least 2 are needed.
+        The training would not start: Less than 50% usable label overlap between the training and testing manifest files. 1 of 1 training labels have no test image: 'coil'.
+            the manifest: MIXED_LABEL_KINDS: There are lines with image-level labels only and lines with boxes. 20 lines have image-level labels only, 20 have boxes.
+            the manifest: FEW_IMAGES: There are fewer than 10 images. There are 5 usable ones.
+            the manifest: ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP: Less than 50% usable label overlap between the training and testing manifest files. 1 of 1 training labels have no test image: 'coil'.
+        The training would start: classification, 2 labels, 9 usable training images.
+            the manifest: FEW_IMAGES: There are fewer than 10 images. There are 9 usable ones.
+        The training would start: detection, 1 label, 40 usable training images.
+            the manifest: MIXED_LABEL_KINDS: There are lines with image-level labels only and lines with boxes. 20 lines have image-level labels only, 20 have boxes.
+        The training would start: classification, 2 labels, 20 usable training images, 20 usable test images.
+            the manifest: IMAGE_IN_BOTH_DATASETS: The image is in the training and in the test dataset. This concerns 20 images.
+        The training would start: classification, 2 labels, 20 usable training images, 2,002 usable test images.
+            the manifest: TOO_MANY_TEST_IMAGES_FOR_LABEL: A label has more than 1000 test images. 'clean', 'rust'.
+        The training would start: classification, 2 labels, 20 usable training images and 1 invalid.
+            the manifest:21: DUPLICATE_SOURCE_REF: The image is already in an earlier line. 's3://bucket/3.jpg' is in line 4.
+        The training would start: classification, 2 labels, 21 usable training images.
+            the manifest:21: DUPLICATE_JSON_KEY: A key occurs more than once in one object. The key 'rust' occurs more than once. (image 's3://bucket/x.jpg')
+        The training would start: classification, 2 labels, 20 usable training images.
+            the manifest:1:1: BYTE_ORDER_MARK: The file begins with a byte order mark.
+        The training would start: classification, 3 labels, 21 usable training images.
+            the manifest:21 at / -metadata/class-name: BLANK_LABEL: A label consists of blanks. (image 's3://bucket/x.jpg')
+        The training would start: detection, 1 label, 1 usable training images.
+            the manifest:1 at /parts-metadata/class-map: BLANK_LABEL: A label consists of blanks. (image 's3://bucket/x.jpg')
+            the manifest: FEW_IMAGES: There are fewer than 10 images. There are 1 usable ones.
+        The training would start: classification, 51 labels, 1 usable training images.
+            the manifest:1: TOO_MANY_LABELS_FOR_IMAGE: The image has more than 50 image-level labels. It has 51 labels. (image 's3://bucket/x.jpg')
+            the manifest: FEW_IMAGES: There are fewer than 10 images. There are 1 usable ones.
+    """)
+
+
+def test_a_report_prints_what_is_to_be_done() -> None:
+    """The verdict, then of each code how often, the first place and the way out."""
+    report = check_manifest([*TWO, labelled("x.jpg")[:-20], labelled("y.jpg")[:-9], TWO[3]])
+
+    assert str(report).split("\n") == listed("""
+        The training would start: classification, 2 labels, 20 usable training images and 3 invalid.
+
+                2  LINE     ERROR_INVALID_JSON_LINE
+                   first: the manifest:21:211: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. Unterminated string starting at.
+                   to do: Write one whole JSON object a line, in UTF-8.
+                1  LINE     DUPLICATE_SOURCE_REF
+                   first: the manifest:23: DUPLICATE_SOURCE_REF: The image is already in an earlier line. 's3://bucket/3.jpg' is in line 4.
+                   to do: Bring all labels of the image into one line.
+    """)
+
+
+def test_verdicts_of_good_manifests() -> None:
+    """What a training would be made of; a dataset, what it would hold."""
+    boxes = [json.dumps(boxed((10, 10, 20, 20), key=f"{number}.jpg")) for number in range(10)]
+    unlabelled = '{"source-ref": "s3://bucket/z.jpg"}'
+    tests = [labelled("t1.jpg", "rust"), labelled("t2.jpg", "clean")]
+    reports = [
+        check_manifest(TWO),
+        check_manifest(TWO, testing=tests),
+        check_manifest(boxes),
+        check_manifest(TWO, moment="dataset"),
+        check_manifest([*TWO, unlabelled, "{"]),
+    ]
+
+    assert [report.verdict for report in reports] == listed("""
+        The training would start: classification, 2 labels, 20 usable training images.
+        The training would start: classification, 2 labels, 20 usable training images, 2 usable test images.
+        The training would start: detection, 1 label, 10 usable training images.
+        The dataset would be made: 20 usable training images.
+        The training would start: classification, 2 labels, 20 usable training images and 1 invalid and 1 without labels.
+    """)
+    assert str(reports[0]) == reports[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (b"\xff\xfe{\x00", "the manifest is UTF-16 text. Save it as UTF-8."),
+        (b"{\x00}\x00", "the manifest is UTF-16 text. Save it as UTF-8."),
+        (
+            b"\x89PNG\r\n\x1a\n\x00\x00",
+            "the manifest is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line.",
+        ),
+        ("nowhere.manifest", "nowhere.manifest cannot be read: No such file or directory."),
+        (
+            "s3://b/train.manifest",
+            "s3://b/train.manifest lies in S3. Download it first, or give an open body (get_object()['Body']).",
+        ),
+        ([7], "A manifest is read from lines of text or bytes, not from int."),
+        (
+            b'{"source-ref":"a"}\n{"source-ref":"\xc3\xbc\xff"}',
+            "Line 2 of the manifest is not UTF-8 text (column 17).",
+        ),
+        (
+            labelled(),
+            "A str is taken as the path of a manifest. Give its text as bytes or as a list of lines.",
+        ),
+    ],
+)
+def test_sources_that_are_no_manifest(source: Any, expected: str) -> None:
+    """What it is, and what was expected."""
+    with pytest.raises(errors.InvalidManifest) as caught:
+        list(read_manifest(source))
+    assert str(caught.value) == expected
