@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,11 +75,6 @@ ROOMS = (
 def prepare(room: Room) -> Path:
     """Lay out the room's project; what was generated before stays where the source is the same."""
     folder = WORK / room.name
-    (folder / "mutants").mkdir(parents=True, exist_ok=True)
-    # some tests compare with the documentation
-    for name in ("src", "tests", "pyproject.toml", "mutants/docs"):
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(ROOT / name.removeprefix("mutants/"))
     tests = sorted(
         f"tests/{path.relative_to(ROOT / 'tests')}"
         for pattern in room.tests
@@ -98,7 +94,15 @@ def prepare(room: Room) -> Path:
     }
     lines = [f"{key} =\n" + "".join(f"    {value}\n" for value in values) for key, values in settings.items()]
     text = "".join(["[mutmut]\n", "track_dependencies = false\n", *lines])
-    (folder / "setup.cfg").write_text(text, encoding="utf-8")
+    config = folder / "setup.cfg"
+    if not config.is_file() or config.read_text(encoding="utf-8") != text:
+        shutil.rmtree(folder, ignore_errors=True)  # made by other settings
+    (folder / "mutants").mkdir(parents=True, exist_ok=True)
+    config.write_text(text, encoding="utf-8")
+    # some tests compare with the documentation
+    for name in ("src", "tests", "pyproject.toml", "mutants/docs"):
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(ROOT / name.removeprefix("mutants/"))
     # which test calls which function is looked at anew
     (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     return folder
