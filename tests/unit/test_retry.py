@@ -58,6 +58,24 @@ def test_transient_errors_are_repeated(virtual_policy: RetryPolicy, virtual_time
     assert virtual_time.naps[0] < virtual_time.naps[2]
 
 
+def test_pauses_double_and_are_never_shorter_than_that(
+    virtual_policy: RetryPolicy, virtual_time: VirtualTime
+) -> None:
+    """The jitter lengthens a pause, by the first delay at the most; the longest pause bounds the growth."""
+    policy = attrs.evolve(virtual_policy, first_delay=0.5, max_delay=2)
+    assert policy.call(Flaky([FAULT] * 5)) == "done"
+    for nap, least in zip(virtual_time.naps, (0.5, 1.0, 2.0, 2.0, 2.0), strict=True):
+        assert least <= nap <= least + 0.5
+
+
+def test_an_error_for_good_ends_the_repetitions(virtual_policy: RetryPolicy) -> None:
+    """Also when an error that passes came before it."""
+    call = Flaky([LOST, EXISTS])
+    with pytest.raises(errors.ResourceInUse):
+        virtual_policy.call(call)
+    assert call.calls == 2
+
+
 def test_the_last_error_comes_through(virtual_policy: RetryPolicy) -> None:
     """After the last try the error itself is raised."""
     call = Flaky([FAULT] * 100)
