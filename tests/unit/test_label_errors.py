@@ -10,7 +10,7 @@ from sdk_backends import write_folder
 
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import read_folder
-from rekolabels.images import LabelledImage
+from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.local import find_label_errors
 
 if TYPE_CHECKING:
@@ -41,3 +41,30 @@ def test_what_cannot_be_judged(tmp_path: Path) -> None:
     gone = [LabelledImage(str(tmp_path / f"{n}.png"), [f"label {n % 2}"]) for n in range(4)]
     with pytest.raises(InvalidImage, match=r"\.png cannot be read"):
         find_label_errors(gone, folds=2)
+
+
+def test_a_wrong_label_of_a_box_is_found(tmp_path: Path) -> None:
+    """A disc that is called a ring, among scenes with one of each; images without a size are measured."""
+    np, pil = pytest.importorskip("numpy"), pytest.importorskip("PIL.Image")
+    draw = pytest.importorskip("PIL.ImageDraw")
+    images = []
+    for number in range(12):
+        chance = np.random.default_rng(number)
+        scene = pil.fromarray(chance.integers(100, 150, (192, 256, 3), dtype=np.uint8))
+        pen, left, top = draw.Draw(scene), int(chance.integers(0, 60)), int(chance.integers(0, 130))
+        pen.ellipse((left, top, left + 55, top + 55), fill=(220, 40, 40))
+        pen.ellipse((left + 128, top, left + 183, top + 55), outline=(30, 30, 220), width=8)
+        scene.save(tmp_path / f"{number}.png")
+        boxes = [BoundingBox("disc", left, top, 55, 55), BoundingBox("ring", left + 128, top, 55, 55)]
+        images.append(LabelledImage(str(tmp_path / f"{number}.png"), boxes=boxes))
+    wrong = attrs.evolve(images[4].boxes[0], label="ring")
+    images[4] = attrs.evolve(images[4], boxes=[wrong, images[4].boxes[1]])
+
+    first = find_label_errors(images, folds=3)[0]
+
+    assert (first.image.source, first.label, first.suggestion, first.box) == (
+        images[4].source,
+        "ring",
+        "disc",
+        wrong,
+    )
