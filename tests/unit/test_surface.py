@@ -80,7 +80,7 @@ def callables() -> dict[str, inspect.Signature]:
         elif inspect.isclass(value) and not issubclass(value, BaseException):
             made = {"__call__"} if attrs.has(value) else {"__call__", "__init__"}
             for method in dir(value):
-                code = inspect.getattr_static(value, method)
+                code = inspect.getattr_static(value, method, None)
                 plain: Any = code.__func__ if isinstance(code, (classmethod, staticmethod)) else code
                 if inspect.isfunction(plain) and (method in made or not method.startswith("_")):
                     found[f"{attribute}.{method}"] = inspect.signature(plain)
