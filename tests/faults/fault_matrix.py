@@ -456,7 +456,7 @@ JOBS = (
         "ModelVersion.copy_to",
         World.trained,
         lambda w, m: m.copy_to(w.other(m)),
-        lambda w, m: w.other(m).model("v1").status == "COPYING_COMPLETED",
+        lambda w, m: w.other(m).model("v1").wait_until_trained().status == "COPYING_COMPLETED",
     ),
     Job(
         "ModelVersion.delete",
