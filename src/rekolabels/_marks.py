@@ -252,7 +252,7 @@ def _announce(model: ModelVersion, who: str) -> None:
 
 
 def _write(model: ModelVersion, name: str, ahead: float) -> None:
-    value = f"{model.client.retry.time() + ahead:.0f}"
+    value = str(int(model.client.retry.time() + ahead))  # never a time that is still ahead of a run
     model.client.api.tag_resource(model.arn, {name: value})
 
 

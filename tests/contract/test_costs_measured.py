@@ -205,3 +205,18 @@ def test_long_spans_come_in_pages(pictures: Path) -> None:
             found = model.run_cost(begin)
             stubber.assert_no_pending_responses()
         assert found.unit_hours == pytest.approx((2 + 1) * 5 / 60)
+
+
+def test_a_run_that_has_just_begun_has_a_cost(pictures: Path) -> None:
+    """Its begin is kept in whole seconds, and never lies ahead."""
+    clock = ManualClock()
+    policy = RetryPolicy(clock=clock, time=clock, sleep=clock.sleep)
+    with LocalService(engine="tiny", clock=clock, durations=Durations(training=1, starting=0)) as service:
+        model = train(service.client(bucket="costs", prices=PRICES, retry=policy), pictures)
+        clock.advance(1.9 - clock() % 1)
+        asked = clock()
+        with model.running():
+            (begun,) = (float(value) for name, value in model.tags.items() if "started" in name)
+            assert asked - 1 < begun <= asked
+            clock.advance(0.01)
+            assert model.run_cost().since.timestamp() == begun
