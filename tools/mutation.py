@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ import attrs
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / ".mutation"
 LEAST = 85.0
+MOST_MEMORY = 4 << 30
+"""Bytes a process: a loop that a mutant made endless may fill a list."""
 SURVIVED = (0, 5, 33)
 """What mutmut notes for a mutant that no test fails on: tests that pass, and no tests."""
 
@@ -165,6 +168,7 @@ def main() -> None:
     )
     parser.add_argument("--children", type=int, default=os.cpu_count() or 2, help="processes at a time")
     options = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     rooms = {room.name: prepare(room) for room in ROOMS if options.room is None or room.name in options.room}
     chosen = [
         (name, mutant) for name, folder in rooms.items() for mutant in generate(folder, options.children)
