@@ -252,6 +252,9 @@ def test_fiftyone(tmp_path: Path) -> None:
     assert (BoundingBox("cat", 10, 20, 50, 40),) == images[2].boxes
     assert (BoundingBox("cat", 1, 2, 5, 4),) == images[3].boxes
     assert [problem.lost for problem in problems] == ["nothing", "box", "nothing"]
+    beyond = SimpleNamespace(detections=[SimpleNamespace(label="cat", bounding_box=[0.9, 0.25, 0.5, 0.5])])
+    list(from_fiftyone([_Sample(str(local), ground_truth=beyond)], on_problem=problems.append))
+    assert "detection 0 (cat) leaves the frame of 100 x 80" in problems[-1].message
 
 
 def test_label_folders_are_written_and_read(tmp_path: Path) -> None:

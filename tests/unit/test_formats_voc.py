@@ -166,3 +166,12 @@ def test_real_sets_load(name: str, labels: set[str], boxes: int, tmp_path: Path)
     again = read_voc(tmp_path / "annotations", images=SHARED / name / "images", on_problem=problems.append)
     assert len(list(again)) == 120
     assert [str(broken)] == [problem.file for problem in problems]
+
+
+def test_line_ends_and_tabs_of_a_label_come_back(tmp_path: Path) -> None:
+    """XML would make blanks of them; control characters, which it cannot hold, are dropped."""
+    image = LabelledImage("a.png", boxes=[BoundingBox("one\r\ntwo\tthree\x07", 1, 2, 30, 40)])
+    assert write_voc([image], tmp_path, on_problem=lambda _: None) == 1
+    assert "<name>one&#13;&#10;two&#9;three</name>" in (tmp_path / "a.xml").read_text(encoding="utf-8")
+    (again,) = read_voc(tmp_path, images="s3://b", on_problem=lambda _: None)
+    assert [box.label for box in again.boxes] == ["one\r\ntwo\tthree"]

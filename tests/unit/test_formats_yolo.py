@@ -152,3 +152,19 @@ def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "labels" / "a.txt").read_text().startswith("1 0.25000000 ")
     with pytest.raises(InvalidInput, match="cannot be made"):
         write_yolo([], tmp_path / "new" / "data.yaml")
+
+
+def test_parts_of_a_pixel_are_kept(tmp_path: Path) -> None:
+    """Only what the digits of the text part from a whole number is rounded away."""
+    images, _ = one(tmp_path, "0 0.5 0.5 0.505 0.5\n")
+    (box,) = images[0].boxes
+    assert pytest.approx([24.75, 50.5]) == [box.left, box.width]
+
+
+def test_classes_can_be_read_in_the_description(tmp_path: Path) -> None:
+    """Letters of all scripts stand for themselves, and a path that is no text is none."""
+    image = LabelledImage("a.jpg", boxes=[BoundingBox("子犬", 0, 0, 50, 40)], size=ImageSize(100, 80))
+    write_yolo([image], tmp_path)
+    assert "子犬" in (tmp_path / "data.yaml").read_text(encoding="utf-8")
+    put(tmp_path, {"x.yaml": "path: 7\ntrain: images\nnames: [cat]\n", "images/a.png": png()})
+    assert len(list(read_yolo(tmp_path / "x.yaml", on_problem=raise_problem))) == 1
