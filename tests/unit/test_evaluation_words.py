@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -157,16 +156,6 @@ def test_a_data_frame_has_a_typed_column_for_each_figure() -> None:
     assert (frame.index.name, list(frame.index)) == ("label", ["a", "b"])
     assert list(frame.loc["a"]) == [0.5, 0.25, 1.0, 0.75, 4]
     assert all(pandas.isna(value) for value in frame.loc["b"])
-
-
-def test_a_data_frame_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the extra, and what it is for."""
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(errors.MissingExtra) as caught:
-        EvaluationResult().to_pandas()
-    assert str(caught.value) == (
-        "turning an evaluation into a data frame needs the extra 'report': pip install 'rekolabels[report]'"
-    )
 
 
 def test_a_terminal_shows_the_table_in_full() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rekolabels import BoundingBox, Box, Detection, ImageSize, S3Location
-from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
+from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import read_coco, write_coco
 from rekolabels.inference import draw, in_pixels, to_labelled_image, to_supervision
 from rekolabels.inference._image import image_argument
@@ -218,16 +217,6 @@ def test_detections_for_supervision() -> None:
         with pytest.raises(InvalidInput) as caught:
             to_supervision(wrong, size, labels=labels)
         assert str(caught.value) == expected
-
-
-def test_supervision_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names it."""
-    monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(MissingExtra) as caught:
-        to_supervision([], ImageSize(200, 100))
-    assert str(caught.value) == (
-        "Converting to supervision needs the extra 'supervision': pip install 'rekolabels[supervision]'"
-    )
 
 
 def test_drawing_turns_what_the_boxes_refer_to(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import random
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput, MissingExtra
+from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.splits import folds, split
 from rekolabels.splits._units import _common_folder
@@ -371,16 +370,6 @@ def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
         with pytest.raises(InvalidImage) as caught:
             split([LabelledImage(str(broken), ["a"])] * 2, near_duplicates=True)
         assert str(caught.value).startswith(f"{broken}: {expected}")
-
-
-def test_near_duplicates_are_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names it."""
-    monkeypatch.setitem(sys.modules, "imagehash", None)
-    with pytest.raises(MissingExtra) as caught:
-        split(images_of({"a": 4}), near_duplicates=True)
-    assert str(caught.value) == (
-        "near_duplicates=True needs the extra 'dedupe': pip install 'rekolabels[dedupe]'"
-    )
 
 
 @pytest.mark.parametrize(

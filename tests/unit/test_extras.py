@@ -1,0 +1,74 @@
+"""Optional packages: where one is missing, the error names the extra that brings it, and what it is for."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels import Detection, ImageSize, LabelledImage, errors
+from rekolabels._drawing import drawn
+from rekolabels.evaluation import EvaluationResult
+from rekolabels.formats import read_voc, read_yolo, write_yolo
+from rekolabels.inference import save_outcomes, to_supervision, video_frames
+from rekolabels.inference._pictures import opened
+from rekolabels.manifest import check_manifest
+from rekolabels.manifest._image_files import probe
+from rekolabels.splits import split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("package", "work", "extra", "purpose"),
+    [
+        ("PIL", lambda _: drawn(None, [Detection("cat", 90.0)]), "images", "Drawing"),
+        ("PIL", lambda _: opened(b"", "x.jpg"), "images", "Encoding images"),
+        ("PIL", lambda _: probe(b""), "local", "Looking into images"),
+        ("imagehash", lambda _: split(PICTURES, near_duplicates=True), "dedupe", "near_duplicates=True"),
+        ("defusedxml.ElementTree", read_voc, "formats", "reading Pascal VOC"),
+        ("yaml", read_yolo, "formats", "reading YOLO"),
+        ("yaml", lambda folder: write_yolo([], folder), "formats", "writing YOLO"),
+        ("pandas", lambda _: check_manifest([]).to_pandas(), "report", "A report as a DataFrame"),
+        (
+            "pandas",
+            lambda _: EvaluationResult().to_pandas(),
+            "report",
+            "turning an evaluation into a data frame",
+        ),
+        (
+            "matplotlib.figure",
+            lambda folder: EvaluationResult().save(folder / "x.png"),
+            "report",
+            "drawing an evaluation as a picture",
+        ),
+        (
+            "supervision",
+            lambda _: to_supervision([], ImageSize(9, 9)),
+            "supervision",
+            "Converting to supervision",
+        ),
+        ("pyarrow", lambda folder: save_outcomes([], folder / "x.parquet"), "parquet", "Writing Parquet"),
+        ("av", lambda _: list(video_frames("x.mp4", rate=1)), "video", "Reading videos"),
+    ],
+)
+def test_what_is_missing_is_named(
+    package: str,
+    work: Callable[[Path], object],
+    extra: str,
+    purpose: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the command that installs it; it is an ImportError, too."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError) as caught:
+        work(tmp_path)
+    assert isinstance(caught.value, errors.MissingExtra)
+    assert str(caught.value) == f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'"
