@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 
 from manifest_cases import LINES, MANIFESTS, TWO, boxed, labelled
 from rekolabels import errors
-from rekolabels.manifest import check_manifest, parse_line, read_manifest
+from rekolabels.manifest import check_manifest, mend_manifest, parse_line, read_manifest
 from rekolabels.manifest.rules import check_line
 
 if TYPE_CHECKING:
@@ -272,3 +273,53 @@ def test_sources_that_are_no_manifest(source: Any, expected: str) -> None:
     with pytest.raises(errors.InvalidManifest) as caught:
         list(read_manifest(source))
     assert str(caught.value) == expected
+
+
+def test_repairs_tell_where_and_what() -> None:
+    """Line, place and what was done; a box that is none is left to the check."""
+    label = json.loads(labelled("1.jpg"))
+    for name in ("type", "confidence", "human-annotated", "creation-date"):
+        del label["rust-metadata"][name]
+    box = boxed((10, 10, 0, 20), (-1, 10, 20, 20), 7, key="2.jpg", type=None)
+    del box["parts-metadata"]["type"], box["parts-metadata"]["objects"]
+    box["parts"]["image_size"] = {"width": 640, "height": 480}
+    unsized = boxed((10, 10, 20, 20), key="3.jpg")
+    del unsized["parts"]["image_size"]
+    text = (
+        "\ufeff" + "\n".join(json.dumps(line) for line in (label, box, unsized)) + "\n\n" + labelled("1.jpg")
+    )
+
+    report = mend_manifest(text.encode(), io.BytesIO(), created="2024-03-01T09:30:00")
+
+    assert [f"{one.line}{one.pointer}: {one.done}" for one in report.repairs] == listed("""
+        1/rust-metadata/type: type filled in: groundtruth/image-classification
+        1/rust-metadata/human-annotated: human-annotated filled in
+        1/rust-metadata/creation-date: creation-date filled in
+        1/rust-metadata/confidence: confidence filled in
+        1: byte order mark dropped
+        2/parts-metadata/type: type filled in: groundtruth/object-detection
+        2/parts/image_size: image_size put into a list
+        2/parts/image_size/0/depth: depth filled in
+        2/parts-metadata/objects/0: confidence filled in
+        2/parts-metadata/objects/1: confidence filled in
+        2/parts-metadata/objects/2: confidence filled in
+        2/parts/annotations/1: box clipped to the image
+        2/parts/annotations/0: box without any area dropped
+        4: blank line dropped
+        5: repeated line dropped
+    """)
+    assert str(report).split("\nLeft:")[0].split("\n") == listed("""
+        Mended:
+                1  type filled in: groundtruth/image-classification
+                1  human-annotated filled in
+                1  creation-date filled in
+                4  confidence filled in
+                1  type filled in: groundtruth/object-detection
+                1  image_size put into a list
+                1  depth filled in
+                1  box clipped to the image
+                1  box without any area dropped
+                1  blank line dropped
+                1  repeated line dropped
+                1  byte order mark dropped
+    """)
