@@ -8,11 +8,13 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from manifest_cases import LINES, MANIFESTS, TWO, boxed, labelled
 from rekolabels import errors
-from rekolabels.manifest import check_manifest, mend_manifest, parse_line, read_manifest
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest import check_manifest, format_line, mend_manifest, parse_line, read_manifest
 from rekolabels.manifest.rules import check_line
 
 if TYPE_CHECKING:
@@ -323,3 +325,45 @@ def test_repairs_tell_where_and_what() -> None:
                 1  repeated line dropped
                 1  byte order mark dropped
     """)
+
+
+def test_a_moved_box_keeps_its_class_id() -> None:
+    """Also where the map has its label twice."""
+    line = boxed((10, 10, 20, 20), **{"class-map": {"0": "coil", "1": "coil"}})
+    line["parts"]["annotations"][0]["class_id"] = 1
+    image = parse_line(json.dumps(line))
+    moved = attrs.evolve(image, boxes=[attrs.evolve(image.boxes[0], left=30)])
+    assert json.loads(format_line(moved))["parts"]["annotations"] == [
+        {"class_id": 1, "left": 30, "top": 10, "width": 20, "height": 20}
+    ]
+
+
+def test_labels_that_were_taken_away_take_their_keys_along() -> None:
+    """The others stay as they were."""
+    image = parse_line(labelled("1.jpg", "rust", "clean"))
+    assert json.loads(format_line(attrs.evolve(image, labels=["clean"]))) == {
+        name: value
+        for name, value in json.loads(labelled("1.jpg", "rust", "clean")).items()
+        if not name.startswith("rust")
+    }
+
+
+@pytest.mark.parametrize("boxes", [(), (BoundingBox("coil", 1, 2, 30, 40),)])
+def test_a_job_can_be_named(boxes: tuple[BoundingBox, ...]) -> None:
+    """Instead of the name that is made of the attribute."""
+    image = LabelledImage("s3://bucket/1.jpg", () if boxes else ("rust",), boxes, ImageSize(640, 480))
+    line = json.loads(format_line(image, job_name="inspection"))
+    (metadata,) = (value for name, value in line.items() if name.endswith("-metadata"))
+    assert metadata["job-name"] == "inspection"
+
+
+def test_lines_of_text_that_no_file_can_hold() -> None:
+    """A lone surrogate is told as in a file."""
+    with pytest.raises(errors.InvalidManifest) as caught:
+        list(read_manifest(['{"source-ref":"s3://bucket/\ud800"}']))
+    assert str(caught.value) == "Line 1 of the manifest is not UTF-8 text (column 28)."
+
+
+def test_the_use_case_of_what_cannot_be_read() -> None:
+    """As the service calls it."""
+    assert check_manifest(b"").use_case == "NOT_DETERMINED"
