@@ -27,7 +27,7 @@ from rekolabels.local._engine._windows import (
     integrate,
     lay,
     merge,
-    pool,
+    pool_together,
 )
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ class Detector:
 
     def judge(self, maps: Maps, layout: Layout) -> tuple[Matrix, Matrix]:
         """For each window, the shares of the labels and of none, adding up to 1, and how to move it."""
-        grid = maps.project(self.weights.astype(np.float32)).astype(np.float64)
+        grid = maps.project(self.weights.astype(np.float32))
         # Each part of a window has outputs of its own: they lie one after the other in the table.
         table = integrate(grid).reshape(-1, len(self.bias))
-        sums = pool(table, layout.where).sum(1) + layout.features @ self.shape_weights + self.bias
+        sums = pool_together(table, layout.where) + layout.features @ self.shape_weights + self.bias
         scores = sums[:, :-MOVES]
         powers = np.exp(scores - scores.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True), sums[:, -MOVES:]

@@ -3,224 +3,222 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
+from rekolabels.local._engine._features import in_order
 from rekolabels.local._engine._linear import Matrix
+from rekolabels.local._engine._network import Tensor
 
-if TYPE_CHECKING:
-    from rekolabels.local._engine._network import Tensor
-
-__all__ = ["MOVES", "Compression", "Described", "Heads", "fit_moves"]
+__all__ = ["MOVES", "Numbers", "Windows", "fit_heads"]
 
 Numbers = npt.NDArray[np.intp]
-Halves = npt.NDArray[np.float16]
 
 MOVES = 4
 """How to move a window: its centre in shares of its sides, and the logarithms of how its sides change."""
-_DIRECTIONS = 768
-"""Descriptions are compressed into so many directions at most while the heads are fitted."""
-_CHUNK = 2048
+_CHUNK = 1024
+"""Windows that are worked on at once: a core keeps so many at hand."""
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 """Candidates for C of the logistic regression, the inverse of its penalty."""
-_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)
+_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Candidates for the penalty of the moves."""
-_ENOUGH = 5000
+_ENOUGH = 4000
 """Windows that suffice for choosing C; all are used in the fits."""
-_STEPS, _MORE_STEPS = 60, 30
-"""Of the minimiser, from nothing and from an earlier solution."""
+_FIRST_NONE = 6000
+"""Windows that hold nothing in the first fit; those of the others that it takes for objects are added."""
+_FALSE = 0.2
+"""From this share of the labels on, a window is taken for an object."""
+_STEPS = 4
+"""Of the minimiser, each time. The first leads to about what linear discriminant analysis finds; those that
+come after many follow the windows of few objects too closely."""
+_CURVATURE = 0.15
+"""Of the loss by a score where a window is neither clear nor open: tells the minimiser how far to step."""
+_CONSTANT = 1e-4
+"""A number that deviates less tells nothing."""
 
 
 @attrs.frozen(eq=False)
-class Compression:
-    """Standardised descriptions in the directions in which they differ most."""
+class Windows:
+    """Described windows of the training images."""
 
-    mean: Matrix
-    basis: Matrix
-    """Description x directions; with the standardisation."""
-
-    @classmethod
-    def find(cls, parts: list[Halves]) -> Compression:
-        """Look at windows, some at a time."""
-        width = parts[0].shape[1]
-        count = sum(len(part) for part in parts)
-        total, squares = np.zeros(width), np.zeros((width, width))
-        for part in parts:
-            rows = part.astype(np.float32)
-            total += rows.sum(0, dtype=np.float64)
-            squares += rows.T @ rows
-        mean = total / count
-        covariance = squares / count - np.outer(mean, mean)
-        scale = 1.0 / ((np.sqrt(np.maximum(covariance.diagonal(), 0.0)) + 1e-6) * np.sqrt(width))
-        _, vectors = np.linalg.eigh(covariance * np.outer(scale, scale))
-        return cls(mean, scale[:, None] * vectors[:, ::-1][:, :_DIRECTIONS])
-
-    def apply(self, rows: npt.NDArray[Any]) -> Tensor:
-        """Compress some descriptions."""
-        result: Tensor = (rows - self.mean.astype(np.float32)) @ self.basis.astype(np.float32)
-        return result
-
-    def unfold(self, coefficients: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
-        """What heads on compressed descriptions are on the descriptions themselves."""
-        weights: Matrix = coefficients @ self.basis.T
-        return weights, bias - weights @ self.mean
+    rows: Tensor
+    """Windows x numbers, the last of which is 1."""
+    classes: Numbers
+    """The number of the label; one more than the last label for nothing; -1 for too little of an object."""
+    moves: Matrix
+    """How each is moved onto its object; unused where it holds nothing."""
+    images: Numbers
+    """Which image each is of."""
 
 
-@attrs.frozen(eq=False)
-class Described:
-    """Described windows, image by image, in half precision: there are tens of thousands."""
-
-    rows: list[Halves] = attrs.field(factory=list[Halves])
-    targets: list[npt.NDArray[Any]] = attrs.field(factory=list[npt.NDArray[Any]])
-    """The class of each window, or how it is moved."""
-
-    def add(self, rows: Tensor, targets: npt.NDArray[Any]) -> None:
-        """Take the windows of one more image."""
-        self.rows.append(rows.astype(np.float16))
-        self.targets.append(targets)
-
-    def compressed(self, compression: Compression) -> tuple[Tensor, npt.NDArray[Any], Numbers]:
-        """All windows, compressed; their targets; which image each is of.
-
-        The descriptions are dropped on the way, so that no more memory is held than is needed.
-        """
-        images = np.repeat(np.arange(len(self.rows)), [len(rows) for rows in self.rows])
-        whole: Tensor = np.empty((len(images), compression.basis.shape[1]), dtype=np.float32)
-        end = len(whole)
-        while self.rows:
-            rows = self.rows.pop()
-            whole[end - len(rows) : end] = compression.apply(rows)
-            end -= len(rows)
-        return whole, np.concatenate(self.targets), images
-
-
-class Heads:
-    """The classes of windows: multinomial logistic regression, fitted anew whenever there are more windows.
-
-    Args:
-        rows: Compressed windows.
-        classes: Their classes; the last one is "nothing".
-        images: Which image each is of.
-        count: How many classes there are.
-        seed: For the windows among which C is chosen.
-    """
-
-    def __init__(self, rows: Tensor, classes: Numbers, images: Numbers, *, count: int, seed: int) -> None:
-        self._count = count
-        self._parts = [(rows, classes)]
-        self._solution = np.zeros(count * (rows.shape[1] + 1))
-        self._steps = _STEPS
-        self.strength = self._choose(rows, classes, images, seed)
-
-    def add_nothing(self, rows: Tensor) -> None:
-        """Take more windows that hold nothing."""
-        self._parts.append((rows, np.full(len(rows), self._count - 1, dtype=np.intp)))
-
-    def fit(self) -> tuple[Matrix, Matrix]:
-        """Go on from the last fit; coefficients (classes x directions) and biases."""
-        self._solution = _minimise(self._parts, self.strength, self._solution, self._steps)
-        self._steps = _MORE_STEPS
-        parts = self._solution.reshape(self._count, -1)
-        return parts[:, :-1], parts[:, -1]
-
-    def _choose(self, rows: Tensor, classes: Numbers, images: Numbers, seed: int) -> float:
-        """Choose C by the log loss on the windows of images that were left out, one half after the other."""
-        if images.max(initial=0) < 1:
-            return _STRENGTHS[len(_STRENGTHS) // 2]
-        chosen = np.arange(len(rows))
-        if len(chosen) > _ENOUGH:
-            chosen = np.sort(np.random.default_rng(seed).choice(chosen, _ENOUGH, replace=False))
-        losses = np.zeros(len(_STRENGTHS))
-        for half in range(2):
-            held = chosen[images[chosen] % 2 == half]
-            kept = chosen[images[chosen] % 2 != half]
-            parts = [(rows[kept], classes[kept])]
-            solution = np.zeros_like(self._solution)
-            for index, strength in enumerate(_STRENGTHS):  # each begins where the stricter one ended
-                solution = _minimise(parts, strength, solution, _MORE_STEPS)
-                losses[index] += _loss(solution, rows[held], classes[held])
-        return _STRENGTHS[int(losses.argmin())]
-
-
-def fit_moves(rows: Tensor, moves: Matrix, images: Numbers) -> tuple[Matrix, Matrix]:
-    """Fit how windows are moved: ridge regression, its penalty chosen by leaving out half of the images.
+def fit_heads(windows: Windows, labels: int, seed: int) -> Matrix:
+    """Fit the outputs of a detector: a score a label, one for nothing, and the moves.
 
     Returns:
-        Coefficients (moves x directions) and biases.
+        Outputs x numbers.
     """
-    width = rows.shape[1] + 1
-    inner, outer = np.zeros((2, width, width)), np.zeros((2, width, MOVES))
-    spread = 0.0
-    for start in range(0, len(rows), _CHUNK):
-        some, wanted = rows[start : start + _CHUNK].astype(np.float64), moves[start : start + _CHUNK]
-        some = np.concatenate([some, np.ones((len(some), 1))], axis=1)
-        for half in range(2):
-            mine = images[start : start + _CHUNK] % 2 == half
-            inner[half] += some[mine].T @ some[mine]
-            outer[half] += some[mine].T @ wanted[mine]
-        spread += float((wanted**2).sum())
+    moved = windows.classes != labels
+    halves = [moved & (windows.images % 2 == half) for half in range(2)]
+    inner = [_products(windows.rows[half]) for half in halves]
+    products = inner[0] + inner[1] + _products(windows.rows[~moved])
+    products /= len(windows.rows)
+    outer = [windows.rows[half].T @ windows.moves[half] for half in halves]
+    spread = float((windows.moves[moved] ** 2).sum())
+    # Every number is penalised by how much it deviates, as if all were standardised.
+    penalty = np.maximum(products.diagonal() - products[-1] ** 2, _CONSTANT**2) * len(products)
+    penalty[-1] = 1.0
+    classes = _Classes(windows, labels, *_directions(products, penalty[:-1])).fit(seed)
+    return np.concatenate([classes, _fit_moves(inner, outer, spread, penalty)])
+
+
+def _directions(products: Matrix, penalty: Matrix) -> tuple[Matrix, Matrix]:
+    """Turn the numbers, standardised, into the directions in which the windows differ most.
+
+    There the penalty is the same along each, and the loss is as steep as the windows are spread.
+
+    Returns:
+        Directions x numbers, the constant being the last direction; how much the windows spread along each.
+    """
+    scale, mean = 1.0 / np.sqrt(penalty), products[-1, :-1]
+    spread, vectors = np.linalg.eigh((products[:-1, :-1] - np.outer(mean, mean)) * np.outer(scale, scale))
+    directions = np.eye(len(products))
+    directions[:-1, :-1] = vectors.T * scale
+    directions[:-1, -1] = -directions[:-1, :-1] @ mean
+    return directions, np.append(np.maximum(spread, 0.0), 1.0)
+
+
+def _products(rows: Tensor) -> Matrix:
+    """Sum up the products of the numbers of each window: numbers x numbers."""
+    total: Matrix = np.zeros((rows.shape[1], rows.shape[1]))
+    for part in in_order(lambda some: some.T @ some, _chunks(rows)):
+        np.add(total, part, out=total)
+    return total
+
+
+def _chunks(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+
+
+def _fit_moves(inner: list[Matrix], outer: list[Matrix], spread: float, penalty: Matrix) -> Matrix:
+    """Fit how windows are moved: ridge regression, its penalty chosen by leaving out half of the images."""
+
+    def solve(inner: Matrix, outer: Matrix, ridge: float) -> Matrix:
+        result: Matrix = np.linalg.solve(inner + np.diag(ridge * penalty), outer).astype(np.float64)
+        return result
+
     losses: list[tuple[float, float]] = []
     for ridge in _RIDGES:
         loss = spread
         for half in range(2):
-            solved = _solve(inner[1 - half], outer[1 - half], ridge)
+            solved = solve(inner[1 - half], outer[1 - half], ridge)
             loss += float((solved * (inner[half] @ solved - 2 * outer[half])).sum())
         losses.append((loss, ridge))
-    solved = _solve(inner.sum(0), outer.sum(0), min(losses)[1])
-    coefficients: Matrix = solved[:-1].T
-    bias: Matrix = solved[-1]
-    return coefficients, bias
+    whole = solve(inner[0] + inner[1], outer[0] + outer[1], min(losses)[1])
+    return np.ascontiguousarray(whole.T)
 
 
-def _solve(inner: Matrix, outer: Matrix, ridge: float) -> Matrix:
-    result: Matrix = np.linalg.solve(inner + ridge * np.eye(len(inner)), outer).astype(np.float64)
-    return result
+@attrs.frozen(eq=False)
+class _Classes:
+    """The classes of windows: multinomial logistic regression.
+
+    SciPy's minimiser instead of scikit-learn's class: it can be given coordinates in which the loss is about
+    as steep in all directions, so that few steps lead far, and stops after them without a warning.
+    """
+
+    windows: Windows
+    labels: int
+    directions: Matrix
+    spread: Matrix
+    """Both as :func:`_directions` finds them."""
+
+    def fit(self, seed: int) -> Matrix:
+        """Fit to a part of the windows that hold nothing, then to the ones that are mistaken as well."""
+        random = np.random.default_rng(seed)
+        classes = self.windows.classes
+        nothing = np.flatnonzero(classes == self.labels)
+        first = _some(nothing, _FIRST_NONE, random)
+        chosen = np.concatenate([np.flatnonzero((classes >= 0) & (classes < self.labels)), first])
+        strength = self._choose(_some(chosen, _ENOUGH, random))
+        solution = np.zeros((self.labels + 1, len(self.spread)))
+        solution = self._minimise(chosen, strength, solution)
+        rest = np.setdiff1d(nothing, first)
+        taken = 1.0 - _shares(self._coefficients(solution), self.windows.rows[rest])[:, -1]
+        chosen = np.concatenate([chosen, rest[taken > _FALSE]])
+        return self._minimise(chosen, strength, solution) @ self.directions
+
+    def _choose(self, chosen: Numbers) -> float:
+        """Choose C by the log loss on the windows of images that were left out, one half after the other."""
+        halves = [chosen[self.windows.images[chosen] % 2 == half] for half in range(2)]
+        if not (len(halves[0]) and len(halves[1])):
+            return _STRENGTHS[len(_STRENGTHS) // 2]
+
+        def losses(half: int) -> Matrix:
+            held = halves[half]
+            found = np.zeros(len(_STRENGTHS))
+            solution = np.zeros((self.labels + 1, len(self.spread)))
+            for index, strength in enumerate(_STRENGTHS):  # each begins where the stricter one ended
+                solution = self._minimise(halves[1 - half], strength, solution)
+                shares = _shares(self._coefficients(solution), self.windows.rows[held])
+                right = shares[np.arange(len(held)), self.windows.classes[held]]
+                found[index] -= float(np.log(np.maximum(right, 1e-30)).sum(dtype=np.float64))
+            return found
+
+        return _STRENGTHS[int((losses(0) + losses(1)).argmin())]
+
+    def _coefficients(self, solution: Matrix) -> Tensor:
+        result: Tensor = (solution @ self.directions).astype(np.float32)
+        return result
+
+    def _minimise(self, chosen: Numbers, strength: float, solution: Matrix) -> Matrix:
+        """Fit some windows, from a solution on."""
+        minimize: Any = import_module("scipy.optimize").minimize
+        size = len(chosen)
+        steepness = np.sqrt(1.0 / size + _CURVATURE * strength * self.spread)
+        parts = list(
+            zip(_chunks(self.windows.rows[chosen]), _chunks(self.windows.classes[chosen]), strict=True)
+        )
+
+        def loss(flat: Matrix) -> tuple[float, Matrix]:
+            current = flat.reshape(solution.shape) / steepness
+            coefficients = self._coefficients(current)
+            total, slope = 0.0, np.zeros(solution.shape)
+            for some, change in in_order(lambda part: _loss(coefficients, *part), parts):
+                total += strength * some
+                slope += strength * change
+            slope = slope @ self.directions.T
+            current[:, -1] = 0.0  # the constant is free
+            total += 0.5 * float((current**2).sum())
+            return total / size, ((slope + current) / steepness / size).ravel()
+
+        options = {"maxiter": _STEPS}
+        found: Any = minimize(
+            loss, (solution * steepness).ravel(), jac=True, method="L-BFGS-B", options=options
+        )
+        result: Matrix = found.x.reshape(solution.shape) / steepness
+        return result
 
 
-def _scores(solution: Matrix, rows: Tensor) -> Tensor:
-    parts = solution.reshape(-1, rows.shape[1] + 1).astype(np.float32)
-    scores: Tensor = rows @ parts[:, :-1].T + parts[:, -1]
+def _loss(coefficients: Tensor, rows: Tensor, classes: Numbers) -> tuple[float, Tensor]:
+    """The log loss of some windows, and how it changes with the coefficients."""
+    shares = _shares(coefficients, rows)
+    right = np.arange(len(rows)), classes
+    total = -float(np.log(np.maximum(shares[right], 1e-30)).sum(dtype=np.float64))
+    shares[right] -= 1.0
+    return total, shares.T @ rows
+
+
+def _shares(coefficients: Tensor, rows: Tensor) -> Tensor:
+    """For each window, the shares of the classes; they add up to 1."""
+    scores: Tensor = rows @ coefficients.T
     scores -= scores.max(1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(1, keepdims=True)
     return scores
 
 
-def _loss(solution: Matrix, rows: Tensor, classes: Numbers) -> float:
-    scores = _scores(solution, rows)
-    right = scores[np.arange(len(rows)), classes]
-    return float((np.log(np.exp(scores).sum(1)) - right).sum(dtype=np.float64))
-
-
-def _minimise(parts: list[tuple[Tensor, Numbers]], strength: float, solution: Matrix, steps: int) -> Matrix:
-    """Fit classes from a solution on, to windows that lie in several parts.
-
-    SciPy's minimiser instead of scikit-learn's class: it stops after a number of steps without a warning.
-    The last digits of a window's score decide nothing.
-    """
-    minimize: Any = import_module("scipy.optimize").minimize
-    count = len(solution) // (parts[0][0].shape[1] + 1)
-    size = max(1, sum(len(rows) for rows, _ in parts))
-
-    def loss(flat: Matrix) -> tuple[float, Matrix]:
-        total, slope = 0.0, np.zeros((count, len(flat) // count))
-        for rows, classes in parts:
-            right = np.arange(len(rows)), classes
-            shares = _scores(flat, rows)
-            total -= float(shares[right].sum(dtype=np.float64))
-            np.exp(shares, out=shares)
-            sums = shares.sum(1, keepdims=True)
-            total += float(np.log(sums).sum(dtype=np.float64))
-            shares /= sums
-            shares[right] -= 1.0
-            slope[:, :-1] += shares.T @ rows
-            slope[:, -1] += shares.sum(0)
-        coefficients = flat.reshape(count, -1)[:, :-1]
-        slope *= strength / size
-        slope[:, :-1] += coefficients / size
-        return (strength * total + 0.5 * float((coefficients**2).sum())) / size, slope.ravel()
-
-    found: Any = minimize(loss, solution, jac=True, method="L-BFGS-B", options={"maxiter": steps})
-    result: Matrix = found.x
-    return result
+def _some(places: Numbers, most: int, random: np.random.Generator) -> Numbers:
+    """Draw some, if there are more."""
+    return places if len(places) <= most else np.sort(random.choice(places, most, replace=False))

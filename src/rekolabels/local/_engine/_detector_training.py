@@ -1,25 +1,24 @@
-"""Training a detector: windows are drawn from the training images, and the hard ones are looked for again."""
+"""Training a detector: windows are drawn from the training images and described; heads are fitted to them."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local._engine._detector import Detector
-from rekolabels.local._engine._detector_fit import Compression, Described, Heads, fit_moves
+from rekolabels.local._engine._detector_fit import MOVES, Numbers, Windows, fit_heads
 from rekolabels.local._engine._features import in_order, named
 from rekolabels.local._engine._images import check_image
 from rekolabels.local._engine._linear import Matrix, one_thread
-from rekolabels.local._engine._maps import CHANNELS, Maps, remember
+from rekolabels.local._engine._maps import CELL, CHANNELS, Maps, remember
 from rekolabels.local._engine._network import Tensor
 from rekolabels.local._engine._values import Prediction, Progress, Sample, Trained
 from rekolabels.local._engine._windows import (
     PARTS,
-    SHAPE,
     Rectangles,
     corners,
     integrate,
@@ -31,7 +30,7 @@ from rekolabels.local._engine._windows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rekolabels.local._engine._cache import FeatureCache
 
@@ -42,21 +41,16 @@ _SIZES = (640, 960, 1280)
 _SMALL_OBJECT = 24
 """Pixels that a small object (the tenth percentile) should have across."""
 _SHAPES = 8
-_DIRECTIONS = 128
+_DIRECTIONS = 96
 """Into so many directions the channels are compressed while the heads are fitted."""
-_PIXELS = 150
-"""Cells an image from which the directions are found."""
-_ROUNDS = 2
-"""How often windows that are wrongly taken for objects are looked for."""
-_HARD = 80
-_FALSE = 0.2
-"""Hard windows: at most this many an image and round, taken for objects by at least this much."""
+_SOME_IMAGES, _CELLS = 40, 150
+"""Images, and cells of each, from which the directions are found."""
 _POSITIVE, _RELATED, _NEGATIVE, _FAR = 0.6, 0.4, 0.35, 0.1
 """Overlaps: from here an example of the object; from here worth moving; up to here no example; far off."""
-_FEWEST = 3
+_FEWEST, _MOST = 3, 12
 """Windows an object, if there are any that are related to it."""
-_PER_OBJECT, _MOVED, _NONE_FAR, _NONE_NEAR = 12, 150, 60, 40
-"""Windows drawn: an object; for the moves, far ones and near ones an image."""
+_ON_OBJECTS, _PARTLY, _NONE_FAR, _NONE_NEAR = 80, 40, 120, 60
+"""Windows drawn from an image, about: on objects, on them in part, far from all of them, and near them."""
 _ENOUGH_IMAGES = 150
 """With more images, fewer windows are drawn from each, so that memory stays bounded."""
 
@@ -66,19 +60,7 @@ class _Truth:
     """The boxes of one image, in cells of its grid."""
 
     boxes: Matrix
-    classes: npt.NDArray[np.intp]
-
-
-@attrs.frozen(eq=False)
-class _Examples:
-    """What was drawn from the images."""
-
-    seen: Described = attrs.field(factory=Described)
-    """Windows, each with its class."""
-    moved: Described = attrs.field(factory=Described)
-    """Windows, each with how it is moved onto an object."""
-    free: list[npt.NDArray[np.bool_]] = attrs.field(factory=list[npt.NDArray[np.bool_]])
-    """For each image, which of all its windows hold no object."""
+    classes: Numbers
 
 
 @attrs.frozen(eq=False)
@@ -86,14 +68,15 @@ class _Reduction:
     """The channels in fewer directions."""
 
     weights: Tensor
-    offset: Matrix
+    offset: Tensor
 
     def describe(self, maps: Maps, windows: Rectangles) -> Tensor:
-        """Windows x (parts x directions + shape)."""
-        grid = maps.project(self.weights) + self.offset.astype(np.float32)
-        means = pool(integrate(grid), corners(windows, maps.shape))
-        means = means.reshape(len(windows), PARTS * _DIRECTIONS)
-        return np.concatenate([means, shape_features(windows)], axis=1).astype(np.float32)
+        """Windows x (parts x directions + shape + 1)."""
+        grid = maps.project(self.weights)
+        grid += self.offset
+        means = pool(integrate(grid), corners(windows, maps.shape)).reshape(len(windows), -1)
+        one = np.ones((len(windows), 1))
+        return np.concatenate([means, shape_features(windows), one], axis=1, dtype=np.float32)
 
 
 def train_detector(
@@ -110,17 +93,16 @@ def train_detector(
         raise InvalidInput(
             "the test images have boxes, the training images none: nothing can be learnt from them"
         )
-    work = _Work(training, labels, cache, progress, np.random.default_rng(seed))
     with one_thread():
-        model = work.train(seed)
+        model = _Work(training, labels, cache, progress, seed).train()
 
-    def predict(sample: Sample) -> list[Prediction]:
-        return model.predict_from(named(sample, lambda data: remember(data, model.side, cache)))
+        def predict(sample: Sample) -> list[Prediction]:
+            return model.predict_from(named(sample, lambda data: remember(data, model.side, cache)))
 
-    predictions: list[tuple[Prediction, ...]] = []
-    for found in in_order(predict, testing):
-        predictions.append(tuple(found))
-        progress("test", len(predictions), len(testing))
+        predictions: list[tuple[Prediction, ...]] = []
+        for found in in_order(predict, testing):
+            predictions.append(tuple(found))
+            progress("test", len(predictions), len(testing))
     return Trained(model, tuple(predictions))
 
 
@@ -133,96 +115,78 @@ class _Work:
         labels: tuple[str, ...],
         cache: FeatureCache,
         progress: Progress,
-        random: np.random.Generator,
+        seed: int,
     ) -> None:
         self.samples = samples
         self.labels = labels
         self.cache = cache
         self.progress = progress
-        self.random = random
-        self.sizes = [named(sample, check_image) for sample in samples]
+        self.seed = seed
+        self.sizes = list(in_order(lambda sample: named(sample, check_image), samples))
         self.side = self._choose_side()
         self.share = min(1.0, _ENOUGH_IMAGES / len(samples))
 
-    def train(self, seed: int) -> Detector:
+    def train(self) -> Detector:
         """Learn everything."""
-        reduction, truths = self._reduce()
-        boxes = np.concatenate([truth.boxes for truth in truths])
-        shapes = make_shapes(boxes[:, 2:] - boxes[:, :2], _SHAPES, seed)
-        examples = _Examples()
-        for maps, truth in zip(self._maps(), truths, strict=True):
-            self._draw(maps, truth, reduction, lay(shapes, maps.shape).windows, examples)
-        self.progress("head", 1, _ROUNDS + 2)
-        compression = Compression.find(examples.seen.rows)
-        moves = fit_moves(*examples.moved.compressed(compression))
-        heads = Heads(*examples.seen.compressed(compression), count=len(self.labels) + 1, seed=seed)
-        model = self._join(reduction, shapes, compression, heads.fit(), moves)
-        for number in range(_ROUNDS):
-            self.progress("head", number + 2, _ROUNDS + 2)
-            hard = [compression.apply(rows) for rows in self._hard(examples.free, reduction, model)]
-            heads.add_nothing(np.concatenate(hard))
-            model = self._join(reduction, shapes, compression, heads.fit(), moves)
-        self.progress("head", _ROUNDS + 2, _ROUNDS + 2)
-        return model
+        shapes = make_shapes(self._box_sizes() * (self.side / CELL), _SHAPES, self.seed)
+        reduction = self._reduce()
+        drawn: list[Windows] = []
+        places = range(len(self.samples))
+        for windows in in_order(lambda index: self._draw(index, reduction, shapes), places):
+            drawn.append(windows)
+            self.progress("features", len(drawn), len(places))
+        self.progress("head", 0, 1)
+        outputs = fit_heads(_join(drawn), len(self.labels), self.seed)
+        self.progress("head", 1, 1)
+        return self._unfold(outputs, reduction, shapes)
 
-    def _join(
-        self,
-        reduction: _Reduction,
-        shapes: Rectangles,
-        compression: Compression,
-        classes: tuple[Matrix, Matrix],
-        moves: tuple[Matrix, Matrix],
-    ) -> Detector:
-        """Fold everything between the network's layers and the outputs into one set of weights."""
-        joined, bias = compression.unfold(
-            np.concatenate([classes[0], moves[0]]), np.concatenate([classes[1], moves[1]])
-        )
-        outputs = len(bias)
-        parts = joined[:, :-SHAPE].reshape(outputs, PARTS, _DIRECTIONS)
-        bias += parts.sum(1) @ reduction.offset
+    def _unfold(self, outputs: Matrix, reduction: _Reduction, shapes: Rectangles) -> Detector:
+        """Fold the directions and the outputs into one set of weights."""
+        end = PARTS * _DIRECTIONS
+        parts = outputs[:, :end].reshape(len(outputs), PARTS, _DIRECTIONS)
         weights = np.einsum("cd,opd->cpo", reduction.weights.astype(np.float64), parts)
         return Detector(
             self.labels,
             self.side,
             shapes,
-            weights.reshape(CHANNELS, PARTS * outputs),
-            joined[:, -SHAPE:].T.copy(),
-            bias,
+            weights.reshape(CHANNELS, -1),
+            outputs[:, end:-1].T.copy(),
+            outputs[:, -1] + parts.sum(1) @ reduction.offset,
         )
 
-    def _choose_side(self) -> int:
-        shares = [
-            np.sqrt(max(box.width, 1.0) * max(box.height, 1.0)) / max(size.width, size.height)
+    def _box_sizes(self) -> Matrix:
+        """Widths and heights of all boxes, as shares of the longer side of their image."""
+        sizes = [
+            np.maximum([box.width, box.height], 1.0) / max(size.width, size.height)
             for sample, size in zip(self.samples, self.sizes, strict=True)
             for box in sample.boxes
         ]
-        small = float(np.percentile(shares, 10))
+        return np.array(sizes, dtype=np.float64)
+
+    def _choose_side(self) -> int:
+        small = float(np.percentile(np.sqrt(self._box_sizes().prod(1)), 10))
         return next((side for side in _SIZES if small * side >= _SMALL_OBJECT), _SIZES[-1])
 
-    def _maps(self) -> Iterator[Maps]:
-        return in_order(self._recall, self.samples)
-
-    def _recall(self, sample: Sample) -> Maps:
+    def _maps(self, sample: Sample) -> Maps:
         return named(sample, lambda data: remember(data, self.side, self.cache))
 
-    def _reduce(self) -> tuple[_Reduction, list[_Truth]]:
-        """Send all images through the network; find the directions in which their cells differ most."""
-        drawn: list[Tensor] = []
-        truths: list[_Truth] = []
-        count = max(1, round(_PIXELS * self.share))
-        for index, maps in enumerate(self._maps()):
-            height, width = maps.shape
-            drawn.append(maps.cells(self.random.integers(0, height * width, count)))
-            truths.append(self._truth(index, maps))
-            self.progress("features", index + 1, len(self.samples))
-        cells = np.concatenate(drawn).astype(np.float64)
+    def _reduce(self) -> _Reduction:
+        """Find the directions in which the cells of images differ most."""
+        random = np.random.default_rng(self.seed)
+        some = self.samples[:: max(1, len(self.samples) // _SOME_IMAGES)]
+        cells = np.concatenate(
+            [
+                maps.cells(random.integers(0, maps.shape[0] * maps.shape[1], _CELLS))
+                for maps in in_order(self._maps, some)
+            ]
+        ).astype(np.float64)
         mean, deviation = cells.mean(0), cells.std(0) + 1e-6
         # Each layer counts as much as the others, whatever the number of its channels.
         balance = np.concatenate([np.full(n, 1 / np.sqrt(n)) for n in (40, 112, 320)]) / deviation
         scaled = (cells - mean) * balance
         _, vectors = np.linalg.eigh(scaled.T @ scaled)
         weights = vectors[:, ::-1][:, :_DIRECTIONS] * balance[:, None]
-        return _Reduction(weights.astype(np.float32), -(mean @ weights)), truths
+        return _Reduction(weights.astype(np.float32), -(mean @ weights).astype(np.float32))
 
     def _truth(self, index: int, maps: Maps) -> _Truth:
         sample, size = self.samples[index], self.sizes[index]
@@ -233,59 +197,57 @@ class _Work:
         numbers = {label: number for number, label in enumerate(self.labels)}
         return _Truth(boxes, np.array([numbers[box.label] for box in sample.boxes], dtype=np.intp))
 
-    def _draw(
-        self, maps: Maps, truth: _Truth, reduction: _Reduction, windows: Rectangles, examples: _Examples
-    ) -> None:
+    def _draw(self, index: int, reduction: _Reduction, shapes: Rectangles) -> Windows:
         """Draw windows of one image: on objects, near them, and far from all."""
-        shared, best = _best(windows, truth)
-        chosen: list[npt.NDArray[np.intp]] = []
+        maps = self._maps(self.samples[index])
+        truth = self._truth(index, maps)
+        random = np.random.default_rng((self.seed, index))
+        windows = lay(shapes, maps.shape).windows
+        shared = overlaps(windows, truth.boxes)
+        most, best = _best(shared)
+        some = functools.partial(_some, random=random, share=self.share)
+        chosen: list[Numbers] = []
+        each = max(_FEWEST, min(_MOST, _ON_OBJECTS // max(1, len(truth.boxes))))
         for number in range(len(truth.boxes)):
-            mine = overlaps(windows, truth.boxes[number : number + 1])[:, 0]
-            good = np.flatnonzero((best == number) & (shared >= _POSITIVE))
+            good = np.flatnonzero((best == number) & (most >= _POSITIVE))
             if len(good) < _FEWEST:
-                good = np.argsort(-mine, kind="stable")[:_FEWEST]
-                good = good[mine[good] > _RELATED]
-            chosen.append(self._some(good, _PER_OBJECT))
+                good = np.argsort(-shared[:, number], kind="stable")[:_FEWEST]
+                good = good[shared[good, number] > _RELATED]
+            chosen.append(some(good, each))
         positive = np.concatenate([*chosen, np.empty(0, np.intp)]).astype(np.intp)
-        far = self._some(np.flatnonzero(shared < _FAR), _NONE_FAR)
-        near = self._some(np.flatnonzero((shared >= _FAR) & (shared < _NEGATIVE)), _NONE_NEAR)
-        exact = _whole(truth.boxes, maps.shape)
-        rows = np.concatenate([windows[positive], exact, windows[far], windows[near]])
-        none = np.full(len(far) + len(near), len(self.labels), dtype=np.intp)
-        related = self._some(np.flatnonzero(shared > _RELATED), _MOVED)
-        described = reduction.describe(maps, np.concatenate([rows, windows[related]]))
-        classes = np.concatenate([truth.classes[best[positive]], truth.classes, none])
-        examples.seen.add(described[: len(rows)], classes)
-        examples.moved.add(described[len(rows) :], _moves(windows[related], truth.boxes[best[related]]))
-        examples.free.append(shared < _NEGATIVE)
-
-    def _hard(
-        self, free: list[npt.NDArray[np.bool_]], reduction: _Reduction, model: Detector
-    ) -> Iterator[Tensor]:
-        """Describe, image by image, windows that hold no object and are taken for one."""
-        most = max(1, round(_HARD * self.share))
-
-        def look_again(pair: tuple[Sample, npt.NDArray[np.bool_]]) -> Tensor:
-            sample, holds_nothing = pair
-            maps = self._recall(sample)
-            layout = lay(model.shapes, maps.shape)
-            scores, _ = model.judge(maps, layout)
-            taken = np.where(holds_nothing, 1.0 - scores[:, -1], 0.0)
-            worst = np.argsort(-taken, kind="stable")[:most]
-            return reduction.describe(maps, layout.windows[worst[taken[worst] > _FALSE]])
-
-        return in_order(look_again, zip(self.samples, free, strict=True))
-
-    def _some(self, places: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
-        most = max(1, round(most * self.share))
-        return places if len(places) <= most else self.random.choice(places, most, replace=False)
+        partly = some(np.flatnonzero((most > _RELATED) & (most < _POSITIVE)), _PARTLY)
+        far = some(np.flatnonzero(most < _FAR), _NONE_FAR)
+        near = some(np.flatnonzero((most >= _FAR) & (most < _NEGATIVE)), _NONE_NEAR)
+        onto = np.concatenate([best[positive], np.arange(len(truth.boxes)), best[partly]])
+        rows = np.concatenate(
+            [windows[positive], _whole(truth.boxes, maps.shape), windows[partly], windows[far], windows[near]]
+        )
+        classes = np.full(len(rows), len(self.labels), dtype=np.intp)
+        classes[: len(onto)] = truth.classes[onto]
+        classes[len(onto) - len(partly) : len(onto)] = -1
+        moves = np.zeros((len(rows), MOVES))
+        moves[: len(onto)] = _moves(rows[: len(onto)], truth.boxes[onto])
+        return Windows(reduction.describe(maps, rows), classes, moves, np.full(len(rows), index))
 
 
-def _best(windows: Rectangles, truth: _Truth) -> tuple[Matrix, npt.NDArray[np.intp]]:
+def _join(drawn: list[Windows]) -> Windows:
+    return Windows(
+        np.concatenate([one.rows for one in drawn]),
+        np.concatenate([one.classes for one in drawn]),
+        np.concatenate([one.moves for one in drawn]),
+        np.concatenate([one.images for one in drawn]),
+    )
+
+
+def _some(places: Numbers, most: int, *, random: np.random.Generator, share: float) -> Numbers:
+    most = max(1, round(most * share))
+    return places if len(places) <= most else random.choice(places, most, replace=False)
+
+
+def _best(shared: Matrix) -> tuple[Matrix, Numbers]:
     """For each window, how much it shares with the object that it shares most with, and which that is."""
-    if not len(truth.boxes):
-        return np.zeros(len(windows)), np.zeros(len(windows), dtype=np.intp)
-    shared = overlaps(windows, truth.boxes)
+    if not shared.shape[1]:
+        return np.zeros(len(shared)), np.zeros(len(shared), dtype=np.intp)
     return shared.max(1), shared.argmax(1)
 
 

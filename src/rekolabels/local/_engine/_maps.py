@@ -54,7 +54,8 @@ class Maps:
             part = weights[start : start + channels]
             product = (layer.reshape(channels, -1).T @ part).reshape(height, width, -1)
             start += channels
-            total += product.repeat(2**index, axis=0).repeat(2**index, axis=1)
+            times = 2**index
+            total.reshape(height, times, width, times, -1)[:] += product[:, None, :, None]
         return total
 
     def cells(self, places: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Tensor:
