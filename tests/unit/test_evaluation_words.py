@@ -16,6 +16,7 @@ from rekolabels.evaluation import (
     Counts,
     EvaluationResult,
     LabelMetrics,
+    ScoredLabel,
     SnapshotImage,
     ThresholdPolicy,
     read_validation,
@@ -369,3 +370,30 @@ def test_json_keeps_letters_of_all_scripts(tmp_path: Path) -> None:
     """A label can be read, and searched for, in the file."""
     path = EvaluationResult(labels={"日本": LabelMetrics()}).save(tmp_path / "evaluation.json")
     assert '"Label": "日本"' in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ([0.9, 0.7], [0.8], (51 * 1 + 50 * 2 / 3) / 101),
+        ([0.9, 0.8], [0.95], 2 / 3),
+        ([0.9, 0.8, 0.7], [0.95, 0.75], (67 * 2 / 3 + 34 * 3 / 5) / 101),
+        ([0.9], [], 1.0),
+    ],
+)
+def test_average_precision_as_coco_reckons(right: list[float], wrong: list[float], expected: float) -> None:
+    """By hand: the best precision at each of 101 recalls or beyond."""
+    assert pytest.approx(expected) == ScoredLabel(right, wrong).coco_average_precision()
+
+
+def test_a_detector_writes_its_own_figures() -> None:
+    """Under the service's names."""
+    written = detector().to_summary()["AggregatedEvaluationResults"]
+    assert written["AveragePrecision"] == detector().mean_average_precision
+    assert written["AverageRecall"] == detector().mean_average_recall
+
+
+def test_snapshots_keep_letters_of_all_scripts() -> None:
+    """As the service writes them."""
+    (line,) = write_testing_snapshot([SnapshotImage("s3://b/a.jpg", ["日本"])], [[]], NOW)
+    assert '"日本"' in line
