@@ -367,3 +367,20 @@ def test_lines_of_text_that_no_file_can_hold() -> None:
 def test_the_use_case_of_what_cannot_be_read() -> None:
     """As the service calls it."""
     assert check_manifest(b"").use_case == "NOT_DETERMINED"
+
+
+def test_a_report_as_json() -> None:
+    """Everything that it prints, under names that stay."""
+    report = check_manifest([*TWO, TWO[3]])
+    content = json.loads(report.to_json())
+    (issue,) = content.pop("issues")
+    assert content == {
+        "ok": True,
+        "verdict": report.verdict,
+        "moment": "training",
+        "use_case": "IMAGE_LEVEL_LABELS",
+        "summary": report.summary(),
+        "issue_counts": {"DUPLICATE_SOURCE_REF": 1},
+    }
+    assert (issue["code"], issue["line"], issue["level"]) == ("DUPLICATE_SOURCE_REF", 21, "LINE")
+    assert issue["fix"] == "Bring all labels of the image into one line."
