@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -112,18 +113,23 @@ def die_once(flag: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def processes(count: int) -> ProcessPoolExecutor:
+    """A pool of processes that share nothing with this one: a fork may hang on locks of its threads."""
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+
+
 class Restarting(Executor):
     """A pool of processes that is made anew when one of them has died, as clusters do."""
 
     def __init__(self) -> None:
-        self.pool = ProcessPoolExecutor(2)
+        self.pool = processes(2)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Submit, to a new pool where the old one is broken."""
         try:
             return self.pool.submit(fn, *args, **kwargs)
         except RuntimeError:
-            self.pool = ProcessPoolExecutor(2)
+            self.pool = processes(2)
             return self.pool.submit(fn, *args, **kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- Executor's
@@ -231,7 +237,7 @@ def test_every_bad_image_is_an_outcome(
     with service.serve() as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        with ProcessPoolExecutor(2) as executor:
+        with processes(2) as executor:
             outcomes = list(model.detect_many(images, executor=executor if elsewhere else None))
     assert [outcome.image for outcome in outcomes] == images
     assert {outcome.detections[0].label for outcome in outcomes[1::2]} == {pictures[0].parent.name}
@@ -286,8 +292,8 @@ def test_a_lease_that_ends_midway_is_an_outcome(service: LocalService, pictures:
 class Counting(Executor):
     """A pool of processes that counts what its workers are told."""
 
-    def __init__(self, processes: int) -> None:
-        self.pool = ProcessPoolExecutor(processes)
+    def __init__(self, count: int) -> None:
+        self.pool = processes(count)
         self.told: list[str] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
