@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalService"]
 
+_POLL = 0.1
+"""Seconds between two looks at a job."""
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 _NEEDED: Mapping[EngineName, tuple[str, ...]] = {
@@ -208,12 +210,16 @@ class LocalService:
     def client(self, bucket: str | None = None, **options: Unpack[ClientOptions]) -> Client:
         """A ``rekolabels.Client`` of this service; the bucket is made when it is missing.
 
+        Unless ``retry`` says otherwise, the client looks ten times a second whether a job is done: trainings
+        take seconds here, and a question costs nothing.
+
         Args:
             bucket: The bucket for images, manifests and results.
             **options: What ``rekolabels.Client`` takes besides its session and bucket.
         """
-        from rekolabels.client import Client
+        from rekolabels import Client, RetryPolicy
 
+        options.setdefault("retry", RetryPolicy(first_poll=_POLL, max_poll=_POLL))
         client = Client(self.session(), bucket=bucket, **options)
         if bucket is not None:
             client.ensure_bucket()
