@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,7 +81,7 @@ def make_client(
     once = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=_CONNECTIONS,
-        user_agent=_user_agent(),
+        user_agent=_user_agent(getattr(config, "user_agent_appid", None)),
     )
     merged = once if config is None else once.merge(config)
     # The stubs of boto3 know each service by its literal name only.
@@ -98,16 +98,17 @@ def make_client(
     return client
 
 
-@functools.cache
-def _user_agent() -> str:
+def _user_agent(app_id: str | None) -> str:
     """Say who calls, as CloudTrail will show it.
 
-    boto3 adds the version of botocore and the user's ``Config(user_agent_extra=...)``. Left to itself
-    botocore would put together a longer text, twice for each call, which is a tenth of its work.
+    boto3 adds the version of botocore and the user's ``Config(user_agent_extra=...)``. Left to itself it would
+    put together a longer text, twice for each call, which is a tenth of its work.
     """
     import boto3
 
-    return f"rekolabels/{rekolabels.__version__} Boto3/{boto3.__version__}"
+    ours = f"rekolabels/{rekolabels.__version__} Boto3/{boto3.__version__}"
+    app = app_id or os.environ.get("AWS_SDK_UA_APP_ID")
+    return f"{ours} app/{app}" if app else ours
 
 
 def _send_at_once(params: dict[str, Any], **_: object) -> None:

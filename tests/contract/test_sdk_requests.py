@@ -45,13 +45,19 @@ def test_an_object_goes_out_at_once(service: LocalService, size: int) -> None:
     assert "Expect" not in sent[0]
 
 
-def test_calls_say_who_makes_them(service: LocalService) -> None:
+def test_calls_say_who_makes_them(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> None:
     """CloudTrail shows which calls are those of rekolabels, and what the user adds."""
-    for config, more in ((None, ""), (Config(user_agent_extra="our-app/2"), " our-app/2")):
+
+    def text(config: Config | None = None) -> str:
         client = rekolabels.Client(service.session(), config=config)
         sent = sent_by(client.api.client)
         list(client.projects())
-        assert sent[0]["User-Agent"].decode() == (
-            f"rekolabels/{rekolabels.__version__} Boto3/{boto3.__version__} "
-            f"Botocore/{botocore.__version__}{more}"
-        )
+        return sent[0]["User-Agent"].decode()
+
+    ours, theirs = f"rekolabels/{rekolabels.__version__} Boto3/{boto3.__version__}", botocore.__version__
+    assert text() == f"{ours} Botocore/{theirs}"
+    assert text(Config(user_agent_extra="our-app/2")) == f"{ours} Botocore/{theirs} our-app/2"
+    named = Config(user_agent_appid="bakery")  # type: ignore[call-arg] # the stubs do not know it yet
+    assert text(named) == f"{ours} app/bakery Botocore/{theirs}"
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "dairy")
+    assert text() == f"{ours} app/dairy Botocore/{theirs}"
