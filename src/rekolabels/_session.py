@@ -101,8 +101,8 @@ def make_client(
 def _user_agent(app_id: str | None) -> str:
     """Say who calls, as CloudTrail will show it.
 
-    boto3 adds the version of botocore and the user's ``Config(user_agent_extra=...)``. Left to itself it would
-    put together a longer text, twice for each call, which is a tenth of its work.
+    boto3 adds the version of botocore and the user's ``Config(user_agent_extra=...)``. Left to itself it
+    would put together a longer text, twice for each call, which is a tenth of its work.
     """
     import boto3
 
