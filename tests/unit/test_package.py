@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +53,10 @@ def test_the_embedded_service_waits_with_its_engine() -> None:
     """Importing the embedded service does not load the engine: that comes with the first training."""
     heavy = {"sklearn", "onnxruntime"}
     assert loaded_by("import rekolabels.local") & heavy == set()
+
+
+def test_the_readme_lists_every_extra() -> None:
+    """Whoever looks for an extra finds it, and what it brings."""
+    page = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page.partition("## Install what you need")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(metadata("rekolabels").get_all("Provides-Extra") or [])
