@@ -40,8 +40,9 @@ _WITH_A_LOCK = frozenset(
 )
 """Code that holds a lock outside of the ``with`` or ``try`` that gives it back."""
 
-_A_MOMENT = 0.005
-"""Seconds in which a signal is heard, unless it comes just before the main thread begins to wait."""
+_HEARD_IN = 0.25
+"""Seconds in which a signal is heard, unless it comes just before the main thread begins to wait. One that is
+sent once too often would break off what the first has begun."""
 
 _guarded: list[Callable[[], None]] = []
 _senders: dict[int, _Sender] = {}
@@ -66,7 +67,7 @@ class _Sender(threading.Thread):
             number, heard = self._untimely.get(), self.heard
             while True:
                 signal.pthread_kill(main, number)  # it wakes the thread, whatever that waits for
-                time.sleep(_A_MOMENT)
+                time.sleep(_HEARD_IN)
                 if self.heard != heard or signal.getsignal(number) is not _leave_in_good_order:
                     break
 

@@ -131,13 +131,17 @@ class Lease:
 
     def _come(self) -> None:
         """Say that we use the model; without that nothing is started."""
-        try:
-            write_lease(self._model, self._id)
-        except RekolabelsError as error:
-            if not isinstance(error, _IN_DOUBT):
-                self._left = True  # there is nothing to give back
-                unguard(self._release)
-            raise
+        # The interpreter may end while another thread is here: what is given back is not said after that.
+        with self._changing:
+            if self._leaving:
+                raise self._ended()
+            try:
+                write_lease(self._model, self._id)
+            except RekolabelsError as error:
+                if not isinstance(error, _IN_DOUBT):
+                    self._left = True  # there is nothing to give back
+                    unguard(self._release)
+                raise
         self._renewed = self._policy.clock()
 
     def _take(self) -> None:
@@ -161,8 +165,7 @@ class Lease:
 
     def _start(self) -> bool:
         """Start the model; False when somebody was quicker."""
-        # The interpreter may end while another thread is here: what is given back is not started after that.
-        with self._changing:
+        with self._changing:  # the same: what is given back is not started after that
             if self._leaving:
                 raise self._ended()
             return self._is_started()

@@ -420,3 +420,22 @@ def test_what_joins_reckons_with_the_units_that_run(
         assert model.status == "RUNNING"
         with again(model).running(min_inference_units=5):
             assert "with 4 inference units and not 5" in caplog.text
+
+
+def test_the_end_of_the_interpreter_waits_for_a_word_on_its_way(
+    open_model: Callable[..., ModelVersion],
+) -> None:
+    """A thread says that it uses the model while the interpreter gives that back: no word of it stays."""
+    model = open_model()
+    lease = again(model).running()
+    end = threading.Thread(target=lease._release)
+
+    def end_now() -> None:
+        end.start()
+        end.join(0.2)  # it cannot end: the word is on its way
+
+    before(lease._model.client, "TagResource", end_now)
+    with pytest.raises(errors.LeaseEnded):
+        lease.__enter__()
+    end.join()
+    assert model.tags == {}
