@@ -58,7 +58,9 @@ class Journal:
             InvalidInput: The file belongs to another run, or is no journal.
             JournalFailed: The file cannot be written, or another run has it open.
         """
-        self._db = self._guarded(lambda: sqlite3.connect(self._path, _PATIENCE, check_same_thread=False))
+        self._db = self._guarded(
+            lambda: sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
+        )
         try:
             self._guarded(self._open)
         except BaseException:
