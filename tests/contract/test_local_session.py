@@ -13,7 +13,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rekolabels.errors import InvalidInput, MissingExtra
+from rekolabels import ModelVersion, Retry, RetryPolicy
+from rekolabels.errors import AccessDenied, InvalidInput, MissingExtra
 from rekolabels.local import LocalService
 
 
@@ -151,6 +152,20 @@ def test_a_closed_service_says_so() -> None:
     assert "closed" in repr(service)
     with pytest.raises(InvalidInput, match="closed"):
         service.session()
+
+
+def test_a_closed_service_is_not_waited_for() -> None:
+    """A client that is left over is told so at once: it neither repeats its call nor goes on waiting."""
+    retries: list[Retry] = []
+    with LocalService(engine="tiny") as service:
+        client = service.client(retry=RetryPolicy(on_retry=retries.append))
+        project = client.create_project("line")
+        model = ModelVersion(client, f"{project.arn.rpartition('/')[0]}/version/v1/1", project.arn)
+    with pytest.raises(AccessDenied, match="is closed"):
+        list(client.projects())
+    with pytest.raises(AccessDenied, match="is closed"):
+        model.wait_until_trained()
+    assert retries == []
 
 
 def test_a_client_outlives_the_object_it_came_from() -> None:

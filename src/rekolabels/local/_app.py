@@ -13,6 +13,7 @@ from rekolabels.local._context import Call, Context
 from rekolabels.local._http import BadRequest
 from rekolabels.local._operations import OPERATIONS, Operation
 from rekolabels.local._refusals import Refused, status_of
+from rekolabels.local._sqlite import Closed
 from rekolabels.local._wire import MAX_BODY, Wire
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class App:
             return answer_with_error(refused.code, refused.message)
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
+        except Closed:
+            # Not a fault that may pass: whoever still waits for a job here would ask again for minutes.
+            return answer_with_error(
+                "AccessDeniedException", "The embedded service is closed; make a new LocalService."
+            )
         except (OSError, sqlite3.Error) as error:
             # The disk is full, somebody took it away, or another process keeps it: nothing was changed.
             _log.exception("request %s to %s failed", request_id, target)
