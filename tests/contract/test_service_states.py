@@ -62,12 +62,26 @@ def request_of(operation: str, **more: Any) -> bytes:
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 def test_a_service_that_is_closed(operation: str) -> None:
-    """Clients that outlive it get the modelled error of a service that has failed, with a reason."""
+    """Clients that outlive it get a modelled error that nobody repeats, with a reason."""
     with open_backend("in process") as backend:
         backend.service.close()
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
+    assert (answer.status, answer.code) == (400, "AccessDeniedException")
+    assert answer.message == "The embedded service is closed; make a new LocalService."
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_a_workspace_that_was_taken_away(operation: str) -> None:
+    """Clients get the modelled error of a service that has failed, with a reason."""
+
+    def take(_: object) -> None:
+        raise OSError("the disk is gone")
+
+    with open_backend("in process") as backend, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sqlite.Database, "_take", take)
+        answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
     assert (answer.status, answer.code) == (500, "InternalServerError")
-    assert answer.message == "The workspace cannot be used now: the database is closed."
+    assert answer.message == "The workspace cannot be used now: the disk is gone."
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - READ_ONLY))
