@@ -12,7 +12,7 @@ import attrs
 
 from rekolabels._answers import to_dataset, to_detection, to_model, to_project, to_time
 from rekolabels._arns import parse_project_arn, parse_version_arn
-from rekolabels._errors_map import translate
+from rekolabels._errors_map import translated
 from rekolabels._retry import RetryPolicy
 from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
 from rekolabels.errors import ResourceNotFound
@@ -50,7 +50,7 @@ class Rekognition:
 
     def _call(self, operation: str, function: Callable[..., R], **parameters: Any) -> R:
         """Make a call that may be made twice."""
-        return self.policy.call(lambda: _translated(operation, function, **parameters))
+        return self.policy.call(lambda: translated(operation, function, **parameters))
 
     def _call_once(
         self,
@@ -73,7 +73,7 @@ class Rekognition:
         alone = attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
         since = datetime.fromtimestamp(self.policy.time(), timezone.utc) - _CLOCKS_DIFFER
         return self.policy.call_once(
-            lambda: answer(_translated(operation, function, **parameters)), lambda: look_up(alone, since)
+            lambda: answer(translated(operation, function, **parameters)), lambda: look_up(alone, since)
         )
 
     def _pages(
@@ -455,16 +455,6 @@ class Rekognition:
         """ListTagsForResource."""
         answer = self._call("ListTagsForResource", self.client.list_tags_for_resource, ResourceArn=arn)
         return dict(answer.get("Tags", {}))
-
-
-def _translated(operation: str, function: Callable[..., R], **parameters: Any) -> R:
-    try:
-        return function(**parameters)
-    except Exception as error:
-        ours = translate(error, operation)
-        if ours is None:
-            raise
-        raise ours from error
 
 
 def _is_new(created_at: datetime | None, since: datetime) -> bool:

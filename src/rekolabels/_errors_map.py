@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rekolabels import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from botocore.exceptions import ClientError
 
-__all__ = ["CODES", "from_answer", "translate"]
+__all__ = ["CODES", "from_answer", "translate", "translated"]
+
+R = TypeVar("R")
 
 CODES: Mapping[str, type[errors.ServiceError]] = {
     # Rekognition, as its service model names them
@@ -89,6 +91,17 @@ _CLOCK = "Check the clock of this machine, which must be right to within minutes
 
 _TOKEN = re.compile(r"(x-amz-security-token\W+)[^\s&'\"]+", re.IGNORECASE)
 _SERVER_FAULT = 500  # the class of HTTP statuses, without the cost of importing http
+
+
+def translated(operation: str, function: Callable[..., R], /, **parameters: Any) -> R:
+    """Make a call of boto3; what botocore raises becomes an error of ours, and stays its cause."""
+    try:
+        return function(**parameters)
+    except Exception as error:
+        ours = translate(error, operation)
+        if ours is None:
+            raise
+        raise ours from error
 
 
 def translate(error: Exception, operation: str) -> errors.RekolabelsError | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rekolabels._errors_map import translate
+from rekolabels._errors_map import translated
 from rekolabels._retry import RetryPolicy
 from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import ServiceError
@@ -95,15 +95,14 @@ class Metrics:
         self, query: MetricDataQueryTypeDef, since: datetime, until: datetime, token: str
     ) -> GetMetricDataOutputTypeDef:
         more: dict[str, Any] = {"NextToken": token} if token else {}
-        try:
-            return self.client.get_metric_data(
-                MetricDataQueries=[query], StartTime=since, EndTime=until, **more
-            )
-        except Exception as error:
-            ours = translate(error, "GetMetricData")
-            if ours is None:
-                raise
-            raise ours from error
+        return translated(
+            "GetMetricData",
+            self.client.get_metric_data,
+            MetricDataQueries=[query],
+            StartTime=since,
+            EndTime=until,
+            **more,
+        )
 
 
 def _floor(moment: datetime, period: timedelta) -> datetime:

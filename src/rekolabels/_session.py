@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 import rekolabels
-from rekolabels._errors_map import translate
+from rekolabels._errors_map import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
 __all__ = ["SessionSettings", "has_given_credentials", "make_client", "make_session", "settings_of"]
-
-R = TypeVar("R")
 
 _CONNECTIONS = 64
 
@@ -44,8 +42,8 @@ def make_session(settings: SessionSettings) -> boto3.Session:
     """
     import boto3
 
-    return _translated(
-        lambda: boto3.Session(profile_name=settings.profile_name, region_name=settings.region_name)
+    return translated(
+        "Client", boto3.Session, profile_name=settings.profile_name, region_name=settings.region_name
     )
 
 
@@ -91,7 +89,7 @@ def make_client(
         with _making:
             return make(service, region_name=region_name, config=merged)
 
-    client = _translated(locked)
+    client = translated("Client", locked)
     client.meta.events.register("response-received", _check_length)
     # the last of them: it takes back what one of botocore's own does
     client.meta.events.register_last("before-call.s3", _send_at_once)
@@ -133,13 +131,3 @@ def _check_length(response_dict: Mapping[str, Any] | None, event_name: str, **_:
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
     if isinstance(body, bytes) and length is not None and len(body) != int(length):
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
-
-
-def _translated(action: Callable[[], R]) -> R:
-    try:
-        return action()
-    except Exception as error:
-        ours = translate(error, "Client")
-        if ours is None:
-            raise
-        raise ours from error

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
-from rekolabels._errors_map import translate
+from rekolabels._errors_map import translated
 from rekolabels._retry import RetryPolicy
 from rekolabels._session import SessionSettings, make_client, make_session
 from rekolabels.errors import (
@@ -47,16 +47,7 @@ class Storage:
     """Processes that may upload at once, this one included."""
 
     def _call(self, operation: str, function: Callable[[], R]) -> R:
-        def once() -> R:
-            try:
-                return function()
-            except Exception as error:
-                ours = translate(error, operation)
-                if ours is None:
-                    raise
-                raise ours from error
-
-        return self.policy.call(once)
+        return self.policy.call(lambda: translated(operation, function))
 
     def put(self, location: S3Location, body: bytes, *, content_type: str = "application/json") -> None:
         """Write an object."""
