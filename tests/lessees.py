@@ -20,7 +20,7 @@ from rekolabels import Client, ModelVersion, RetryPolicy
 from rekolabels.errors import RekolabelsError
 
 if TYPE_CHECKING:
-    from rekolabels._lease import RunningModel
+    from rekolabels.models._lease import RunningModel
 
 STOPPED_UNDER_ME = 99
 """Exit status of a child whose model was not running although it held a lease."""

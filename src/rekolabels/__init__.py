@@ -2,19 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from rekolabels._lease import RunningModel
-    from rekolabels._retry import Retry, RetryPolicy
-    from rekolabels._trainings import wait_all
+    from rekolabels._aws._retry import Retry, RetryPolicy
     from rekolabels.client import Client
     from rekolabels.datasets import Dataset
     from rekolabels.descriptions import Box, Detection, S3Location
     from rekolabels.errors import RekolabelsError
     from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-    from rekolabels.models import ModelVersion
+    from rekolabels.models import ModelVersion, RunningModel, wait_all
     from rekolabels.projects import Project
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BoundingBox",
@@ -36,7 +34,7 @@ __all__ = [
 
 # Each is imported when it is first named (PEP 562), so that tools that only read manifests or splits, and
 # pytest, which looks into the package for its plugin, do not pay for the rest.
-_ROOMS = {
+_MODULES = {
     "BoundingBox": "rekolabels.images",
     "Box": "rekolabels.descriptions",
     "Client": "rekolabels.client",
@@ -47,20 +45,20 @@ _ROOMS = {
     "ModelVersion": "rekolabels.models",
     "Project": "rekolabels.projects",
     "RekolabelsError": "rekolabels.errors",
-    "Retry": "rekolabels._retry",
-    "RetryPolicy": "rekolabels._retry",
-    "RunningModel": "rekolabels._lease",
+    "Retry": "rekolabels._aws._retry",
+    "RetryPolicy": "rekolabels._aws._retry",
+    "RunningModel": "rekolabels.models",
     "S3Location": "rekolabels.descriptions",
-    "wait_all": "rekolabels._trainings",
+    "wait_all": "rekolabels.models",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'rekolabels' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_ROOMS[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import attrs
 
-from rekolabels._api import Rekognition
-from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
-from rekolabels._metrics import Metrics
-from rekolabels._retry import RetryPolicy
-from rekolabels._running import running_models, sweep
-from rekolabels._session import SessionSettings, has_given_credentials, make_client, make_session, settings_of
-from rekolabels._storage import Storage, StorageSettings
+from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
+from rekolabels._aws._cloudwatch import Metrics
+from rekolabels._aws._rekognition import Rekognition
+from rekolabels._aws._retry import RetryPolicy
+from rekolabels._aws._s3 import Storage, StorageSettings
+from rekolabels._aws._session import (
+    SessionSettings,
+    has_given_credentials,
+    make_client,
+    make_session,
+    settings_of,
+)
 from rekolabels.costs import prices_for
 from rekolabels.datasets import Dataset
 from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
 from rekolabels.models import ModelVersion
+from rekolabels.models._sweep import running_models, sweep
 from rekolabels.projects import Project
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from rekolabels._drawing import drawn
+from rekolabels._display import drawn
 from rekolabels.errors import InvalidInput
 
 __all__ = [

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import _progress
-from rekolabels._arns import parse_project_arn
-from rekolabels._tagged import Tagged
-from rekolabels._waiting import wait_until
+from rekolabels._aws._arns import parse_project_arn
+from rekolabels._aws._waiting import wait_until
+from rekolabels._tags import Tagged
 from rekolabels.costs import estimate_training
-from rekolabels.datasets import Dataset, taken
+from rekolabels.datasets import Dataset
+from rekolabels.datasets._dataset import taken
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
     DatasetFailed,
@@ -127,7 +128,7 @@ class Project(Tagged):
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, manifest=location)
-        from rekolabels._intake import Intake
+        from rekolabels.datasets._ingest import Intake
 
         intake = Intake.of(images)
         dataset = intake.create(self, {kind: intake.images}, tags=tags)[kind]
@@ -173,7 +174,7 @@ class Project(Tagged):
             ResourceAlreadyExists: The project has datasets that were made from other images.
             DatasetFailed: The service could not create a dataset.
         """
-        from rekolabels._intake import Intake
+        from rekolabels.datasets._ingest import Intake
 
         intake = Intake.of(images)
         made = intake.create(

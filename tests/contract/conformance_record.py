@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._app import App
+from rekolabels.local._http._app import App
 
 if TYPE_CHECKING:
     from collections.abc import Callable

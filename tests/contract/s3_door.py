@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from botocore.config import Config
 
-from rekolabels.local._session import make_session
+from rekolabels.local._http._in_process import make_session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -75,7 +75,7 @@ def note(model: ModelVersion, begin: datetime, minutes: int, units: float) -> No
 
 def minutes_ago(minutes: int) -> datetime:
     """A full five minutes about so long ago."""
-    now = datetime.now(timezone.utc).replace(second=0, microsecond=0)
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
     return now - timedelta(minutes=minutes + now.minute % 5)
 
 
@@ -129,7 +129,7 @@ def test_what_nobody_measured_is_not_known(model: ModelVersion) -> None:
 @pytest.mark.parametrize(
     ("since", "until"),
     [
-        (datetime(2026, 1, 2, tzinfo=timezone.utc), datetime(2026, 1, 1, tzinfo=timezone.utc)),
+        (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)),
         (datetime(2026, 1, 1), datetime(2026, 1, 2)),  # noqa: DTZ001 -- what is refused
     ],
 )

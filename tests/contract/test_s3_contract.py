@@ -14,8 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from rekolabels.local._http._in_process import make_session
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from conformance_cases import (
 from service_backends import Backend, open_backend, picture
 
 from rekolabels.local import Fault, FaultPlan, ManualClock, Tps
+from rekolabels.local._http._wire import Wire
 from rekolabels.local._operations import OPERATIONS
-from rekolabels.local._wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -101,7 +101,7 @@ def test_a_fault_of_ours_is_an_internal_server_error(
         raise ZeroDivisionError("secret inside")
 
     operations = {**OPERATIONS, "DescribeProjects": broken}
-    monkeypatch.setattr("rekolabels.local._app.OPERATIONS", operations)
+    monkeypatch.setattr("rekolabels.local._http._app.OPERATIONS", operations)
     with caplog.at_level(logging.ERROR, "rekolabels.local"):
         answer = backend.post(PREFIX + "DescribeProjects", b"{}")
     assert (answer.status, answer.code) == (500, "InternalServerError")

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from faulty_proxy import FaultyProxy, Request, Trouble, answer, framed
 from sdk_backends import write_folder
 
 from rekolabels import Client, Dataset, Detection, ModelVersion, Project, RetryPolicy, S3Location, errors
-from rekolabels._lease import Lease
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, ManualClock, Quotas
 from rekolabels.manifest import write_manifest
+from rekolabels.models._lease import Lease
 
 __all__ = [
     "JOBS",
@@ -322,7 +322,7 @@ class Job:
     """Whether the work is done; None for an operation that only reads, whose answer is compared."""
 
 
-_HOUR = (datetime(2026, 1, 1, 0, tzinfo=timezone.utc), datetime(2026, 1, 1, 1, tzinfo=timezone.utc))
+_HOUR = (datetime(2026, 1, 1, 0, tzinfo=UTC), datetime(2026, 1, 1, 1, tzinfo=UTC))
 
 
 def policy_document(project: Project) -> str:

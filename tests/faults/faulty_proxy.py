@@ -17,8 +17,7 @@ import attrs
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["FaultyProxy", "Request", "Trouble", "answer", "framed"]
 

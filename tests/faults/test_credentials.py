@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -41,7 +41,7 @@ def test_renewable_credentials_are_renewed_unnoticed(clock: ManualClock) -> None
     numbers = itertools.count()
 
     def renew() -> dict[str, Any]:
-        soon = datetime.now(timezone.utc) + timedelta(minutes=1)
+        soon = datetime.now(UTC) + timedelta(minutes=1)
         token = f"token-{next(numbers)}"
         return {
             "access_key": ACCOUNT,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.config import Config
 
+from rekolabels.local._http._in_process import make_session
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
+from rekolabels.local._http._in_process import make_session
 
 root, kind, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 s3 = make_session(S3Directory(root), account="123456789012", region="us-east-1").client("s3")

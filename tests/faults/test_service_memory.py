@@ -27,7 +27,7 @@ LARGE = """
 import os, threading
 from pathlib import Path
 import numpy as np
-from rekolabels.local._memory import keep_little
+from rekolabels.local._core._memory import keep_little
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20

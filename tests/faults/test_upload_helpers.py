@@ -12,7 +12,7 @@ import pytest
 from sdk_backends import write_folder
 
 from rekolabels import Client, S3Location, errors
-from rekolabels._senders import Parcel, helped, send_all
+from rekolabels.datasets._upload_workers import Parcel, helped, send_all
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client that may use two processes from the first image on."""
-    monkeypatch.setattr("rekolabels._senders._PAYS_FROM", 1)
+    monkeypatch.setattr("rekolabels.datasets._upload_workers._PAYS_FROM", 1)
     with LocalService() as service, service.serve() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)

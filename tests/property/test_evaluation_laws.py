@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -128,7 +128,7 @@ def test_confusion_counts_equal_scikit_learn(cases: list[tuple[str, tuple[float,
     images = [SnapshotImage(f"s3://b/{n}.jpg", [true]) for n, (true, _) in enumerate(cases)]
     predictions = [dict(zip("abc", scores, strict=True)) for _, scores in cases]
     evaluation = evaluate_classification([[true] for true, _ in cases], predictions, "abc")
-    lines = write_testing_snapshot(images, evaluation.verdicts, datetime(2026, 1, 2, tzinfo=timezone.utc))
+    lines = write_testing_snapshot(images, evaluation.verdicts, datetime(2026, 1, 2, tzinfo=UTC))
 
     counted = EvaluationResult.from_snapshot(lines).confusion()
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekolabels.local._http import BadRequest, open_body
-from rekolabels.local._lines import LONGEST_LINE, read_lines
+from rekolabels.local._core._jsonl import LONGEST_LINE, read_lines
+from rekolabels.local._core._wsgi import BadRequest, open_body
 
 
 class Trickle(io.BytesIO):

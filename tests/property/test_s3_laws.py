@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from rekolabels.local._http._in_process import make_session
 from rekolabels.local._s3 import S3Directory
 from rekolabels.local._s3._body import AwsChunked
 from rekolabels.local._s3._disk import plain_parts
-from rekolabels.local._session import make_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.splits import folds, split
-from rekolabels.splits._near import near_duplicates
-from rekolabels.splits._units import labels_of
+from rekolabels.splits._groups import labels_of
+from rekolabels.splits._near_duplicates import near_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -158,7 +158,7 @@ def test_near_duplicates_are_those_that_differ_by_four_bits(drawn: list[tuple[in
     ]
     images = [_image(number, [], []) for number in range(len(hashes))]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rekolabels.splits._near._hash", lambda image: hashes[images.index(image)])
+        patch.setattr("rekolabels.splits._near_duplicates._hash", lambda image: hashes[images.index(image)])
         found = near_duplicates(images)
     assert _groups(len(hashes), expected) == _groups(len(hashes), found)
     assert set(found) <= {pair for one, other in expected for pair in ((one, other), (other, one))}

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekolabels.local._pages import make_token, read_token
-from rekolabels.local._refusals import Refused
-from rekolabels.local._wire import Wire
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._http._wire import Wire
+from rekolabels.local._operations._pages import make_token, read_token
 
 WIRE = Wire()
 OPERATIONS = sorted(WIRE.model.operations)

@@ -26,7 +26,7 @@ import fuzz_mutation as mutation
 from botocore.loaders import Loader
 from fuzz_requests import Workspace, documents, json_request, s3_requests
 
-from rekolabels.local._server import _Handler
+from rekolabels.local._http._server import _Handler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from sdk_backends import write_folder
 
 from rekolabels import Client, RetryPolicy
-from rekolabels._errors_map import translate
+from rekolabels._aws._errors import translate
 from rekolabels.errors import AccessDenied, ConnectionFailed, RekolabelsError, ServiceError
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService

@@ -14,7 +14,7 @@ from rekolabels.local.__main__ import main
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rekolabels.local._server import Server
+    from rekolabels.local._http._server import Server
 
 DESCRIBE = "X-Amz-Target: RekognitionService.DescribeProjects\r\nContent-Length: 2\r\n\r\n{}"
 

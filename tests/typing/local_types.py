@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import assert_type
 
 import boto3
-from typing_extensions import assert_type
 
 from rekolabels import Client, LabelledImage, ModelVersion, RetryPolicy
 from rekolabels.evaluation import LabelIssue

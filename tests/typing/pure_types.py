@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-
-from typing_extensions import assert_type
+from typing import assert_type
 
 from rekolabels import BoundingBox, ImageSize, LabelledImage
 from rekolabels.evaluation import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import assert_type
 
 import boto3
-from typing_extensions import assert_type
 
 from rekolabels import (
     Box,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels import errors
-from rekolabels._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
+from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -114,7 +114,7 @@ def test_an_estimate_says_what_it_goes_by() -> None:
 
 def test_a_run_is_billed_by_the_units_in_service() -> None:
     """Measured units and hours, beside what was asked for; without a measurement the cost is not known."""
-    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
     middle, end = begin + timedelta(hours=1), begin + timedelta(hours=4)
     in_service = (UnitsInService(begin, middle, 1.0), UnitsInService(middle, end, 2.0))
     cost = RunCost(begin, end, 2, in_service, PRICES)

@@ -11,7 +11,7 @@ import pytest
 from botocore import exceptions as boto
 
 from rekolabels import errors
-from rekolabels._errors_map import CODES, translate
+from rekolabels._aws._errors import CODES, translate
 
 EVERY = [
     kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -62,7 +62,7 @@ def test_every_field_of_the_flat_layout_is_read() -> None:
     assert list(result.labels) == ["cap", "watch"]
     assert LabelMetrics(0.99, 0.98, 1.0, 0.988, 390) == result.labels["cap"]
     assert (result.training_images, result.test_images) == (5216, 624)
-    assert datetime(2019, 11, 21, 7, 30, 23, 910943, tzinfo=timezone.utc) == result.evaluated_at
+    assert datetime(2019, 11, 21, 7, 30, 23, 910943, tzinfo=UTC) == result.evaluated_at
     assert SUMMARY["EvaluationDetails"]["ProjectVersionArn"] == result.project_version_arn
     assert result.confusion_matrix is not None
     assert result.confusion_matrix.rows() == ((0.99, 0.01), (0.2, 0.8))
@@ -185,8 +185,8 @@ def test_nonsense_is_refused_by_name(content: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)),
-        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=timezone.utc)),
+        ("2026-01-02T03:04:05Z", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2026-01-02T03:04:05+02:00", datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)),
         ("soon", None),
     ],
 )

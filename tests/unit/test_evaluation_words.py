@@ -22,8 +22,8 @@ from rekolabels.evaluation import (
     read_validation,
     write_testing_snapshot,
 )
-from rekolabels.evaluation._advice import give_advice
-from rekolabels.evaluation._recomputing import tally
+from rekolabels.evaluation._recompute import tally
+from rekolabels.evaluation._report._advice import give_advice
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:

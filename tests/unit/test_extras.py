@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels import Detection, ImageSize, LabelledImage, errors
-from rekolabels._drawing import drawn
+from rekolabels._display import drawn
 from rekolabels.evaluation import EvaluationResult
 from rekolabels.formats import read_voc, read_yolo, write_yolo
 from rekolabels.inference import save_outcomes, to_supervision, video_frames
-from rekolabels.inference._pictures import opened
+from rekolabels.inference._pillow import opened
 from rekolabels.manifest import check_manifest
 from rekolabels.manifest._image_files import probe
 from rekolabels.splits import split

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rekolabels._guard import guard, unguard
+from rekolabels.models._exit_signals import guard, unguard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import read_coco, write_coco
 from rekolabels.inference import draw, in_pixels, to_labelled_image, to_supervision
 from rekolabels.inference._image import image_argument
-from rekolabels.inference._pictures import MAX_BYTES
+from rekolabels.inference._pillow import MAX_BYTES
 from rekolabels.manifest import read_manifest, write_manifest
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._sqlite import Closed, Database
+from rekolabels.local._core._sqlite import Closed, Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

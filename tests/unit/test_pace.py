@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekolabels.inference._pace import Pace
+from rekolabels.inference._rate_limiter import Pace
 from virtual_time import VirtualTime
 
 

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from rekolabels import RetryPolicy, errors
-from rekolabels._errors_map import from_answer
-from rekolabels._retry import Retry, is_transient
+from rekolabels._aws._errors import from_answer
+from rekolabels._aws._retry import Retry, is_transient
 
 if TYPE_CHECKING:
     from virtual_time import VirtualTime

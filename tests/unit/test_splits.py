@@ -16,7 +16,7 @@ import pytest
 from rekolabels.errors import CannotSplit, InvalidImage, InvalidInput
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.splits import folds, split
-from rekolabels.splits._units import _common_folder
+from rekolabels.splits._groups import _common_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -66,5 +66,5 @@ def test_a_detection_draws_itself() -> None:
 
 def test_units_count_by_the_second() -> None:
     """An average of half a unit for an hour are 1,800 unit seconds."""
-    begin = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
     assert UnitsInService(begin, begin + timedelta(hours=1), 0.5).unit_seconds == 1800.0

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from rekolabels import RetryPolicy, errors
-from rekolabels._waiting import wait_until
+from rekolabels._aws._waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

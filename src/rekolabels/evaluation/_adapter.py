@@ -8,7 +8,7 @@ from typing import Any, cast
 import attrs
 
 from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._lines import as_list, as_object, number_in, object_in, text_in
+from rekolabels.evaluation._jsonl import as_list, as_object, number_in, object_in, text_in
 from rekolabels.evaluation._metrics import Counts
 
 __all__ = ["AdapterCounts", "AdapterEvaluation", "AdapterThreshold", "read_adapter"]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels.evaluation._confusion import overlap
+from rekolabels.evaluation._evaluate import Evaluation, Verdict, VerdictKind, judge
 from rekolabels.evaluation._metrics import ScoredLabel, mean_defined
 from rekolabels.evaluation._result import EvaluationResult
-from rekolabels.evaluation._testing import Evaluation, Verdict, VerdictKind, judge
 from rekolabels.evaluation._values import LabelMetrics, by_f1
 from rekolabels.images import BoundingBox
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._table import align, plain_label
+from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
 if TYPE_CHECKING:
+    from rekolabels.evaluation._evaluate import Verdict
     from rekolabels.evaluation._evaluated import EvaluatedImage
-    from rekolabels.evaluation._testing import Verdict
     from rekolabels.images import BoundingBox
 
 __all__ = ["ConfusionCounts", "TopConfusion", "count_confusion", "overlap"]
@@ -108,7 +108,7 @@ class ConfusionCounts:
         return "\n".join([self.headline(), "", *align(rows)]) if len(rows) > 1 else self.headline()
 
     def _repr_html_(self) -> str:
-        from rekolabels.evaluation._notebook import show_confusion
+        from rekolabels.evaluation._report._notebook import show_confusion
 
         return show_confusion(self)
 

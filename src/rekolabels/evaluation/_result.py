@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from rekolabels.errors import InvalidInput
-from rekolabels.evaluation._lines import Lines, LineSource, as_lines
+from rekolabels.evaluation._jsonl import Lines, LineSource, as_lines
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rekolabels.evaluation._adapter import AdapterEvaluation
-    from rekolabels.evaluation._comparing import Comparison
+    from rekolabels.evaluation._box_metrics import BoxMetrics
+    from rekolabels.evaluation._compare import Comparison
     from rekolabels.evaluation._confusion import ConfusionCounts
     from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake
     from rekolabels.evaluation._label_issues import LabelIssue
     from rekolabels.evaluation._metrics import ScoredLabel
-    from rekolabels.evaluation._recomputing import Discrepancy
-    from rekolabels.evaluation._score_boxes import BoxMetrics
+    from rekolabels.evaluation._recompute import Discrepancy
 
 __all__ = ["EvaluationResult"]
 
 
 def _utc(moment: datetime) -> datetime:
     """A time in UTC; one that does not say is taken for UTC."""
-    return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _CONNECTIONS = ("snapshot", "read_image")
@@ -148,7 +148,7 @@ class EvaluationResult:
         Raises:
             InvalidEvaluation: A line that is not what the service writes.
         """
-        from rekolabels.evaluation._recomputing import recompute
+        from rekolabels.evaluation._recompute import recompute
 
         empty = cls(snapshot=as_lines(lines), read_image=read_image)
         return recompute(empty.images, empty, None)
@@ -212,7 +212,7 @@ class EvaluationResult:
 
     def scores(self) -> dict[str, ScoredLabel]:
         """The confidences on the test images, label by label: for counts, curves and calibration."""
-        from rekolabels.evaluation._recomputing import tally
+        from rekolabels.evaluation._recompute import tally
 
         return tally(self.images).scored({label: found.threshold for label, found in self.labels.items()})
 
@@ -226,7 +226,7 @@ class EvaluationResult:
             thresholds: One threshold for all labels, 0 to 1, or one by label; a label without one keeps the
                 verdicts of the file.
         """
-        from rekolabels.evaluation._recomputing import recompute
+        from rekolabels.evaluation._recompute import recompute
 
         return recompute(self.images, self, thresholds)
 
@@ -236,7 +236,7 @@ class EvaluationResult:
         The service's files are known to disagree at times: a real detector's summary says 0.6 and 0.7 where
         the boxes of its snapshot give 13/20 and 13/17.
         """
-        from rekolabels.evaluation._recomputing import compare_with_summary
+        from rekolabels.evaluation._recompute import compare_with_summary
 
         return compare_with_summary(self.images, self)
 
@@ -262,7 +262,7 @@ class EvaluationResult:
         Args:
             overlaps: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
         """
-        from rekolabels.evaluation._score_boxes import COCO_OVERLAPS, score_boxes
+        from rekolabels.evaluation._box_metrics import COCO_OVERLAPS, score_boxes
 
         wanted = COCO_OVERLAPS if overlaps is None else overlaps
         pairs = [(image.boxes, image.candidates) for image in self.images]
@@ -291,7 +291,7 @@ class EvaluationResult:
         Raises:
             InvalidInput: The test sets differ; the message says how much they share.
         """
-        from rekolabels.evaluation._comparing import compare_images
+        from rekolabels.evaluation._compare import compare_images
 
         return compare_images(baseline.images, self.images, only_shared=only_shared, rounds=rounds, seed=seed)
 
@@ -321,7 +321,7 @@ class EvaluationResult:
             ModelRegressed: Something has; an AssertionError, whose message is a table of what was lost.
             InvalidInput: The test sets differ.
         """
-        from rekolabels.evaluation._comparing import assert_no_regression
+        from rekolabels.evaluation._compare import assert_no_regression
 
         comparison = self.compare(baseline, only_shared=only_shared)
         assert_no_regression(comparison, tolerance, figure, strict=strict)
@@ -368,7 +368,7 @@ class EvaluationResult:
             MissingExtra: A picture is wanted and the extra ``report`` is not installed.
             OSError: The file cannot be written.
         """
-        from rekolabels.evaluation._saving import save_result
+        from rekolabels.evaluation._report._export import save_result
 
         return save_result(self, Path(path))
 
@@ -378,21 +378,21 @@ class EvaluationResult:
         Raises:
             MissingExtra: pandas is not installed (the extra ``report``).
         """
-        from rekolabels.evaluation._tables_elsewhere import make_frame
+        from rekolabels.evaluation._report._tables import make_frame
 
         return make_frame(self)
 
     def __rich__(self) -> Any:
-        from rekolabels.evaluation._tables_elsewhere import make_rich_table
+        from rekolabels.evaluation._report._tables import make_rich_table
 
         return make_rich_table(self)
 
     def __str__(self) -> str:
-        from rekolabels.evaluation._table import format_table
+        from rekolabels.evaluation._report._table import format_table
 
         return format_table(self)
 
     def _repr_html_(self) -> str:
-        from rekolabels.evaluation._notebook import show_result
+        from rekolabels.evaluation._report._notebook import show_result
 
         return show_result(self)

@@ -8,7 +8,7 @@ user's were called.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +18,7 @@ from rekolabels.images import BoundingBox, ImageSize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rekolabels.evaluation._testing import Verdict
+    from rekolabels.evaluation._evaluate import Verdict
 
 __all__ = ["SnapshotImage", "write_testing_snapshot", "write_training_snapshot"]
 
@@ -96,7 +96,7 @@ def _line(content: dict[str, Any], number: int) -> str:
 
 def _stamp(moment: datetime) -> str:
     """A time as the service writes it: UTC, without saying so."""
-    utc = moment if moment.tzinfo is None else moment.astimezone(timezone.utc).replace(tzinfo=None)
+    utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
-from rekolabels.evaluation._lines import as_list, read_objects
+from rekolabels.evaluation._jsonl import as_list, read_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,7 @@ from rekolabels.formats._csv import read_csv, write_csv
 from rekolabels.formats._folder import read_folder, write_folder
 from rekolabels.formats._ground_truth import read_ground_truth
 from rekolabels.formats._header import image_size
-from rekolabels.formats._holders import from_dataframe, from_fiftyone, from_huggingface, from_supervision
+from rekolabels.formats._in_memory import from_dataframe, from_fiftyone, from_huggingface, from_supervision
 from rekolabels.formats._problems import OnProblem, Problem, log_problem, raise_problem
 from rekolabels.formats._voc import read_voc, write_voc
 from rekolabels.formats._yolo import read_yolo, write_yolo

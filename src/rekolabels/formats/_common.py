@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rekolabels.errors import InvalidInput
+from rekolabels.formats._files import reading
 from rekolabels.formats._problems import Report, shown
-from rekolabels.formats._reading import reading
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._common import Place, make_box, make_size, number, place_in, relative_name
+from rekolabels.formats._files import reading
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
-from rekolabels.formats._reading import reading
 from rekolabels.formats._writing import written
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 

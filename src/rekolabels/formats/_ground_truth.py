@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.formats._common import as_dict
+from rekolabels.formats._files import reading
 from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
-from rekolabels.formats._reading import reading
 from rekolabels.manifest import parse_line
 
 if TYPE_CHECKING:

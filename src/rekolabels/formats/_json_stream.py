@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rekolabels.errors import InvalidInput
+from rekolabels.formats._files import reading
 from rekolabels.formats._problems import shown
-from rekolabels.formats._reading import reading
 
 if TYPE_CHECKING:
     import os

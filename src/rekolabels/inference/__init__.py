@@ -1,10 +1,10 @@
 """Running a model on images: one, or many at once."""
 
-from rekolabels.inference._converting import draw, in_pixels, to_labelled_image, to_supervision
+from rekolabels.inference._conversions import draw, in_pixels, to_labelled_image, to_supervision
 from rekolabels.inference._detects import Detects
+from rekolabels.inference._export import save_outcomes
 from rekolabels.inference._image import ImageSource
 from rekolabels.inference._many import Outcome
-from rekolabels.inference._saving import save_outcomes
 from rekolabels.inference._video import VideoFrame, video_frames
 
 __all__ = [

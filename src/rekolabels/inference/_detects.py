@@ -10,7 +10,7 @@ import attrs
 
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import ImageRejected, ResourceNotReady
-from rekolabels.inference._elsewhere import Errand, elsewhere, here
+from rekolabels.inference._executors import Errand, elsewhere, here
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import detect_many
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rekolabels.client import Client
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation import ThresholdPolicy
-    from rekolabels.inference._elsewhere import Call
+    from rekolabels.inference._executors import Call
     from rekolabels.inference._image import ImageSource
     from rekolabels.inference._many import ImageT, Outcome
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.inference._pictures import MAX_BYTES, encoded, fitted, from_array, loaded, opened
+from rekolabels.inference._pillow import MAX_BYTES, encoded, fitted, from_array, loaded, opened
 from rekolabels.inference._video import VideoFrame
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from rekolabels.errors import InvalidInput, JournalFailed, RekolabelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from typing_extensions import Self
+    from typing import Self
 
     from rekolabels.inference._image import ImageSource
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from rekolabels import _progress
-from rekolabels._retry import Retry, RetryPolicy, is_transient
+from rekolabels._aws._retry import Retry, RetryPolicy, is_transient
 from rekolabels.descriptions import Detection
 from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
-from rekolabels.inference._elsewhere import Prepare
+from rekolabels.inference._executors import Prepare
 from rekolabels.inference._image import ImageSource
 from rekolabels.inference._journal import Journal
-from rekolabels.inference._pace import Pace
+from rekolabels.inference._rate_limiter import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

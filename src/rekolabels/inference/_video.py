@@ -11,7 +11,7 @@ import attrs
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
-from rekolabels.inference._pictures import fitting_jpeg
+from rekolabels.inference._pillow import fitting_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.local._memory import keep_little
+from rekolabels.local._core._memory import keep_little
 from rekolabels.local._service import LocalService
 
 if TYPE_CHECKING:

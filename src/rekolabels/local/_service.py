@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rekolabels.errors import InvalidInput, MissingExtra
-from rekolabels.local._app import App
-from rekolabels.local._chance import Chance
-from rekolabels.local._context import Context, Quotas
-from rekolabels.local._faulty import FaultyApp, check_plan
-from rekolabels.local._inference import Models
-from rekolabels.local._interlude import Interlude
-from rekolabels.local._jobs import Job, Jobs
-from rekolabels.local._limits import Limits
-from rekolabels.local._recovery import mend, sweep
+from rekolabels.local._core._clock import Durations
+from rekolabels.local._core._context import Context, Quotas
+from rekolabels.local._core._fault_injector import Chance
+from rekolabels.local._core._inference import Models
+from rekolabels.local._core._job_delays import Interlude
+from rekolabels.local._core._job_runner import Job, Jobs
+from rekolabels.local._core._store import Store
+from rekolabels.local._core._throttling import Limits
+from rekolabels.local._http._app import App
+from rekolabels.local._http._fault_middleware import FaultyApp, check_plan
+from rekolabels.local._http._in_process import make_session
+from rekolabels.local._http._wire import Wire
+from rekolabels.local._jobs._recovery import mend, sweep
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._session import make_session
-from rekolabels.local._store import Store
-from rekolabels.local._time import Durations
-from rekolabels.local._wire import Wire
 
 if TYPE_CHECKING:
     import os
@@ -35,17 +35,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from sqlite3 import Connection
     from types import TracebackType
+    from typing import Self
 
     import boto3
     from _typeshed.wsgi import WSGIApplication
     from mypy_boto3_s3.client import S3Client
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from rekolabels.client import Client, ClientOptions
+    from rekolabels.local._core._faults import FaultPlan
+    from rekolabels.local._core._throttling import Tps
     from rekolabels.local._engine import EngineName
-    from rekolabels.local._faults import FaultPlan
-    from rekolabels.local._limits import Tps
-    from rekolabels.local._server import Server
+    from rekolabels.local._http._server import Server
 
 __all__ = ["LocalService"]
 
@@ -237,7 +238,7 @@ class LocalService:
         Raises:
             InvalidInput: The port is taken.
         """
-        from rekolabels.local._server import Server
+        from rekolabels.local._http._server import Server
 
         self._check_open()
         server = Server(self._app, port=port, account=self._account, region=self._region)
@@ -258,7 +259,7 @@ class LocalService:
             with mock_aws(), LocalService(s3=boto3.client("s3")) as service, service.inside_moto():
                 boto3.client("rekognition").create_project(ProjectName="birds")
         """
-        from rekolabels.local._moto import inside_moto
+        from rekolabels.local._http._moto import inside_moto
 
         self._check_open()
         return inside_moto(self._app)

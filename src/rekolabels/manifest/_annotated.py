@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from rekolabels.manifest._pairs import SUFFIX, is_object, pairs_of
+from rekolabels.manifest._label_attributes import SUFFIX, is_object, pairs_of
 from rekolabels.manifest.codes import CODES
 
 if TYPE_CHECKING:

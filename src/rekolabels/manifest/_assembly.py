@@ -9,7 +9,7 @@ from rekolabels.images import LabelledImage
 from rekolabels.manifest._attributes import LineAttributes
 
 if TYPE_CHECKING:
-    from rekolabels.manifest._pairs import Pair
+    from rekolabels.manifest._label_attributes import Pair
 
 __all__ = ["image_of"]
 

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._content import ContentFinding, check_content, check_dataset
+from rekolabels.manifest._dataset_rules import ContentFinding, check_content, check_dataset
 from rekolabels.manifest._image_files import ImageInspector
 from rekolabels.manifest._scan import Scan
 from rekolabels.manifest.limits import LINES
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rekolabels.images import LabelledImage
-    from rekolabels.manifest._content import Side, UseCase
+    from rekolabels.manifest._dataset_rules import Side, UseCase
     from rekolabels.manifest._image_files import ImageOpener
     from rekolabels.manifest._image_lines import CheckSource
     from rekolabels.manifest._rules import LineCheck

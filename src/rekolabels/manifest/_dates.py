@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 __all__ = ["UNKNOWN_DATE", "date_text"]
@@ -21,5 +21,5 @@ def date_text(created: datetime | str | None) -> str:
         return UNKNOWN_DATE
     if isinstance(created, str):
         return created
-    moment = created if created.tzinfo is None else created.astimezone(timezone.utc)
+    moment = created if created.tzinfo is None else created.astimezone(UTC)
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

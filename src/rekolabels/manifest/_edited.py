@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels.images import BoundingBox
-from rekolabels.manifest._fresh import BOX_KEY, box_metadata, free_name, label_metadata, number, size_of
-from rekolabels.manifest._pairs import DETECTION, SUFFIX, Pair, pairs_of, read_pair
+from rekolabels.manifest._label_attributes import DETECTION, SUFFIX, Pair, pairs_of, read_pair
+from rekolabels.manifest._serialize import BOX_KEY, box_metadata, free_name, label_metadata, number, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,8 +18,7 @@ from rekolabels.manifest.limits import IMAGE_ASPECT, IMAGE_BYTES, IMAGE_SIDE
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from rekolabels.manifest._rules import LineCheck
 

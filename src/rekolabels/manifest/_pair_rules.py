@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import attrs
 
 from rekolabels.manifest._findings import Finding
-from rekolabels.manifest._pairs import CLASSIFICATION, DETECTION, SUFFIX, Pair
+from rekolabels.manifest._label_attributes import CLASSIFICATION, DETECTION, SUFFIX, Pair
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.limits import BOXES_PER_IMAGE, IMAGE_SIDE, LABEL_LENGTH, SCALED_SIDE
 

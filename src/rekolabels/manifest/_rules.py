@@ -16,14 +16,14 @@ from rekolabels.images import LabelledImage
 from rekolabels.manifest._assembly import image_of
 from rekolabels.manifest._findings import Finding
 from rekolabels.manifest._json import NotJson, load_object
+from rekolabels.manifest._label_attributes import DETECTION, RESERVED, SUFFIX, is_object, pairs_of, read_pair
 from rekolabels.manifest._pair_rules import PairCheck, check_pair
-from rekolabels.manifest._pairs import DETECTION, RESERVED, SUFFIX, is_object, pairs_of, read_pair
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LABELS_PER_IMAGE, LINE_LENGTH
 
 if TYPE_CHECKING:
-    from rekolabels.manifest._pairs import Fault, Pair
+    from rekolabels.manifest._label_attributes import Fault, Pair
 
 __all__ = ["SOURCE_REF", "LineCheck", "LineState", "check_line"]
 

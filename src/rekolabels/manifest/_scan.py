@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rekolabels.errors import InvalidManifest
+from rekolabels.manifest._fast_path import Shortcut
 from rekolabels.manifest._findings import Finding
 from rekolabels.manifest._image_lines import BadImage, CheckSource, GivenImages, given, image_blocks
 from rekolabels.manifest._rules import LineCheck, check_line
-from rekolabels.manifest._shortcut import Shortcut
 from rekolabels.manifest._shown import pointer
 from rekolabels.manifest._sources import BadLine, Block, blocks, name_of
 from rekolabels.manifest._statistics import DatasetStatistics
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rekolabels.images import ImageSize, LabelledImage
-    from rekolabels.manifest._content import ContentFinding, Side
+    from rekolabels.manifest._dataset_rules import ContentFinding, Side
 
 __all__ = ["Scan"]
 

@@ -100,7 +100,7 @@ def _one_by_one(piece: bytes, line: int) -> Iterator[Block | BadLine]:
     for number, raw in enumerate(piece.split(b"\n"), start=line):
         try:
             yield Block(number, raw.decode("utf-8").removesuffix("\r"), 1, len(raw) + 1)
-        except UnicodeDecodeError as error:  # noqa: PERF203 - the slow way is for broken files only
+        except UnicodeDecodeError as error:
             column = len(raw[: error.start].decode("utf-8")) + 1
             yield BadLine(
                 number, raw[:200].decode("utf-8", "replace"), len(raw) + 1, too_long=False, column=column

@@ -11,8 +11,8 @@ from rekolabels.manifest._rules import SOURCE_REF
 from rekolabels.manifest.limits import INVALID_SHARE
 
 if TYPE_CHECKING:
+    from rekolabels.manifest._fast_path_parts import Clean
     from rekolabels.manifest._rules import LineCheck
-    from rekolabels.manifest._shortcut_parts import Clean
 
 __all__ = ["DatasetStatistics"]
 

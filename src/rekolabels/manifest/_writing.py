@@ -13,7 +13,7 @@ from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._attributes import LineAttributes
 from rekolabels.manifest._dates import date_text
 from rekolabels.manifest._edited import edited_members
-from rekolabels.manifest._fresh import BOX_KEY, boxes_text, free_name, labels_text, quoted, size_of
+from rekolabels.manifest._serialize import BOX_KEY, boxes_text, free_name, labels_text, quoted, size_of
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.limits import LINE_LENGTH
 

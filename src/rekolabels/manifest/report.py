@@ -11,7 +11,7 @@ import attrs
 
 from rekolabels.errors import MissingExtra
 from rekolabels.manifest._annotated import dataset_entry, validation_line
-from rekolabels.manifest._content import Side, UseCase
+from rekolabels.manifest._dataset_rules import Side, UseCase
 from rekolabels.manifest._rules import LineCheck
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.codes import CODES, Level

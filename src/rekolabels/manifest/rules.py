@@ -6,7 +6,7 @@ and finds images that occur twice, ``check_dataset`` and ``check_content`` judge
 """
 
 from rekolabels.manifest._annotated import dataset_entry, validation_line
-from rekolabels.manifest._content import (
+from rekolabels.manifest._dataset_rules import (
     ContentFinding,
     Side,
     UseCase,

@@ -11,10 +11,10 @@ import attrs
 
 from rekolabels.errors import CannotSplit, InvalidInput
 from rekolabels.images import LabelledImage
+from rekolabels.splits._assign import check, deal
 from rekolabels.splits._balance import Balance, make_balance
-from rekolabels.splits._deal import check, deal
+from rekolabels.splits._groups import GroupBy, Units, gather_images, make_units
 from rekolabels.splits._table import Table, make_table
-from rekolabels.splits._units import GroupBy, Units, gather_images, make_units
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from rekolabels.splits._groups import Units, labels_of
 from rekolabels.splits._stratify import Feature, Row
-from rekolabels.splits._units import Units, labels_of
 
 __all__ = ["Table", "make_table"]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
     from botocore.stub import Stubber
 
-    from rekolabels._retry import RetryPolicy
+    from rekolabels._aws._retry import RetryPolicy
     from rekolabels.client import Client
 
 __all__ = ["Recorded"]

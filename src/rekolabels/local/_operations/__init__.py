@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rekolabels.local._context import Call
+from rekolabels.local._core._context import Call
 from rekolabels.local._operations import (
     copies,
     datasets,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._refusals import Refused
+from rekolabels.local._core._exceptions import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["MODERATION", "check_adapter_request", "project_for_training", "refuse_adapter"]
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rekolabels.local._arns import parse_arn
-from rekolabels.local._copying import copy_version
+from rekolabels.local._core._arns import parse_arn
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._jobs._copies import copy_version
+from rekolabels.local._operations._policy_documents import denies, permits
 from rekolabels.local._operations.datasets import usable_project
 from rekolabels.local._operations.tags import set_tags
 from rekolabels.local._operations.versions import check_output, check_version_room
-from rekolabels.local._policies import denies, permits
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["copy_project_version"]
 

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._dataset_work import copy_dataset, fill_empty, read_manifest_into, remove_dataset
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._places import object_of
+from rekolabels.local._jobs._datasets import copy_dataset, fill_empty, read_manifest_into, remove_dataset
 from rekolabels.local._operations.tags import drop_tags, set_tags
-from rekolabels.local._places import object_of
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["create_dataset", "delete_dataset", "describe_dataset", "usable_project"]
 

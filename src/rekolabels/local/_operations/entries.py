@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._dataset_work import distribute, update_entries
-from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._refusals import Refused
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._jobs._datasets import distribute, update_entries
+from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
-    from rekolabels.local._jobs import Job
+    from rekolabels.local._core._context import Call
+    from rekolabels.local._core._job_runner import Job
 
 __all__ = [
     "distribute_dataset_entries",

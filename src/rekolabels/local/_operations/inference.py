@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._places import object_of
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._operations.adapters import refuse_adapter
-from rekolabels.local._places import object_of
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
+    from rekolabels.local._core._inference import Loaded
     from rekolabels.local._engine import Prediction
-    from rekolabels.local._inference import Loaded
 
 __all__ = ["detect_custom_labels", "fetch_image", "refuse_image"]
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._media_work import run_media_job
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._places import object_of
+from rekolabels.local._jobs._media import run_media_job
+from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.moderation import find_adapter
-from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._places import object_of
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["get_media_analysis_job", "list_media_analysis_jobs", "start_media_analysis_job"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rekolabels.local._core._exceptions import Refused
 from rekolabels.local._engine import UnusableImage
-from rekolabels.local._moderation import BASE_MODEL, moderate
+from rekolabels.local._jobs._moderation import BASE_MODEL, moderate
 from rekolabels.local._operations.inference import fetch_image, refuse_image
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["LEAST", "detect_moderation_labels", "find_adapter"]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._operations._pages import make_token, read_token
+from rekolabels.local._operations._policy_documents import check_document
 from rekolabels.local._operations.datasets import usable_project
-from rekolabels.local._pages import make_token, read_token
-from rekolabels.local._policies import check_document
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["delete_project_policy", "list_project_policies", "put_project_policy"]
 

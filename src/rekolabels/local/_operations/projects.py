@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlite3 import Connection, IntegrityError, Row
 from typing import TYPE_CHECKING, Any
 
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.tags import drop_tags, set_tags
-from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._refusals import Refused
 
 if TYPE_CHECKING:
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["create_project", "delete_project", "describe_projects", "finish_creation", "remove_project"]
 

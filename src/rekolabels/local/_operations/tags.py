@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._arns import parse_arn
-from rekolabels.local._refusals import Refused
+from rekolabels.local._core._arns import parse_arn
+from rekolabels.local._core._exceptions import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = ["drop_tags", "list_tags_for_resource", "set_tags", "tag_resource", "untag_resource"]
 

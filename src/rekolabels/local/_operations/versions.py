@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._jobs._trainings import snapshot_datasets, train_version
+from rekolabels.local._jobs._versions import remove_version, start_version, stop_version
+from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.adapters import (
     MODERATION,
     check_adapter_request,
@@ -12,15 +16,11 @@ from rekolabels.local._operations.adapters import (
     refuse_adapter,
 )
 from rekolabels.local._operations.tags import set_tags
-from rekolabels.local._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._refusals import Refused
-from rekolabels.local._training import snapshot_datasets, train_version
-from rekolabels.local._version_work import remove_version, start_version, stop_version
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-    from rekolabels.local._context import Call
+    from rekolabels.local._core._context import Call
 
 __all__ = [
     "check_output",

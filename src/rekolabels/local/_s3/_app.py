@@ -11,7 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from rekolabels.local._http import BadRequest
+from rekolabels.local._core._sqlite import Closed
+from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._s3 import _bucket_calls as buckets
 from rekolabels.local._s3 import _object_calls as objects
 from rekolabels.local._s3 import _upload_calls as uploads
@@ -19,7 +20,6 @@ from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._presigned import check_expiry
 from rekolabels.local._s3._request import Answer, Request, read_request
 from rekolabels.local._s3._store import Store
-from rekolabels.local._sqlite import Closed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

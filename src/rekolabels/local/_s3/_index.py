@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.local._sqlite import Database
+from rekolabels.local._core._sqlite import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rekolabels.local._s3._errors import S3Error
@@ -35,7 +35,7 @@ def check_expiry(query: Mapping[str, str], now: float) -> None:
     else:
         return
     if now > end:
-        moment = datetime.fromtimestamp(end, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime.fromtimestamp(end, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         raise S3Error("AccessDenied", "Request has expired", Expires=moment)
 
 

@@ -1,0 +1,5 @@
+"""Datasets: the training and the test images of a project."""
+
+from rekolabels.datasets._dataset import Dataset
+
+__all__ = ["Dataset"]

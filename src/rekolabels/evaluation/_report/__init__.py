@@ -1,0 +1,1 @@
+"""Evaluations to read: a page, a picture, tables, notebook displays, exports."""

@@ -1,0 +1,1 @@
+"""Core of the embedded service: storage, locks, clock, job runner, faults."""

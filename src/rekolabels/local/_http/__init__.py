@@ -1,0 +1,1 @@
+"""The wire of the embedded service: HTTP server, in-process session, moto bridge, fault middleware."""

@@ -1,0 +1,260 @@
+"""The wire: AWS JSON 1.1, read, checked and written after botocore's own service model.
+
+Reading checks everything that the model says about a request: required members, types, lengths, ranges,
+patterns, enumerations and unknown members. What comes out is a dictionary whose blobs are bytes and whose
+numbers are numbers. Everything that does not fit is an ``InvalidParameterException``, the one error that
+every operation declares for a malformed request.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+import struct
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+
+from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._http._shapes import Model, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["MAX_BODY", "Wire"]
+
+MAX_BODY = 16 * 1024 * 1024
+"""Longest request body that is read, in bytes: two 5 MB blobs in base64 fit."""
+
+_INTEGER_LIMITS = {"integer": 2**31, "long": 2**63}
+_SHOWN = 80
+_JSON_TYPES: Mapping[str, str] = {
+    "dict": "an object",
+    "list": "a list",
+    "str": "a string",
+    "bool": "a boolean",
+    "int": "an integer",
+    "float": "a number with a fraction",
+}
+
+
+class Wire:
+    """Reads requests and writes answers of Amazon Rekognition."""
+
+    def __init__(self) -> None:
+        self.model = Model()
+        self.prefix = f"{self.model.target_prefix}."
+        self._names = self.model.operations
+
+    def knows(self, operation: str) -> bool:
+        """Whether the service model has an operation of that name."""
+        return operation in self._names
+
+    def read(self, operation: str, body: bytes) -> dict[str, Any]:
+        """The checked parameters of a request.
+
+        Raises:
+            Refused: ``InvalidParameterException`` when the body breaks any rule of the model.
+        """
+        try:
+            document: object = json.loads(body or b"{}", parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise Refused.invalid(f"The request body is not valid JSON: {_short(error)}") from None
+        return _read_structure(self.model.input_of(operation), document, "")
+
+    def write(self, operation: str, answer: Mapping[str, Any]) -> bytes:
+        """The body of an answer; a member that is None is left out.
+
+        Raises:
+            KeyError: The answer has a member that the model does not know; a mistake of ours.
+        """
+        return json.dumps(_write(self.model.output_of(operation), answer), separators=(",", ":")).encode()
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _read(shape: Shape, value: object, where: str) -> Any:
+    return _READERS[shape.type](shape, value, where)
+
+
+def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
+    if not _is_object(value):
+        raise _wrong_type(where or "The request", "an object", value)
+    known = shape.members
+    result: dict[str, Any] = {}
+    for name, inner in value.items():
+        member = known.get(name)
+        if member is None:
+            raise Refused.invalid(f"Unknown parameter {_short(_join(where, name))!r}.")
+        if inner is not None:  # a null member is an absent one
+            result[name] = _read(member, inner, _join(where, name))
+    for name in shape.required:
+        if name not in result:
+            raise Refused.invalid(f"Missing required parameter {_join(where, name)!r}.")
+    if shape.union and len(result) != 1:
+        raise Refused.invalid(f"Exactly one member of {where!r} must be given.")
+    return result
+
+
+def _read_list(shape: Shape, value: object, where: str) -> list[Any]:
+    if not _is_list(value) or shape.item is None:
+        raise _wrong_type(where, "a list", value)
+    _check_length(shape, len(value), where, "entries")
+    return [_read(shape.item, inner, f"{where}[{index}]") for index, inner in enumerate(value)]
+
+
+def _read_map(shape: Shape, value: object, where: str) -> dict[str, Any]:
+    if not _is_object(value) or shape.key is None or shape.item is None:
+        raise _wrong_type(where, "an object", value)
+    _check_length(shape, len(value), where, "entries")
+    result: dict[str, Any] = {}
+    for key, inner in value.items():
+        _read(shape.key, key, f"{where} (key)")
+        result[key] = _read(shape.item, inner, f"{where}.{key}")
+    return result
+
+
+def _read_string(shape: Shape, value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong_type(where, "a string", value)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Refused.invalid(f"{_short(where)!r} is not valid Unicode text.") from None
+    _check_length(shape, len(value), where, "characters")
+    if shape.pattern is not None and not shape.pattern.fullmatch(value):
+        shown = _short(repr(value))
+        raise Refused.invalid(f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text}")
+    if shape.options and value not in shape.options:
+        options = ", ".join(shape.options)
+        raise Refused.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {options}.")
+    return value
+
+
+def _read_integer(shape: Shape, value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong_type(where, "an integer", value)
+    limit = _INTEGER_LIMITS[shape.type]
+    if not -limit <= value < limit:
+        raise Refused.invalid(f"{where!r} is out of the range of an {shape.type}.")
+    _check_range(shape, value, where)
+    return value
+
+
+def _read_float(shape: Shape, value: object, where: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _wrong_type(where, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Refused.invalid(f"{where!r} is out of the range of a {shape.type}.")
+    _check_range(shape, number, where)
+    return number
+
+
+def _read_boolean(_shape: Shape, value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong_type(where, "true or false", value)
+    return value
+
+
+def _read_blob(shape: Shape, value: object, where: str) -> bytes:
+    if not isinstance(value, str):
+        raise _wrong_type(where, "base64 text", value)
+    try:
+        data = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused.invalid(f"{where!r} is not valid base64.") from None
+    _check_length(shape, len(data), where, "bytes")
+    return data
+
+
+_READERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
+    "structure": _read_structure,
+    "list": _read_list,
+    "map": _read_map,
+    "string": _read_string,
+    "integer": _read_integer,
+    "long": _read_integer,
+    "float": _read_float,
+    "double": _read_float,
+    "timestamp": _read_float,
+    "boolean": _read_boolean,
+    "blob": _read_blob,
+}
+
+
+def _is_object(value: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _wrong_type(where: str, expected: str, value: object) -> Refused:
+    kind = _JSON_TYPES.get(type(value).__name__, "null")
+    return Refused.invalid(f"{_short(where)!r} must be {expected}, not {kind}.")
+
+
+def _check_length(shape: Shape, length: int, where: str, unit: str) -> None:
+    if shape.least is not None and length < shape.least:
+        raise Refused.invalid(f"{_short(where)!r} has {length} {unit}; at least {shape.least} are needed.")
+    if shape.most is not None and length > shape.most:
+        raise Refused.invalid(f"{_short(where)!r} has {length} {unit}; at most {shape.most} are allowed.")
+
+
+def _check_range(shape: Shape, value: float, where: str) -> None:
+    if shape.least is not None and value < shape.least:
+        raise Refused.invalid(f"{where!r} is {value}; it must be at least {shape.least}.")
+    if shape.most is not None and value > shape.most:
+        raise Refused.invalid(f"{where!r} is {value}; it must be at most {shape.most}.")
+
+
+def _write(shape: Shape, value: Any) -> Any:
+    if shape.type == "structure":
+        members = shape.members
+        return {name: _write(members[name], inner) for name, inner in value.items() if inner is not None}
+    if shape.item is not None:
+        item = shape.item
+        if shape.type == "list":
+            return [_write(item, inner) for inner in value]
+        return {key: _write(item, inner) for key, inner in value.items()}
+    writer = _WRITERS.get(shape.type)
+    return value if writer is None else writer(value)
+
+
+def _write_timestamp(value: datetime | float) -> float:
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _write_single(value: float) -> float:
+    """A number in single precision, as the service sends its confidences and scores."""
+    single: float = struct.unpack("f", struct.pack("f", value))[0]
+    return single
+
+
+def _write_blob(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+_WRITERS: Mapping[str, Callable[[Any], Any]] = {
+    "timestamp": _write_timestamp,
+    "float": _write_single,
+    "blob": _write_blob,
+}

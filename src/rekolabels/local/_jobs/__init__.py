@@ -1,0 +1,1 @@
+"""Background jobs of the embedded service: datasets, trainings, copies, media analysis, recovery."""

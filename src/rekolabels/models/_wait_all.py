@@ -1,0 +1,123 @@
+"""Waiting for many trainings at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rekolabels._aws._waiting import wait_until
+from rekolabels.descriptions import ModelDescription
+from rekolabels.errors import TrainingFailed, WaitTimedOut
+from rekolabels.models._model_version import ModelVersion
+from rekolabels.models._status import is_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["wait_all"]
+
+_NAMES_A_CALL = 10
+
+
+def wait_all(
+    models: Iterable[ModelVersion],
+    *,
+    timeout: float | None = None,
+    on_progress: Callable[[Sequence[ModelDescription]], object] | None = None,
+) -> list[ModelDescription]:
+    """Wait until all trainings have ended, asking for up to ten versions of a project in one call.
+
+    Args:
+        models: Model versions of one client, from any of its projects.
+        timeout: Seconds for all together; by default 26 hours.
+        on_progress: Called after each round with the snapshots of all versions.
+
+    Returns:
+        The last snapshot of each version, in the order given.
+
+    Raises:
+        TrainingFailed: One or more failed; raised when all have ended, and names each of them.
+        UnexpectedStatus: A version is being deleted, or gone.
+        WaitTimedOut: The time is over; the trainings go on.
+    """
+    trainings = _Trainings({model.arn: model for model in models}, on_progress)
+    if not trainings.models:
+        return []
+    wait_until(
+        trainings.poll,
+        trainings.have_ended,
+        policy=next(iter(trainings.models.values())).client.retry,
+        timeout=timeout,
+        timed_out=trainings.timed_out,
+    )
+    trainings.raise_failures()
+    return [trainings.ended[arn] for arn in trainings.models]
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Trainings:
+    """What ``wait_all`` keeps between its rounds."""
+
+    models: Mapping[str, ModelVersion]
+    on_progress: Callable[[Sequence[ModelDescription]], object] | None
+    ended: dict[str, ModelDescription] = attrs.field(factory=dict[str, ModelDescription])
+    failures: list[TrainingFailed] = attrs.field(factory=list[TrainingFailed])
+
+    def poll(self) -> dict[str, ModelDescription]:
+        found = dict(self.ended)
+        for project_arn, waiting in _by_project(self._waiting()):
+            for first in range(0, len(waiting), _NAMES_A_CALL):
+                names = [model.version_name for model in waiting[first : first + _NAMES_A_CALL]]
+                versions = waiting[0].client.api.describe_project_versions(project_arn, names)
+                found.update((version.arn, version) for version in versions)
+        if self.on_progress is not None:
+            self.on_progress([found[arn] for arn in self.models if arn in found])
+        return found
+
+    def have_ended(self, found: Mapping[str, ModelDescription]) -> bool:
+        for model in self._waiting():
+            try:
+                if not is_trained(model.arn, found.get(model.arn), model.client.storage):
+                    continue
+            except TrainingFailed as error:
+                self.failures.append(error)
+            self.ended[model.arn] = found[model.arn]
+        return len(self.ended) == len(self.models)
+
+    def timed_out(self, _: object, waited: float) -> WaitTimedOut:
+        waiting = self._waiting()
+        names = ", ".join(model.version_name for model in waiting)
+        return WaitTimedOut(
+            f"{len(waiting)} of {len(self.models)} trainings have not ended after {waited:.0f} s; the "
+            f"service goes on with them: {names}. Call wait_all again for them.",
+            arn=waiting[0].arn,
+            status="TRAINING_IN_PROGRESS",
+            waited=waited,
+        )
+
+    def raise_failures(self) -> None:
+        if len(self.failures) == 1:
+            raise self.failures[0]
+        if self.failures:
+            first = self.failures[0]
+            raise TrainingFailed(
+                f"{len(self.failures)} of {len(self.models)} trainings failed: "
+                + "; ".join(map(str, self.failures)),
+                arn=first.arn,
+                status=first.status,
+                status_message=first.status_message,
+                codes=tuple(dict.fromkeys(code for error in self.failures for code in error.codes)),
+                summary=first.summary,
+            )
+
+    def _waiting(self) -> list[ModelVersion]:
+        return [model for arn, model in self.models.items() if arn not in self.ended]
+
+
+def _by_project(models: Iterable[ModelVersion]) -> list[tuple[str, list[ModelVersion]]]:
+    groups: dict[str, list[ModelVersion]] = {}
+    for model in models:
+        groups.setdefault(model.project_arn, []).append(model)
+    return list(groups.items())
