@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,7 +295,8 @@ def write_yolo(
         MissingExtra: PyYAML is not installed.
     """
     try:
-        import yaml
+        # Any: some releases of types-PyYAML use a typeshed that pyright does not ship yet.
+        yaml: Any = importlib.import_module("yaml")
     except ImportError as error:
         raise MissingExtra("formats", "writing YOLO") from error
     target = Path(folder)
