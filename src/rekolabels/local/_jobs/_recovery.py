@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from rekolabels.local._core._folders import version_folder
 from rekolabels.local._jobs._datasets import clear, remove_dataset, settle
+from rekolabels.local._jobs._lifecycle import delete_row, finish_creation, remove_project, set_status
 from rekolabels.local._jobs._media import interrupt_media_job
-from rekolabels.local._jobs._versions import delete_row, set_status
-from rekolabels.local._operations.projects import finish_creation, remove_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from sqlite3 import Connection, IntegrityError, Row
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._jobs._lifecycle import finish_creation, remove_project
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._operations.tags import drop_tags, set_tags
+from rekolabels.local._operations.tags import set_tags
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection, Row
+
     from rekolabels.local._core._context import Call
 
-__all__ = ["create_project", "delete_project", "describe_projects", "finish_creation", "remove_project"]
+__all__ = ["create_project", "delete_project", "describe_projects"]
 
 _CUSTOM_LABELS = "CUSTOM_LABELS"
 
@@ -106,21 +108,6 @@ def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     context.jobs.launch(work, job)
     return {"Status": "DELETING"}
-
-
-def finish_creation(db: Connection, arn: str) -> None:
-    """The end of CreateProject; a deletion that overtook it stands."""
-    db.execute("UPDATE projects SET status = 'CREATED' WHERE arn = ? AND status = 'CREATING'", (arn,))
-
-
-def remove_project(db: Connection, arn: str) -> None:
-    """The end of DeleteProject. Something made inside meanwhile keeps the project."""
-    try:
-        db.execute("DELETE FROM projects WHERE arn = ?", (arn,))
-    except IntegrityError:
-        db.execute("UPDATE projects SET status = 'CREATED' WHERE arn = ?", (arn,))
-    else:
-        drop_tags(db, arn)
 
 
 def _describe(db: Connection, row: Row) -> dict[str, Any]:

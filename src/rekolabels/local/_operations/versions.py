@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._jobs._lifecycle import remove_version, start_version, stop_version
 from rekolabels.local._jobs._trainings import snapshot_datasets, train_version
-from rekolabels.local._jobs._versions import remove_version, start_version, stop_version
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.adapters import (
     MODERATION,

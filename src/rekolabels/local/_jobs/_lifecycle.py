@@ -1,9 +1,10 @@
-"""What happens to a model version after the answer: starting, stopping, removing."""
+"""Jobs that create, start, stop and delete projects and model versions."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+from sqlite3 import IntegrityError
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError
@@ -15,9 +16,32 @@ if TYPE_CHECKING:
     from rekolabels.local._core._context import Context
     from rekolabels.local._core._job_runner import Job
 
-__all__ = ["delete_row", "remove_version", "set_status", "start_version", "stop_version"]
+__all__ = [
+    "delete_row",
+    "finish_creation",
+    "remove_project",
+    "remove_version",
+    "set_status",
+    "start_version",
+    "stop_version",
+]
 
 _log = logging.getLogger("rekolabels.local")
+
+
+def finish_creation(db: Connection, arn: str) -> None:
+    """Finish CreateProject, unless the project is being deleted already."""
+    db.execute("UPDATE projects SET status = 'CREATED' WHERE arn = ? AND status = 'CREATING'", (arn,))
+
+
+def remove_project(db: Connection, arn: str) -> None:
+    """Finish DeleteProject; keep the project if something was created inside it in the meantime."""
+    try:
+        db.execute("DELETE FROM projects WHERE arn = ?", (arn,))
+    except IntegrityError:
+        db.execute("UPDATE projects SET status = 'CREATED' WHERE arn = ?", (arn,))
+    else:
+        db.execute("DELETE FROM tags WHERE arn = ?", (arn,))
 
 
 def start_version(context: Context, job: Job) -> None:
