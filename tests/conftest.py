@@ -17,7 +17,8 @@ settings.register_profile("project", deadline=None, suppress_health_check=[Healt
 settings.register_profile("mutation", settings.get_profile("project"), max_examples=20, derandomize=True)
 settings.load_profile("project")
 
-SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / "shared"))
+DATA = Path(os.environ.get("REKOLABELS_DATA", Path(__file__).parents[2] / "shared" / "data"))
+"""Photographs that are not part of the repository; CONTRIBUTING.md says what they are."""
 
 
 @pytest.fixture
@@ -33,11 +34,11 @@ def virtual_policy(virtual_time: VirtualTime) -> RetryPolicy:
 
 
 @pytest.fixture
-def shared() -> Path:
-    """The folder of reference and data; skips where it is missing."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the folder {SHARED.name} beside the project (REKOLABELS_SHARED)")
-    return SHARED
+def data() -> Path:
+    """Return the folder of real photographs; skip the test where it is missing."""
+    if not DATA.is_dir():
+        pytest.skip("needs the photographs that CONTRIBUTING.md describes: set REKOLABELS_DATA")
+    return DATA
 
 
 @pytest.fixture(autouse=True)

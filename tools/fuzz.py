@@ -22,7 +22,7 @@ from typing import Any
 import atheris
 
 ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("REKOLABELS_SHARED", ROOT.parent / "shared")) / "reference" / "recorded"
+RECORDED = ROOT / "tests" / "recorded"
 FINDINGS = ROOT / ".fuzz"
 SECONDS_AN_INPUT = 10
 MEGABYTES = 4096
@@ -30,8 +30,8 @@ LONGEST = 1 << 18
 
 
 def recorded() -> list[dict[str, Any]]:
-    """The recorded requests and answers of the service; none where they are not at hand."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(SHARED.glob("*.json"))]
+    """The recorded requests and answers of the service."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDED.glob("*.json"))]
 
 
 def make_target(name: str) -> Any:

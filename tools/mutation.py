@@ -133,11 +133,10 @@ def noted(folder: Path) -> dict[str, int | None]:
 
 def run(folder: Path, names: list[str], children: int) -> dict[str, int | None]:
     """Run the tests against these mutants, and tell what became of each."""
-    environment = {"REKOLABELS_SHARED": str(ROOT.parent / "shared"), **os.environ}
     command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(children), *names]
     with (folder / "log").open("w", encoding="utf-8") as log:
         done = subprocess.run(  # noqa: S603 -- the tool that this is about
-            command, cwd=folder, stdout=log, stderr=log, env=environment, check=False
+            command, cwd=folder, stdout=log, stderr=log, check=False
         )
     notes = noted(folder)
     if done.returncode or any(notes[name] is None for name in names):

@@ -13,6 +13,7 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
+from recordings import RECORDED
 from rekolabels import Box, Client, Detection, RetryPolicy, S3Location, errors
 from rekolabels.descriptions import LabelCount
 from rekolabels.models import ModelVersion
@@ -70,10 +71,10 @@ def _times(item: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def recorded(shared: Path, virtual_policy: RetryPolicy) -> Iterator[Recorded]:
+def recorded(virtual_policy: RetryPolicy) -> Iterator[Recorded]:
     """A client whose answers are the recorded ones; every answer must be asked for."""
     session = boto3.Session("test", "test", region_name="us-east-1")
-    stubs = Recorded(Client(session, retry=virtual_policy), shared / "reference" / "recorded")
+    stubs = Recorded(Client(session, retry=virtual_policy), RECORDED)
     yield stubs
     stubs.rekognition.assert_no_pending_responses()
     stubs.s3.assert_no_pending_responses()

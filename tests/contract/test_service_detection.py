@@ -19,13 +19,13 @@ from service_backends import (
     png,
     read_result,
 )
-from test_service_recorded import added, differences, recording
+from test_service_recorded import added, differences
 
+from recordings import recording
 from rekolabels.evaluation import EvaluationResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 SIDE, FLAG = 128, 40
 
@@ -126,7 +126,7 @@ def test_the_evaluation_of_a_detector(detector: Detector) -> None:
 @pytest.mark.parametrize(
     "name", ["detect-custom-labels-objects", "evaluation-summary-detection", "evaluation-snapshot-detection"]
 )
-def test_what_a_detector_writes_has_the_recorded_fields(detector: Detector, shared: Path, name: str) -> None:
+def test_what_a_detector_writes_has_the_recorded_fields(detector: Detector, name: str) -> None:
     """Every recorded field is there, with the same kind of value."""
     backend, ours = detector.backend, None
     if name == "evaluation-summary-detection":
@@ -138,7 +138,7 @@ def test_what_a_detector_writes_has_the_recorded_fields(detector: Detector, shar
             ProjectVersionArn=detector.version, Image={"Bytes": scene(778)[0]}, MinConfidence=10
         )
         ours = {"CustomLabels": answer["CustomLabels"]}
-    wanted = recording(shared, name)
+    wanted = recording(name)
     # Reconstructed from a walk-through: null stands for what it does not tell, not for a kind of value.
     missing = [
         found for found in differences(wanted, ours) if not found.split(": ")[-1].startswith("NoneType")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from service_backends import (
@@ -22,8 +22,7 @@ from service_backends import (
     trained_fixture,  # noqa: F401 - fixtures
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from recordings import RECORDED, recording
 
 Counterpart = Callable[[Trained], Any]
 
@@ -211,12 +210,6 @@ def added(recorded: Any, ours: Any, where: str = "") -> Iterator[str]:
         yield from added(recorded[0], ours[0], f"{where}[0]")
 
 
-def recording(shared: Path, name: str) -> Any:
-    """The recorded response or artifact."""
-    content = json.loads((shared / "reference" / "recorded" / f"{name}.json").read_text())
-    return content["content"] if content["operation"] is None else content["response"]
-
-
 def without_metadata(answer: Any) -> Any:
     """An answer without what boto3 puts into it."""
     return (
@@ -227,9 +220,9 @@ def without_metadata(answer: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(COUNTERPARTS))
-def test_described_things_have_the_recorded_fields(flowers: Trained, shared: Path, name: str) -> None:
+def test_described_things_have_the_recorded_fields(flowers: Trained, name: str) -> None:
     """Nothing recorded is missing, and nothing else is there."""
-    recorded, ours = recording(shared, name), without_metadata(COUNTERPARTS[name](flowers))
+    recorded, ours = recording(name), without_metadata(COUNTERPARTS[name](flowers))
     assert list(differences(recorded, ours)) == []
     if name.startswith("evaluation-snapshot"):
         # A line here has a pair for each label, and the number of its image, which real files have too.
@@ -237,15 +230,15 @@ def test_described_things_have_the_recorded_fields(flowers: Trained, shared: Pat
     assert list(added(recorded, ours)) == []
 
 
-def test_the_answers_of_a_project_s_life(flowers: Trained, shared: Path) -> None:
+def test_the_answers_of_a_project_s_life(flowers: Trained) -> None:
     """Each operation that changes something answers with the recorded fields and the recorded status."""
     for name, answer in created_and_deleted(flowers).items():
-        recorded, ours = recording(shared, name), without_metadata(answer)
+        recorded, ours = recording(name), without_metadata(answer)
         assert (list(differences(recorded, ours)), list(added(recorded, ours))) == ([], []), name
         assert recorded.get("Status") == ours.get("Status"), name
 
 
-def test_no_recording_is_forgotten(shared: Path) -> None:
+def test_no_recording_is_forgotten() -> None:
     """Every file has a counterpart here, or a reason why not."""
     lived = {
         "create-project", "create-dataset", "update-dataset-entries", "distribute-dataset-entries",
@@ -253,5 +246,5 @@ def test_no_recording_is_forgotten(shared: Path) -> None:
         "start-project-version", "stop-project-version", "delete-project-version", "delete-dataset",
         "delete-project",
     }  # fmt: skip
-    names = {path.stem for path in (shared / "reference" / "recorded").glob("*.json")}
+    names = {path.stem for path in RECORDED.glob("*.json")}
     assert names == lived | set(COUNTERPARTS) | ELSEWHERE

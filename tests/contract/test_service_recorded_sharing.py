@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from service_backends import Trained, make_project, picture, trained_fixture  # noqa: F401 - fixtures
-from test_service_recorded import added, differences, recording, without_metadata
+from test_service_recorded import added, differences, without_metadata
+
+from recordings import recording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "output-location"}
 POLICY = {
@@ -77,9 +78,9 @@ def answers_fixture(trained: Trained) -> Mapping[str, Any]:
         "start-media-analysis-job",
     ],
 )
-def test_the_recorded_fields(answers: Mapping[str, Any], shared: Path, name: str) -> None:
+def test_the_recorded_fields(answers: Mapping[str, Any], name: str) -> None:
     """Nothing recorded is missing, and nothing else is there."""
-    recorded, ours = recording(shared, name), without_metadata(answers[name])
+    recorded, ours = recording(name), without_metadata(answers[name])
     # the job of the recording used an adapter; this one has none
     missing = [one for one in differences(recorded, ours) if "ProjectVersion is missing" not in one]
     assert missing == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+from recordings import recording
 from rekolabels.errors import InvalidEvaluation, InvalidInput
 from rekolabels.evaluation import (
     EvaluationResult,
@@ -197,10 +198,10 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         EvaluationResult.from_snapshot(line(1, ["cat"], []))
 
 
-def test_the_recorded_samples(shared: Path) -> None:
+def test_the_recorded_samples() -> None:
     """The guide's two snapshot lines."""
     for name, label, boxes in (("classification", "Football", 0), ("detection", "Cap", 1)):
-        content = read(shared, f"evaluation-snapshot-{name}")
+        content = recording(f"evaluation-snapshot-{name}")
         (image,) = EvaluationResult.from_snapshot([json.dumps(one) for one in content]).images
         assert (label,) == image.truths
         assert (label, 0.95, "true positive") == (
@@ -211,9 +212,9 @@ def test_the_recorded_samples(shared: Path) -> None:
         assert (boxes, boxes == 1) == (len(image.boxes), image.is_detection)
 
 
-def test_the_real_detector_whose_files_disagree(shared: Path) -> None:
+def test_the_real_detector_whose_files_disagree() -> None:
     """Summary 0.6 and 0.7, snapshot 13/20 and 13/17: both are shown."""
-    totals = read(shared, "evaluation-snapshot-detection-figures")["totals"]
+    totals = recording("evaluation-snapshot-detection-figures")["totals"]
     boxes = [cap(50 * n, "Swoosh") for n in range(24)]
     right, wrong, missed = (
         totals[f"is-{kind}"] for kind in ("true-positive", "false-positive", "false-negative")
@@ -227,7 +228,7 @@ def test_the_real_detector_whose_files_disagree(shared: Path) -> None:
         ]
     ]
     lines = list(write_testing_snapshot(images, verdicts, NOW))
-    result = EvaluationResult.from_summary(read(shared, "evaluation-summary-detection"), snapshot=lines)
+    result = EvaluationResult.from_summary(recording("evaluation-summary-detection"), snapshot=lines)
 
     counted = EvaluationResult.from_snapshot(lines)
 
@@ -305,9 +306,9 @@ def test_training_snapshot() -> None:
     assert images == list(read_training_snapshot(write_training_snapshot(images, NOW)))
 
 
-def test_validation_lines_of_the_guide(shared: Path) -> None:
+def test_validation_lines_of_the_guide() -> None:
     """Codes are found wherever the service puts them."""
-    recorded = read(shared, "validation-lines")
+    recorded = recording("validation-lines")
     content = {**recorded["training_validation_manifest"], **recorded["dataset_entry"]}
 
     lines = list(read_validation(json.dumps(one) for one in content.values()))
@@ -346,9 +347,3 @@ def test_an_adapter() -> None:
     assert result.adapter.asked.labels["Weapons"].adapter.precision == 5 / 6
     assert EvaluationResult().adapter is None
     assert result == EvaluationResult.from_summary(result.to_summary())
-
-
-def read(shared: Path, name: str) -> Any:
-    """The content of a recording."""
-    path = shared / "reference" / "recorded" / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8"))["content"]

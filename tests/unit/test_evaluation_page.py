@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from evaluations import SCORES, TRUTHS, classifier, detector
+from recordings import recording
 from rekolabels.errors import ObjectNotFound
 from rekolabels.evaluation import EvaluationResult, LabelMetrics
 
@@ -146,10 +147,9 @@ def test_the_page_shows_where_summary_and_images_disagree(tmp_path: Path) -> Non
     assert "precision is 0.6 in the summary" in page.text
 
 
-def test_the_odd_rows_of_the_guides_matrix_are_explained(shared: Path, tmp_path: Path) -> None:
+def test_the_odd_rows_of_the_guides_matrix_are_explained(tmp_path: Path) -> None:
     """Where a user meets shares that do not add up to 1."""
-    path = shared / "reference" / "recorded" / "evaluation-summary-classification.json"
-    summary = json.loads(path.read_text(encoding="utf-8"))["content"]
+    summary = recording("evaluation-summary-classification")
 
     page = Page(
         EvaluationResult.from_summary(summary).save(tmp_path / "page.html").read_text(encoding="utf-8")

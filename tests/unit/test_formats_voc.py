@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +11,11 @@ from rekolabels.errors import InvalidInput
 from rekolabels.formats import Problem, raise_problem, read_voc, write_voc
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytest.importorskip("defusedxml")
 
-SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2] / ".." / "shared")) / "data"
 GOOD = (
     "<annotation><filename>{name}</filename><size><width>100</width><height>80</height><depth>3</depth></size>"
     "<object><name>cat</name><pose>Left</pose><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>31</xmax>"
@@ -152,18 +153,16 @@ def test_writing_says_what_voc_does_not_hold(tmp_path: Path) -> None:
         ("playing-cards-120", {"ace", "king", "queen", "jack", "ten", "nine"}, 207),
     ],
 )
-def test_real_sets_load(name: str, labels: set[str], boxes: int, tmp_path: Path) -> None:
+def test_real_sets_load(name: str, labels: set[str], boxes: int, data: Path, tmp_path: Path) -> None:
     """The shared sets load without loss, and a slip that is put into one is reported with its file."""
-    if not SHARED.is_dir():
-        pytest.skip("needs ../shared/data")
-    images = list(read_voc(SHARED / name / "annotations", on_problem=raise_problem))
+    images = list(read_voc(data / name / "annotations", on_problem=raise_problem))
     assert (120, boxes) == (len(images), sum(len(image.boxes) for image in images))
     assert labels == {box.label for image in images for box in image.boxes}
-    shutil.copytree(SHARED / name / "annotations", tmp_path / "annotations")
+    shutil.copytree(data / name / "annotations", tmp_path / "annotations")
     broken = sorted((tmp_path / "annotations").iterdir())[5]
     broken.write_text(broken.read_text().replace("<xmax>", "<xmax>9", 1))
     problems: list[Problem] = []
-    again = read_voc(tmp_path / "annotations", images=SHARED / name / "images", on_problem=problems.append)
+    again = read_voc(tmp_path / "annotations", images=data / name / "images", on_problem=problems.append)
     assert len(list(again)) == 120
     assert [str(broken)] == [problem.file for problem in problems]
 

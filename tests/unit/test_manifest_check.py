@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from recordings import recording
 from rekolabels.errors import InvalidManifest, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest import CheckedManifest, check_manifest, format_line, read_manifest
 from rekolabels.manifest.rules import check_line, dataset_entry, validation_line
 
-SHARED = Path(os.environ.get("REKOLABELS_SHARED", Path(__file__).parents[2].parent / "shared"))
-RECORDED = SHARED / "reference" / "recorded"
-needs_recordings = pytest.mark.skipif(
-    not RECORDED.is_dir(), reason="the recordings of the service are not here"
-)
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def labelled(count: int, *labels: str, start: int = 0) -> list[str]:
@@ -39,10 +36,9 @@ def boxed(count: int, *boxes: BoundingBox, start: int = 0) -> list[str]:
 COIL = BoundingBox("coil", 10, 10, 20, 20)
 
 
-@needs_recordings
 def test_recorded_validation_lines_come_out_as_recorded() -> None:
     """Exactly the codes, messages and places that the service wrote; its marks on the input do not count."""
-    recorded = json.loads((RECORDED / "validation-lines.json").read_text())["content"]
+    recorded = recording("validation-lines")
 
     for expected in recorded["training_validation_manifest"].values():
         assert expected == json.loads(validation_line(check_line(json.dumps(expected))))
@@ -52,19 +48,17 @@ def test_recorded_validation_lines_come_out_as_recorded() -> None:
         assert expected == json.loads(entry)
 
 
-@needs_recordings
 def test_recorded_dataset_entries_are_good_lines() -> None:
     """What ListDatasetEntries gives can be checked and read as it is."""
-    [entry] = json.loads((RECORDED / "list-dataset-entries.json").read_text())["response"]["DatasetEntries"]
+    [entry] = recording("list-dataset-entries")["DatasetEntries"]
 
     assert check_line(entry).findings == ()
     assert dataset_entry(check_line(entry)) == entry
 
 
-@needs_recordings
 def test_the_summary_has_the_recorded_layout() -> None:
     """The counts and the error of the recorded case: 155 of 301 lines invalid, 2 of 15."""
-    recorded = json.loads((RECORDED / "manifest-summary.json").read_text())["content"]
+    recorded = recording("manifest-summary")
     training = [*labelled(146, "a", "b"), *["{"] * 155]
     testing = [*labelled(12, "a", "b", start=500), "{", *labelled(1, "a", start=900), "{"]
 

@@ -1,0 +1,16 @@
+"""Recorded answers and result files of AWS, in ``tests/recorded``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RECORDED = Path(__file__).parent / "recorded"
+"""The folder of the recordings; its README says where they come from."""
+
+
+def recording(name: str) -> Any:
+    """Return the response of an operation, or the content of a result file."""
+    found = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    return found["content"] if found["operation"] is None else found["response"]
