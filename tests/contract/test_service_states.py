@@ -21,7 +21,8 @@ from service_backends import (
     refused,
 )
 
-from rekolabels.local import Quotas, _sqlite
+from rekolabels.local import Quotas
+from rekolabels.local._core import _sqlite
 from rekolabels.local._operations import OPERATIONS
 
 if TYPE_CHECKING:

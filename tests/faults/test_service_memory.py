@@ -18,7 +18,8 @@ from service_backends import (
     put_pictures,
 )
 
-from rekolabels.local import Quotas, _engine, _training
+from rekolabels.local import Quotas, _engine
+from rekolabels.local._jobs import _trainings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +75,7 @@ def test_two_trainings_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             with guard:
                 running -= 1
 
-    monkeypatch.setattr(_training, "train", train)
+    monkeypatch.setattr(_trainings, "train", train)
     with open_backend("in process", tmp_path, engine="tiny", quotas=Quotas.off()) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
