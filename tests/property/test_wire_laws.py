@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._operations._pages import make_token, read_token
 
@@ -27,7 +27,7 @@ JSON = st.recursive(
 @given(st.sampled_from(OPERATIONS), st.binary())
 def test_any_bytes_are_read_or_refused(operation: str, body: bytes) -> None:
     """Bytes that are no request never raise anything but a refusal."""
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(ServiceException):
         WIRE.read(operation, body)
 
 
@@ -37,7 +37,7 @@ def test_any_document_is_read_or_refused(operation: str, data: st.DataObject) ->
     """A document with the right names and any values never raises anything but a refusal."""
     names = sorted(WIRE.model.input_of(operation).members)
     document = {name: data.draw(JSON) for name in names}
-    with contextlib.suppress(Refused):
+    with contextlib.suppress(ServiceException):
         WIRE.read(operation, json.dumps(document).encode())
 
 
@@ -62,7 +62,7 @@ def test_confidences_are_written_in_single_precision(confidence: float) -> None:
 def test_a_token_that_we_did_not_make_is_refused(token: str) -> None:
     """Text of any kind is no token, except none at all."""
     if token:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ServiceException) as caught:
             read_token("DescribeProjects", {"NextToken": token})
         assert caught.value.code == "InvalidPaginationTokenException"
     else:

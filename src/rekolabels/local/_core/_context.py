@@ -11,7 +11,7 @@ import attrs
 
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._inference import Models
 from rekolabels.local._core._job_runner import Jobs
 from rekolabels.local._core._store import Store
@@ -104,7 +104,7 @@ class Call:
         """The project of an ARN.
 
         Raises:
-            Refused: ``ResourceNotFoundException``.
+            ServiceException: ``ResourceNotFoundException``.
         """
         return self._row(db, "project", arn, "SELECT * FROM projects WHERE arn = ?")
 
@@ -112,7 +112,7 @@ class Call:
         """The dataset of an ARN.
 
         Raises:
-            Refused: ``ResourceNotFoundException``.
+            ServiceException: ``ResourceNotFoundException``.
         """
         return self._row(db, "dataset", arn, "SELECT * FROM datasets WHERE arn = ?")
 
@@ -120,7 +120,7 @@ class Call:
         """The model version of an ARN.
 
         Raises:
-            Refused: ``ResourceNotFoundException``.
+            ServiceException: ``ResourceNotFoundException``.
         """
         return self._row(db, "version", arn, "SELECT * FROM versions WHERE arn = ?")
 
@@ -135,5 +135,5 @@ class Call:
         ):
             found = db.execute(query, (arn,)).fetchone()
         if found is None:
-            raise Refused.not_found(_WORDS[kind], arn)
+            raise ServiceException.not_found(_WORDS[kind], arn)
         return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Refused", "status_of"]
+__all__ = ["ServiceException", "status_of"]
 
 # Both are server faults in the model; every other error of these operations is the caller's.
 _SERVER_FAULTS = frozenset({"InternalServerError", "ThrottlingException"})
 
 
-class Refused(Exception):
+class ServiceException(Exception):
     """A request that is answered with an error of the service model.
 
     Attributes:
@@ -22,27 +22,27 @@ class Refused(Exception):
         self.message = message
 
     @classmethod
-    def invalid(cls, message: str) -> Refused:
+    def invalid(cls, message: str) -> ServiceException:
         """A parameter, or a combination of them, that is not allowed."""
         return cls("InvalidParameterException", message)
 
     @classmethod
-    def not_found(cls, kind: str, arn: str) -> Refused:
+    def not_found(cls, kind: str, arn: str) -> ServiceException:
         """An ARN that names nothing."""
         return cls("ResourceNotFoundException", f"The {kind} {arn} does not exist.")
 
     @classmethod
-    def in_use(cls, message: str) -> Refused:
+    def in_use(cls, message: str) -> ServiceException:
         """A resource that is busy, or a name that is taken."""
         return cls("ResourceInUseException", message)
 
     @classmethod
-    def not_ready(cls, message: str) -> Refused:
+    def not_ready(cls, message: str) -> ServiceException:
         """A resource that exists but cannot be used yet."""
         return cls("ResourceNotReadyException", message)
 
     @classmethod
-    def limit(cls, message: str) -> Refused:
+    def limit(cls, message: str) -> ServiceException:
         """A quota of the account that is reached."""
         return cls("LimitExceededException", message)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -63,7 +63,7 @@ class Limits:
         """Count a request of an account.
 
         Raises:
-            Refused: ``ProvisionedThroughputExceededException``.
+            ServiceException: ``ProvisionedThroughputExceededException``.
         """
         if self._tps is not None:
             rate = self._tps.of(operation)
@@ -74,7 +74,7 @@ class Limits:
         """Count an image that a model shall look at.
 
         Raises:
-            Refused: ``ProvisionedThroughputExceededException``.
+            ServiceException: ``ProvisionedThroughputExceededException``.
         """
         if self._tps is not None and not self._has_token(version, self._tps.detect_per_unit * units):
             raise _exceeded(
@@ -92,5 +92,5 @@ class Limits:
         return granted
 
 
-def _exceeded(message: str) -> Refused:
-    return Refused("ProvisionedThroughputExceededException", message)
+def _exceeded(message: str) -> ServiceException:
+    return ServiceException("ProvisionedThroughputExceededException", message)

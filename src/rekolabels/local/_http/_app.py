@@ -10,7 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._context import Call, Context
-from rekolabels.local._core._exceptions import Refused, status_of
+from rekolabels.local._core._exceptions import ServiceException, status_of
 from rekolabels.local._core._sqlite import Closed
 from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._http._wire import MAX_BODY, Wire
@@ -79,8 +79,8 @@ class App:
             self._context.jobs.catch_up()
             answer = handle(call, parameters)
             return 200, {}, self._wire.write(operation, answer)
-        except Refused as refused:
-            return answer_with_error(refused.code, refused.message)
+        except ServiceException as error:
+            return answer_with_error(error.code, error.message)
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
         except Closed:
@@ -104,11 +104,11 @@ class App:
         prefix = self._wire.prefix
         name = target.removeprefix(prefix)
         if not target.startswith(prefix) or not self._wire.knows(name):
-            raise Refused("UnknownOperationException", f"There is no operation {target[:100]!r}.")
+            raise ServiceException("UnknownOperationException", f"There is no operation {target[:100]!r}.")
         handle = OPERATIONS.get(name)
         if handle is None:
             # Every operation declares this error, and no client tries again after it.
-            raise Refused(
+            raise ServiceException(
                 "AccessDeniedException",
                 f"rekognition:{name} is not part of the embedded service; it serves Custom Labels only.",
             )
@@ -143,19 +143,19 @@ def answer_with_error(code: str, message: str) -> tuple[int, Mapping[str, str], 
 
 def _read_body(environ: WSGIEnvironment) -> bytes:
     if environ.get("REQUEST_METHOD") != "POST":
-        raise Refused.invalid("Operations are called with POST.")
+        raise ServiceException.invalid("Operations are called with POST.")
     length = environ.get("CONTENT_LENGTH") or ""
     stream = environ["wsgi.input"]
     if length.isascii() and length.isdigit():
         if int(length) > MAX_BODY:
-            raise Refused.invalid(f"The request has {length} bytes; at most {MAX_BODY} are read.")
+            raise ServiceException.invalid(f"The request has {length} bytes; at most {MAX_BODY} are read.")
         body: bytes = stream.read(int(length))
         if len(body) != int(length):
-            raise Refused.invalid("The request ended before its Content-Length.")
+            raise ServiceException.invalid("The request ended before its Content-Length.")
         return body
     if not environ.get("wsgi.input_terminated"):
         return b""
     body = stream.read(MAX_BODY + 1)
     if len(body) > MAX_BODY:
-        raise Refused.invalid(f"The request has more than {MAX_BODY} bytes.")
+        raise ServiceException.invalid(f"The request has more than {MAX_BODY} bytes.")
     return body

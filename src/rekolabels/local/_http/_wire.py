@@ -16,7 +16,7 @@ import struct
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._http._shapes import Model, Shape
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ class Wire:
         """The checked parameters of a request.
 
         Raises:
-            Refused: ``InvalidParameterException`` when the body breaks any rule of the model.
+            ServiceException: ``InvalidParameterException`` when the body breaks any rule of the model.
         """
         try:
             document: object = json.loads(body or b"{}", parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise Refused.invalid(f"The request body is not valid JSON: {_short(error)}") from None
+            raise ServiceException.invalid(f"The request body is not valid JSON: {_short(error)}") from None
         return _read_structure(self.model.input_of(operation), document, "")
 
     def write(self, operation: str, answer: Mapping[str, Any]) -> bytes:
@@ -93,14 +93,14 @@ def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
     for name, inner in value.items():
         member = known.get(name)
         if member is None:
-            raise Refused.invalid(f"Unknown parameter {_short(_join(where, name))!r}.")
+            raise ServiceException.invalid(f"Unknown parameter {_short(_join(where, name))!r}.")
         if inner is not None:  # a null member is an absent one
             result[name] = _read(member, inner, _join(where, name))
     for name in shape.required:
         if name not in result:
-            raise Refused.invalid(f"Missing required parameter {_join(where, name)!r}.")
+            raise ServiceException.invalid(f"Missing required parameter {_join(where, name)!r}.")
     if shape.union and len(result) != 1:
-        raise Refused.invalid(f"Exactly one member of {where!r} must be given.")
+        raise ServiceException.invalid(f"Exactly one member of {where!r} must be given.")
     return result
 
 
@@ -129,14 +129,16 @@ def _read_string(shape: Shape, value: object, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Refused.invalid(f"{_short(where)!r} is not valid Unicode text.") from None
+            raise ServiceException.invalid(f"{_short(where)!r} is not valid Unicode text.") from None
     _check_length(shape, len(value), where, "characters")
     if shape.pattern is not None and not shape.pattern.fullmatch(value):
         shown = _short(repr(value))
-        raise Refused.invalid(f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text}")
+        raise ServiceException.invalid(
+            f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text}"
+        )
     if shape.options and value not in shape.options:
         options = ", ".join(shape.options)
-        raise Refused.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {options}.")
+        raise ServiceException.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {options}.")
     return value
 
 
@@ -145,7 +147,7 @@ def _read_integer(shape: Shape, value: object, where: str) -> int:
         raise _wrong_type(where, "an integer", value)
     limit = _INTEGER_LIMITS[shape.type]
     if not -limit <= value < limit:
-        raise Refused.invalid(f"{where!r} is out of the range of an {shape.type}.")
+        raise ServiceException.invalid(f"{where!r} is out of the range of an {shape.type}.")
     _check_range(shape, value, where)
     return value
 
@@ -158,7 +160,7 @@ def _read_float(shape: Shape, value: object, where: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise Refused.invalid(f"{where!r} is out of the range of a {shape.type}.")
+        raise ServiceException.invalid(f"{where!r} is out of the range of a {shape.type}.")
     _check_range(shape, number, where)
     return number
 
@@ -175,7 +177,7 @@ def _read_blob(shape: Shape, value: object, where: str) -> bytes:
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise Refused.invalid(f"{where!r} is not valid base64.") from None
+        raise ServiceException.invalid(f"{where!r} is not valid base64.") from None
     _check_length(shape, len(data), where, "bytes")
     return data
 
@@ -207,23 +209,27 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _wrong_type(where: str, expected: str, value: object) -> Refused:
+def _wrong_type(where: str, expected: str, value: object) -> ServiceException:
     kind = _JSON_TYPES.get(type(value).__name__, "null")
-    return Refused.invalid(f"{_short(where)!r} must be {expected}, not {kind}.")
+    return ServiceException.invalid(f"{_short(where)!r} must be {expected}, not {kind}.")
 
 
 def _check_length(shape: Shape, length: int, where: str, unit: str) -> None:
     if shape.least is not None and length < shape.least:
-        raise Refused.invalid(f"{_short(where)!r} has {length} {unit}; at least {shape.least} are needed.")
+        raise ServiceException.invalid(
+            f"{_short(where)!r} has {length} {unit}; at least {shape.least} are needed."
+        )
     if shape.most is not None and length > shape.most:
-        raise Refused.invalid(f"{_short(where)!r} has {length} {unit}; at most {shape.most} are allowed.")
+        raise ServiceException.invalid(
+            f"{_short(where)!r} has {length} {unit}; at most {shape.most} are allowed."
+        )
 
 
 def _check_range(shape: Shape, value: float, where: str) -> None:
     if shape.least is not None and value < shape.least:
-        raise Refused.invalid(f"{where!r} is {value}; it must be at least {shape.least}.")
+        raise ServiceException.invalid(f"{where!r} is {value}; it must be at least {shape.least}.")
     if shape.most is not None and value > shape.most:
-        raise Refused.invalid(f"{where!r} is {value}; it must be at most {shape.most}.")
+        raise ServiceException.invalid(f"{where!r} is {value}; it must be at most {shape.most}.")
 
 
 def _write(shape: Shape, value: Any) -> Any:

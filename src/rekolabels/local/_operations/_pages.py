@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +32,7 @@ def read_token(operation: str, parameters: Mapping[str, Any]) -> Any:
     """The position after which the page begins; None for the first page (no token, or an empty one).
 
     Raises:
-        Refused: ``InvalidPaginationTokenException`` when the token was not given for this question.
+        ServiceException: ``InvalidPaginationTokenException`` when the token was not given for this question.
     """
     token = parameters.get("NextToken")
     if not token:
@@ -42,7 +42,7 @@ def read_token(operation: str, parameters: Mapping[str, Any]) -> Any:
     except (binascii.Error, ValueError, TypeError, RecursionError):
         question, position = None, None
     if question != _question(operation, parameters) or not isinstance(position, int | str):
-        raise Refused(
+        raise ServiceException(
             "InvalidPaginationTokenException",
             "NextToken is not valid: it must come from the previous answer to the same request.",
         )

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ def check_document(text: str) -> None:
     """Hold a policy document against the rules for projects.
 
     Raises:
-        Refused: ``MalformedPolicyDocumentException``, with what is wrong and where.
+        ServiceException: ``MalformedPolicyDocumentException``, with what is wrong and where.
     """
     try:
         document: object = json.loads(text)
@@ -148,5 +148,7 @@ def _list(value: Any) -> list[Any]:
     return value if _is_list(value) else [value]
 
 
-def _malformed(what: str) -> Refused:
-    return Refused("MalformedPolicyDocumentException", f"The policy document cannot be taken: {what}.")
+def _malformed(what: str) -> ServiceException:
+    return ServiceException(
+        "MalformedPolicyDocumentException", f"The policy document cannot be taken: {what}."
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels.local._core._arns import parse_arn
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._jobs._copies import copy_version
 from rekolabels.local._operations._policy_documents import denies, permits
 from rekolabels.local._operations.datasets import usable_project
@@ -64,7 +64,9 @@ def _check_copies(call: Call, db: Connection) -> None:
         (call.account, call.region),
     ).fetchone()
     if count >= call.context.quotas.copies:
-        raise Refused.limit(f"{count} model versions are already being copied; wait until one is done.")
+        raise ServiceException.limit(
+            f"{count} model versions are already being copied; wait until one is done."
+        )
 
 
 def _check_region(parameters: dict[str, Any]) -> None:
@@ -73,7 +75,7 @@ def _check_region(parameters: dict[str, Any]) -> None:
     parts = [parse_arn(parameters[name]) for name in names]
     regions = {part.region for part in parts if part is not None}
     if len(regions) > 1:
-        raise Refused.invalid(
+        raise ServiceException.invalid(
             f"A version cannot be copied to another Region; the ARNs name {' and '.join(sorted(regions))}."
         )
 
@@ -85,10 +87,14 @@ def _source(call: Call, db: Connection, parameters: dict[str, Any]) -> Row:
     project = usable_project(owner, db, parameters["SourceProjectArn"])
     version = owner.version(db, parameters["SourceProjectVersionArn"])
     if version["project"] != project["arn"]:
-        raise Refused.invalid(f"The version {version['arn']} is none of the project {project['arn']}.")
+        raise ServiceException.invalid(
+            f"The version {version['arn']} is none of the project {project['arn']}."
+        )
     _check_policies(call, db, project, version["arn"])
     if version["status"] not in _COPYABLE:
-        raise Refused.in_use(f"The model {version['arn']} is {version['status']} and cannot be copied now.")
+        raise ServiceException.in_use(
+            f"The model {version['arn']} is {version['status']} and cannot be copied now."
+        )
     return version
 
 
@@ -103,8 +109,8 @@ def _check_policies(call: Call, db: Connection, project: Row, version: str) -> N
         raise _denied(call, version, "no policy of the source project allows it, or one denies it")
 
 
-def _denied(call: Call, version: str, why: str) -> Refused:
-    return Refused(
+def _denied(call: Call, version: str, why: str) -> ServiceException:
+    return ServiceException(
         "AccessDeniedException",
         f"The account {call.account} is not authorized to perform rekognition:CopyProjectVersion on "
         f"{version}: {why}.",

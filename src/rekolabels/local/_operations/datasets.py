@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._places import object_of
 from rekolabels.local._jobs._datasets import copy_dataset, fill_empty, read_manifest_into, remove_dataset
 from rekolabels.local._operations.tags import drop_tags, set_tags
@@ -86,7 +86,7 @@ def delete_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     with context.store.write() as db:
         dataset = call.dataset(db, parameters["DatasetArn"])
         if dataset["status"].endswith("_IN_PROGRESS"):
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The dataset {dataset['arn']} is {dataset['status']} and cannot be deleted now."
             )
         # The service says nothing about a training that uses the dataset; here it keeps the dataset.
@@ -95,7 +95,7 @@ def delete_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
             (dataset["project"],),
         ).fetchone()
         if training is not None:
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The dataset {dataset['arn']} is used by the training of {training['arn']}."
             )
         db.execute(
@@ -119,13 +119,13 @@ def usable_project(call: Call, db: Connection, arn: str) -> Row:
     """A project that datasets can be made in.
 
     Raises:
-        Refused: It does not exist, is being deleted, or is one for content moderation.
+        ServiceException: It does not exist, is being deleted, or is one for content moderation.
     """
     project = call.project(db, arn)
     if project["status"] == "DELETING":
-        raise Refused.not_found("project", arn)
+        raise ServiceException.not_found("project", arn)
     if project["feature"] != "CUSTOM_LABELS":
-        raise Refused.invalid(
+        raise ServiceException.invalid(
             f"The project {arn} has the feature {project['feature']}; it takes no datasets."
         )
     return project
@@ -136,12 +136,14 @@ def _source(source: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str |
         return None, None
     manifest, origin = source.get("GroundTruthManifest"), source.get("DatasetArn")
     if (manifest is None) == (origin is None):
-        raise Refused.invalid("DatasetSource needs exactly one of GroundTruthManifest and DatasetArn.")
+        raise ServiceException.invalid(
+            "DatasetSource needs exactly one of GroundTruthManifest and DatasetArn."
+        )
     if manifest is None:
         return None, origin
     place: dict[str, Any] = manifest.get("S3Object") or {}
     if not place.get("Bucket") or not place.get("Name"):
-        raise Refused.invalid("GroundTruthManifest.S3Object needs both Bucket and Name.")
+        raise ServiceException.invalid("GroundTruthManifest.S3Object needs both Bucket and Name.")
     return place, None
 
 
@@ -150,7 +152,7 @@ def _check_free(db: Connection, project: Row, kind: str) -> None:
         "SELECT arn FROM datasets WHERE project = ? AND kind = ?", (project["arn"], kind)
     ).fetchone()
     if taken is not None:
-        raise Refused(
+        raise ServiceException(
             "ResourceAlreadyExistsException",
             f"The project already has a {kind} dataset, {taken['arn']}. Delete it first.",
         )
@@ -158,7 +160,7 @@ def _check_free(db: Connection, project: Row, kind: str) -> None:
 
 def _check_readable(origin: Row) -> int:
     if origin["status"] not in _READABLE:
-        raise Refused.invalid(
+        raise ServiceException.invalid(
             f"The source dataset {origin['arn']} is {origin['status']} and cannot be copied now."
         )
     return int(origin["id"])
@@ -168,7 +170,7 @@ def _check_object(call: Call, place: dict[str, Any]) -> None:
     try:
         call.context.s3().head_object(**object_of(place))
     except (ClientError, BotoCoreError) as error:
-        raise Refused(
+        raise ServiceException(
             "InvalidS3ObjectException",
             f"The manifest s3://{place['Bucket']}/{place['Name']} cannot be read: {error}",
         ) from None

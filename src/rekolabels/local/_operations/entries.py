@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._jobs._datasets import distribute, update_entries
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 
@@ -30,12 +30,12 @@ def update_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, 
     try:
         content.decode()
     except UnicodeDecodeError:
-        raise Refused.invalid("Changes.GroundTruth is not UTF-8 text.") from None
+        raise ServiceException.invalid("Changes.GroundTruth is not UTF-8 text.") from None
     context = call.context
     with context.store.write() as db:
         dataset = call.dataset(db, parameters["DatasetArn"])
         if dataset["status"] not in _SETTLED:
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The dataset {dataset['arn']} is {dataset['status']} and cannot be updated now."
             )
         job = _begin_update(call, db, dataset["arn"])
@@ -101,15 +101,17 @@ def distribute_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[s
             row["kind"]: row for row in (call.dataset(db, item["Arn"]) for item in parameters["Datasets"])
         }
         if set(by_kind) != {"TRAIN", "TEST"}:
-            raise Refused.invalid("Datasets must be one training and one test dataset.")
+            raise ServiceException.invalid("Datasets must be one training and one test dataset.")
         train, test = by_kind["TRAIN"], by_kind["TEST"]
         if train["project"] != test["project"]:
-            raise Refused.invalid("The training and the test dataset must belong to the same project.")
+            raise ServiceException.invalid(
+                "The training and the test dataset must belong to the same project."
+            )
         for dataset in (train, test):
             if dataset["status"] not in _SETTLED:
-                raise Refused.not_ready(f"The dataset {dataset['arn']} is {dataset['status']}.")
+                raise ServiceException.not_ready(f"The dataset {dataset['arn']} is {dataset['status']}.")
         if test["total"]:
-            raise Refused.invalid(f"The test dataset {test['arn']} is not empty.")
+            raise ServiceException.invalid(f"The test dataset {test['arn']} is not empty.")
         jobs = [_begin_update(call, db, row["arn"]) for row in (train, test)]
     context.jobs.launch(lambda: distribute(context, *jobs), *jobs)
     return {}
@@ -128,9 +130,9 @@ def _readable(call: Call, db: Connection, arn: str) -> Row:
     dataset = call.dataset(db, arn)
     status = dataset["status"]
     if status in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
-        raise Refused.not_ready(f"The dataset {arn} is {status}.")
+        raise ServiceException.not_ready(f"The dataset {arn} is {status}.")
     if status not in _SETTLED:
-        raise Refused.in_use(f"The dataset {arn} is {status}.")
+        raise ServiceException.in_use(f"The dataset {arn} is {status}.")
     return dataset
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._places import object_of
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._operations.adapters import refuse_adapter
@@ -35,7 +35,9 @@ def detect_custom_labels(call: Call, parameters: dict[str, Any]) -> dict[str, An
         version = call.version(db, parameters["ProjectVersionArn"])
     if version["status"] != "RUNNING":
         refuse_adapter(version)
-        raise Refused.not_ready(f"The model {version['arn']} is {version['status']}; it must be RUNNING.")
+        raise ServiceException.not_ready(
+            f"The model {version['arn']} is {version['status']}; it must be RUNNING."
+        )
     context.limits.take_inference(version["arn"], version["max_units"] or version["min_units"])
     data = fetch_image(call, parameters["Image"])
     loaded = context.models.load(version["number"])
@@ -50,7 +52,7 @@ def fetch_image(call: Call, image: dict[str, Any]) -> bytes:
     """The image of a request, from within it or from S3.
 
     Raises:
-        Refused: It is given twice or not at all, too large, or cannot be read.
+        ServiceException: It is given twice or not at all, too large, or cannot be read.
     """
     source = _check_image_given(image)
     return bytes(image["Bytes"]) if source is None else _fetch(call, source)
@@ -60,17 +62,17 @@ def _check_image_given(image: dict[str, Any]) -> dict[str, Any] | None:
     """The place in S3, or None when the image is in the request."""
     data, place = image.get("Bytes"), image.get("S3Object")
     if (data is None) == (place is None):
-        raise Refused.invalid("Image needs exactly one of Bytes and S3Object.")
+        raise ServiceException.invalid("Image needs exactly one of Bytes and S3Object.")
     if place is None:
         if len(image["Bytes"]) > _MOST_BYTES:
-            raise Refused(
+            raise ServiceException(
                 "ImageTooLargeException",
                 f"The image has {len(image['Bytes'])} bytes; at most {_MOST_BYTES} (4 MB) can be sent. Put "
                 "larger images into S3.",
             )
         return None
     if not place.get("Bucket") or not place.get("Name"):
-        raise Refused.invalid("Image.S3Object needs both Bucket and Name.")
+        raise ServiceException.invalid("Image.S3Object needs both Bucket and Name.")
     found: dict[str, Any] = place
     return found
 
@@ -81,14 +83,14 @@ def _fetch(call: Call, place: dict[str, Any]) -> bytes:
         with answer["Body"] as body:
             size = answer["ContentLength"]
             if size > _MOST_BYTES_IN_S3:
-                raise Refused(
+                raise ServiceException(
                     "ImageTooLargeException",
                     f"The image has {size} bytes; at most {_MOST_BYTES_IN_S3} (15 MB) are allowed in S3.",
                 )
             data: bytes = body.read()
             return data
     except (ClientError, BotoCoreError) as error:
-        raise Refused(
+        raise ServiceException(
             "InvalidS3ObjectException",
             f"The image s3://{place['Bucket']}/{place['Name']} cannot be read: {error}",
         ) from None
@@ -101,9 +103,9 @@ def _predict(loaded: Loaded, data: bytes) -> list[Prediction]:
         raise refuse_image(error) from None
 
 
-def refuse_image(error: UnusableImage) -> Refused:
+def refuse_image(error: UnusableImage) -> ServiceException:
     """The error that an image which cannot be used is answered with."""
-    return Refused(_CODES.get(error.reason, "InvalidParameterException"), str(error))
+    return ServiceException(_CODES.get(error.reason, "InvalidParameterException"), str(error))
 
 
 def _reaches(one: Prediction, least: float | None, loaded: Loaded) -> bool:

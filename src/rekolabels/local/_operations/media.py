@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._places import object_of
 from rekolabels.local._jobs._media import run_media_job
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
@@ -31,7 +31,9 @@ def start_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str
     context = call.context
     settings = parameters["OperationsConfig"].get("DetectModerationLabels")
     if settings is None:
-        raise Refused.invalid("OperationsConfig needs DetectModerationLabels; nothing else is offered.")
+        raise ServiceException.invalid(
+            "OperationsConfig needs DetectModerationLabels; nothing else is offered."
+        )
     with context.store.read() as db:
         known = _known(call, db, parameters)
         if known is not None:
@@ -70,7 +72,7 @@ def get_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str, 
             (parameters["JobId"], call.account, call.region),
         ).fetchone()
     if row is None:
-        raise Refused.not_found("media analysis job", parameters["JobId"])
+        raise ServiceException.not_found("media analysis job", parameters["JobId"])
     return _describe(row)
 
 
@@ -100,7 +102,7 @@ def _known(call: Call, db: Connection, parameters: dict[str, Any]) -> str | None
     if row is None:
         return None
     if json.loads(row["request"]) != _kept(parameters):
-        raise Refused(
+        raise ServiceException(
             "IdempotentParameterMismatchException",
             f"The ClientRequestToken was used for the job {row['id']} with other parameters.",
         )
@@ -118,14 +120,16 @@ def _adapter(call: Call, db: Connection, settings: dict[str, Any]) -> int | None
 
 def _check_manifest(call: Call, place: dict[str, Any]) -> None:
     if not place.get("Bucket") or not place.get("Name"):
-        raise Refused.invalid("Input.S3Object needs both Bucket and Name.")
+        raise ServiceException.invalid("Input.S3Object needs both Bucket and Name.")
     name = f"s3://{place['Bucket']}/{place['Name']}"
     try:
         size = call.context.s3().head_object(**object_of(place))["ContentLength"]
     except (ClientError, BotoCoreError) as error:
-        raise Refused("InvalidS3ObjectException", f"The manifest {name} cannot be read: {error}") from None
+        raise ServiceException(
+            "InvalidS3ObjectException", f"The manifest {name} cannot be read: {error}"
+        ) from None
     if not 0 < size <= _LARGEST:
-        raise Refused(
+        raise ServiceException(
             "InvalidManifestException", f"The manifest {name} has {size} bytes; 1 to {_LARGEST} are allowed."
         )
 
@@ -136,7 +140,9 @@ def _check_room(call: Call, db: Connection) -> None:
         (call.account, call.region),
     ).fetchone()
     if count >= call.context.quotas.media_jobs:
-        raise Refused.limit(f"{count} media analysis jobs are already in progress; wait until one has ended.")
+        raise ServiceException.limit(
+            f"{count} media analysis jobs are already in progress; wait until one has ended."
+        )
 
 
 def _describe(row: Row) -> dict[str, Any]:

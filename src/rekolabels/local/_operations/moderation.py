@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, moderate
 from rekolabels.local._operations.inference import fetch_image, refuse_image
@@ -24,7 +24,9 @@ LEAST = 50.0
 def detect_moderation_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     """What an adapter sees in an image; without one nothing, and the model version says why."""
     if "HumanLoopConfig" in parameters:
-        raise Refused.invalid("HumanLoopConfig is not served here: the embedded service has no reviewers.")
+        raise ServiceException.invalid(
+            "HumanLoopConfig is not served here: the embedded service has no reviewers."
+        )
     arn = parameters.get("ProjectVersion")
     number: int | None = None
     if arn is not None:
@@ -47,11 +49,13 @@ def find_adapter(call: Call, db: Connection, arn: str) -> Row:
     """A trained adapter.
 
     Raises:
-        Refused: It does not exist, is a model of Custom Labels, or is not trained.
+        ServiceException: It does not exist, is a model of Custom Labels, or is not trained.
     """
     version = call.version(db, arn)
     if json.loads(version["request"]).get("Feature") != "CONTENT_MODERATION":
-        raise Refused.invalid(f"{arn} is a model of Custom Labels; an adapter is needed.")
+        raise ServiceException.invalid(f"{arn} is a model of Custom Labels; an adapter is needed.")
     if version["status"] != "TRAINING_COMPLETED":
-        raise Refused.not_ready(f"The adapter {arn} is {version['status']}; it must be TRAINING_COMPLETED.")
+        raise ServiceException.not_ready(
+            f"The adapter {arn} is {version['status']}; it must be TRAINING_COMPLETED."
+        )
     return version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._operations._pages import make_token, read_token
 from rekolabels.local._operations._policy_documents import check_document
 from rekolabels.local._operations.datasets import usable_project
@@ -32,7 +32,7 @@ def put_project_policy(call: Call, parameters: dict[str, Any]) -> dict[str, Any]
         now = context.store.tick(db, context.clock())
         if found is not None:
             if given is None:
-                raise Refused(
+                raise ServiceException(
                     "ResourceAlreadyExistsException",
                     f"The project already has a policy named {name}. To replace it, give its "
                     "PolicyRevisionId.",
@@ -47,7 +47,7 @@ def put_project_policy(call: Call, parameters: dict[str, Any]) -> dict[str, Any]
             raise _wrong_revision(f"The project has no policy named {name} whose revision could be {given}.")
         (count,) = db.execute("SELECT count(*) FROM policies WHERE project = ?", (project,)).fetchone()
         if count >= context.quotas.policies_per_project:
-            raise Refused(
+            raise ServiceException(
                 "ServiceQuotaExceededException",
                 f"The project already has {count} policies; more are not allowed.",
             )
@@ -82,7 +82,7 @@ def delete_project_policy(call: Call, parameters: dict[str, Any]) -> dict[str, A
         project = call.project(db, parameters["ProjectArn"])["arn"]
         found = _find(db, project, name)
         if found is None:
-            raise Refused.not_found("project policy", f"{name} of {project}")
+            raise ServiceException.not_found("project policy", f"{name} of {project}")
         if given is not None:
             _check_revision(given, found)
         db.execute("DELETE FROM policies WHERE project = ? AND name = ?", (project, name))
@@ -101,8 +101,8 @@ def _check_revision(given: str, policy: Row) -> None:
         raise _wrong_revision(f"{given} is not the current revision of the policy {policy['name']}.")
 
 
-def _wrong_revision(message: str) -> Refused:
-    return Refused("InvalidPolicyRevisionIdException", message)
+def _wrong_revision(message: str) -> ServiceException:
+    return ServiceException("InvalidPolicyRevisionIdException", message)
 
 
 def _describe(row: Row) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._jobs._lifecycle import finish_creation, remove_project
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.tags import set_tags
@@ -25,9 +25,9 @@ def create_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     feature = parameters.get("Feature", _CUSTOM_LABELS)
     auto_update = parameters.get("AutoUpdate")
     if feature == _CUSTOM_LABELS and auto_update is not None:
-        raise Refused.invalid("AutoUpdate is not for projects with the feature CUSTOM_LABELS.")
+        raise ServiceException.invalid("AutoUpdate is not for projects with the feature CUSTOM_LABELS.")
     if feature != _CUSTOM_LABELS and auto_update is None:
-        raise Refused.invalid(f"AutoUpdate must be given for a project with the feature {feature}.")
+        raise ServiceException.invalid(f"AutoUpdate must be given for a project with the feature {feature}.")
     context = call.context
     with context.store.write() as db:
         scope = (call.account, call.region)
@@ -35,12 +35,14 @@ def create_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
             "SELECT status FROM projects WHERE account = ? AND region = ? AND name = ?", (*scope, name)
         ).fetchone()
         if taken is not None:
-            raise Refused.in_use(f"A project named {name} already exists (status {taken['status']}).")
+            raise ServiceException.in_use(
+                f"A project named {name} already exists (status {taken['status']})."
+            )
         (count,) = db.execute(
             "SELECT count(*) FROM projects WHERE account = ? AND region = ?", scope
         ).fetchone()
         if count >= context.quotas.projects:
-            raise Refused.limit(f"The account already has {count} projects; more are not allowed.")
+            raise ServiceException.limit(f"The account already has {count} projects; more are not allowed.")
         arn = call.new_arn(db, name, "project")
         db.execute(
             "INSERT INTO projects (arn, account, region, name, created, status, feature, auto_update) "
@@ -91,11 +93,11 @@ def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
         project = call.project(db, parameters["ProjectArn"])
         arn = project["arn"]
         if project["status"] == "DELETING":
-            raise Refused.in_use(f"The project {arn} is already being deleted.")
+            raise ServiceException.in_use(f"The project {arn} is already being deleted.")
         for table, what in (("versions", "model versions"), ("datasets", "datasets")):
             left = db.execute(f"SELECT arn FROM {table} WHERE project = ? LIMIT 1", (arn,)).fetchone()  # noqa: S608 - the two names above
             if left is not None:
-                raise Refused.in_use(
+                raise ServiceException.in_use(
                     f"The project still has {what}, such as {left['arn']}. Delete them first."
                 )
         db.execute("UPDATE projects SET status = 'DELETING' WHERE arn = ?", (arn,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._arns import parse_arn
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def set_tags(call: Call, db: Connection, arn: str, tags: Mapping[str, str] | Non
     """Write tags, at creation or later.
 
     Raises:
-        Refused: ``ServiceQuotaExceededException`` when the resource would have too many.
+        ServiceException: ``ServiceQuotaExceededException`` when the resource would have too many.
     """
     if not tags:
         return
@@ -58,7 +58,7 @@ def set_tags(call: Call, db: Connection, arn: str, tags: Mapping[str, str] | Non
     (count,) = db.execute("SELECT count(*) FROM tags WHERE arn = ?", (arn,)).fetchone()
     most = call.context.quotas.tags_per_resource
     if count > most:
-        raise Refused(
+        raise ServiceException(
             "ServiceQuotaExceededException", f"{arn} would have {count} tags; at most {most} are allowed."
         )
 
@@ -71,6 +71,6 @@ def drop_tags(db: Connection, arn: str) -> None:
 def _resource(call: Call, db: Connection, arn: str) -> str:
     parts = parse_arn(arn)
     if parts is None:
-        raise Refused.not_found("resource", arn)
+        raise ServiceException.not_found("resource", arn)
     find = {"project": call.project, "dataset": call.dataset, "version": call.version}[parts.kind]
     return str(find(db, arn)["arn"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.local._core._exceptions import Refused
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._jobs._lifecycle import remove_version, start_version, stop_version
 from rekolabels.local._jobs._trainings import snapshot_datasets, train_version
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
@@ -96,24 +96,26 @@ def start_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, A
     context = call.context
     least, most = parameters["MinInferenceUnits"], parameters.get("MaxInferenceUnits")
     if most is not None and most < least:
-        raise Refused.invalid(f"MaxInferenceUnits ({most}) is smaller than MinInferenceUnits ({least}).")
+        raise ServiceException.invalid(
+            f"MaxInferenceUnits ({most}) is smaller than MinInferenceUnits ({least})."
+        )
     with context.store.write() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
         refuse_adapter(version)
         if version["status"] not in _STARTABLE:
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The model {version['arn']} is {version['status']} and cannot be started now."
             )
         units = context.quotas.inference_units
         if max(least, most or 0) > units:
-            raise Refused.limit(f"A model can have at most {units} inference units.")
+            raise ServiceException.limit(f"A model can have at most {units} inference units.")
         (running,) = db.execute(
             "SELECT count(*) FROM versions JOIN projects ON versions.project = projects.arn "
             "WHERE account = ? AND region = ? AND versions.status IN ('STARTING', 'RUNNING')",
             (call.account, call.region),
         ).fetchone()
         if running >= context.quotas.running_models:
-            raise Refused.limit(
+            raise ServiceException.limit(
                 f"{running} models are already running; more are not allowed. Stop one first."
             )
         db.execute(
@@ -133,7 +135,7 @@ def stop_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, An
         version = call.version(db, parameters["ProjectVersionArn"])
         refuse_adapter(version)
         if version["status"] != "RUNNING":
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The model {version['arn']} is {version['status']}; only a running one stops."
             )
         _set_status(db, version["arn"], "STOPPING", "The model is stopping.")
@@ -148,7 +150,7 @@ def delete_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
     with context.store.write() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
         if version["status"] not in _DELETABLE:
-            raise Refused.in_use(
+            raise ServiceException.in_use(
                 f"The model {version['arn']} is {version['status']} and cannot be deleted now."
             )
         copied = db.execute(
@@ -157,7 +159,7 @@ def delete_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
             (version["arn"],),
         ).fetchone()
         if copied is not None:
-            raise Refused.in_use(f"The model {version['arn']} is being copied to {copied['arn']}.")
+            raise ServiceException.in_use(f"The model {version['arn']} is being copied to {copied['arn']}.")
         _set_status(db, version["arn"], "DELETING", "The model is being deleted.")
         job = context.jobs.register(db, "version.delete", version["arn"])
     context.jobs.launch(lambda: remove_version(context, job), job)
@@ -172,10 +174,10 @@ def check_output(parameters: dict[str, Any]) -> None:
     """See that a request says where the results go.
 
     Raises:
-        Refused: It does not.
+        ServiceException: It does not.
     """
     if not parameters["OutputConfig"].get("S3Bucket"):
-        raise Refused.invalid("OutputConfig.S3Bucket must be given.")
+        raise ServiceException.invalid("OutputConfig.S3Bucket must be given.")
 
 
 def _kept(parameters: dict[str, Any], *, adapter: bool) -> dict[str, Any]:
@@ -189,23 +191,25 @@ def _check_sources(parameters: dict[str, Any], *, adapter: bool) -> bool:
     if adapter:
         check_adapter_request(parameters)
     elif "FeatureConfig" in parameters:
-        raise Refused.invalid("FeatureConfig is for content moderation projects only.")
+        raise ServiceException.invalid("FeatureConfig is for content moderation projects only.")
     check_output(parameters)
     training, testing = parameters.get("TrainingData"), parameters.get("TestingData")
     if training is None and testing is None:
         return False
     if training is None or testing is None:
-        raise Refused.invalid("TrainingData and TestingData must be given together, or neither of them.")
+        raise ServiceException.invalid(
+            "TrainingData and TestingData must be given together, or neither of them."
+        )
     if not training.get("Assets"):
-        raise Refused.invalid("TrainingData.Assets must name a manifest.")
+        raise ServiceException.invalid("TrainingData.Assets must name a manifest.")
     if bool(testing.get("Assets")) == bool(testing.get("AutoCreate")):
-        raise Refused.invalid("TestingData needs either Assets or AutoCreate=true.")
+        raise ServiceException.invalid("TestingData needs either Assets or AutoCreate=true.")
     for name, data in (("TrainingData", training), ("TestingData", testing)):
         assets: list[dict[str, Any]] = data.get("Assets") or []
         for asset in assets:
             place: dict[str, Any] = asset.get("GroundTruthManifest", {}).get("S3Object", {})
             if not place.get("Bucket") or not place.get("Name"):
-                raise Refused.invalid(
+                raise ServiceException.invalid(
                     f"{name}.Assets needs a GroundTruthManifest.S3Object with Bucket and Name."
                 )
     return True
@@ -215,38 +219,38 @@ def _check_datasets(db: Connection, project: Row, *, external: bool) -> None:
     rows = db.execute("SELECT * FROM datasets WHERE project = ?", (project["arn"],)).fetchall()
     if external:
         if rows:
-            raise Refused.invalid(
+            raise ServiceException.invalid(
                 f"The project has datasets ({rows[0]['arn']}); TrainingData and TestingData cannot be given."
             )
         return
     missing = {"TRAIN", "TEST"} - {row["kind"] for row in rows}
     if missing:
-        raise Refused.invalid(
+        raise ServiceException.invalid(
             f"The project has no {' and no '.join(sorted(missing))} dataset. Create it, or give TrainingData "
             "and TestingData."
         )
     for row in rows:
         if row["status"].endswith("_IN_PROGRESS"):
-            raise Refused.in_use(f"The dataset {row['arn']} is {row['status']}.")
+            raise ServiceException.in_use(f"The dataset {row['arn']} is {row['status']}.")
         if row["status"] == "CREATE_FAILED":
-            raise Refused.invalid(f"The dataset {row['arn']} could not be created: {row['message']}")
+            raise ServiceException.invalid(f"The dataset {row['arn']} could not be created: {row['message']}")
 
 
 def check_version_room(call: Call, db: Connection, project: Row, name: str) -> None:
     """See that a project can take one more version of this name.
 
     Raises:
-        Refused: The name is taken, or the quota reached.
+        ServiceException: The name is taken, or the quota reached.
     """
     quotas = call.context.quotas
     taken = db.execute(
         "SELECT arn FROM versions WHERE project = ? AND name = ?", (project["arn"], name)
     ).fetchone()
     if taken is not None:
-        raise Refused.in_use(f"The project already has a version named {name}, {taken['arn']}.")
+        raise ServiceException.in_use(f"The project already has a version named {name}, {taken['arn']}.")
     (count,) = db.execute("SELECT count(*) FROM versions WHERE project = ?", (project["arn"],)).fetchone()
     if count >= quotas.versions_per_project:
-        raise Refused(
+        raise ServiceException(
             "ServiceQuotaExceededException",
             f"The project already has {count} versions; more are not allowed.",
         )
@@ -259,7 +263,9 @@ def _check_trainings(call: Call, db: Connection) -> None:
         (call.account, call.region),
     ).fetchone()
     if training >= call.context.quotas.trainings:
-        raise Refused.limit(f"{training} trainings are already in progress; wait until one has ended.")
+        raise ServiceException.limit(
+            f"{training} trainings are already in progress; wait until one has ended."
+        )
 
 
 def _describe(row: Row) -> dict[str, Any]:
