@@ -292,11 +292,11 @@ MANIFESTS: list[tuple[str, dict[str, Any]]] = [
     ("ERROR_EMPTY_MANIFEST", {"source": b""}),
     ("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM", {"source": TWO, "max_lines": 19}),
     ("ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST", {"source": [*TWO, *["{"] * 6]}),
-    ("ERROR_TOO_MANY_RECORDS_IN_ERROR", {"source": [*TWO, *["{"] * 6], "moment": "dataset"}),
+    ("ERROR_TOO_MANY_RECORDS_IN_ERROR", {"source": [*TWO, *["{"] * 6], "stage": "dataset"}),
     ("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", {"source": [*TWO, labelled("x.jpg", bucket="other")]}),
     (
         "ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS",
-        {"source": [*TWO, labelled("x.jpg", bucket="other")], "moment": "dataset"},
+        {"source": [*TWO, labelled("x.jpg", bucket="other")], "stage": "dataset"},
     ),
     ("ERROR_MANIFEST_TOO_FEW_LABELS", {"source": many(20, "rust")}),
     ("ERROR_MANIFEST_TOO_FEW_LABELS", {"source": TWO, "testing": many(20, "rust", start=100)}),
@@ -304,7 +304,7 @@ MANIFESTS: list[tuple[str, dict[str, Any]]] = [
         "ERROR_MANIFEST_TOO_MANY_LABELS",
         {"source": many(251, *[f"label {index}" for index in range(251)])},
     ),
-    ("ERROR_MANIFEST_TOO_MANY_LABELS", {"source": many(251, *map(str, range(251))), "moment": "dataset"}),
+    ("ERROR_MANIFEST_TOO_MANY_LABELS", {"source": many(251, *map(str, range(251))), "stage": "dataset"}),
     (
         "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT",
         {"source": [*TWO, labelled("x.jpg", "rare")], "auto_split": True},

@@ -35,7 +35,7 @@ def test_draws_portraits_that_can_be_trained_with(tmp_path: Path, monkeypatch: p
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     wrong = [path for path in first if path.name[0] != path.parent.name[0]]
     assert (len(first), len(wrong)) == (20, 2)
-    assert check_manifest(read_folder(tmp_path / "one"), images=True).ok
+    assert check_manifest(read_folder(tmp_path / "one"), open_images=True).ok
 
 
 def test_draws_meadows_with_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_draws_meadows_with_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run(monkeypatch, "draw_puppies.py", tmp_path, "--boxes", "--images", 6) == 0
     images = list(read_coco(tmp_path / "instances.json", images=tmp_path))
     assert {len(image.boxes) for image in images} <= {1, 2, 3}
-    assert [str(issue) for issue in check_manifest(images, images=True) if issue.level != "ADVICE"] == []
+    assert [str(issue) for issue in check_manifest(images, open_images=True) if issue.level != "ADVICE"] == []
 
 
 def test_the_gate_ships_a_better_model(

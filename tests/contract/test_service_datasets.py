@@ -164,7 +164,7 @@ def test_terminal_errors_fail_the_dataset(backend: Backend, lines: list[str], me
 
 def test_an_empty_manifest_makes_an_empty_dataset(backend: Backend) -> None:
     """The service lists no error for it, and the check says so: only a training needs lines."""
-    assert check_manifest(b"", moment="dataset").ok
+    assert check_manifest(b"", stage="dataset").ok
     made = describe_dataset(backend, make_dataset(backend, make_project(backend), "TRAIN", []))
     assert (made["Status"], made["DatasetStats"]["TotalEntries"]) == ("CREATE_COMPLETE", 0)
 

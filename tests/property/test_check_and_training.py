@@ -166,7 +166,7 @@ CUT = f"{WHOLE}\n{labelled('cut.png', 'rust')}"
 
 def check(bench: Bench, training: bytes, testing: bytes) -> ManifestReport:
     """What a user asks before the training."""
-    return check_manifest(training, testing=testing, images=True, open_image=bench.open_image)
+    return check_manifest(training, testing=testing, open_images=True, open_image=bench.open_image)
 
 
 @settings(max_examples=20)

@@ -11,7 +11,7 @@ import fuzz_mutation as mutation
 
 from rekolabels.errors import RekolabelsError
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.manifest import CheckedManifest, check_manifest, format_line, mend_manifest, read_manifest
+from rekolabels.manifest import CheckedManifest, check_manifest, format_line, read_manifest, repair_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ LINES: tuple[str, ...] = (
 
 
 class ManifestTarget:
-    """Checks, reads, mends; counts lines.
+    """Checks, reads, repairs; counts lines.
 
     Args:
         recorded: Further lines to start from, as a service sent them.
@@ -122,19 +122,19 @@ class ManifestTarget:
             assert str(report)
             for image in images:
                 format_line(image, created=_CREATED)
-            check_manifest(data, testing=data, moment="dataset")
+            check_manifest(data, testing=data, stage="dataset")
         with suppress(RekolabelsError):
             for image in read_manifest(data):
                 format_line(image, created=_CREATED)
-        mended, again = io.BytesIO(), io.BytesIO()
+        repaired, again = io.BytesIO(), io.BytesIO()
         with suppress(RekolabelsError):
-            mend_manifest(data, mended, created=_CREATED)
-            left = mend_manifest(mended.getvalue(), again, created=_CREATED)
-            # What is mended stays as it is. A second byte order mark, or carriage return, shows only when the
-            # first is gone.
-            if not mended.getvalue().startswith(_MARK):
+            repair_manifest(data, repaired, created=_CREATED)
+            left = repair_manifest(repaired.getvalue(), again, created=_CREATED)
+            # A repaired manifest needs no repair. A second byte order mark or carriage return only shows once
+            # the first is gone.
+            if not repaired.getvalue().startswith(_MARK):
                 assert left.repair_counts == {}
-                assert again.getvalue().replace(b"\r", b"") == mended.getvalue().replace(b"\r", b"")
+                assert again.getvalue().replace(b"\r", b"") == repaired.getvalue().replace(b"\r", b"")
         return data.count(b"\n") + 1
 
     def close(self) -> None:

@@ -19,12 +19,12 @@ from rekolabels.formats import read_coco, read_csv, read_folder, read_ground_tru
 from rekolabels.manifest import (
     Issue,
     ManifestReport,
-    MendReport,
+    RepairReport,
     check_manifest,
     format_line,
-    mend_manifest,
     parse_line,
     read_manifest,
+    repair_manifest,
     write_manifest,
 )
 from rekolabels.splits import Balance, Split, folds, split
@@ -52,7 +52,7 @@ def formats() -> None:
 
 
 def manifests(images: list[LabelledImage]) -> None:
-    """Read, written, checked, mended."""
+    """Read, written, checked, repaired."""
     assert_type(read_manifest("train.manifest"), Iterator[LabelledImage])
     assert_type(write_manifest(images, "train.manifest"), int)
     assert_type(parse_line(format_line(images[0])), LabelledImage)
@@ -62,7 +62,7 @@ def manifests(images: list[LabelledImage]) -> None:
     for issue in report.issues:
         assert_type(issue, Issue)
         assert_type(issue.line, int | None)
-    assert_type(mend_manifest("train.manifest", "mended.manifest"), MendReport)
+    assert_type(repair_manifest("train.manifest", "repaired.manifest"), RepairReport)
 
 
 def splits(images: list[LabelledImage]) -> None:

@@ -155,7 +155,7 @@ def test_duplicates_are_found_across_blocks() -> None:
 
 def test_what_a_dataset_drops() -> None:
     """For the making of a dataset such lines do no harm, up to a fifth; the report says that they vanish."""
-    report = check_manifest([*labelled(20, "rust"), "{"], moment="dataset")
+    report = check_manifest([*labelled(20, "rust"), "{"], stage="dataset")
 
     assert report.ok
     assert report.counts.dropped == 1
@@ -166,7 +166,7 @@ def test_what_a_dataset_drops() -> None:
 
 def test_an_empty_dataset_is_none_of_our_business() -> None:
     """An empty manifest ends a training; for a dataset the service lists no such error."""
-    assert check_manifest(b"", moment="dataset").ok
+    assert check_manifest(b"", stage="dataset").ok
     assert check_manifest(b"").verdict == "The training would not start: The manifest file is empty."
 
 

@@ -67,7 +67,7 @@ def test_the_files_are_looked_into(tmp_path: Path) -> None:
     for number in range(12):
         image.new("RGB", (100, 80)).save(tmp_path / f"{number}.jpg")
     image.new("RGB", (10, 10)).save(tmp_path / "12.jpg")
-    report = check_manifest(list(many(14, folder=f"{tmp_path}/")), images=True)
+    report = check_manifest(list(many(14, folder=f"{tmp_path}/")), open_images=True)
 
     assert report.ok
     wrong = [issue for issue in report if issue.code == "ERROR_INVALID_IMAGE"]
@@ -82,7 +82,7 @@ def test_a_missing_size_is_looked_up(tmp_path: Path) -> None:
     image.new("RGB", (100, 80)).save(tmp_path / "1.jpg")
     images = [LabelledImage(str(tmp_path / "1.jpg"), boxes=[BOX, BoundingBox("rust", 90, 0, 20, 20)])]
 
-    assert "ERROR_INVALID_BOUNDING_BOX" in codes(images, images=True)
+    assert "ERROR_INVALID_BOUNDING_BOX" in codes(images, open_images=True)
     [issue] = [issue for issue in check_manifest(images) if issue.level == "LINE"]
     assert (issue.code, issue.image) == ("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", images[0].source)
     assert "has boxes but no size" in issue.detail

@@ -80,7 +80,7 @@ def opener(**contents: bytes) -> Callable[[str], bytes]:
 )
 def test_images_that_the_service_refuses(content: bytes, why: str) -> None:
     """The line is invalid, and the report says why."""
-    report = check_manifest(manifest("bad"), images=True, open_image=opener(bad=content))
+    report = check_manifest(manifest("bad"), open_images=True, open_image=opener(bad=content))
 
     [issue] = report
     assert (issue.code, issue.line) == ("ERROR_INVALID_IMAGE", 1)
@@ -91,18 +91,18 @@ def test_images_that_the_service_refuses(content: bytes, why: str) -> None:
 @pytest.mark.parametrize("content", [picture(64, 64), picture(64, 1280), picture(4096, 205, "JPEG")])
 def test_images_at_the_limits_are_accepted(content: bytes) -> None:
     """The limits themselves are allowed."""
-    assert list(check_manifest(manifest("bad"), images=True, open_image=opener(bad=content))) == []
+    assert list(check_manifest(manifest("bad"), open_images=True, open_image=opener(bad=content))) == []
 
 
 def test_an_image_that_is_not_there() -> None:
     """One is an invalid line; when all are missing, the training ends."""
-    [issue] = check_manifest(manifest("missing"), images=True, open_image=opener())
+    [issue] = check_manifest(manifest("missing"), open_images=True, open_image=opener())
     assert "Access Denied" in issue.detail
 
     def nothing(source: str) -> bytes:
         raise FileNotFoundError(source)
 
-    report = check_manifest(manifest(), images=True, open_image=nothing)
+    report = check_manifest(manifest(), open_images=True, open_image=nothing)
     first, second = [issue.code for issue in report if issue.level == "CONTENT"]
     assert (first, second) == ("ERROR_FAILED_IMAGES_S3_COPY", "ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST")
     assert "None of" in report.verdict
@@ -115,7 +115,7 @@ def test_the_true_size_against_the_stated_one() -> None:
     turned = picture(640, 480, "JPEG", orientation=6)
 
     def differences(open_image: Callable[[str], bytes]) -> list[Issue]:
-        report = check_manifest(lines, images=True, open_image=open_image)
+        report = check_manifest(lines, open_images=True, open_image=open_image)
         return [issue for issue in report if issue.code == "IMAGE_SIZE_DIFFERS"]
 
     assert differences(opener(turned=turned)) == []
@@ -131,7 +131,7 @@ def test_usable_images_stream_with_their_files_looked_at() -> None:
         opened.append(io.BytesIO(b"" if source.endswith("bad") else GOOD))
         return opened[-1]
 
-    checked = CheckedManifest(manifest("bad"), images=True, open_image=open_image)
+    checked = CheckedManifest(manifest("bad"), open_images=True, open_image=open_image)
     assert len(list(checked.images())) == 10
     assert all(file.closed for file in opened)
     assert '"ERROR_INVALID_IMAGE"' in next(checked.report().validation_lines())
@@ -140,4 +140,4 @@ def test_usable_images_stream_with_their_files_looked_at() -> None:
 def test_images_in_s3_need_an_opener() -> None:
     """This room reaches no network by itself."""
     with pytest.raises(InvalidInput, match="open_image="):
-        check_manifest(manifest(), images=True)
+        check_manifest(manifest(), open_images=True)

@@ -157,7 +157,7 @@ def _check(manifests: Mapping[DatasetKind, bytes]) -> None:
     if len(manifests) == len(_SIDES):
         report = check_manifest(manifests["train"], testing=manifests["test"])
     else:
-        report = check_manifest(*manifests.values(), moment="dataset")
+        report = check_manifest(*manifests.values(), stage="dataset")
     if not report.ok:
         raise InvalidManifest(f"The service would refuse these images; nothing was uploaded.\n{report}")
     if any(issue.level != "ADVICE" for issue in report):

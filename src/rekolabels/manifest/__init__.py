@@ -7,7 +7,7 @@ rules one by one.
 
 from rekolabels.manifest._check import CheckedManifest, check_manifest
 from rekolabels.manifest._reading import parse_line, read_manifest
-from rekolabels.manifest._repair import MendReport, mend_manifest
+from rekolabels.manifest._repair import RepairReport, repair_manifest
 from rekolabels.manifest._repair_line import Repair
 from rekolabels.manifest._writing import format_line, write_manifest
 from rekolabels.manifest.report import Counts, Issue, ManifestReport
@@ -17,12 +17,12 @@ __all__ = [
     "Counts",
     "Issue",
     "ManifestReport",
-    "MendReport",
     "Repair",
+    "RepairReport",
     "check_manifest",
     "format_line",
-    "mend_manifest",
     "parse_line",
     "read_manifest",
+    "repair_manifest",
     "write_manifest",
 ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rekolabels.manifest._image_files import ImageOpener
     from rekolabels.manifest._image_lines import CheckSource
     from rekolabels.manifest._rules import LineCheck
-    from rekolabels.manifest.report import Moment
+    from rekolabels.manifest.report import Stage
 
 __all__ = ["CheckedManifest", "check_manifest"]
 
@@ -31,9 +31,9 @@ def check_manifest(
     source: CheckSource,
     *,
     testing: CheckSource | None = None,
-    moment: Moment = "training",
+    stage: Stage = "training",
     auto_split: bool = False,
-    images: bool = False,
+    open_images: bool = False,
     open_image: ImageOpener | None = None,
     max_lines: int = LINES,
 ) -> ManifestReport:
@@ -50,11 +50,11 @@ def check_manifest(
             applied to a path then, and the report says how many there are.
         testing: The manifest of the test dataset. Without it only the rules for the training dataset are
             applied.
-        moment: What to ask about: ``"training"``, a training with these manifests, or ``"dataset"``, the
+        stage: What to ask about: ``"training"``, a training with these manifests, or ``"dataset"``, the
             making of datasets from them, which leaves out some lines without a word (issues with
             ``dropped``).
         auto_split: Whether the service is to split a test dataset off by itself.
-        images: Whether to look into the images as well: format, size, dimensions, whether they can be
+        open_images: Whether to look into the images as well: format, size, dimensions, whether they can be
             decoded, and the true size against the stated one. This needs the extra ``local``.
         open_image: Gives the content of an image for its source; needed where images lie in S3. Without it
             images are opened on this machine. Called from up to 16 threads.
@@ -65,7 +65,7 @@ def check_manifest(
 
     Raises:
         InvalidManifest: The source is of no kind that can be read. What is wrong inside is never raised.
-        MissingExtra: ``images=True`` without Pillow.
+        MissingExtra: ``open_images=True`` without Pillow.
 
     >>> report = check_manifest([b'{"source-ref": "https://example.org/1.jpg"}'])
     >>> report.ok, [issue.code for issue in report if issue.line == 1]
@@ -80,9 +80,9 @@ def check_manifest(
     checked = CheckedManifest(
         source,
         testing=testing,
-        moment=moment,
+        stage=stage,
         auto_split=auto_split,
-        images=images,
+        open_images=open_images,
         open_image=open_image,
         max_lines=max_lines,
     )
@@ -105,15 +105,15 @@ class CheckedManifest:
         source: CheckSource,
         *,
         testing: CheckSource | None = None,
-        moment: Moment = "training",
+        stage: Stage = "training",
         auto_split: bool = False,
-        images: bool = False,
+        open_images: bool = False,
         open_image: ImageOpener | None = None,
         max_lines: int = LINES,
     ) -> None:
-        self._moment: Moment = moment
+        self._stage: Stage = stage
         self._auto_split = auto_split
-        self._look = images
+        self._open_images = open_images
         self._open_image = open_image
         self._max_lines = max_lines
         self._sources: dict[Side, CheckSource] = {"training": source}
@@ -134,7 +134,7 @@ class CheckedManifest:
             raise InvalidManifest(
                 f"The {side} manifest was already read; make a new CheckedManifest to read it again."
             )
-        with ImageInspector(self._open_image) if self._look else nullcontext() as inspector:
+        with ImageInspector(self._open_image) if self._open_images else nullcontext() as inspector:
             scan = self._scans[side] = self._scan(side, inspector)
             yield from scan.images()
             if inspector is not None and inspector.missing and not inspector.found:
@@ -155,7 +155,7 @@ class CheckedManifest:
             self._sources[side],
             side,
             max_lines=self._max_lines,
-            empty_allowed=self._moment == "dataset",
+            empty_allowed=self._stage == "dataset",
             inspect=None if inspector is None else inspector.inspect,
             size_of=None if inspector is None else inspector.size_of,
         )
@@ -165,7 +165,7 @@ class CheckedManifest:
         use_case: UseCase = "NOT_DETERMINED"
         findings: list[ContentFinding] = []
         if not any(scan.ended for scan in self._scans.values()):
-            if self._moment == "dataset":
+            if self._stage == "dataset":
                 for side, scan in self._scans.items():
                     findings += check_dataset(scan.statistics, side)
             else:
@@ -188,7 +188,7 @@ class CheckedManifest:
             counts=training.counts(),
             testing_counts=None if testing is None else testing.counts(),
             use_case=use_case,
-            moment=self._moment,
+            stage=self._stage,
             checks=self._read_again,
         )
 
@@ -201,5 +201,5 @@ class CheckedManifest:
             raise InvalidManifest(
                 "A stream cannot be read a second time. Check a path, bytes or a list for this."
             )
-        with ImageInspector(self._open_image) if self._look else nullcontext() as inspector:
+        with ImageInspector(self._open_image) if self._open_images else nullcontext() as inspector:
             yield from self._scan(side, inspector).checks()

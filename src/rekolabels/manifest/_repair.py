@@ -1,4 +1,4 @@
-"""Mending manifests: the repairs that cannot change what a line means, each of them recorded."""
+"""Repairing manifests: the repairs that cannot change what a line means, each of them recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._check import check_manifest
 from rekolabels.manifest._dates import date_text
 from rekolabels.manifest._image_files import ImageInspector
-from rekolabels.manifest._repair_line import Repair, mend_line
+from rekolabels.manifest._repair_line import Repair, repair_line
 from rekolabels.manifest._rules import check_line
 from rekolabels.manifest._sources import BadLine, blocks
 from rekolabels.manifest._writing import writing
@@ -29,42 +29,42 @@ if TYPE_CHECKING:
     from rekolabels.manifest._sources import Source
     from rekolabels.manifest._writing import Target
 
-__all__ = ["MendReport", "mend_manifest"]
+__all__ = ["RepairReport", "repair_manifest"]
 
 _KEPT: Final = 1000
 """Repairs of each kind that are kept one by one; others are only counted, for the sake of memory."""
 
 
 @attrs.frozen
-class MendReport:
-    """What was mended, and what is left."""
+class RepairReport:
+    """What was repaired, and what is left."""
 
     repairs: tuple[Repair, ...]
     """What was done, by line; the first thousand of each kind (see ``repair_counts``)."""
     repair_counts: Mapping[str, int]
     """How often each kind of repair was made."""
     left: ManifestReport
-    """The check of the mended manifest: what it still finds could not be mended safely."""
+    """The check of the repaired manifest: what it still finds could not be repaired safely."""
 
     def __str__(self) -> str:
         done = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}nothing"]
-        return "\n".join(["Mended:", *done, "Left:", str(self.left)])
+        return "\n".join(["Repaired:", *done, "Left:", str(self.left)])
 
 
-def mend_manifest(
+def repair_manifest(
     source: Source,
     target: Target,
     *,
     created: datetime | str | None = None,
-    images: bool = False,
+    open_images: bool = False,
     open_image: ImageOpener | None = None,
-) -> MendReport:
+) -> RepairReport:
     """Write a manifest anew with the safe repairs made, and say what is left.
 
     * Boxes that leave the image by at most one pixel are clipped, boxes without any area dropped.
     * Missing ``creation-date``, ``human-annotated``, ``confidence``, ``depth``, and a ``type`` that follows
-      from the rest are filled in; an ``image_size`` that is no list becomes one; with ``images``, a missing
-      one is filled in.
+      from the rest are filled in; an ``image_size`` that is no list becomes one; with ``open_images``, a
+      missing one is filled in.
     * Lines that say the same of an image as an earlier line are dropped; so are blank lines, a byte order
       mark, and lines that are no text or too long to be read.
 
@@ -74,35 +74,33 @@ def mend_manifest(
         source: The manifest: a path (it may be the target's), its bytes, an open file, or lines.
         target: A path, or a file that is open for writing bytes.
         created: The date to fill in where ``creation-date`` is missing; see ``format_line``.
-        images: Whether to look into the images whose size is missing. This needs the extra ``local``.
+        open_images: Whether to look into the images whose size is missing. This needs the extra ``local``.
         open_image: See ``check_manifest``.
 
     Raises:
         InvalidManifest: The source is no text at all.
-        MissingExtra: ``images=True`` without Pillow.
+        MissingExtra: ``open_images=True`` without Pillow.
 
     >>> import io
     >>> from rekolabels.images import LabelledImage
     >>> from rekolabels.manifest import format_line
     >>> line = format_line(LabelledImage("s3://puppies/1.jpg", ["puppy"]))
     >>> line = line.replace('"human-annotated":"yes",', "")
-    >>> mend_manifest([line, "", line], io.BytesIO()).repair_counts
+    >>> repair_manifest([line, "", line], io.BytesIO()).repair_counts
     {'human-annotated filled in': 2, 'blank line dropped': 1, 'repeated line dropped': 1}
     """
-    with ImageInspector(open_image) if images else nullcontext() as inspector, writing(target) as file:
-        mending = _Mending(source, date_text(created), inspector)
-        lines = mending.lines(file)
+    with ImageInspector(open_image) if open_images else nullcontext() as inspector, writing(target) as file:
+        run = _RepairRun(source, date_text(created), inspector)
+        lines = run.lines(file)
         left = check_manifest(lines)
         for _ in lines:  # the check stops reading when there are too many
             pass
-        if mending.failure is not None:
-            raise mending.failure
-    return MendReport(
-        tuple(sorted(mending.repairs, key=lambda repair: repair.line)), dict(mending.counts), left
-    )
+        if run.failure is not None:
+            raise run.failure
+    return RepairReport(tuple(sorted(run.repairs, key=lambda repair: repair.line)), dict(run.counts), left)
 
 
-class _Mending:
+class _RepairRun:
     """One run over a manifest."""
 
     def __init__(self, source: Source, created: str, inspector: ImageInspector | None) -> None:
@@ -115,7 +113,7 @@ class _Mending:
         self._seen: dict[int, tuple[int, int]] = {}
 
     def lines(self, file: IO[bytes]) -> Iterator[str]:
-        """Write the mended lines, and give them out to be checked."""
+        """Write the repaired lines, and give them out to be checked."""
         try:
             yield from self._lines(file)
         except (
@@ -130,22 +128,24 @@ class _Mending:
                 self._note(Repair(block.line, "", "unreadable line dropped"))
                 continue
             for number, text in enumerate(block.text.split("\n"), start=block.line):
-                mended = self._mend(text, number)
-                if mended is not None:
-                    file.write(mended.encode("utf-8") + b"\n")
-                    yield mended
+                repaired = self._repair(text, number)
+                if repaired is not None:
+                    file.write(repaired.encode("utf-8") + b"\n")
+                    yield repaired
         if marks:
             self._note(Repair(1, "", "byte order mark dropped"))
 
-    def _mend(self, text: str, number: int) -> str | None:
+    def _repair(self, text: str, number: int) -> str | None:
         if not text.strip():
             self._note(Repair(number, "", "blank line dropped"))
             return None
         check = check_line(text, line=number)
         if check.findings and check.members is not None:
-            mended, repairs = mend_line(check.members, number, created=self._created, size_of=self._size_of)
+            repaired, repairs = repair_line(
+                check.members, number, created=self._created, size_of=self._size_of
+            )
             if repairs:
-                text, check = mended, check_line(mended, line=number)
+                text, check = repaired, check_line(repaired, line=number)
                 for repair in repairs:
                     self._note(repair)
         if check.source is not None and self._is_repeated(check, text):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rekolabels.images import ImageSize
 
-__all__ = ["Repair", "mend_line"]
+__all__ = ["Repair", "repair_line"]
 
 _MOST_OUTSIDE: Final = 1.0
 """How far a box may leave the image to be clipped, in pixels: as far as rounding takes it."""
@@ -31,7 +31,7 @@ _MOST_OUTSIDE: Final = 1.0
 
 @attrs.frozen
 class Repair:
-    """Something that was mended."""
+    """Something that was repaired."""
 
     line: int
     """The number of the line in the manifest as it was, from 1."""
@@ -41,7 +41,7 @@ class Repair:
     """What was done."""
 
 
-def mend_line(
+def repair_line(
     members: dict[str, Any], line: int, *, created: str, size_of: Callable[[str], ImageSize | None]
 ) -> tuple[str, list[Repair]]:
     """Make the safe repairs in a line.
@@ -55,17 +55,17 @@ def mend_line(
     Returns:
         The line, and what was done; nothing, when no repair was safe.
     """
-    mended: dict[str, Any] = json.loads(json.dumps(members))
+    repaired: dict[str, Any] = json.loads(json.dumps(members))
     repairs: list[Repair] = []
-    for key in pairs_of(mended):
-        metadata = mended[key + SUFFIX]
+    for key in pairs_of(repaired):
+        metadata = repaired[key + SUFFIX]
         if is_object(metadata):
-            done = [*_fill_metadata(key, mended[key], metadata, created)]
-            if metadata.get("type") == DETECTION and is_object(mended[key]):
-                done += _fill_size(key, mended[key], lambda: size_of(str(members.get("source-ref"))))
-                done += _mend_boxes(key, mended[key], metadata)
+            done = [*_fill_metadata(key, repaired[key], metadata, created)]
+            if metadata.get("type") == DETECTION and is_object(repaired[key]):
+                done += _fill_size(key, repaired[key], lambda: size_of(str(members.get("source-ref"))))
+                done += _repair_boxes(key, repaired[key], metadata)
             repairs += [Repair(line, pointer(path), what) for path, what in done]
-    return json.dumps(mended, separators=(",", ":")), repairs
+    return json.dumps(repaired, separators=(",", ":")), repairs
 
 
 _Done = tuple[tuple[str | int, ...], str]
@@ -106,7 +106,7 @@ def _fill_size(key: str, value: dict[str, Any], true_size: Callable[[], ImageSiz
         yield (key, "image_size", 0, "depth"), "depth filled in"
 
 
-def _mend_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> Iterator[_Done]:
+def _repair_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> Iterator[_Done]:
     annotations, objects = value.get("annotations"), metadata.setdefault("objects", [])
     if not is_list(annotations) or not is_list(objects):
         return

@@ -39,7 +39,7 @@ class Code:
     meaning: str
     """What it means for a training."""
     fix: str
-    """How to mend it."""
+    """How to fix it."""
     in_dataset: bool = False
     """Whether entries of a dataset show it as well, in ``cl-errors``."""
     dropped: bool = False
@@ -104,14 +104,14 @@ _ALL: Final = (
         "The manifest file contains too many invalid rows.",
         "CONTENT",
         _ENDS,
-        "Mend or remove the invalid lines: at most 20 % of all lines may be invalid.",
+        "Fix or remove the invalid lines: at most 20 % of all lines may be invalid.",
     ),
     Code(
         "ERROR_TOO_MANY_RECORDS_IN_ERROR",
         "The manifest file has too many terminal errors.",
         "CONTENT",
         "The dataset is not created.",
-        "Mend the lines that a dataset would leave out.",
+        "Fix the lines that a dataset would leave out.",
     ),
     Code(
         "ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS",
@@ -237,7 +237,7 @@ _ALL: Final = (
         "No valid label attributes found.",
         "LINE",
         _UNUSED,
-        "Mend a label attribute of the line; its other issues say how.",
+        "Fix a label attribute of the line; its other issues say how.",
         in_dataset=True,
     ),
     Code(
@@ -300,7 +300,7 @@ _ALL: Final = (
         "No valid annotations found.",
         "LINE",
         _PART,
-        "Mend a box of the line; its other issues say how.",
+        "Fix a box of the line; its other issues say how.",
         in_dataset=True,
     ),
     Code(

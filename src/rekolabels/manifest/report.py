@@ -16,9 +16,9 @@ from rekolabels.manifest._rules import LineCheck
 from rekolabels.manifest._shown import shown
 from rekolabels.manifest.codes import CODES, Level
 
-__all__ = ["Counts", "Issue", "ManifestReport", "Moment"]
+__all__ = ["Counts", "Issue", "ManifestReport", "Stage"]
 
-Moment: TypeAlias = Literal["training", "dataset"]
+Stage: TypeAlias = Literal["training", "dataset"]
 """When the service looks: when a dataset is made from a manifest, or when a training starts."""
 
 
@@ -54,7 +54,7 @@ class Issue:
 
     @property
     def fix(self) -> str:
-        """How to mend it."""
+        """How to fix it."""
         return CODES[self.code].fix
 
     @property
@@ -115,7 +115,7 @@ class ManifestReport:
     """The test dataset in numbers."""
     use_case: UseCase
     """What kind of model a training would make; ``NOT_DETERMINED`` when it would end before that."""
-    moment: Moment
+    stage: Stage
     """Whether the making of datasets or a training was asked about."""
     _checks: Callable[[Side], Iterator[LineCheck]] = attrs.field(alias="checks", repr=False, eq=False)
 
@@ -127,18 +127,18 @@ class ManifestReport:
     @property
     def verdict(self) -> str:
         """In one line: whether the training would start, or the dataset be made, and with what."""
-        what = "The training" if self.moment == "training" else "The dataset"
+        what = "The training" if self.stage == "training" else "The dataset"
         fatal = [issue for issue in self.issues if issue.level in ("FILE", "CONTENT")]
         if fatal:
             first = min(fatal, key=_turn)
             more = f" {first.detail}" if first.detail else ""
-            would_not = "would not start" if self.moment == "training" else "would not be made"
+            would_not = "would not start" if self.stage == "training" else "would not be made"
             return f"{what} {would_not}: {first.message}{more}"
-        would = "would start" if self.moment == "training" else "would be made"
+        would = "would start" if self.stage == "training" else "would be made"
         return f"{what} {would}: {', '.join(self._numbers())}."
 
     def _numbers(self) -> Iterator[str]:
-        if self.moment == "training":
+        if self.stage == "training":
             labels, kind = self.counts.label_images, "classification"
             if self.use_case == "OBJECT_LOCALIZATION":
                 labels, kind = self.counts.box_images or labels, "detection"
@@ -225,7 +225,7 @@ class ManifestReport:
             {
                 "ok": self.ok,
                 "verdict": self.verdict,
-                "moment": self.moment,
+                "stage": self.stage,
                 "use_case": self.use_case,
                 "summary": self.summary(),
                 "issue_counts": dict(self.issue_counts),

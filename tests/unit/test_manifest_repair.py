@@ -1,4 +1,4 @@
-"""Mending manifests: what is repaired, what is left, and that it is said."""
+"""Repairing manifests: what is repaired, what is left, and that it is said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.manifest import format_line, mend_manifest, parse_line
+from rekolabels.manifest import format_line, parse_line, repair_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,11 +32,11 @@ def boxed(*places: tuple[float, float, float, float], size: ImageSize | None = N
     return line
 
 
-def mended(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
-    """The lines after mending, and what was done."""
+def repaired(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
+    """The lines after repairing, and what was done."""
     file = io.BytesIO()
     texts = [line if isinstance(line, str) else json.dumps(line, separators=(",", ":")) for line in lines]
-    report = mend_manifest(texts, file, created=DATE, **arguments)
+    report = repair_manifest(texts, file, created=DATE, **arguments)
     return file.getvalue().decode().splitlines(), [repair.done for repair in report.repairs]
 
 
@@ -50,7 +50,7 @@ def mended(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
 )
 def test_a_box_that_is_out_by_a_pixel_is_clipped(place: Any, expected: Any) -> None:
     """Rounding takes boxes no further."""
-    [line], done = mended(boxed(place))
+    [line], done = repaired(boxed(place))
 
     assert parse_line(line).boxes == (BoundingBox("coil", *expected),)
     assert done == ["box clipped to the image"] * (place != expected)
@@ -62,7 +62,7 @@ def test_a_box_that_is_out_by_a_pixel_is_clipped(place: Any, expected: Any) -> N
 def test_a_box_that_is_wrong_otherwise_is_left(place: Any) -> None:
     """Nobody knows what was meant."""
     line = boxed(place)
-    [text], done = mended(line)
+    [text], done = repaired(line)
 
     assert json.loads(text) == line
     assert done == []
@@ -72,7 +72,7 @@ def test_a_box_without_area_is_dropped() -> None:
     """With its confidence; the others keep theirs."""
     line = boxed((10, 10, 0, 20), (10, 10, 20, 20))
     line["bounding-box-metadata"]["objects"] = [{"confidence": 0.1}, {"confidence": 0.2}]
-    [text], done = mended(line)
+    [text], done = repaired(line)
 
     assert parse_line(text).boxes == (BoundingBox("coil", 10, 10, 20, 20),)
     assert json.loads(text)["bounding-box-metadata"]["objects"] == [{"confidence": 0.2}]
@@ -84,7 +84,7 @@ def test_missing_metadata_of_a_label_is_filled_in(name: str) -> None:
     """Where there is only one meaning."""
     line = labelled()
     del line["rust-metadata"][name]
-    [text], done = mended(line)
+    [text], done = repaired(line)
 
     assert json.loads(text) == labelled()
     assert len(done) == 1
@@ -96,7 +96,7 @@ def test_missing_metadata_of_boxes_is_filled_in() -> None:
     line = boxed((10, 10, 20, 20))
     del line["bounding-box-metadata"]["type"], line["bounding-box-metadata"]["objects"]
     line["bounding-box"]["image_size"] = {"width": 640, "height": 480}
-    [text], done = mended(line)
+    [text], done = repaired(line)
 
     assert json.loads(text) == boxed((10, 10, 20, 20))
     assert len(done) == 4
@@ -110,8 +110,8 @@ def test_a_missing_size_is_taken_from_the_image() -> None:
     line = boxed((10, 10, 20, 20))
     del line["bounding-box"]["image_size"]
 
-    [untouched], none_done = mended(line)
-    [text], done = mended(line, images=True, open_image=lambda _: buffer.getvalue())
+    [untouched], none_done = repaired(line)
+    [text], done = repaired(line, open_images=True, open_image=lambda _: buffer.getvalue())
 
     assert (json.loads(untouched), none_done) == (line, [])
     assert parse_line(text).size == ImageSize(640, 480)
@@ -122,7 +122,7 @@ def test_repeated_lines_are_dropped() -> None:
     """The ones that say the same of an image; one that says something else is left, and said to be left."""
     file = io.BytesIO()
     other = json.dumps(labelled(label="clean"))
-    report = mend_manifest([json.dumps(labelled()), "", json.dumps(labelled()), other], file)
+    report = repair_manifest([json.dumps(labelled()), "", json.dumps(labelled()), other], file)
 
     assert len(file.getvalue().splitlines()) == 2
     assert [(repair.line, repair.done) for repair in report.repairs] == [
@@ -134,11 +134,11 @@ def test_repeated_lines_are_dropped() -> None:
 
 
 def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
-    """Byte for byte; the mended file takes the place of the old one, without its byte order mark."""
+    """Byte for byte; the repaired file takes the place of the old one, without its byte order mark."""
     path = tmp_path / "train.manifest"
     good = '{ "source-ref" : "s3://bucket/\u00fc.jpg", "x": 1.50 , "cl-metadata": {} }'
     path.write_bytes(b"\xef\xbb\xbf" + good.encode() + b"\n{broken\n\xff\n")
-    report = mend_manifest(path, path)
+    report = repair_manifest(path, path)
 
     assert path.read_bytes() == good.encode() + b"\n{broken\n"
     assert dict(report.repair_counts) == {"unreadable line dropped": 1, "byte order mark dropped": 1}
@@ -150,23 +150,23 @@ def test_line_ends_become_newlines_everywhere() -> None:
     line = json.dumps(labelled("x" * 1000 + ".jpg")).encode()
     lines = [line.replace(b"/x", b"/%d" % number) for number in range(100)]
     file = io.BytesIO()
-    mend_manifest(b"\r\n".join(lines) + b"\r", file)
+    repair_manifest(b"\r\n".join(lines) + b"\r", file)
 
     assert file.getvalue().split(b"\n") == [*lines, b""]
 
 
 def test_more_lines_than_the_service_takes_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check ends early, the mending does not."""
+    """The check ends early, the repairing does not."""
     monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 10_000)
     lines = [labelled(f"{number}.jpg") for number in range(3000)]
 
-    assert len(mended(*lines)[0]) == 3000
+    assert len(repaired(*lines)[0]) == 3000
 
 
-def test_what_is_no_manifest_is_not_mended(tmp_path: Path) -> None:
+def test_what_is_no_manifest_is_not_repaired(tmp_path: Path) -> None:
     """And the target is not touched."""
     with pytest.raises(InvalidManifest, match="UTF-16"):
-        mend_manifest(b"\xff\xfe{", tmp_path / "out")
+        repair_manifest(b"\xff\xfe{", tmp_path / "out")
     with pytest.raises(InvalidManifest, match="cannot be read"):
-        mend_manifest(tmp_path / "nowhere", tmp_path / "out")
+        repair_manifest(tmp_path / "nowhere", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

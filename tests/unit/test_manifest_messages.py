@@ -14,7 +14,7 @@ import pytest
 from manifest_cases import LINES, MANIFESTS, TWO, boxed, labelled
 from rekolabels import errors
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.manifest import check_manifest, format_line, mend_manifest, parse_line, read_manifest
+from rekolabels.manifest import check_manifest, format_line, parse_line, read_manifest, repair_manifest
 from rekolabels.manifest.rules import check_line
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def test_verdicts_of_good_manifests() -> None:
         check_manifest(TWO),
         check_manifest(TWO, testing=tests),
         check_manifest(boxes),
-        check_manifest(TWO, moment="dataset"),
+        check_manifest(TWO, stage="dataset"),
         check_manifest([*TWO, unlabelled, "{"]),
     ]
 
@@ -291,7 +291,7 @@ def test_repairs_tell_where_and_what() -> None:
         "\ufeff" + "\n".join(json.dumps(line) for line in (label, box, unsized)) + "\n\n" + labelled("1.jpg")
     )
 
-    report = mend_manifest(text.encode(), io.BytesIO(), created="2024-03-01T09:30:00")
+    report = repair_manifest(text.encode(), io.BytesIO(), created="2024-03-01T09:30:00")
 
     assert [f"{one.line}{one.pointer}: {one.done}" for one in report.repairs] == listed("""
         1/rust-metadata/type: type filled in: groundtruth/image-classification
@@ -311,7 +311,7 @@ def test_repairs_tell_where_and_what() -> None:
         5: repeated line dropped
     """)
     assert str(report).split("\nLeft:")[0].split("\n") == listed("""
-        Mended:
+        Repaired:
                 1  type filled in: groundtruth/image-classification
                 1  human-annotated filled in
                 1  creation-date filled in
@@ -377,7 +377,7 @@ def test_a_report_as_json() -> None:
     assert content == {
         "ok": True,
         "verdict": report.verdict,
-        "moment": "training",
+        "stage": "training",
         "use_case": "IMAGE_LEVEL_LABELS",
         "summary": report.summary(),
         "issue_counts": {"DUPLICATE_SOURCE_REF": 1},
