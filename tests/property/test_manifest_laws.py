@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from rekolabels.errors import RekolabelsError
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest import CheckedManifest, check_manifest, format_line, parse_line, read_manifest
+from rekolabels.manifest._line_rules import check_line
 from rekolabels.manifest._scan import Scan
-from rekolabels.manifest.rules import check_line, dataset_entry, validation_line
+from rekolabels.manifest._serialize import dataset_entry, validation_line
 
 NAMES = st.text(max_size=8) | st.sampled_from(
     ["rust", "rust-metadata", "source-ref", "cl", "errors", "bounding-box", "<b>", "ü", "\ud800"]

@@ -12,7 +12,8 @@ from recordings import recording
 from rekolabels.errors import InvalidManifest, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest import CheckedManifest, check_manifest, format_line, read_manifest
-from rekolabels.manifest.rules import check_line, dataset_entry, validation_line
+from rekolabels.manifest._line_rules import check_line
+from rekolabels.manifest._serialize import dataset_entry, validation_line
 
 if TYPE_CHECKING:
     from pathlib import Path

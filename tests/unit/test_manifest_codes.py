@@ -10,8 +10,9 @@ import pytest
 
 from manifest_cases import LINES, MANIFESTS
 from rekolabels.manifest import check_manifest
+from rekolabels.manifest._line_rules import check_line
+from rekolabels.manifest._serialize import dataset_entry, validation_line
 from rekolabels.manifest.codes import CODES
-from rekolabels.manifest.rules import check_line, dataset_entry, validation_line
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from manifest_cases import LINES, MANIFESTS, TWO, boxed, labelled
 from rekolabels import errors
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest import check_manifest, format_line, parse_line, read_manifest, repair_manifest
-from rekolabels.manifest.rules import check_line
+from rekolabels.manifest._line_rules import check_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

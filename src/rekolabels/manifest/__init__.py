@@ -6,10 +6,9 @@ rules one by one.
 """
 
 from rekolabels.manifest._check import CheckedManifest, check_manifest
-from rekolabels.manifest._reading import parse_line, read_manifest
-from rekolabels.manifest._repair import RepairReport, repair_manifest
-from rekolabels.manifest._repair_line import Repair
-from rekolabels.manifest._writing import format_line, write_manifest
+from rekolabels.manifest._read import parse_line, read_manifest
+from rekolabels.manifest._repair import Repair, RepairReport, repair_manifest
+from rekolabels.manifest._write import format_line, write_manifest
 from rekolabels.manifest.report import Counts, Issue, ManifestReport
 
 __all__ = [

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rekolabels.images import LabelledImage
     from rekolabels.manifest._dataset_rules import Side, UseCase
     from rekolabels.manifest._image_files import ImageOpener
-    from rekolabels.manifest._image_lines import CheckSource
-    from rekolabels.manifest._rules import LineCheck
+    from rekolabels.manifest._line_rules import LineCheck
+    from rekolabels.manifest._sources import CheckSource
     from rekolabels.manifest.report import Stage
 
 __all__ = ["CheckedManifest", "check_manifest"]

@@ -12,17 +12,17 @@ import attrs
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
-from rekolabels.manifest._findings import Finding
-from rekolabels.manifest._shown import shown
+from rekolabels.manifest._json import shown
+from rekolabels.manifest._line_rules import Finding
 from rekolabels.manifest.limits import IMAGE_ASPECT, IMAGE_BYTES, IMAGE_SIDE
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rekolabels.manifest._rules import LineCheck
+    from rekolabels.manifest._line_rules import LineCheck
 
-__all__ = ["ImageInspector", "ImageOpener", "Probe", "probe"]
+__all__ = ["ImageInspector", "ImageOpener", "probe"]
 
 ImageOpener: TypeAlias = Callable[[str], "bytes | IO[bytes]"]
 """Gives the content of an image: called with its source, from several threads at once."""

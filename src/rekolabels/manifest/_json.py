@@ -7,7 +7,7 @@ import math
 import re
 from typing import Any, Final, NoReturn, TypeGuard
 
-__all__ = ["NotJson", "load_object"]
+__all__ = ["NotJson", "is_list", "is_object", "load_object", "pointer", "shown"]
 
 _DEEPEST: Final = 200
 """Levels of nesting. A real line has four; Python's own limit would depend on how deep the caller stands."""
@@ -31,6 +31,16 @@ class NotJson(ValueError):
 
 class _RepeatedKey(Exception):
     """An object names a key twice."""
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value is a JSON list."""
+    return isinstance(value, list)
 
 
 def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -64,13 +74,9 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise NotJson("it is nested too deeply") from error
     except ValueError as error:  # Python refuses to convert integers of more than 4,300 digits
         raise NotJson("it holds a number with thousands of digits") from error
-    if not _is_object(found):
+    if not is_object(found):
         raise NotJson("it is JSON, but not an object in braces", 1)
     return found, repeated
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
 
 
 def _refuse_depth(text: str) -> None:
@@ -125,3 +131,23 @@ def _explain(text: str, error: json.JSONDecodeError) -> str:
     if error.pos >= len(text.rstrip()):
         return "it ends in the middle, as if it had been cut off"
     return f"{error.msg[0].lower()}{error.msg[1:]}"
+
+
+def shown(value: object, *, limit: int = 120) -> str:
+    """A value as Python writes it, cut to a length; control characters come out escaped."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value):,} characters)"
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "a very large number"
+    return repr(value)
+
+
+def pointer(path: tuple[str | int, ...]) -> str:
+    """A JSON pointer (RFC 6901); empty for the line as a whole.
+
+    >>> pointer(("a/b", "annotations", 0))
+    '/a~1b/annotations/0'
+    """
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

@@ -7,14 +7,17 @@ where the form of a pair is known; the reader (``parse_line``) and the check sta
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import attrs
 
-from rekolabels.images import BoundingBox, ImageSize
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest._json import is_list, is_object, load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 __all__ = [
     "CLASSIFICATION",
@@ -22,9 +25,9 @@ __all__ = [
     "RESERVED",
     "SUFFIX",
     "Fault",
+    "LineAttributes",
     "Pair",
-    "is_list",
-    "is_object",
+    "image_of",
     "pairs_of",
     "read_pair",
 ]
@@ -229,16 +232,6 @@ def _attribute(key: str, detail: str, *path: str | int, lost: bool) -> Fault:
     return Fault("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", (key, *path), detail, lost)
 
 
-def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is a JSON object."""
-    return isinstance(value, dict)
-
-
-def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether a value is a JSON list."""
-    return isinstance(value, list)
-
-
 def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -250,3 +243,69 @@ def _is_number(value: object) -> TypeGuard[float]:
 def _decimal(number: int) -> str:
     """A class id as text; a number with thousands of digits would not convert."""
     return str(number) if -_FARTHEST <= number <= _FARTHEST else "(too large)"
+
+
+class LineAttributes(Mapping[str, Any]):
+    """The keys of a manifest line except ``source-ref``, as a read-only mapping.
+
+    It holds the text of the line and parses it when a key is asked for; lines with the same text share one of
+    these. A line whose labels were not touched is written with this very text.
+
+    Attributes:
+        text: The members of the object, without the braces; empty when there are none.
+        labels: The image-level labels in the text.
+        boxes: The boxes in the text.
+        size: The size of the image in the text.
+    """
+
+    __slots__ = ("_members", "boxes", "labels", "size", "text")
+
+    def __init__(
+        self,
+        text: str,
+        labels: tuple[str, ...] = (),
+        boxes: tuple[BoundingBox, ...] = (),
+        size: ImageSize | None = None,
+        members: dict[str, Any] | None = None,
+    ) -> None:
+        self.text = text
+        self.labels = labels
+        self.boxes = boxes
+        self.size = size
+        self._members = members
+
+    def _parsed(self) -> dict[str, Any]:
+        if self._members is None:
+            self._members = load_object(f"{{{self.text}}}")[0]
+        return self._members
+
+    def __getitem__(self, key: str) -> Any:
+        return self._parsed()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def __repr__(self) -> str:
+        return repr(self._parsed())
+
+
+_HEAD: Final = re.compile(r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(?=\s*")|(?=\}\s*$))')
+"""The beginning of a line whose first key is the image; the text behind it is kept as it is."""
+
+
+def image_of(text: str, members: dict[str, Any], pairs: list[Pair], *, keep_text: bool) -> LabelledImage:
+    """Put an image together from a line and the pairs that were read from it."""
+    labels = tuple(pair.label for pair in pairs if pair.label is not None)
+    boxes = tuple(box for pair in pairs for box in pair.boxes)
+    size = next((pair.size for pair in pairs if pair.size is not None), None)
+    rest = {key: value for key, value in members.items() if key != "source-ref"}
+    head = _HEAD.match(text) if keep_text else None
+    if head is None:
+        return LabelledImage(members["source-ref"], labels, boxes, size, rest)
+    tail = text[head.end() : text.rindex("}")].strip()
+    return LabelledImage(
+        members["source-ref"], labels, boxes, size, LineAttributes(tail, labels, boxes, size, rest)
+    )

@@ -6,13 +6,21 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from rekolabels.errors import InvalidManifest
+from rekolabels.manifest._dataset_rules import DatasetStatistics
 from rekolabels.manifest._fast_path import Shortcut
-from rekolabels.manifest._findings import Finding
-from rekolabels.manifest._image_lines import BadImage, CheckSource, GivenImages, given, image_blocks
-from rekolabels.manifest._rules import LineCheck, check_line
-from rekolabels.manifest._shown import pointer
-from rekolabels.manifest._sources import BadLine, Block, blocks, name_of
-from rekolabels.manifest._statistics import DatasetStatistics
+from rekolabels.manifest._json import pointer
+from rekolabels.manifest._line_rules import Finding, LineCheck, check_line
+from rekolabels.manifest._sources import (
+    BadImage,
+    BadLine,
+    Block,
+    CheckSource,
+    GivenImages,
+    blocks,
+    given,
+    image_blocks,
+    name_of,
+)
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
 from rekolabels.manifest.report import Counts, Issue

@@ -4,28 +4,63 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._label_attributes import CLASSIFICATION, DETECTION, RESERVED, SUFFIX
-from rekolabels.manifest._shown import shown
+from rekolabels.images import BoundingBox
+from rekolabels.manifest._json import is_object, shown
+from rekolabels.manifest._label_attributes import (
+    CLASSIFICATION,
+    DETECTION,
+    RESERVED,
+    SUFFIX,
+    Pair,
+    pairs_of,
+    read_pair,
+)
+from rekolabels.manifest.codes import CODES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+    from rekolabels.images import ImageSize, LabelledImage
+    from rekolabels.manifest._line_rules import Finding, LineCheck
 
 __all__ = [
     "BOX_KEY",
     "boxes_text",
+    "dataset_entry",
+    "date_text",
+    "edited_members",
     "free_name",
-    "label_metadata",
     "labels_text",
-    "number",
     "quoted",
     "size_of",
+    "validation_line",
 ]
+
+UNKNOWN_DATE: Final = "1970-01-01T00:00:00"
+"""Written where the caller gives no date: the service asks for one but does not look at it."""
+
+
+def date_text(created: datetime | str | None) -> str:
+    """The date as a manifest writes it, in UTC; a text is taken as it is.
+
+    >>> date_text(datetime(2024, 3, 1, 9, 30, tzinfo=timezone.utc))
+    '2024-03-01T09:30:00.000Z'
+    """
+    if created is None:
+        return UNKNOWN_DATE
+    if isinstance(created, str):
+        return created
+    moment = created if created.tzinfo is None else created.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
 
 BOX_KEY: Final = "bounding-box"
 """The name of the attribute that holds boxes, when a line has none yet."""
@@ -169,3 +204,241 @@ def size_of(image: LabelledImage) -> ImageSize:
             code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return image.size
+
+
+def edited_members(image: LabelledImage, *, created: str, job_name: str | None) -> dict[str, Any]:
+    """The keys of a line for an image, without ``source-ref``, made from those that it was read with.
+
+    Raises:
+        InvalidManifest: The image has boxes but no size.
+    """
+    members = {key: value for key, value in image.attributes.items() if key != "source-ref"}
+    pairs = [read_pair(key, members[key], members[key + SUFFIX]) for key in pairs_of(members)]
+    readable = [pair for pair in pairs if not any(fault.lost for fault in pair.faults)]
+    _edit_labels(
+        members, image.labels, [pair for pair in readable if pair.label is not None], created, job_name
+    )
+    _edit_boxes(members, image, [pair for pair in readable if pair.kind == DETECTION], created, job_name)
+    return members
+
+
+def _edit_labels(
+    members: dict[str, Any], labels: Sequence[str], pairs: Sequence[Pair], created: str, job_name: str | None
+) -> None:
+    if [pair.label for pair in pairs] == list(labels):
+        return
+    kept: dict[str, list[tuple[str, Any, Any]]] = {}
+    wanted = Counter(labels)
+    for pair in pairs:
+        value, metadata = members.pop(pair.key), members.pop(pair.key + SUFFIX)
+        if pair.label is not None and wanted[pair.label] > 0:
+            wanted[pair.label] -= 1
+            kept.setdefault(pair.label, []).append((pair.key, value, metadata))
+    held = {key for group in kept.values() for name, _, _ in group for key in (name, name + SUFFIX)}
+    for label in labels:
+        if kept.get(label):
+            name, value, metadata = kept[label].pop(0)
+        else:
+            name = free_name(label, held | members.keys())
+            value, metadata = 1, label_metadata(label, name, created, job_name)
+        members[name], members[name + SUFFIX] = value, metadata
+
+
+@attrs.frozen
+class _Old:
+    """A box of the line as it was read."""
+
+    key: str
+    index: int
+    box: BoundingBox
+
+
+def _edit_boxes(
+    members: dict[str, Any], image: LabelledImage, pairs: Sequence[Pair], created: str, job_name: str | None
+) -> None:
+    _edit_size(members, image.size, pairs)
+    old = [_Old(pair.key, index, box) for pair in pairs for index, box in enumerate(pair.boxes)]
+    if [entry.box for entry in old] == list(image.boxes):
+        return
+    if pairs:
+        key = pairs[0].key
+    else:
+        key = free_name(BOX_KEY, members)
+        members[key] = {"image_size": [_size_object(size_of(image))], "annotations": []}
+        members[key + SUFFIX] = box_metadata(0, {}, key, created, job_name)
+    plan: dict[str, list[tuple[BoundingBox, int | None]]] = {pair.key: [] for pair in pairs} or {key: []}
+    for box, match in zip(image.boxes, _match(image.boxes, old), strict=True):
+        key = key if match is None else match.key
+        plan[key].append((box, None if match is None else match.index))
+    for key, boxes in plan.items():
+        members[key], members[key + SUFFIX] = _rewritten(members[key], members[key + SUFFIX], boxes)
+
+
+def _match(boxes: Sequence[BoundingBox], old: Sequence[_Old]) -> list[_Old | None]:
+    """The box of the line that each box was: the same, else one in its place, else one of its label."""
+    found: list[_Old | None] = [None] * len(boxes)
+    left = list(old)
+    for same in (_identity, _place, _label):
+        waiting: dict[object, list[_Old]] = {}
+        for entry in left:
+            waiting.setdefault(same(entry.box), []).append(entry)
+        for index, box in enumerate(boxes):
+            if found[index] is None and waiting.get(same(box)):
+                found[index] = waiting[same(box)].pop(0)
+        left = [entry for group in waiting.values() for entry in group]
+        left.sort(key=old.index)
+    return found
+
+
+def _identity(box: BoundingBox) -> object:
+    return box
+
+
+def _place(box: BoundingBox) -> object:
+    return (box.left, box.top, box.width, box.height)
+
+
+def _label(box: BoundingBox) -> object:
+    return box.label
+
+
+def _rewritten(
+    value: Mapping[str, Any], metadata: Mapping[str, Any], boxes: Sequence[tuple[BoundingBox, int | None]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An attribute and its metadata with these boxes, each with the index that it had, if it had one."""
+    annotations: list[dict[str, Any]] = value.get("annotations", [])
+    objects: list[dict[str, Any]] = metadata.get("objects", [])
+    class_map: dict[str, str] = dict(metadata["class-map"])
+    before = {str(annotation["class_id"]) for annotation in annotations}
+    new_annotations: list[dict[str, Any]] = []
+    new_objects: list[dict[str, Any]] = []
+    for box, index in boxes:
+        annotation = {} if index is None else annotations[index]
+        number_of_class = _class_id(class_map, box.label, str(annotation.get("class_id", "")))
+        new_annotations.append({**annotation, "class_id": number_of_class, **_place_object(box)})
+        new_objects.append(
+            objects[index] if index is not None and index < len(objects) else {"confidence": 1}
+        )
+    for unused in before - {str(annotation["class_id"]) for annotation in new_annotations}:
+        class_map.pop(unused, None)
+    return (
+        {**value, "annotations": new_annotations},
+        {**metadata, "objects": new_objects, "class-map": class_map},
+    )
+
+
+def _class_id(class_map: dict[str, str], label: str, before: str) -> int:
+    """The class id of a label: the one it had, another one of the map, or a new one."""
+    for number_of_class in (before, *class_map):
+        if class_map.get(number_of_class) == label and number_of_class.isdecimal():
+            return int(number_of_class)
+    fresh = 1 + max((int(key) for key in class_map if key.isdecimal()), default=-1)
+    class_map[str(fresh)] = label
+    return fresh
+
+
+def _place_object(box: BoundingBox) -> dict[str, float]:
+    return {name: number(getattr(box, name)) for name in ("left", "top", "width", "height")}
+
+
+def _edit_size(members: dict[str, Any], size: ImageSize | None, pairs: Sequence[Pair]) -> None:
+    for pair in pairs:
+        if size is not None and pair.size != size:
+            stated = members[pair.key].get("image_size")
+            kept: dict[str, Any] = stated[0] if pair.size is not None else {}
+            members[pair.key] = {**members[pair.key], "image_size": [{**kept, **_size_object(size)}]}
+
+
+def _size_object(size: ImageSize) -> dict[str, float]:
+    return {"width": number(size.width), "height": number(size.height), "depth": number(size.depth)}
+
+
+_MARKS: Final = ("errors", "warnings", "cl-errors")
+_ON_THE_WIRE: Final = {"LINE_TOO_LONG": "ERROR_INVALID_JSON_LINE"}
+"""What stands for a mistake that the service has no code for: the code of lines that it cannot read."""
+
+
+def validation_line(check: LineCheck) -> str:
+    """A line of a validation manifest: ``errors`` and ``warnings`` in the objects that they concern.
+
+    A line that is no JSON object is replaced by one that holds the error alone. Marks of an earlier
+    validation go: such files may be used as manifests.
+    """
+    members = {} if check.members is None else _unmarked(check.members)
+    for finding in check.findings:
+        level = CODES[finding.code].level
+        if level != "ADVICE":
+            name = "warnings" if level == "WARNING" else "errors"
+            _object_at(members, finding.place).setdefault(name, []).append(_entry(finding))
+    return _text(members)
+
+
+def dataset_entry(check: LineCheck) -> str | None:
+    """An entry of a dataset: ``cl-errors`` on the line and in metadata, ``cl-metadata`` beside them.
+
+    Returns:
+        The entry as ListDatasetEntries gives it, None when the dataset leaves the line out.
+    """
+    if check.members is None or check.dropped:
+        return None
+    members = _unmarked(check.members)
+    members["cl-metadata"] = {"is_labeled": check.labelled}
+    for finding in check.findings:
+        if CODES[finding.code].in_dataset:
+            errors: list[dict[str, str]] = _metadata_at(members, finding.place).setdefault("cl-errors", [])
+            if _entry(finding) not in errors:
+                errors.append(_entry(finding))
+    return _text(members)
+
+
+def _entry(finding: Finding) -> dict[str, str]:
+    code = _ON_THE_WIRE.get(finding.code)
+    if code is not None:
+        return {"code": code, "message": CODES[code].message}
+    return {"code": finding.code, "message": finding.message}
+
+
+def _object_at(members: dict[str, Any], place: Sequence[str | int]) -> dict[str, Any]:
+    """The object in which a finding is listed; the next one outside it where the line has no object there."""
+    value: Any = members  # one step deeper each time
+    found: dict[str, Any] = members
+    for step in place:
+        try:
+            value = value[step]  # pyright: ignore[reportArgumentType] - a wrong step is caught
+        except (KeyError, IndexError, TypeError):
+            break  # such as an attribute that should be an object and is a number
+        if is_object(value):
+            found = value
+    return found
+
+
+def _metadata_at(members: dict[str, Any], place: tuple[str | int, ...]) -> dict[str, Any]:
+    """Entries of datasets show the errors of an attribute and of its boxes in its metadata."""
+    if not place:
+        return members
+    key = str(place[0])
+    return _object_at(
+        members, (key if key.endswith(SUFFIX) and key not in pairs_of(members) else key + SUFFIX,)
+    )
+
+
+def _unmarked(line: dict[str, Any]) -> dict[str, Any]:
+    """A copy without the marks of an earlier check, deep enough to be marked anew."""
+    members = {key: value for key, value in line.items() if key not in _MARKS and key != "cl-metadata"}
+    for key in pairs_of(members):
+        for name in (key, key + SUFFIX):
+            members[name] = _without_marks(members[name])
+        value = members[key]
+        if is_object(value) and isinstance(value.get("annotations"), list):
+            value["annotations"] = [_without_marks(annotation) for annotation in value["annotations"]]
+    return members
+
+
+def _without_marks(value: Any) -> Any:
+    if not is_object(value):
+        return value
+    return {key: inner for key, inner in value.items() if key not in _MARKS}
+
+
+def _text(members: dict[str, Any]) -> str:
+    return json.dumps(members, separators=(",", ":"))

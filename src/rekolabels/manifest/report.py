@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from rekolabels.errors import MissingExtra
-from rekolabels.manifest._annotated import dataset_entry, validation_line
 from rekolabels.manifest._dataset_rules import Side, UseCase
-from rekolabels.manifest._rules import LineCheck
-from rekolabels.manifest._shown import shown
+from rekolabels.manifest._json import shown
+from rekolabels.manifest._line_rules import LineCheck
+from rekolabels.manifest._serialize import dataset_entry, validation_line
 from rekolabels.manifest.codes import CODES, Level
 
 __all__ = ["Counts", "Issue", "ManifestReport", "Stage"]

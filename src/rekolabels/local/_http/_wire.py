@@ -14,13 +14,14 @@ import json
 import math
 import struct
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._http._shapes import Model, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+from rekolabels.manifest._json import is_list, is_object
 
 __all__ = ["MAX_BODY", "Wire"]
 
@@ -86,7 +87,7 @@ def _read(shape: Shape, value: object, where: str) -> Any:
 
 
 def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
-    if not _is_object(value):
+    if not is_object(value):
         raise _wrong_type(where or "The request", "an object", value)
     known = shape.members
     result: dict[str, Any] = {}
@@ -105,14 +106,14 @@ def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
 
 
 def _read_list(shape: Shape, value: object, where: str) -> list[Any]:
-    if not _is_list(value) or shape.item is None:
+    if not is_list(value) or shape.item is None:
         raise _wrong_type(where, "a list", value)
     _check_length(shape, len(value), where, "entries")
     return [_read(shape.item, inner, f"{where}[{index}]") for index, inner in enumerate(value)]
 
 
 def _read_map(shape: Shape, value: object, where: str) -> dict[str, Any]:
-    if not _is_object(value) or shape.key is None or shape.item is None:
+    if not is_object(value) or shape.key is None or shape.item is None:
         raise _wrong_type(where, "an object", value)
     _check_length(shape, len(value), where, "entries")
     result: dict[str, Any] = {}
@@ -195,14 +196,6 @@ _READERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
     "boolean": _read_boolean,
     "blob": _read_blob,
 }
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
 
 
 def _join(where: str, name: str) -> str:

@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import shutil
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._context import Context
     from rekolabels.local._core._job_runner import Job
+from rekolabels.manifest._json import is_list, is_object
 
 __all__ = ["copy_version"]
 
@@ -78,20 +79,12 @@ def _copy_results(s3: Any, old: Row, new: Row) -> dict[str, Any]:
 
 def _places(value: object) -> Iterator[dict[str, Any]]:
     """Every ``S3Object`` within an answer."""
-    if _is_object(value):
+    if is_object(value):
         for name, inner in value.items():
             if name == "S3Object":
                 yield inner
             else:
                 yield from _places(inner)
-    elif _is_list(value):
+    elif is_list(value):
         for inner in value:
             yield from _places(inner)
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)

@@ -8,19 +8,12 @@ import attrs
 
 from rekolabels import splits
 from rekolabels.local._core._jsonl import read_lines
+from rekolabels.manifest._dataset_rules import DatasetStatistics, UseCase, check_content, check_dataset
+from rekolabels.manifest._line_rules import LineCheck, check_line
+from rekolabels.manifest._serialize import dataset_entry, validation_line
+from rekolabels.manifest._sources import text_start
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import DETECTION_LABELS, LINES, MANIFEST_BYTES, TEST_SHARE
-from rekolabels.manifest.rules import (
-    DatasetStatistics,
-    LineCheck,
-    UseCase,
-    check_content,
-    check_dataset,
-    check_line,
-    dataset_entry,
-    text_start,
-    validation_line,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any, TypeGuard
+from typing import IO, TYPE_CHECKING, Any
 
 import attrs
 from botocore.exceptions import BotoCoreError, ClientError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from rekolabels.local._core._job_runner import Job
+from rekolabels.manifest._json import is_object
 
 __all__ = ["interrupt_media_job", "run_media_job"]
 
@@ -157,9 +158,5 @@ def _source(raw: bytes) -> str | None:
         members: object = json.loads(raw.decode())
     except (ValueError, RecursionError):
         return None
-    source: object = members.get("source-ref") if _is_object(members) else None
+    source: object = members.get("source-ref") if is_object(members) else None
     return source if isinstance(source, str) else None
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)

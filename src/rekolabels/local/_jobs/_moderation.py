@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._inference import Models
     from rekolabels.local._engine import Prediction
+from rekolabels.manifest._json import is_list, is_object
 
 __all__ = [
     "BASE_MODEL",
@@ -88,7 +89,7 @@ def read_line(raw: bytes) -> AdapterLine:
         members: object = json.loads(raw.decode())
     except (ValueError, RecursionError):
         members = None
-    if not _is_object(members):
+    if not is_object(members):
         return AdapterLine({}, code="ERROR_INVALID_JSON_LINE")
     members.pop("errors", None)
     line = AdapterLine(members)
@@ -107,10 +108,10 @@ def read_line(raw: bytes) -> AdapterLine:
 
 def _names(truth: object) -> frozenset[str] | None:
     """The names in ``ModerationLabels``; None when they are not in their form."""
-    labels: object = truth.get("ModerationLabels") if _is_object(truth) else None
-    if not _is_list(labels):
+    labels: object = truth.get("ModerationLabels") if is_object(truth) else None
+    if not is_list(labels):
         return None
-    names: list[Any] = [one.get("Name") if _is_object(one) else None for one in labels]
+    names: list[Any] = [one.get("Name") if is_object(one) else None for one in labels]
     return frozenset(names) if all(isinstance(name, str) and name for name in names) else None
 
 
@@ -218,11 +219,3 @@ def _sum(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 def _text(members: Mapping[str, Any]) -> str:
     return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)

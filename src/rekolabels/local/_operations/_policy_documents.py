@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+from rekolabels.manifest._json import is_list, is_object
 
 __all__ = ["check_document", "denies", "permits"]
 
@@ -35,7 +36,7 @@ def check_document(text: str) -> None:
         document: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"it is not valid JSON ({error})") from None
-    if not _is_object(document):
+    if not is_object(document):
         raise _malformed("it must be a JSON object")
     unknown = sorted(document.keys() - _MEMBERS)
     if unknown:
@@ -76,7 +77,7 @@ def _effects(documents: Iterable[str], account: str, resource: str) -> Iterator[
 
 
 def _principals(principal: Any) -> list[Any]:
-    return _list(principal.get("AWS")) if _is_object(principal) else _list(principal)
+    return _list(principal.get("AWS")) if is_object(principal) else _list(principal)
 
 
 def _names(principal: str, account: str) -> bool:
@@ -93,7 +94,7 @@ def _covers(pattern: str, resource: str) -> bool:
 
 
 def _check_statement(statement: Any, where: str) -> None:
-    if not _is_object(statement):
+    if not is_object(statement):
         raise _malformed(f"{where} must be an object")
     for name in statement:
         if name not in _ALLOWED:
@@ -120,7 +121,7 @@ def _check_principal(principal: Any, where: str) -> None:
     if principal == "*":
         return
     if (
-        not _is_object(principal)
+        not is_object(principal)
         or not principal.keys() <= _PRINCIPALS
         or any(_texts(who) is None for who in principal.values())
     ):
@@ -134,18 +135,10 @@ def _texts(value: Any) -> list[str] | None:
     return texts if texts and len(texts) == len(values) else None
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[Any]]:
-    return isinstance(value, list)
-
-
 def _list(value: Any) -> list[Any]:
     if value is None:
         return []
-    return value if _is_list(value) else [value]
+    return value if is_list(value) else [value]
 
 
 def _malformed(what: str) -> ServiceException:

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._attributes import LineAttributes
-from rekolabels.manifest._dates import date_text
-from rekolabels.manifest._edited import edited_members
-from rekolabels.manifest._serialize import BOX_KEY, boxes_text, free_name, labels_text, quoted, size_of
-from rekolabels.manifest._shown import shown
+from rekolabels.manifest._json import shown
+from rekolabels.manifest._label_attributes import LineAttributes
+from rekolabels.manifest._serialize import (
+    BOX_KEY,
+    boxes_text,
+    date_text,
+    edited_members,
+    free_name,
+    labels_text,
+    quoted,
+    size_of,
+)
 from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:

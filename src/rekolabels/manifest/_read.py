@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._assembly import image_of
 from rekolabels.manifest._fast_path import Shortcut
-from rekolabels.manifest._json import NotJson, load_object
-from rekolabels.manifest._label_attributes import pairs_of, read_pair
-from rekolabels.manifest._shown import shown
+from rekolabels.manifest._json import NotJson, load_object, shown
+from rekolabels.manifest._label_attributes import image_of, pairs_of, read_pair
 from rekolabels.manifest._sources import BadLine, Block, Source, blocks
 from rekolabels.manifest.limits import LINE_LENGTH
 
