@@ -27,8 +27,8 @@ THEIRS = {"botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urlli
 """What the core packages bring themselves."""
 IN_WHEEL = {
     "rekolabels/py.typed",
-    "rekolabels/evaluation/page.css",
-    "rekolabels/evaluation/page.js",
+    "rekolabels/evaluation/_report/page.css",
+    "rekolabels/evaluation/_report/page.js",
     "rekolabels/local/_engine/graph.onnx",
     "rekolabels/local/_engine/weights.json",
     "rekolabels/testing/_plugin.py",

@@ -182,3 +182,19 @@ def _curve(pairs: list[tuple[float, int]], bit: int, support: int) -> tuple[floa
             break
         total += precisions[at]
     return total / len(_RECALLS), found / support
+
+
+def overlap(one: BoundingBox, other: BoundingBox) -> float:
+    """Intersection over union of two boxes, 0 to 1; labels do not matter.
+
+    Examples:
+        >>> from rekolabels.images import BoundingBox
+        >>> overlap(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
+        0.333...
+    """
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (one.width * one.height + other.width * other.height - shared)

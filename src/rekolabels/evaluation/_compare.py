@@ -17,9 +17,9 @@ from rekolabels.evaluation._report._table import align, plain_label
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rekolabels.evaluation._evaluated import EvaluatedImage
+    from rekolabels.evaluation._images import EvaluatedImage
 
-__all__ = ["Comparison", "Difference", "McNemar", "assert_no_regression", "compare_images"]
+__all__ = ["Comparison", "Difference", "McNemar", "check_no_regression", "compare_images"]
 
 Figure = Literal["f1", "precision", "recall"]
 _FIGURES: tuple[Figure, ...] = ("f1", "precision", "recall")
@@ -142,9 +142,10 @@ class Comparison:
         return "\n".join([self.headline(), "", *align(self.table())])
 
     def _repr_html_(self) -> str:
-        from rekolabels.evaluation._report._notebook import show_comparison
+        # Imported here: only notebooks need it.
+        from rekolabels.evaluation._report._notebook import show_table
 
-        return show_comparison(self)
+        return show_table(self.headline(), self.table())
 
 
 def compare_images(
@@ -187,7 +188,7 @@ def compare_images(
     )
 
 
-def assert_no_regression(comparison: Comparison, tolerance: float, figure: Figure, *, strict: bool) -> None:
+def check_no_regression(comparison: Comparison, tolerance: float, figure: Figure, *, strict: bool) -> None:
     """See that nothing has fallen.
 
     Raises:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.evaluation._box_metrics import overlap
 from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation._evaluate import Verdict
-    from rekolabels.evaluation._evaluated import EvaluatedImage
-    from rekolabels.images import BoundingBox
+    from rekolabels.evaluation._images import EvaluatedImage
+    from rekolabels.evaluation._values import Verdict
 
-__all__ = ["ConfusionCounts", "TopConfusion", "count_confusion", "overlap"]
+__all__ = ["ConfusionCounts", "TopConfusion", "count_confusion"]
 
 
 class TopConfusion:
@@ -108,9 +108,10 @@ class ConfusionCounts:
         return "\n".join([self.headline(), "", *align(rows)]) if len(rows) > 1 else self.headline()
 
     def _repr_html_(self) -> str:
+        # Imported here: only notebooks need it.
         from rekolabels.evaluation._report._notebook import show_confusion
 
-        return show_confusion(self)
+        return show_confusion(self.headline(), self.labels, self.rows(), self.table())
 
 
 def _name(label: str | None, otherwise: str) -> str:
@@ -188,19 +189,3 @@ def _boxes(
         if at is not None:
             del free[at]
     return pairs + [(box.label, None) for box in free]
-
-
-def overlap(one: BoundingBox, other: BoundingBox) -> float:
-    """Intersection over union of two boxes, 0 to 1; labels do not matter.
-
-    Examples:
-        >>> from rekolabels.images import BoundingBox
-        >>> overlap(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
-        0.333...
-    """
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (one.width * one.height + other.width * other.height - shared)

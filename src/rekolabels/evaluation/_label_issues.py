@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._confusion import overlap
-from rekolabels.evaluation._evaluated import EvaluatedImage
+from rekolabels.evaluation._box_metrics import overlap
+from rekolabels.evaluation._images import EvaluatedImage
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:

@@ -12,12 +12,73 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._calibration import Calibration, calibrate
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Counts", "ScoredLabel", "mean_defined", "score_classification"]
+__all__ = [
+    "Calibration",
+    "CalibrationBin",
+    "Counts",
+    "ScoredLabel",
+    "mean_defined",
+    "score_classification",
+    "wilson_interval",
+]
+
+
+_NORMAL_95 = 1.959963984540054
+
+
+@attrs.frozen
+class CalibrationBin:
+    """The predictions whose confidence lies in one interval."""
+
+    predictions: int
+    """How many."""
+    confidence: float
+    """Their mean confidence, 0 to 1."""
+    right: float
+    """The share that was right, 0 to 1."""
+
+
+@attrs.frozen
+class Calibration:
+    """How far confidences can be taken for probabilities."""
+
+    bins: tuple[CalibrationBin, ...]
+    """Intervals of equal width that have predictions, from low to high confidence."""
+
+    @property
+    def error(self) -> float | None:
+        """The expected calibration error, 0 to 1: the mean distance of confidence and share that was right.
+
+        None where there are no predictions.
+        """
+        total = sum(one.predictions for one in self.bins)
+        if not total:
+            return None
+        return sum(one.predictions * abs(one.confidence - one.right) for one in self.bins) / total
+
+
+def calibrate(right: Sequence[float], wrong: Sequence[float], unlisted: int, bins: int) -> Calibration:
+    """Sort confidences into intervals of equal width; ``unlisted`` are wrong ones at 0."""
+    inner = [at * (1 / bins) for at in range(1, bins)]
+    counts, sums, hits = [0] * bins, [0.0] * bins, [0] * bins
+    counts[0] = unlisted
+    for confidences, is_right in ((right, 1), (wrong, 0)):
+        for confidence in confidences:
+            # as scikit-learn: a confidence on a border belongs to the interval below it
+            at = bisect_left(inner, confidence)
+            counts[at] += 1
+            sums[at] += confidence
+            hits[at] += is_right
+    return Calibration(
+        tuple(
+            CalibrationBin(counts[at], sums[at] / counts[at], hits[at] / counts[at])
+            for at in range(bins)
+            if counts[at]
+        )
+    )
 
 
 @attrs.frozen
@@ -263,3 +324,20 @@ def mean_defined(values: Iterable[float | None]) -> float | None:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
+
+
+def wilson_interval(part: int, whole: int) -> tuple[float, float] | None:
+    """The 95 % interval (Wilson's) of a share, each end 0 to 1; None for a share of nothing.
+
+    Examples:
+        >>> low, high = wilson_interval(9, 10)
+        >>> round(low, 3), round(high, 3)
+        (0.596, 0.982)
+    """
+    if not whole:
+        return None
+    share, square = part / whole, _NORMAL_95 * _NORMAL_95
+    middle = share + square / (2 * whole)
+    reach = _NORMAL_95 * math.sqrt(share * (1 - share) / whole + square / (4 * whole * whole))
+    below = 1 + square / whole
+    return max(0.0, (middle - reach) / below), min(1.0, (middle + reach) / below)

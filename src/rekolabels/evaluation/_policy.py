@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from rekolabels.errors import InvalidInput
-from rekolabels.evaluation._intervals import wilson_interval
-from rekolabels.evaluation._metrics import Counts, ScoredLabel
+from rekolabels.evaluation._metrics import Counts, ScoredLabel, wilson_interval
 
 if TYPE_CHECKING:
     import os

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from rekolabels.evaluation._confusion import TopConfusion
-from rekolabels.evaluation._evaluate import Verdict, VerdictKind
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, mean_defined
-from rekolabels.evaluation._values import LabelMetrics, by_f1
+from rekolabels.evaluation._values import LabelMetrics, ResultFields, Verdict, VerdictKind, by_f1
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation._evaluated import EvaluatedImage
-    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._images import EvaluatedImage
 
 __all__ = ["Discrepancy", "Tally", "compare_with_summary", "recompute", "tally"]
+
+Fields = TypeVar("Fields", bound=ResultFields)
 
 _CLOSE = 1e-6
 """Summaries hold some figures in single precision."""
@@ -149,9 +149,9 @@ def tally(images: Iterable[EvaluatedImage]) -> Tally:
 
 def recompute(
     images: Iterable[EvaluatedImage],
-    base: EvaluationResult,
+    base: Fields,
     thresholds: float | Mapping[str, float] | None,
-) -> EvaluationResult:
+) -> Fields:
     """Make the figures anew.
 
     Args:
@@ -198,9 +198,7 @@ def recompute(
     )
 
 
-def compare_with_summary(
-    images: Iterable[EvaluatedImage], summary: EvaluationResult
-) -> tuple[Discrepancy, ...]:
+def compare_with_summary(images: Iterable[EvaluatedImage], summary: ResultFields) -> tuple[Discrepancy, ...]:
     """Hold each figure of the summary against what the test images amount to."""
     counted = recompute(images, summary, None)
     found = [

@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
 from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._adapter import AdapterEvaluation, read_adapter
+from rekolabels.evaluation._box_metrics import COCO_OVERLAPS, BoxMetrics, score_boxes
+from rekolabels.evaluation._compare import Comparison, check_no_regression, compare_images
+from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
+from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes, read_images
 from rekolabels.evaluation._jsonl import Lines, LineSource, as_lines
-from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics
+from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
+from rekolabels.evaluation._recompute import Discrepancy, compare_with_summary, recompute, tally
+from rekolabels.evaluation._report._table import format_table
+from rekolabels.evaluation._summary import read_summary, write_summary
+from rekolabels.evaluation._values import ResultFields
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from rekolabels.evaluation._adapter import AdapterEvaluation
-    from rekolabels.evaluation._box_metrics import BoxMetrics
-    from rekolabels.evaluation._compare import Comparison
-    from rekolabels.evaluation._confusion import ConfusionCounts
-    from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake
-    from rekolabels.evaluation._label_issues import LabelIssue
     from rekolabels.evaluation._metrics import ScoredLabel
-    from rekolabels.evaluation._recompute import Discrepancy
 
 __all__ = ["EvaluationResult"]
-
-
-def _utc(moment: datetime) -> datetime:
-    """A time in UTC; one that does not say is taken for UTC."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _CONNECTIONS = ("snapshot", "read_image")
 
 
 @attrs.frozen
-class EvaluationResult:
+class EvaluationResult(ResultFields):
     """How well a model did on its test dataset, as its evaluation summary says.
 
     Print it for a table, :meth:`save` it as a page, a picture or a file, or look at its fields. The
@@ -61,30 +57,6 @@ class EvaluationResult:
         All labels     0.900      0.880   0.920
     """
 
-    f1: float | None = None
-    """The console's "F1 score" and "Model performance": the mean of the labels' F1, 0 to 1."""
-    precision: float | None = None
-    """The console's "Average precision": the mean of the labels' precisions, 0 to 1. Not the mAP."""
-    recall: float | None = None
-    """The console's "Overall recall": the mean of the labels' recalls, 0 to 1."""
-    labels: Mapping[str, LabelMetrics] = attrs.field(factory=dict[str, LabelMetrics], hash=False)
-    """By label, the best F1 first and undefined ones last."""
-    confusion_matrix: ConfusionMatrix | None = None
-    """For classifiers; None for detectors."""
-    mean_average_precision: float | None = None
-    """For detectors: mAP, 0 to 1; None for classifiers."""
-    mean_average_recall: float | None = None
-    """For detectors: mAR, 0 to 1; None for classifiers."""
-    training_images: int | None = None
-    """Images that were really used in training."""
-    test_images: int | None = None
-    """Images that were really used in testing."""
-    evaluated_at: datetime | None = attrs.field(default=None, converter=attrs.converters.optional(_utc))
-    """When the evaluation ended, UTC."""
-    project_version_arn: str | None = None
-    """ARN of the model version."""
-    extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """What the file says beyond this, in the places where the file says it."""
     snapshot: LineSource | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
     """Gives the lines of the testing snapshot when test images are asked for; None where there is none."""
     read_image: Callable[[str], bytes] | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
@@ -126,10 +98,10 @@ class EvaluationResult:
         Raises:
             InvalidEvaluation: It is no evaluation summary, or a field has a value of another kind.
         """
-        from rekolabels.evaluation._summary import read_summary
-
         lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot)
-        return attrs.evolve(read_summary(summary), snapshot=lines, read_image=read_image)
+        values = read_summary(summary)
+        fields = {field.name: getattr(values, field.name) for field in attrs.fields(ResultFields)}
+        return cls(**fields, snapshot=lines, read_image=read_image)
 
     @classmethod
     def from_snapshot(
@@ -148,8 +120,6 @@ class EvaluationResult:
         Raises:
             InvalidEvaluation: A line that is not what the service writes.
         """
-        from rekolabels.evaluation._recompute import recompute
-
         empty = cls(snapshot=as_lines(lines), read_image=read_image)
         return recompute(empty.images, empty, None)
 
@@ -164,8 +134,6 @@ class EvaluationResult:
             InvalidEvaluation: A line that is not what the service writes.
             ObjectNotFound: The snapshot is gone from S3.
         """
-        from rekolabels.evaluation._evaluated import read_images
-
         if self.snapshot is None:
             raise InvalidInput(
                 "this result knows no test images: it was made from a summary alone. model.evaluation() "
@@ -190,8 +158,6 @@ class EvaluationResult:
             kind: ``"false positive"`` (found, not there) or ``"false negative"`` (there, not found).
             most: Only so many.
         """
-        from rekolabels.evaluation._evaluated import find_mistakes
-
         return find_mistakes(self.images, label, kind, most)
 
     def label_issues(self, *, most: int | None = None) -> list[LabelIssue]:
@@ -204,16 +170,12 @@ class EvaluationResult:
         Args:
             most: Only so many.
         """
-        from rekolabels.evaluation._label_issues import find_label_issues
-
         return find_label_issues(self.images, most=most)
 
     # figures made anew from the test images
 
     def scores(self) -> dict[str, ScoredLabel]:
         """The confidences on the test images, label by label: for counts, curves and calibration."""
-        from rekolabels.evaluation._recompute import tally
-
         return tally(self.images).scored({label: found.threshold for label, found in self.labels.items()})
 
     def at(self, thresholds: float | Mapping[str, float]) -> EvaluationResult:
@@ -226,8 +188,6 @@ class EvaluationResult:
             thresholds: One threshold for all labels, 0 to 1, or one by label; a label without one keeps the
                 verdicts of the file.
         """
-        from rekolabels.evaluation._recompute import recompute
-
         return recompute(self.images, self, thresholds)
 
     def discrepancies(self) -> tuple[Discrepancy, ...]:
@@ -236,8 +196,6 @@ class EvaluationResult:
         The service's files are known to disagree at times: a real detector's summary says 0.6 and 0.7 where
         the boxes of its snapshot give 13/20 and 13/17.
         """
-        from rekolabels.evaluation._recompute import compare_with_summary
-
         return compare_with_summary(self.images, self)
 
     def confusion(
@@ -250,8 +208,6 @@ class EvaluationResult:
                 labels, as in the summary's matrix, and a detector's boxes by the assumed thresholds.
             minimum_overlap: Intersection over union from which boxes meet; the labels do not matter to it.
         """
-        from rekolabels.evaluation._confusion import count_confusion
-
         return count_confusion(self.images, thresholds, minimum_overlap, self.labels)
 
     def box_metrics(self, overlaps: float | Iterable[float] | None = None) -> BoxMetrics:
@@ -262,8 +218,6 @@ class EvaluationResult:
         Args:
             overlaps: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
         """
-        from rekolabels.evaluation._box_metrics import COCO_OVERLAPS, score_boxes
-
         wanted = COCO_OVERLAPS if overlaps is None else overlaps
         pairs = [(image.boxes, image.candidates) for image in self.images]
         return score_boxes(
@@ -291,8 +245,6 @@ class EvaluationResult:
         Raises:
             InvalidInput: The test sets differ; the message says how much they share.
         """
-        from rekolabels.evaluation._compare import compare_images
-
         return compare_images(baseline.images, self.images, only_shared=only_shared, rounds=rounds, seed=seed)
 
     def assert_no_regression(
@@ -321,33 +273,20 @@ class EvaluationResult:
             ModelRegressed: Something has; an AssertionError, whose message is a table of what was lost.
             InvalidInput: The test sets differ.
         """
-        from rekolabels.evaluation._compare import assert_no_regression
-
         comparison = self.compare(baseline, only_shared=only_shared)
-        assert_no_regression(comparison, tolerance, figure, strict=strict)
+        check_no_regression(comparison, tolerance, figure, strict=strict)
         return comparison
 
     @property
     def adapter(self) -> AdapterEvaluation | None:
         """For a content moderation adapter: its counts beside the base model's; None for other models."""
-        from rekolabels.evaluation._adapter import read_adapter
-
         return read_adapter(self.extra.get("ContentModeration"))
-
-    @property
-    def kind(self) -> str | None:
-        """``classification`` or ``detection``, by what the summary contains; None when it says neither."""
-        if self.mean_average_precision is not None or self.mean_average_recall is not None:
-            return "detection"
-        return None if self.confusion_matrix is None else "classification"
 
     def to_summary(self) -> dict[str, Any]:
         """Give the content of an evaluation summary file, in the layout that is seen in practice (flat).
 
         :meth:`from_summary` reads it back without loss.
         """
-        from rekolabels.evaluation._summary import write_summary
-
         return write_summary(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -370,7 +309,12 @@ class EvaluationResult:
         """
         from rekolabels.evaluation._report._export import save_result
 
-        return save_result(self, Path(path))
+        return save_result(
+            self,
+            Path(path),
+            images=None if self.snapshot is None else lambda: self.images,
+            read_image=self.read_image,
+        )
 
     def to_pandas(self) -> Any:
         """Give the labels as a ``pandas.DataFrame``: ``f1``, ``precision`` … by label; undefined is NaN.
@@ -378,21 +322,20 @@ class EvaluationResult:
         Raises:
             MissingExtra: pandas is not installed (the extra ``report``).
         """
-        from rekolabels.evaluation._report._tables import make_frame
+        from rekolabels.evaluation._report._export import make_frame
 
         return make_frame(self)
 
     def __rich__(self) -> Any:
-        from rekolabels.evaluation._report._tables import make_rich_table
+        from rekolabels.evaluation._report._export import make_rich_table
 
         return make_rich_table(self)
 
     def __str__(self) -> str:
-        from rekolabels.evaluation._report._table import format_table
-
         return format_table(self)
 
     def _repr_html_(self) -> str:
+        # Imported here: only notebooks need it.
         from rekolabels.evaluation._report._notebook import show_result
 
         return show_result(self)

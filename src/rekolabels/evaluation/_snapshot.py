@@ -18,7 +18,7 @@ from rekolabels.images import BoundingBox, ImageSize
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rekolabels.evaluation._evaluate import Verdict
+    from rekolabels.evaluation._values import Verdict
 
 __all__ = ["SnapshotImage", "write_testing_snapshot", "write_training_snapshot"]
 

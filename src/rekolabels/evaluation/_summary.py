@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._result import EvaluationResult
-from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, by_f1
+from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, ResultFields, by_f1
 
 __all__ = ["read_summary", "write_summary"]
 
@@ -19,7 +18,7 @@ _LABELS = "LabelEvaluationResults"
 _ENDED = "EvaluationEndTimestamp"
 
 
-def read_summary(summary: Mapping[str, Any]) -> EvaluationResult:
+def read_summary(summary: Mapping[str, Any]) -> ResultFields:
     """Make a result of the content of a summary file."""
     root = _mapping(summary, "the summary")
     if not {_AGGREGATED, _DETAILS, _LABELS} & set(root):
@@ -45,7 +44,7 @@ def read_summary(summary: Mapping[str, Any]) -> EvaluationResult:
         details.pop(_ENDED, None)
     if root.get("Version") == 1:
         del root["Version"]
-    return EvaluationResult(
+    return ResultFields(
         f1=_number(aggregated, "F1Score", _AGGREGATED),
         precision=_number(aggregated, "Precision", _AGGREGATED),
         recall=_number(aggregated, "Recall", _AGGREGATED),
@@ -61,7 +60,7 @@ def read_summary(summary: Mapping[str, Any]) -> EvaluationResult:
     )
 
 
-def write_summary(result: EvaluationResult) -> dict[str, Any]:
+def write_summary(result: ResultFields) -> dict[str, Any]:
     """Make the content of a summary file, in the flat layout."""
     extra = dict(result.extra)
     aggregated: dict[str, Any] = {}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rekolabels.evaluation._confusion import ConfusionCounts
     from rekolabels.evaluation._label_issues import LabelIssue
     from rekolabels.evaluation._metrics import Counts
-    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._values import ResultFields
 
 __all__ = ["give_advice"]
 
@@ -24,7 +24,7 @@ _MOST = 5
 
 
 def give_advice(
-    result: EvaluationResult,
+    result: ResultFields,
     counts: Mapping[str, Counts],
     confusion: ConfusionCounts | None,
     issues: Sequence[LabelIssue],
@@ -63,7 +63,7 @@ def _mislabelled(issues: Sequence[LabelIssue]) -> list[str]:
     ]
 
 
-def _missed(result: EvaluationResult, counts: Mapping[str, Counts]) -> list[str]:
+def _missed(result: ResultFields, counts: Mapping[str, Counts]) -> list[str]:
     low = [
         (found.recall, label)
         for label, found in result.labels.items()
@@ -83,7 +83,7 @@ def _missed(result: EvaluationResult, counts: Mapping[str, Counts]) -> list[str]
 
 
 def _made_up(
-    result: EvaluationResult, counts: Mapping[str, Counts], confusion: ConfusionCounts | None
+    result: ResultFields, counts: Mapping[str, Counts], confusion: ConfusionCounts | None
 ) -> list[str]:
     low = [
         (found.precision, label)
@@ -122,7 +122,7 @@ def _what_for(label: str, confusion: ConfusionCounts | None) -> str:
     return "add training images of what is taken for it"
 
 
-def _untested(result: EvaluationResult) -> list[str]:
+def _untested(result: ResultFields) -> list[str]:
     few = [
         (found.test_images, label)
         for label, found in result.labels.items()

@@ -8,11 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import MissingExtra
-from rekolabels.evaluation._report._table import headline, plain_label
+from rekolabels.evaluation._report._table import plain_label, scores
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation._result import EvaluationResult
-    from rekolabels.evaluation._values import ConfusionMatrix
+    from rekolabels.evaluation._values import ConfusionMatrix, ResultFields
 
 __all__ = ["draw_png"]
 
@@ -25,7 +24,7 @@ _DARK_CELL = 0.55
 _INK, _SOFT, _BAR = "#1a1d21", "#5c6670", "#0b6e99"
 
 
-def draw_png(result: EvaluationResult) -> bytes:
+def draw_png(result: ResultFields) -> bytes:
     """Draw the headline scores, the labels' F1 and, for few labels, the confusion matrix.
 
     Raises:
@@ -45,9 +44,7 @@ def draw_png(result: EvaluationResult) -> bytes:
     figure = figures.Figure(figsize=(11 if small else 8.5, height), layout="constrained", facecolor="white")
     canvas = canvases.FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2 if small else 1, squeeze=False)[0]
-    figure.suptitle(
-        "    ".join(f"{name} {value}" for name, value in headline(result)), fontsize=13, color=_INK
-    )
+    figure.suptitle("    ".join(f"{name} {value}" for name, value in scores(result)), fontsize=13, color=_INK)
     _draw_bars(axes[0], [(label, found.f1) for label, found in shown], hidden=len(labels) - len(shown))
     if matrix is not None and small:
         _draw_matrix(axes[1], matrix)
@@ -60,10 +57,10 @@ def draw_png(result: EvaluationResult) -> bytes:
     return target.getvalue()
 
 
-def _draw_bars(axis: Any, scores: list[tuple[str, float | None]], *, hidden: int) -> None:
-    places = range(len(scores))
-    axis.barh(places, [f1 or 0.0 for _, f1 in scores], color=_BAR, height=0.7)
-    for place, (_, f1) in zip(places, scores, strict=True):
+def _draw_bars(axis: Any, bars: list[tuple[str, float | None]], *, hidden: int) -> None:
+    places = range(len(bars))
+    axis.barh(places, [f1 or 0.0 for _, f1 in bars], color=_BAR, height=0.7)
+    for place, (_, f1) in zip(places, bars, strict=True):
         axis.text(
             (f1 or 0.0) + 0.01,
             place,
@@ -72,11 +69,11 @@ def _draw_bars(axis: Any, scores: list[tuple[str, float | None]], *, hidden: int
             fontsize=9,
             color=_INK,
         )
-    _name(axis.set_yticks(places, [_short(label) for label, _ in scores]), axis.get_yticklabels())
+    _name(axis.set_yticks(places, [_short(label) for label, _ in bars]), axis.get_yticklabels())
     axis.set_xlim(0, 1.12)
     axis.invert_yaxis()
     axis.set_title(
-        "F1 score by label" + (f" (the {len(scores)} lowest)" if hidden else ""), fontsize=11, color=_SOFT
+        "F1 score by label" + (f" (the {len(bars)} lowest)" if hidden else ""), fontsize=11, color=_SOFT
     )
     axis.spines[["top", "right"]].set_visible(False)
 

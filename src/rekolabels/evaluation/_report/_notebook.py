@@ -5,45 +5,45 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from rekolabels.evaluation._report._table import between, headline, plain_label, table_rows
+from rekolabels.evaluation._report._table import between, plain_label, scores, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rekolabels.evaluation._compare import Comparison
-    from rekolabels.evaluation._confusion import ConfusionCounts
-    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._values import ResultFields
 
-__all__ = ["show_comparison", "show_confusion", "show_result"]
+__all__ = ["show_confusion", "show_result", "show_table"]
 
 _MOST_LABELS = 30
 """Labels up to which a matrix is shown; with more, a list of what was taken for something else."""
 
 
-def show_result(result: EvaluationResult) -> str:
+def show_result(result: ResultFields) -> str:
     """The scores and the table."""
     rows, hidden = table_rows(result)
-    scores = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in headline(result))
+    shown = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in scores(result))
     note = f"<p>{escape(between(hidden))}</p>" if hidden else ""
-    return f"<div><p>{scores}</p>{_table(rows, last_is_sum=True)}{note}</div>"
+    return f"<div><p>{shown}</p>{_table(rows, last_is_sum=True)}{note}</div>"
 
 
-def show_comparison(comparison: Comparison) -> str:
-    """The differences of two models."""
-    return f"<div><p>{escape(comparison.headline())}</p>{_table(comparison.table())}</div>"
+def show_table(headline: str, rows: Sequence[Sequence[str]]) -> str:
+    """A line of text and a table."""
+    return f"<div><p>{escape(headline)}</p>{_table(rows)}</div>"
 
 
-def show_confusion(confusion: ConfusionCounts) -> str:
-    """The matrix, the darker the more of a row."""
-    if len(confusion.labels) > _MOST_LABELS:
-        return f"<div><p>{escape(confusion.headline())}</p>{_table(confusion.table())}</div>"
-    names = [plain_label(label) for label in confusion.labels]
+def show_confusion(
+    headline: str, labels: Sequence[str], matrix: Sequence[Sequence[int]], listed: Sequence[Sequence[str]]
+) -> str:
+    """The matrix, the darker the more of a row; for many labels, the list of what was confused."""
+    if len(labels) > _MOST_LABELS:
+        return show_table(headline, listed)
+    names = [plain_label(label) for label in labels]
     rows = [["True, and taken for", *names, "missed"]]
     shares: list[list[float]] = [[]]
-    for name, counts in zip([*names, "nothing there"], confusion.rows(), strict=True):
+    for name, counts in zip([*names, "nothing there"], matrix, strict=True):
         rows.append([name, *(f"{count:,}" if count else "" for count in counts)])
         shares.append([count / (sum(counts) or 1) for count in counts])
-    return f"<div><p>{escape(confusion.headline())}</p>{_table(rows, shares=shares)}</div>"
+    return f"<div><p>{escape(headline)}</p>{_table(rows, shares=shares)}</div>"
 
 
 def _table(

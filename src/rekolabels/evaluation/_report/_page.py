@@ -16,21 +16,24 @@ import attrs
 
 from rekolabels.errors import RekolabelsError
 from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
-from rekolabels.evaluation._evaluated import EvaluatedImage, Mistake, find_mistakes
+from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes
 from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
 from rekolabels.evaluation._metrics import Counts, ScoredLabel
 from rekolabels.evaluation._recompute import Discrepancy, compare_with_summary, tally
 from rekolabels.evaluation._report._advice import give_advice
-from rekolabels.evaluation._report._page_curves import data_block, threshold_cards
-from rekolabels.evaluation._report._page_mistakes import disputed_labels, worst_mistakes
-from rekolabels.evaluation._report._page_text import label_text
-from rekolabels.evaluation._report._table import format_number, headline
+from rekolabels.evaluation._report._sections import (
+    data_block,
+    disputed_labels,
+    label_text,
+    threshold_cards,
+    worst_mistakes,
+)
+from rekolabels.evaluation._report._table import format_number, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from rekolabels.evaluation._result import EvaluationResult
-    from rekolabels.evaluation._values import ConfusionMatrix
+    from rekolabels.evaluation._values import ConfusionMatrix, ResultFields
 
 __all__ = ["make_page"]
 
@@ -54,9 +57,13 @@ class _Seen:
     problem: str | None = None
 
 
-def make_page(result: EvaluationResult) -> str:
+def make_page(
+    result: ResultFields,
+    images: Callable[[], Iterable[EvaluatedImage]] | None,
+    read_image: Callable[[str], bytes] | None,
+) -> str:
     """Make the whole page."""
-    seen = _look(result)
+    seen = _look(result, images)
     script = files("rekolabels.evaluation._report").joinpath("page.js").read_text(encoding="utf-8")
     style = files("rekolabels.evaluation._report").joinpath("page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -65,16 +72,16 @@ def make_page(result: EvaluationResult) -> str:
     if cards:
         data = data_block(result, seen.scores)
         moving = f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script>'
-    scores = "".join(
+    shown = "".join(
         f'<div class="score"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
-        for name, value in headline(result)
+        for name, value in scores(result)
     )
     about = "".join(f"<p>{escape(line)}</p>" for line in _about(result))
     advice = "".join(
         f"<li>{label_text(line)}</li>"
         for line in give_advice(result, seen.counts, seen.confusion, seen.issues)
     )
-    mistakes = "" if seen.mistakes is None else worst_mistakes(seen.mistakes, result.read_image)
+    mistakes = "" if seen.mistakes is None else worst_mistakes(seen.mistakes, read_image)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -89,7 +96,7 @@ def make_page(result: EvaluationResult) -> str:
 <body class="unscripted">
 <h1>Model evaluation</h1>
 {about}
-<div class="scores">{scores}</div>
+<div class="scores">{shown}</div>
 {_notices(seen)}
 <h2>What to do next</h2>
 <ul class="advice">{advice}</ul>
@@ -98,19 +105,19 @@ def make_page(result: EvaluationResult) -> str:
 {cards}
 {_confusion(result, seen)}
 {mistakes}
-{disputed_labels(seen.issues, result.read_image)}
+{disputed_labels(seen.issues, read_image)}
 {moving}
 </body>
 </html>
 """
 
 
-def _look(result: EvaluationResult) -> _Seen:
+def _look(result: ResultFields, read: Callable[[], Iterable[EvaluatedImage]] | None) -> _Seen:
     """Go through the test images; a snapshot that cannot be read leaves the summary to be shown."""
-    if result.snapshot is None:
+    if read is None:
         return _Seen()
     try:
-        images: Sequence[EvaluatedImage] = tuple(result.images)
+        images: Sequence[EvaluatedImage] = tuple(read())
     except RekolabelsError as error:
         return _Seen(problem=str(error))
     found = tally(images)
@@ -124,7 +131,7 @@ def _look(result: EvaluationResult) -> _Seen:
     )
 
 
-def _about(result: EvaluationResult) -> list[str]:
+def _about(result: ResultFields) -> list[str]:
     """What was evaluated, as far as it is known."""
     lines: list[str] = []
     if result.project_version_arn is not None:
@@ -158,7 +165,7 @@ def _notices(seen: _Seen) -> str:
     )
 
 
-def _table(result: EvaluationResult) -> str:
+def _table(result: ResultFields) -> str:
     names = ("Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = "".join(
@@ -168,8 +175,8 @@ def _table(result: EvaluationResult) -> str:
         for label, found in result.labels.items()
     )
     total = "" if result.test_images is None else f"{result.test_images}"
-    scores = _cells(result.f1, result.precision, result.recall)
-    foot = f"<tr><td>All labels</td>{scores}<td></td><td>{total}</td></tr>"
+    means = _cells(result.f1, result.precision, result.recall)
+    foot = f"<tr><td>All labels</td>{means}<td></td><td>{total}</td></tr>"
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n'
         f"<tfoot>{foot}</tfoot></table></div>"
@@ -180,7 +187,7 @@ def _cells(*values: float | None) -> str:
     return "".join(f"<td>{format_number(value)}</td>" for value in values)
 
 
-def _confusion(result: EvaluationResult, seen: _Seen) -> str:
+def _confusion(result: ResultFields, seen: _Seen) -> str:
     """The matrix: counts where the images are known, else the shares of the summary."""
     labels = result.confusion_matrix.labels if seen.confusion is None and result.confusion_matrix else ()
     if seen.confusion is not None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rekolabels.evaluation._result import EvaluationResult
+    from rekolabels.evaluation._values import ResultFields
 
 __all__ = [
     "align",
     "between",
     "format_number",
     "format_table",
-    "headline",
     "plain_label",
+    "scores",
     "table_rows",
 ]
 
@@ -29,17 +29,17 @@ _ENDS = 25
 _UNDEFINED = "n/a"
 
 
-def format_table(result: EvaluationResult) -> str:
+def format_table(result: ResultFields) -> str:
     """Give the headline scores and a table of the labels, aligned also for wide letters."""
     rows, hidden = table_rows(result)
     lines = align(rows)
     if hidden:
         lines.insert(1 + _ENDS, between(hidden))
-    scores = "   ".join(f"{name} {value}" for name, value in headline(result))
-    return "\n".join([scores, "", *lines])
+    head = "   ".join(f"{name} {value}" for name, value in scores(result))
+    return "\n".join([head, "", *lines])
 
 
-def table_rows(result: EvaluationResult) -> tuple[list[list[str]], int]:
+def table_rows(result: ResultFields) -> tuple[list[list[str]], int]:
     """The table with its head and its last row, and how many labels are left out of its middle."""
     head = ["Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images"]
     rows = [
@@ -65,16 +65,16 @@ def between(hidden: int) -> str:
     return f"... {hidden} labels in between: see .labels, or save(...) the result"
 
 
-def headline(result: EvaluationResult) -> list[tuple[str, str]]:
+def scores(result: ResultFields) -> list[tuple[str, str]]:
     """The aggregated scores in the console's words."""
-    scores = [
+    shown = [
         ("F1 score", result.f1),
         ("Average precision", result.precision),
         ("Overall recall", result.recall),
     ]
     if result.kind == "detection":
-        scores += [("mAP", result.mean_average_precision), ("mAR", result.mean_average_recall)]
-    return [(name, format_number(value)) for name, value in scores]
+        shown += [("mAP", result.mean_average_precision), ("mAR", result.mean_average_recall)]
+    return [(name, format_number(value)) for name, value in shown]
 
 
 def format_number(value: float | None) -> str:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from rekolabels.errors import InvalidEvaluation, InvalidInput
-from rekolabels.evaluation._evaluate import Verdict, VerdictKind
 from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in
 from rekolabels.evaluation._snapshot import SnapshotImage
+from rekolabels.evaluation._values import Verdict, VerdictKind
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
