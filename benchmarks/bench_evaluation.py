@@ -13,7 +13,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from rekolabels.evaluation import COCO_OVERLAPS, score_boxes, score_classification
+from rekolabels.evaluation import COCO_IOU_THRESHOLDS, score_boxes, score_classification
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
@@ -96,15 +96,17 @@ def boxes() -> None:
         + [(a_box(draw), draw.random()) for _ in range(draw.randrange(8))]
         for image in truths
     ]
-    for overlaps, goals in (((0.5,), (10.0, 4.0)), (COCO_OVERLAPS, (10.0, 4.0))):
-        seconds, scores = cpu(lambda overlaps=overlaps: score_boxes(truths, found, overlaps=overlaps))
-        print(f"\n{PICTURES:,} images, {KINDS} labels: AP and AR at {len(overlaps)} overlaps")
+    for iou_thresholds, goals in (((0.5,), (10.0, 4.0)), (COCO_IOU_THRESHOLDS, (10.0, 4.0))):
+        seconds, scores = cpu(
+            lambda iou_thresholds=iou_thresholds: score_boxes(truths, found, iou_thresholds=iou_thresholds)
+        )
+        print(f"\n{PICTURES:,} images, {KINDS} labels: AP and AR at {len(iou_thresholds)} overlaps")
         print(f"  rekolabels{'':36} {seconds:8.3f} s")
         for (module, evaluator), goal in zip(
             (("pycocotools", "COCOeval"), ("faster_coco_eval", "COCOeval_faster")), goals, strict=True
         ):
             try:
-                taken, mean = peer(module, evaluator, truths, found, overlaps)
+                taken, mean = peer(module, evaluator, truths, found, iou_thresholds)
             except ModuleNotFoundError:
                 print(f"  {module} is not installed")
                 continue
@@ -133,7 +135,7 @@ def peer(
     evaluator: str,
     truths: Sequence[Sequence[BoundingBox]],
     found: Sequence[Sequence[tuple[BoundingBox, float]]],
-    overlaps: Sequence[float],
+    iou_thresholds: Sequence[float],
 ) -> tuple[float, float]:
     """CPU time of ``evaluate`` and ``accumulate``, the index made beforehand, and the mAP."""
     import numpy as np
@@ -175,7 +177,7 @@ def peer(
             ]
         )
         evaluation = getattr(tools, evaluator)(coco, results, "bbox")
-        evaluation.params.iouThrs = np.array(overlaps)
+        evaluation.params.iouThrs = np.array(iou_thresholds)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [100]
         gc.collect()

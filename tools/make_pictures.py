@@ -84,7 +84,7 @@ def show_first_model(service: LocalService, folder: Path, browser: str) -> None:
 
 def mend(puppies: Path) -> None:
     """Show the pictures whose folders are wrong, as cross-validation finds them, and move them."""
-    issues = find_label_errors(read_folder(puppies), folds=4, most=4)
+    issues = find_label_errors(read_folder(puppies), folds=4, limit=4)
     captions = [f"in {issue.label}/\n{issue.suggestion}? {issue.score:.2f}" for issue in issues]
     paths = [Path(issue.image.source) for issue in issues]
     show_strip([Image.open(path) for path in paths], captions, TARGET / "wrong-labels.png")

@@ -70,8 +70,8 @@ const put = (input, value) => {
 };
 const note = (name) => {
   const read = (selector) => document.querySelector(selector).textContent;
-  document.body.dataset[name] = [read('.card [data-figure="f1"]'), read('.card [data-figure="precision"]'),
-    read('.card [data-figure="recall"]'), read('[data-mean="f1"]')].join(" ");
+  document.body.dataset[name] = [read('.card [data-metric="f1"]'), read('.card [data-metric="precision"]'),
+    read('.card [data-metric="recall"]'), read('[data-mean="f1"]')].join(" ");
 };
 """
 
@@ -108,8 +108,8 @@ def test_a_detectors_sliders_begin_at_the_assumed_threshold(tmp_path: Path) -> N
 
     seen = drive(page, MOVE + 'put(document.querySelectorAll(".card input")[1], 0); note("low");' + LEAST)
 
-    floor = min(result.scores()[label].floor for label in list(result.labels)[1:2])
-    assert float(seen["least"]) >= 100 * floor
+    complete_from = min(result.scores()[label].complete_from for label in list(result.labels)[1:2])
+    assert float(seen["least"]) >= 100 * complete_from
 
 
 LEAST = 'document.body.dataset.least = document.querySelectorAll(".card input")[1].value;'

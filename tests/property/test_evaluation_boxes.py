@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rekolabels.evaluation import COCO_OVERLAPS, score_boxes
+from rekolabels.evaluation import COCO_IOU_THRESHOLDS, score_boxes
 from rekolabels.images import BoundingBox
 
 coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
@@ -28,16 +28,18 @@ images = st.lists(
 
 
 @settings(max_examples=150)
-@given(images, st.sampled_from([(0.5,), (0.75,), COCO_OVERLAPS]))
+@given(images, st.sampled_from([(0.5,), (0.75,), COCO_IOU_THRESHOLDS]))
 def test_average_precision_and_recall_equal_pycocotools(
-    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], overlaps: tuple[float, ...]
+    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], iou_thresholds: tuple[float, ...]
 ) -> None:
     """Label by label, overlap by overlap; what is undefined there (-1) is undefined here."""
-    ours = score_boxes([true for true, _ in cases], [found for _, found in cases], overlaps=overlaps)
+    ours = score_boxes(
+        [true for true, _ in cases], [found for _, found in cases], iou_thresholds=iou_thresholds
+    )
 
-    precision, recall = by_pycocotools(cases, overlaps)
+    precision, recall = by_pycocotools(cases, iou_thresholds)
     for number, label in enumerate(LABELS):
-        for at in range(len(overlaps)):
+        for at in range(len(iou_thresholds)):
             expected = precision[at, :, number, 0, 0].mean(), recall[at, number, 0, 0]
             mine = [
                 -1.0 if values is None else values[at]
@@ -48,21 +50,23 @@ def test_average_precision_and_recall_equal_pycocotools(
 
 def test_the_overlaps_are_those_of_pycocotools() -> None:
     """To the last digit: boxes that overlap by exactly 0.6 are told the same way."""
-    assert tuple(cocoeval.Params(iouType="bbox").iouThrs) == COCO_OVERLAPS
+    assert tuple(cocoeval.Params(iouType="bbox").iouThrs) == COCO_IOU_THRESHOLDS
 
 
-@pytest.mark.parametrize("most", [1, 2])
-def test_only_the_most_confident_predictions_count(most: int) -> None:
+@pytest.mark.parametrize("max_detections", [1, 2])
+def test_only_the_most_confident_predictions_count(max_detections: int) -> None:
     """As ``maxDets``."""
     truth, far = BoundingBox("cap", 0, 0, 10, 10), BoundingBox("cap", 50, 50, 10, 10)
 
-    scores = score_boxes([[truth]], [[(truth, 0.5), (far, 0.9)]], overlaps=0.5, most=most)
+    scores = score_boxes(
+        [[truth]], [[(truth, 0.5), (far, 0.9)]], iou_thresholds=0.5, max_detections=max_detections
+    )
 
-    assert scores.recall["cap"] == (float(most == 2),)
+    assert scores.recall["cap"] == (float(max_detections == 2),)
 
 
 def by_pycocotools(
-    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], overlaps: tuple[float, ...]
+    cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], iou_thresholds: tuple[float, ...]
 ) -> tuple[Any, Any]:
     """Precision and recall as pycocotools has them."""
     import numpy as np
@@ -95,7 +99,7 @@ def by_pycocotools(
         evaluation = cocoeval.COCOeval(known, seen, "bbox")
         evaluation.params.imgIds = list(range(1, len(cases) + 1))
         evaluation.params.catIds = list(kinds.values())
-        evaluation.params.iouThrs = np.array(overlaps)
+        evaluation.params.iouThrs = np.array(iou_thresholds)
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [100]
         evaluation.evaluate()

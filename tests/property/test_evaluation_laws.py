@@ -83,7 +83,7 @@ def test_calibration_equals_scikit_learn(pairs: list[tuple[bool, float]], bins: 
 
     found = apart(pairs).calibration(bins).bins
 
-    assert list(right) == pytest.approx([one.right for one in found], abs=1e-9)
+    assert list(right) == pytest.approx([one.accuracy for one in found], abs=1e-9)
     assert list(mean) == pytest.approx([one.confidence for one in found], abs=1e-9)
 
 

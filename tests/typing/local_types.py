@@ -48,7 +48,7 @@ def services() -> None:
 
 def label_errors(images: list[LabelledImage]) -> None:
     """Doubts come ranked."""
-    assert_type(find_label_errors(images, most=10), list[LabelIssue])
+    assert_type(find_label_errors(images, limit=10), list[LabelIssue])
 
 
 def fixtures(rekolabels_train: Trainer, rekolabels_recorded: Recorded, images: list[LabelledImage]) -> None:

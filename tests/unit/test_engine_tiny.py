@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels.errors import MissingExtra
-from rekolabels.evaluation import overlap
+from rekolabels.evaluation import iou
 from rekolabels.images import BoundingBox
 from rekolabels.local import LocalService, _service
 from rekolabels.local._engine import (
@@ -117,7 +117,7 @@ def test_a_detector_finds_blocks_where_they_are(detector: Trained) -> None:
             assert surest.box is not None
             left, top, width, height = surest.box
             there = BoundingBox(box.label, left * 192, top * 96, width * 192, height * 96)
-            shares.append(overlap(box, there))
+            shares.append(iou(box, there))
     assert len(shares) == 8
     assert min(shares) > 0.5
 

@@ -52,7 +52,7 @@ def test_a_win_passes() -> None:
 
     assert (comparison.difference().change or 0) > 0.1
     assert comparison.mcnemar.p_value < 0.001
-    assert comparison.mcnemar.only_second > comparison.mcnemar.only_first
+    assert comparison.mcnemar.only_after > comparison.mcnemar.only_before
     assert {"cat", "dog"} == set(comparison.by_label)
     assert "All labels" in str(comparison)
 
@@ -92,7 +92,7 @@ def test_images_whose_labels_were_mended_do_not_count_as_shared() -> None:
 
 def test_detectors() -> None:
     """Counted over boxes; a label that is gone counts as lost."""
-    comparison = detector().compare(detector(), rounds=50)
+    comparison = detector().compare(detector(), n_resamples=50)
 
     assert comparison.difference("cap", "recall").before == detector().labels["cap"].recall
     with pytest.raises(KeyError):
@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     """Reproducible in a build."""
     before, after = classifier(TRUTHS, SCORES), classifier(TRUTHS, SCORES[::-1])
 
-    assert after.compare(before, rounds=100) == after.compare(before, rounds=100)
+    assert after.compare(before, n_resamples=100) == after.compare(before, n_resamples=100)
 
 
 @pytest.mark.parametrize(

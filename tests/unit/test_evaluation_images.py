@@ -138,7 +138,7 @@ def test_mistakes_come_most_confident_first() -> None:
 
     assert pytest.approx([mistake.certainty for mistake in mistakes]) == [0.99, 0.95, 0.7, 0.6]
     assert [m.image.source for m in result.mistakes(label="cat", kind="false positive")] == ["s3://b/2.jpg"]
-    assert mistakes[:2] == result.mistakes(most=2)
+    assert mistakes[:2] == result.mistakes(limit=2)
     with pytest.raises(InvalidInput, match="false negative"):
         result.mistakes(kind="wrong")  # type: ignore[arg-type]  # a caller's slip
 
@@ -319,7 +319,7 @@ def test_validation_lines_of_the_guide() -> None:
         ("WARNING_NO_ATTRIBUTE_ANNOTATIONS", "WARNING_NO_ANNOTATIONS"),
         ("ERROR_UNSUPPORTED_USE_CASE_TYPE", "ERROR_NO_VALID_LABEL_ATTRIBUTES"),
     ]
-    assert lines[0].issues[0].place == "bounding-box.annotations[0]"
+    assert lines[0].issues[0].json_path == "bounding-box.annotations[0]"
     assert [issue.level for issue in lines[2].issues] == ["warning", "warning"]
 
 
@@ -342,8 +342,8 @@ def test_an_adapter() -> None:
     )
 
     assert result.adapter is not None
-    assert result.adapter.asked is not None
-    assert (len(result.adapter.thresholds), result.adapter.asked.confidence_threshold) == (2, 50)
-    assert result.adapter.asked.labels["Weapons"].adapter.precision == 5 / 6
+    assert result.adapter.requested is not None
+    assert (len(result.adapter.thresholds), result.adapter.requested.confidence_threshold) == (2, 50)
+    assert result.adapter.requested.labels["Weapons"].adapter.precision == 5 / 6
     assert EvaluationResult().adapter is None
     assert result == EvaluationResult.from_summary(result.to_summary())

@@ -88,7 +88,7 @@ def test_the_page_shows_thresholds_matrix_mistakes_and_advice(tmp_path: Path) ->
     for wanted in ("Thresholds", "Confusion matrix", "Mistakes", "What to do next", "Labelled cat"):
         assert wanted in page.text
     assert page.values.count(("type", "range")) == 3
-    assert "data-figure" in dict(page.values)
+    assert "data-metric" in dict(page.values)
 
 
 def test_a_detectors_page_draws_boxes(tmp_path: Path) -> None:
@@ -214,5 +214,5 @@ def test_labels_that_the_model_disputes() -> None:
     assert [("dog", None), (None, "cat")] == [(one.label, one.suggestion) for one in several.label_issues()]
     assert "cat may be missing" in str(several.label_issues()[1])
 
-    (box,) = detector().label_issues(most=1)
+    (box,) = detector().label_issues(limit=1)
     assert (None, "cap", 0.6) == (box.label, box.suggestion, box.score)

@@ -84,7 +84,7 @@ def test_few_images_are_told_with_an_interval(
     assert "rests on 10" in caplog.text
     low, high = policy.labels["cat"].recall_interval or (1, 0)
     assert low < (policy.labels["cat"].recall or 0) <= high
-    assert ThresholdPolicy.best_f1(result, few=5).labels["cat"].note == ""
+    assert ThresholdPolicy.best_f1(result, min_support=5).labels["cat"].note == ""
 
 
 def test_a_label_without_test_images_keeps_its_assumed_threshold() -> None:
@@ -105,8 +105,8 @@ def test_a_detector_knows_no_precision_below_its_assumed_thresholds() -> None:
 
     assert policy.labels["cap"].precision is None
     assert "its precision is not known" in policy.labels["cap"].note
-    floor = found.scores()["cap"].floor
-    assert ThresholdPolicy.precision_at_least(found, 0.1).thresholds["cap"] >= floor - 0.5
+    complete_from = found.scores()["cap"].complete_from
+    assert ThresholdPolicy.precision_at_least(found, 0.1).thresholds["cap"] >= complete_from - 0.5
 
 
 def test_round_trip(result: EvaluationResult, tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_an_adapter_has_its_counts_in_their_places() -> None:
     ).adapter
 
     assert found is not None
-    assert found.asked is not None
-    assert (found.asked.confidence_threshold, found.thresholds) == (50.0, ())
-    for counts in (found.asked.total, found.asked.labels["a"]):
+    assert found.requested is not None
+    assert (found.requested.confidence_threshold, found.thresholds) == (50.0, ())
+    for counts in (found.requested.total, found.requested.labels["a"]):
         assert counts.base_model == Counts(1, 2, 3, 4)
         assert counts.adapter == Counts(9, 2, 3, 4)
 
@@ -70,7 +70,7 @@ def test_an_adapter_has_its_counts_in_their_places() -> None:
 def test_validation_marks_without_text_are_empty() -> None:
     """A mark may lack its code or its message; the line's name is told when it cannot be read."""
     (line,) = read_validation(['{"source-ref": "s3://b/a", "errors": [{"message": "m"}, {"code": "C"}, 3]}'])
-    assert [(one.code, one.message, one.level, one.place) for one in line.issues] == [
+    assert [(one.code, one.message, one.level, one.json_path) for one in line.issues] == [
         ("", "m", "error", ""),
         ("C", "", "error", ""),
     ]
@@ -81,12 +81,12 @@ def test_validation_marks_without_text_are_empty() -> None:
 
 def test_a_comparison_prints_as_a_table() -> None:
     """The means, then each label: before, after, the change, and where it lies with 95 % confidence."""
-    comparison = classifier(TRUTHS, WORSE).compare(classifier(TRUTHS, SCORES), rounds=200)
+    comparison = classifier(TRUTHS, WORSE).compare(classifier(TRUTHS, SCORES), n_resamples=200)
 
     assert str(comparison).splitlines() == [
         "20 shared test images. Only before right: 2, only after: 0 (McNemar p = 0.5)",
         "",
-        "Label          Figure  Before  After  Change     95 % interval",
+        "Label          Metric  Before  After  Change     95 % interval",
         "All labels         f1   0.900  0.800  -0.100  -0.256 to +0.000",
         "All labels  precision   0.900  0.800  -0.100  -0.255 to +0.000",
         "All labels     recall   0.900  0.800  -0.100  -0.250 to +0.000",
@@ -97,7 +97,7 @@ def test_a_comparison_prints_as_a_table() -> None:
         "dog         precision   0.900  0.800  -0.100  -0.306 to +0.000",
         "dog            recall   0.900  0.800  -0.100  -0.300 to +0.000",
     ]
-    tests = {label: (test.only_first, test.only_second) for label, test in comparison.by_label.items()}
+    tests = {label: (test.only_before, test.only_after) for label, test in comparison.by_label.items()}
     assert tests == {"cat": (2, 0), "dog": (2, 0)}
 
 
@@ -106,12 +106,12 @@ def test_what_has_fallen_stands_before_the_whole_comparison() -> None:
     before, after = classifier(TRUTHS, SCORES), classifier(TRUTHS, WORSE)
 
     with pytest.raises(errors.ModelRegressed) as caught:
-        after.assert_no_regression(before, tolerance=0.05, figure="recall", strict=True)
+        after.assert_no_regression(before, tolerance=0.05, metric="recall", strict=True)
 
     comparison = caught.value.comparison
     lines = str(caught.value).splitlines()
     assert lines[0] == "the model has become worse by recall (tolerance 0.05):"
-    assert lines[1].split() == ["Label", "Figure", "Before", "After", "Change", "95", "%", "interval"]
+    assert lines[1].split() == ["Label", "Metric", "Before", "After", "Change", "95", "%", "interval"]
     assert [line.split()[:-3] for line in lines[2:5]] == [
         ["All", "labels", "recall", "0.900", "0.800", "-0.100"],
         ["cat", "recall", "0.900", "0.800", "-0.100"],

@@ -31,7 +31,7 @@ def test_a_wrong_label_is_found_first(tmp_path: Path) -> None:
         issues[0].label,
         issues[0].suggestion,
     )
-    assert issues[:1] == find_label_errors(images, folds=4, most=1)
+    assert issues[:1] == find_label_errors(images, folds=4, limit=1)
 
 
 def test_what_cannot_be_judged(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Pure: no AWS, no clock, no NumPy.
 from __future__ import annotations
 
 from rekolabels.evaluation._adapter import AdapterCounts, AdapterEvaluation, AdapterThreshold
-from rekolabels.evaluation._box_metrics import COCO_OVERLAPS, BoxMetrics, overlap, score_boxes
+from rekolabels.evaluation._box_metrics import COCO_IOU_THRESHOLDS, BoxMetrics, iou, score_boxes
 from rekolabels.evaluation._compare import Comparison, Difference, McNemar
 from rekolabels.evaluation._confusion import ConfusionCounts
 from rekolabels.evaluation._evaluate import Evaluation, evaluate_classification, evaluate_detection
@@ -27,7 +27,7 @@ from rekolabels.evaluation._validation import ValidationIssue, ValidationLine, r
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, Verdict, VerdictKind
 
 __all__ = [
-    "COCO_OVERLAPS",
+    "COCO_IOU_THRESHOLDS",
     "AdapterCounts",
     "AdapterEvaluation",
     "AdapterThreshold",
@@ -59,7 +59,7 @@ __all__ = [
     "evaluate_classification",
     "evaluate_detection",
     "find_label_issues",
-    "overlap",
+    "iou",
     "read_training_snapshot",
     "read_validation",
     "score_boxes",

@@ -42,7 +42,7 @@ class AdapterThreshold:
 class AdapterEvaluation:
     """How an adapter compares with the base model (``ContentModeration`` of the summary)."""
 
-    asked: AdapterThreshold | None
+    requested: AdapterThreshold | None
     """At the threshold that the training was asked for."""
     thresholds: tuple[AdapterThreshold, ...]
     """At 5, 10 … 100, as the file has them."""
@@ -56,12 +56,12 @@ def read_adapter(content: object) -> AdapterEvaluation | None:
     if not isinstance(content, Mapping):
         raise InvalidEvaluation(f"{where}: expected an object, found {type(content).__name__}")
     fields = cast("Mapping[str, Any]", content)
-    asked = fields.get("InputConfidenceThresholdEvalResults")
+    requested = fields.get("InputConfidenceThresholdEvalResults")
     everything = as_list(fields.get("AllConfidenceThresholdsEvalResults") or [])
     if everything is None:
         raise InvalidEvaluation(f"{where}.AllConfidenceThresholdsEvalResults: expected a list")
     return AdapterEvaluation(
-        None if asked is None else _threshold(asked, f"{where}.InputConfidenceThresholdEvalResults"),
+        None if requested is None else _threshold(requested, f"{where}.InputConfidenceThresholdEvalResults"),
         tuple(
             _threshold(one, f"{where}.AllConfidenceThresholdsEvalResults[{at}]")
             for at, one in enumerate(everything)

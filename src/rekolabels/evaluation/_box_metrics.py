@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from rekolabels.images import BoundingBox
 
-__all__ = ["COCO_OVERLAPS", "BoxMetrics", "score_boxes"]
+__all__ = ["COCO_IOU_THRESHOLDS", "BoxMetrics", "score_boxes"]
 
 _STEP = (0.95 - 0.5) / 9
-COCO_OVERLAPS = (*(0.5 + at * _STEP for at in range(9)), 0.95)
+COCO_IOU_THRESHOLDS = (*(0.5 + at * _STEP for at in range(9)), 0.95)
 """The overlaps that COCO averages over: 0.50, 0.55 … 0.95, as pycocotools has them to the last digit."""
 _NEARLY_ALL = 1 - 1e-10
 """An overlap of 1 is out of reach of rounding; pycocotools asks for this much instead."""
@@ -34,7 +34,7 @@ _Edges = tuple[float, float, float, float, float]
 class BoxMetrics:
     """Average precision and recall of each label, at each overlap."""
 
-    overlaps: tuple[float, ...]
+    iou_thresholds: tuple[float, ...]
     """Intersection over union from which a prediction meets a true box."""
     average_precision: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False)
     """By label, one for each overlap, 0 to 1; None for a label that no image has."""
@@ -43,12 +43,12 @@ class BoxMetrics:
 
     @property
     def mean_average_precision(self) -> float | None:
-        """MAP: the mean over labels and overlaps; with ``COCO_OVERLAPS`` it is COCO's AP."""
+        """MAP: the mean over labels and overlaps; with ``COCO_IOU_THRESHOLDS`` it is COCO's AP."""
         return mean_defined(value for values in self.average_precision.values() for value in values)
 
     @property
     def mean_average_recall(self) -> float | None:
-        """MAR: the mean over labels and overlaps; with ``COCO_OVERLAPS`` it is COCO's AR."""
+        """MAR: the mean over labels and overlaps; with ``COCO_IOU_THRESHOLDS`` it is COCO's AR."""
         return mean_defined(value for values in self.recall.values() for value in values)
 
 
@@ -56,16 +56,16 @@ def score_boxes(
     truths: Iterable[Iterable[BoundingBox]],
     predictions: Iterable[Iterable[tuple[BoundingBox, float]]],
     *,
-    overlaps: float | Sequence[float] = COCO_OVERLAPS,
-    most: int = 100,
+    iou_thresholds: float | Sequence[float] = COCO_IOU_THRESHOLDS,
+    max_detections: int = 100,
 ) -> BoxMetrics:
     """Score a detector's boxes as pycocotools does (``iouType="bbox"``, all areas, no crowds).
 
     Args:
         truths: For each image its true boxes.
         predictions: For each image, in the same order, boxes with their confidences.
-        overlaps: One overlap or several, 0 to 1.
-        most: For each image and label, only so many predictions count, the most confident ones.
+        iou_thresholds: One overlap or several, 0 to 1.
+        max_detections: For each image and label, only so many predictions count, the most confident ones.
 
     Examples:
         >>> from rekolabels.images import BoundingBox
@@ -75,7 +75,7 @@ def score_boxes(
         >>> scores.average_precision["cap"][0], scores.mean_average_precision
         (1.0, 0.7)
     """
-    wanted = (overlaps,) if isinstance(overlaps, (int, float)) else tuple(overlaps)
+    wanted = (iou_thresholds,) if isinstance(iou_thresholds, (int, float)) else tuple(iou_thresholds)
     support: Counter[str] = Counter()
     # by label, for each candidate: minus its confidence, and the overlaps (by number) at which it is right
     judged: dict[str, list[tuple[float, int]]] = {}
@@ -94,7 +94,7 @@ def score_boxes(
         for label, listed in candidates.items():
             if len(listed) > 1:
                 listed.sort(key=_first)
-                del listed[most:]
+                del listed[max_detections:]
             into = judged.setdefault(label, [])
             if label in there:
                 match(there[label], listed, into)
@@ -116,8 +116,8 @@ _first = itemgetter(0)
 class _Matcher:
     """Gives each candidate, the most confident first, the free true box that it overlaps most."""
 
-    def __init__(self, overlaps: tuple[float, ...]) -> None:
-        self._least = [min(overlap, _NEARLY_ALL) for overlap in overlaps]
+    def __init__(self, iou_thresholds: tuple[float, ...]) -> None:
+        self._least = [min(overlap, _NEARLY_ALL) for overlap in iou_thresholds]
         self._lowest = min(self._least)
 
     def __call__(
@@ -184,12 +184,12 @@ def _curve(pairs: list[tuple[float, int]], bit: int, support: int) -> tuple[floa
     return total / len(_RECALLS), found / support
 
 
-def overlap(one: BoundingBox, other: BoundingBox) -> float:
+def iou(one: BoundingBox, other: BoundingBox) -> float:
     """Intersection over union of two boxes, 0 to 1; labels do not matter.
 
     Examples:
         >>> from rekolabels.images import BoundingBox
-        >>> overlap(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
+        >>> iou(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
         0.333...
     """
     width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Difference", "McNemar", "check_no_regression", "compare_images"]
 
-Figure = Literal["f1", "precision", "recall"]
-_FIGURES: tuple[Figure, ...] = ("f1", "precision", "recall")
+Metric = Literal["f1", "precision", "recall"]
+_METRICS: tuple[Metric, ...] = ("f1", "precision", "recall")
 _OUTER = 0.025
 """What lies outside of a 95 % interval on each side."""
 
@@ -34,9 +34,9 @@ _Row: TypeAlias = tuple[str, int, int, int, int, int, int]
 class McNemar:
     """McNemar's exact test: do the models differ on the images that only one of them gets right?"""
 
-    only_first: int
+    only_before: int
     """Images that only the baseline gets entirely right."""
-    only_second: int
+    only_after: int
     """Images that only the new model gets entirely right."""
 
     @property
@@ -47,7 +47,7 @@ class McNemar:
             >>> McNemar(1, 9).p_value
             0.021484375
         """
-        total, fewer = self.only_first + self.only_second, min(self.only_first, self.only_second)
+        total, fewer = self.only_before + self.only_after, min(self.only_before, self.only_after)
         log_all = math.lgamma(total + 1) - total * math.log(2)
         tail = sum(
             math.exp(log_all - math.lgamma(hits + 1) - math.lgamma(total - hits + 1))
@@ -62,7 +62,7 @@ class Difference:
 
     label: str | None
     """The label; None for the mean over the labels."""
-    figure: Figure
+    metric: Metric
     """``f1``, ``precision`` or ``recall``."""
     before: float | None
     """Of the baseline, 0 to 1."""
@@ -104,28 +104,28 @@ class Comparison:
     by_label: Mapping[str, McNemar] = attrs.field(hash=False)
     """Over images too, each looked at for one label."""
 
-    def difference(self, label: str | None = None, figure: Figure = "f1") -> Difference:
+    def difference(self, label: str | None = None, metric: Metric = "f1") -> Difference:
         """One difference; by default that of the mean F1.
 
         Raises:
             KeyError: There is no such label.
         """
         for one in self.differences:
-            if (one.label, one.figure) == (label, figure):
+            if (one.label, one.metric) == (label, metric):
                 return one
         raise KeyError(label)
 
     def worse(
-        self, tolerance: float = 0.0, *, figure: Figure = "f1", strict: bool = False
+        self, tolerance: float = 0.0, *, metric: Metric = "f1", strict: bool = False
     ) -> tuple[Difference, ...]:
         """What has fallen; see :meth:`Difference.is_worse`."""
         return tuple(
-            one for one in self.differences if one.figure == figure and one.is_worse(tolerance, strict=strict)
+            one for one in self.differences if one.metric == metric and one.is_worse(tolerance, strict=strict)
         )
 
     def table(self) -> list[list[str]]:
         """The differences as rows of text, with a head."""
-        head = ["Label", "Figure", "Before", "After", "Change", "95 % interval"]
+        head = ["Label", "Metric", "Before", "After", "Change", "95 % interval"]
         return [head, *(_row(one) for one in self.differences)]
 
     def headline(self) -> str:
@@ -134,7 +134,7 @@ class Comparison:
         return (
             f"{self.images:,} shared test images"
             + (f", {self.left_out:,} left out" if self.left_out else "")
-            + f". Only before right: {test.only_first:,}, only after: {test.only_second:,} "
+            + f". Only before right: {test.only_before:,}, only after: {test.only_after:,} "
             f"(McNemar p = {test.p_value:.3g})"
         )
 
@@ -153,7 +153,7 @@ def compare_images(
     after: Iterable[EvaluatedImage],
     *,
     only_shared: bool,
-    rounds: int,
+    n_resamples: int,
     seed: int,
 ) -> Comparison:
     """Compare two models by their verdicts at their own thresholds."""
@@ -180,7 +180,7 @@ def compare_images(
             by_label.setdefault(row[0], Counter())[sides] += 1
     labels = sorted(by_label)
     return Comparison(
-        tuple(_differences(patterns, labels, len(shared), rounds, seed)),
+        tuple(_differences(patterns, labels, len(shared), n_resamples, seed)),
         len(shared),
         left_out,
         _mcnemar(right),
@@ -188,18 +188,18 @@ def compare_images(
     )
 
 
-def check_no_regression(comparison: Comparison, tolerance: float, figure: Figure, *, strict: bool) -> None:
+def check_no_regression(comparison: Comparison, tolerance: float, metric: Metric, *, strict: bool) -> None:
     """See that nothing has fallen.
 
     Raises:
         ModelRegressed: Something has.
     """
-    worse = comparison.worse(tolerance, figure=figure, strict=strict)
+    worse = comparison.worse(tolerance, metric=metric, strict=strict)
     if worse:
-        shown = align([["Label", "Figure", "Before", "After", "Change", "95 % interval"], *map(_row, worse)])
+        shown = align([["Label", "Metric", "Before", "After", "Change", "95 % interval"], *map(_row, worse)])
         lost = "\n".join(shown)
         raise ModelRegressed(
-            f"the model has become worse by {figure} (tolerance {tolerance:g}):\n{lost}\n\n{comparison}",
+            f"the model has become worse by {metric} (tolerance {tolerance:g}):\n{lost}\n\n{comparison}",
             comparison=comparison,
         )
 
@@ -237,15 +237,15 @@ def _rows(first: EvaluatedImage, second: EvaluatedImage) -> tuple[_Row, ...]:
 
 
 def _differences(
-    patterns: Counter[tuple[_Row, ...]], labels: list[str], images: int, rounds: int, seed: int
+    patterns: Counter[tuple[_Row, ...]], labels: list[str], images: int, n_resamples: int, seed: int
 ) -> Iterable[Difference]:
     keys, draw = list(patterns), random.Random(seed)  # noqa: S311 - a bootstrap keeps no secrets
     now = _figures(patterns, labels)
     cumulative: list[int] = []
     for key in keys:
         cumulative.append(patterns[key] + (cumulative[-1] if cumulative else 0))
-    changes: dict[tuple[str | None, Figure], list[float]] = {what: [] for what in now}
-    for _ in range(rounds):
+    changes: dict[tuple[str | None, Metric], list[float]] = {what: [] for what in now}
+    for _ in range(n_resamples):
         sample = Counter(draw.choices(keys, cum_weights=cumulative, k=images))
         for what, (before, after) in _figures(sample, labels).items():
             if before is not None and after is not None:
@@ -256,7 +256,7 @@ def _differences(
 
 def _figures(
     patterns: Mapping[tuple[_Row, ...], int], labels: list[str]
-) -> dict[tuple[str | None, Figure], tuple[float | None, float | None]]:
+) -> dict[tuple[str | None, Metric], tuple[float | None, float | None]]:
     totals: dict[str, list[int]] = {label: [0] * 6 for label in labels}
     for rows, times in patterns.items():
         for label, *counts in rows:
@@ -265,13 +265,13 @@ def _figures(
                 if count:
                     total[at] += times * count
     sides = [{label: Counts(*total[at : at + 3]) for label, total in totals.items()} for at in (0, 3)]
-    found: dict[tuple[str | None, Figure], tuple[float | None, float | None]] = {}
-    for figure in _FIGURES:
-        means = [mean_defined(getattr(one, figure) for one in side.values()) for side in sides]
-        found[None, figure] = means[0], means[1]
+    found: dict[tuple[str | None, Metric], tuple[float | None, float | None]] = {}
+    for metric in _METRICS:
+        means = [mean_defined(getattr(one, metric) for one in side.values()) for side in sides]
+        found[None, metric] = means[0], means[1]
     for label in labels:
-        for figure in _FIGURES:
-            found[label, figure] = getattr(sides[0][label], figure), getattr(sides[1][label], figure)
+        for metric in _METRICS:
+            found[label, metric] = getattr(sides[0][label], metric), getattr(sides[1][label], metric)
     return found
 
 
@@ -294,7 +294,7 @@ def _row(one: Difference) -> list[str]:
     shown = ["n/a" if value is None else f"{value:.3f}" for value in (one.before, one.after)]
     return [
         "All labels" if one.label is None else plain_label(one.label),
-        one.figure,
+        one.metric,
         *shown,
         change,
         interval,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._box_metrics import overlap
+from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
@@ -121,7 +121,7 @@ def _name(label: str | None, otherwise: str) -> str:
 def count_confusion(
     images: Iterable[EvaluatedImage],
     thresholds: Mapping[str, float] | None,
-    minimum_overlap: float,
+    iou_threshold: float,
     labels: Iterable[str] = (),
 ) -> ConfusionCounts:
     """Count what is taken for what.
@@ -130,13 +130,13 @@ def count_confusion(
         images: The test images.
         thresholds: What counts as predicted; a label that is not in it keeps the file's verdicts. None for
             as many of a classifier's most confident labels as the image has, whatever their confidence.
-        minimum_overlap: From which a box meets another, whatever their labels are.
+        iou_threshold: From which a box meets another, whatever their labels are.
         labels: Labels to list, besides those that occur.
     """
     counts: Counter[tuple[str | None, str | None]] = Counter()
     for image in images:
         if image.is_detection:
-            counts.update(_boxes(image, thresholds or {}, minimum_overlap))
+            counts.update(_boxes(image, thresholds or {}, iou_threshold))
         else:
             counts.update(_labels(image, thresholds))
     known = {label for pair in counts for label in pair if label is not None} | set(labels)
@@ -182,7 +182,7 @@ def _boxes(
         box = verdict.box
         if box is None or not counts_as_found(verdict, thresholds):
             continue
-        near = [(true.label == box.label, overlap(true, box), at) for at, true in enumerate(free)]
+        near = [(true.label == box.label, iou(true, box), at) for at, true in enumerate(free)]
         near = [one for one in near if one[1] >= minimum]
         at = max(near)[2] if near else None
         pairs.append((None if at is None else free[at].label, box.label))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._box_metrics import overlap
+from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._confusion import TopConfusion
 from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_classification
 from rekolabels.evaluation._result import EvaluationResult
@@ -148,7 +148,7 @@ def evaluate_detection(
     predictions: Sequence[Iterable[tuple[BoundingBox, float]]],
     labels: Iterable[str],
     *,
-    minimum_overlap: float = 0.5,
+    iou_threshold: float = 0.5,
     training_images: int | None = None,
     evaluated_at: datetime | None = None,
     project_version_arn: str | None = None,
@@ -169,7 +169,7 @@ def evaluate_detection(
         truths: For each test image, its true boxes in pixels; labels unknown to the model are left out.
         predictions: For each test image, boxes in pixels with their confidences, 0 to 1, unthresholded.
         labels: The labels that the model knows.
-        minimum_overlap: Intersection over union from which a prediction meets a true box, 0 to 1.
+        iou_threshold: Intersection over union from which a prediction meets a true box, 0 to 1.
         training_images: For the summary: how many images the model was trained with.
         evaluated_at: For the summary: when, UTC if it does not say.
         project_version_arn: For the summary: which model version.
@@ -195,9 +195,7 @@ def evaluate_detection(
         for label in known:
             wanted = [box for box in boxes if box.label == label]
             present[label] += bool(wanted)
-            matches += _match(
-                wanted, [pair for pair in candidates if pair[0].label == label], minimum_overlap
-            )
+            matches += _match(wanted, [pair for pair in candidates if pair[0].label == label], iou_threshold)
         images.append(matches)
     metrics: dict[str, LabelMetrics] = {}
     precisions: list[float | None] = []
@@ -228,7 +226,7 @@ def _match(
     free = list(wanted)
     matches: list[_Match] = []
     for box, confidence in sorted(candidates, key=lambda pair: -pair[1]):
-        overlaps = [overlap(true, box) for true in free]
+        overlaps = [iou(true, box) for true in free]
         best = max(overlaps, default=0.0)
         met = bool(free) and best >= minimum
         if met:
@@ -241,13 +239,13 @@ def _match(
 def _scored(matches: Iterable[_Match]) -> ScoredLabel:
     right: list[float] = []
     wrong: list[float] = []
-    unfound = 0
+    undetected = 0
     for match in matches:
         if not match.predicted:
-            unfound += 1
+            undetected += 1
         else:
             (right if match.there else wrong).append(match.confidence)
-    return ScoredLabel(right, wrong, unfound)
+    return ScoredLabel(right, wrong, undetected)
 
 
 def _verdicts(matches: Iterable[_Match], metrics: dict[str, LabelMetrics]) -> tuple[Verdict, ...]:

@@ -105,7 +105,7 @@ class Mistake:
 
 
 def find_mistakes(
-    images: Iterable[EvaluatedImage], label: str | None, kind: MistakeKind | None, most: int | None
+    images: Iterable[EvaluatedImage], label: str | None, kind: MistakeKind | None, limit: int | None
 ) -> list[Mistake]:
     """The mistakes, the ones that the model was surest of first; of equal ones, in the order of the file."""
     if kind not in {None, "false positive", "false negative"}:
@@ -117,7 +117,7 @@ def find_mistakes(
         if label in {None, verdict.label} and kind in {None, verdict.kind}
     ]
     found.sort(key=lambda mistake: -mistake.certainty)
-    return found if most is None else found[:most]
+    return found if limit is None else found[:limit]
 
 
 def read_images(lines: Iterable[str] | Iterable[bytes], name: str) -> Iterator[EvaluatedImage]:

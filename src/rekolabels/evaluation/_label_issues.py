@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.evaluation._box_metrics import overlap
+from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._images import EvaluatedImage
 from rekolabels.images import BoundingBox
 
@@ -41,7 +41,7 @@ class LabelIssue:
         return f"{self.image.source}: {self.label} may be {instead} ({self.score:.2f})"
 
 
-def find_label_issues(images: Iterable[EvaluatedImage], *, most: int | None = None) -> list[LabelIssue]:
+def find_label_issues(images: Iterable[EvaluatedImage], *, limit: int | None = None) -> list[LabelIssue]:
     """Rank what the model disputes, the strongest first.
 
     An image with one label is disputed by as much as another label is more confident than its own. Of
@@ -51,7 +51,7 @@ def find_label_issues(images: Iterable[EvaluatedImage], *, most: int | None = No
     """
     found = [issue for image in images for issue in _issues(image)]
     found.sort(key=lambda issue: -issue.score)
-    return found if most is None else found[:most]
+    return found if limit is None else found[:limit]
 
 
 def _issues(image: EvaluatedImage) -> Iterator[LabelIssue]:
@@ -85,7 +85,7 @@ def _disputed_boxes(image: EvaluatedImage) -> Iterator[LabelIssue]:
             continue
         box = one.box
         place, true = max(
-            ((overlap(true, box), true) for true in image.boxes),
+            ((iou(true, box), true) for true in image.boxes),
             key=lambda pair: pair[0],
             default=(0.0, box),
         )

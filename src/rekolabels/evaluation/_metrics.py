@@ -37,7 +37,7 @@ class CalibrationBin:
     """How many."""
     confidence: float
     """Their mean confidence, 0 to 1."""
-    right: float
+    accuracy: float
     """The share that was right, 0 to 1."""
 
 
@@ -57,14 +57,14 @@ class Calibration:
         total = sum(one.predictions for one in self.bins)
         if not total:
             return None
-        return sum(one.predictions * abs(one.confidence - one.right) for one in self.bins) / total
+        return sum(one.predictions * abs(one.confidence - one.accuracy) for one in self.bins) / total
 
 
-def calibrate(right: Sequence[float], wrong: Sequence[float], unlisted: int, bins: int) -> Calibration:
-    """Sort confidences into intervals of equal width; ``unlisted`` are wrong ones at 0."""
+def calibrate(right: Sequence[float], wrong: Sequence[float], unscored: int, bins: int) -> Calibration:
+    """Sort confidences into intervals of equal width; ``unscored`` are wrong ones at 0."""
     inner = [at * (1 / bins) for at in range(1, bins)]
     counts, sums, hits = [0] * bins, [0.0] * bins, [0] * bins
-    counts[0] = unlisted
+    counts[0] = unscored
     for confidences, is_right in ((right, 1), (wrong, 0)):
         for confidence in confidences:
             # as scikit-learn: a confidence on a border belongs to the interval below it
@@ -120,14 +120,14 @@ class ScoredLabel:
     """The confidences that a model gave one label, sorted apart into right and wrong ones.
 
     Args:
-        right: Confidences where the label (or box) was there.
-        wrong: Confidences where it was not.
-        unfound: Things that were there without any prediction, such as objects that no candidate box met.
-        unlisted: Cases where it was not there and that got no confidence; they count as confidence 0.
-        floor: Below this confidence the wrong ones are not all known, as in the snapshot of a detector.
+        positives: Confidences where the label (or box) was there.
+        negatives: Confidences where it was not.
+        undetected: Things that were there without any prediction, such as objects that no candidate box met.
+        unscored: Cases where it was not there and that got no confidence; they count as confidence 0.
+        complete_from: Below this confidence the wrong ones are not all known, as in a detector's snapshot.
 
     Examples:
-        >>> scored = ScoredLabel(right=[0.9, 0.8, 0.3], wrong=[0.6, 0.1])
+        >>> scored = ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[0.6, 0.1])
         >>> scored.best_threshold()
         0.2
         >>> scored.counts(0.5)
@@ -138,48 +138,48 @@ class ScoredLabel:
 
     def __init__(
         self,
-        right: Iterable[float],
-        wrong: Iterable[float],
-        unfound: int = 0,
+        positives: Iterable[float],
+        negatives: Iterable[float],
+        undetected: int = 0,
         *,
-        unlisted: int = 0,
-        floor: float = 0.0,
+        unscored: int = 0,
+        complete_from: float = 0.0,
     ) -> None:
-        self._right = sorted(right)
-        self._wrong = sorted(wrong)
-        self._unfound = unfound
-        self._unlisted = unlisted
-        self._floor = floor
+        self._positives = sorted(positives)
+        self._negatives = sorted(negatives)
+        self._undetected = undetected
+        self._unscored = unscored
+        self._complete_from = complete_from
 
     @property
-    def floor(self) -> float:
+    def complete_from(self) -> float:
         """The confidence, 0 to 1, from which all predictions are known; below it, precision is not."""
-        return self._floor
+        return self._complete_from
 
     @property
     def support(self) -> int:
         """How often the label (or box) was there."""
-        return len(self._right) + self._unfound
+        return len(self._positives) + self._undetected
 
     def counts(self, threshold: float | None) -> Counts:
         """Count at a threshold, 0 to 1; None counts no prediction at all."""
         if threshold is None:
-            return Counts(0, 0, self.support, len(self._wrong) + self._unlisted)
-        missed = bisect_left(self._right, threshold)
-        rejected = bisect_left(self._wrong, threshold)
+            return Counts(0, 0, self.support, len(self._negatives) + self._unscored)
+        missed = bisect_left(self._positives, threshold)
+        rejected = bisect_left(self._negatives, threshold)
         if threshold > 0:
-            rejected += self._unlisted
-        false = len(self._wrong) + self._unlisted - rejected
-        return Counts(len(self._right) - missed, false, missed + self._unfound, rejected)
+            rejected += self._unscored
+        false = len(self._negatives) + self._unscored - rejected
+        return Counts(len(self._positives) - missed, false, missed + self._undetected, rejected)
 
     def curve(self) -> Iterator[tuple[float, Counts]]:
         """Count at each confidence that occurs, from the highest: precision-recall and threshold curves.
 
-        Stops at the floor, below which nobody knows the precision.
+        Stops at the complete_from, below which nobody knows the precision.
         """
-        known = {0.0} if self._unlisted else set[float]()
-        for confidence in sorted(known.union(self._right, self._wrong), reverse=True):
-            if confidence < self._floor:
+        known = {0.0} if self._unscored else set[float]()
+        for confidence in sorted(known.union(self._positives, self._negatives), reverse=True):
+            if confidence < self._complete_from:
                 return
             yield confidence, self.counts(confidence)
 
@@ -187,10 +187,10 @@ class ScoredLabel:
         """Compare confidences with how often they were right, in so many intervals of equal width.
 
         Examples:
-            >>> round(ScoredLabel(right=[0.9, 0.8], wrong=[0.85, 0.1]).calibration(bins=2).error, 4)
+            >>> round(ScoredLabel(positives=[0.9, 0.8], negatives=[0.85, 0.1]).calibration(bins=2).error, 4)
             0.1625
         """
-        return calibrate(self._right, self._wrong, self._unlisted, bins)
+        return calibrate(self._positives, self._negatives, self._unscored, bins)
 
     def best_threshold(self) -> float | None:
         """The threshold with the best F1; None when no right prediction has a confidence.
@@ -200,16 +200,16 @@ class ScoredLabel:
         taken: fewer false alarms.
         """
         best, cut = -1.0, None
-        for index in range(len(self._right) - 1, -1, -1):
-            lowest = self._right[index]
-            if lowest < self._floor:
+        for index in range(len(self._positives) - 1, -1, -1):
+            lowest = self._positives[index]
+            if lowest < self._complete_from:
                 break
-            if index and self._right[index - 1] == lowest:
+            if index and self._positives[index - 1] == lowest:
                 continue  # all of one confidence count together
             f1 = self.counts(lowest).f1 or 0.0
             if f1 > best:
                 best, cut = f1, lowest
-        return None if cut is None else self.between(cut)
+        return None if cut is None else self.threshold_for(cut)
 
     def average_precision(self) -> float | None:
         """The area under the precision-recall steps, as scikit-learn has it; None when nothing was there.
@@ -220,11 +220,11 @@ class ScoredLabel:
         if not self.support:
             return None
         total = 0.0
-        index = len(self._right)
+        index = len(self._positives)
         while index:
-            lowest = self._right[index - 1]
-            first = bisect_left(self._right, lowest, 0, index)
-            found = len(self._right) - first
+            lowest = self._positives[index - 1]
+            first = bisect_left(self._positives, lowest, 0, index)
+            found = len(self._positives) - first
             false = self.counts(lowest).false_positives
             total += (index - first) * found / (found + false)
             index = first
@@ -239,8 +239,8 @@ class ScoredLabel:
         if not self.support:
             return None
         precisions: list[float] = []
-        for done, index in enumerate(range(len(self._right) - 1, -1, -1), start=1):
-            false = self.counts(self._right[index]).false_positives
+        for done, index in enumerate(range(len(self._positives) - 1, -1, -1), start=1):
+            false = self.counts(self._positives[index]).false_positives
             precisions.append(done / (done + false))
         for index in range(len(precisions) - 2, -1, -1):
             precisions[index] = max(precisions[index], precisions[index + 1])
@@ -253,22 +253,24 @@ class ScoredLabel:
 
     def recall_at_any_confidence(self) -> float | None:
         """The share that is found when every prediction counts; None when nothing was there."""
-        return _share(len(self._right), self.support)
+        return _share(len(self._positives), self.support)
 
     def confidence_for_recall(self, recall: float) -> float | None:
         """The highest confidence from which so much is found, 0 to 1; None when nothing finds so much.
 
         Examples:
-            >>> ScoredLabel(right=[0.9, 0.8, 0.3], wrong=[]).confidence_for_recall(0.6)
+            >>> ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[]).confidence_for_recall(0.6)
             0.8
         """
         needed = max(1, math.ceil(recall * self.support - 1e-9))
-        return self._right[-needed] if needed <= len(self._right) else None
+        return self._positives[-needed] if needed <= len(self._positives) else None
 
-    def between(self, lowest: float) -> float:
+    def threshold_for(self, lowest: float) -> float:
         """The middle between the lowest confidence that shall count and the next lower one."""
         below = [
-            scores[at - 1] for scores in (self._right, self._wrong) if (at := bisect_left(scores, lowest))
+            scores[at - 1]
+            for scores in (self._positives, self._negatives)
+            if (at := bisect_left(scores, lowest))
         ]
         lower = max(below, default=0.0)
         middle = (lower + lowest) / 2
@@ -303,7 +305,7 @@ def score_classification(
     images = len(truths)
     return {
         label: ScoredLabel(
-            right[label], wrong[label], unlisted=images - len(right[label]) - len(wrong[label])
+            right[label], wrong[label], unscored=images - len(right[label]) - len(wrong[label])
         )
         for label in right
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ChosenThreshold", "ThresholdPolicy"]
 
 _VERSION = 1
-_FEW = 30
+_MIN_SUPPORT = 30
 _Choice: TypeAlias = Callable[[ScoredLabel], "float | None"]
 
 _log = logging.getLogger("rekolabels")
@@ -78,18 +78,18 @@ class ThresholdPolicy:
     # choosing
 
     @classmethod
-    def best_f1(cls, result: EvaluationResult, *, few: int = _FEW) -> ThresholdPolicy:
+    def best_f1(cls, result: EvaluationResult, *, min_support: int = _MIN_SUPPORT) -> ThresholdPolicy:
         """Choose the thresholds with the best F1, as the service does.
 
         Args:
             result: An evaluation with test images.
-            few: Warn of labels that are in the test images less often.
+            min_support: Warn of labels that are in the test images less often.
         """
-        return _choose(result, "best F1", ScoredLabel.best_threshold, few)
+        return _choose(result, "best F1", ScoredLabel.best_threshold, min_support)
 
     @classmethod
     def precision_at_least(
-        cls, result: EvaluationResult, precision: float, *, few: int = _FEW
+        cls, result: EvaluationResult, precision: float, *, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
         """Find as much as possible while this share of what is reported is right.
 
@@ -98,18 +98,20 @@ class ThresholdPolicy:
         Args:
             result: An evaluation with test images.
             precision: 0 to 1.
-            few: Warn of labels that are in the test images less often.
+            min_support: Warn of labels that are in the test images less often.
         """
         _check_share("precision", precision)
 
         def choose(scored: ScoredLabel) -> float | None:
             good = [at for at, counts in scored.curve() if (counts.precision or 0.0) >= precision]
-            return scored.between(good[-1]) if good else None
+            return scored.threshold_for(good[-1]) if good else None
 
-        return _choose(result, f"precision of at least {precision:g}", choose, few)
+        return _choose(result, f"precision of at least {precision:g}", choose, min_support)
 
     @classmethod
-    def recall_at_least(cls, result: EvaluationResult, recall: float, *, few: int = _FEW) -> ThresholdPolicy:
+    def recall_at_least(
+        cls, result: EvaluationResult, recall: float, *, min_support: int = _MIN_SUPPORT
+    ) -> ThresholdPolicy:
         """Report as little as possible while this share of what is there is found.
 
         Where no threshold finds so much, everything that the model says is reported.
@@ -117,7 +119,7 @@ class ThresholdPolicy:
         Args:
             result: An evaluation with test images.
             recall: 0 to 1.
-            few: Warn of labels that are in the test images less often.
+            min_support: Warn of labels that are in the test images less often.
         """
         _check_share("recall", recall)
 
@@ -125,13 +127,13 @@ class ThresholdPolicy:
             if not scored.support:
                 return None
             confidence = scored.confidence_for_recall(recall)
-            return 0.0 if confidence is None else scored.between(confidence)
+            return 0.0 if confidence is None else scored.threshold_for(confidence)
 
-        return _choose(result, f"recall of at least {recall:g}", choose, few)
+        return _choose(result, f"recall of at least {recall:g}", choose, min_support)
 
     @classmethod
     def least_cost(
-        cls, result: EvaluationResult, *, false_alarm: float, miss: float, few: int = _FEW
+        cls, result: EvaluationResult, *, false_alarm: float, miss: float, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
         """Choose the thresholds at which the mistakes on the test images cost least.
 
@@ -139,7 +141,7 @@ class ThresholdPolicy:
             result: An evaluation with test images.
             false_alarm: What one wrong report costs, in any unit.
             miss: What one thing that was not found costs, in the same unit.
-            few: Warn of labels that are in the test images less often.
+            min_support: Warn of labels that are in the test images less often.
         """
         for name, cost in (("false_alarm", false_alarm), ("miss", miss)):
             if not (math.isfinite(cost) and cost >= 0):
@@ -151,9 +153,11 @@ class ThresholdPolicy:
                 cost = false_alarm * counts.false_positives + miss * counts.false_negatives
                 if cost < best:
                     best, chosen = cost, confidence
-            return None if chosen is None else scored.between(chosen)
+            return None if chosen is None else scored.threshold_for(chosen)
 
-        return _choose(result, f"least cost: a false alarm {false_alarm:g}, a miss {miss:g}", choose, few)
+        return _choose(
+            result, f"least cost: a false alarm {false_alarm:g}, a miss {miss:g}", choose, min_support
+        )
 
     # using
 
@@ -242,7 +246,7 @@ class ThresholdPolicy:
         return cls.from_json(Path(path).read_bytes())
 
 
-def _choose(result: EvaluationResult, goal: str, choose: _Choice, few: int) -> ThresholdPolicy:
+def _choose(result: EvaluationResult, goal: str, choose: _Choice, min_support: int) -> ThresholdPolicy:
     digest = hashlib.sha256()
     for line in result.snapshot() if result.snapshot is not None else ():
         digest.update((line.encode() if isinstance(line, str) else line).strip() + b"\n")
@@ -253,15 +257,15 @@ def _choose(result: EvaluationResult, goal: str, choose: _Choice, few: int) -> T
         threshold = choose(scored)
         if not scored.support and threshold is None and label in result.labels:
             threshold = result.labels[label].threshold
-        labels[label] = _describe(scored, threshold, few)
+        labels[label] = _describe(scored, threshold, min_support)
         if labels[label].note:
             _log.warning("threshold of %r: %s", label, labels[label].note)
     return ThresholdPolicy(labels, goal, result.project_version_arn, digest.hexdigest())
 
 
-def _describe(scored: ScoredLabel, threshold: float | None, few: int) -> ChosenThreshold:
+def _describe(scored: ScoredLabel, threshold: float | None, min_support: int) -> ChosenThreshold:
     counts = scored.counts(threshold)
-    known = threshold is None or threshold >= scored.floor
+    known = threshold is None or threshold >= scored.complete_from
     right, wrong, missed = counts.true_positives, counts.false_positives, counts.false_negatives
     chosen = ChosenThreshold(
         threshold,
@@ -271,10 +275,10 @@ def _describe(scored: ScoredLabel, threshold: float | None, few: int) -> ChosenT
         wilson_interval(right, right + missed),
         scored.support,
     )
-    return attrs.evolve(chosen, note=_note(chosen, few, counts, known=known))
+    return attrs.evolve(chosen, note=_note(chosen, min_support, counts, known=known))
 
 
-def _note(chosen: ChosenThreshold, few: int, counts: Counts, *, known: bool) -> str:
+def _note(chosen: ChosenThreshold, min_support: int, counts: Counts, *, known: bool) -> str:
     if not chosen.support:
         return "no test image has it, so nothing is known of its threshold"
     notes: list[str] = []
@@ -282,7 +286,7 @@ def _note(chosen: ChosenThreshold, few: int, counts: Counts, *, known: bool) -> 
         notes.append("no threshold reaches the goal, it is never reported")
     if not known:
         notes.append("its precision is not known: the snapshot lists no wrong boxes of so low a confidence")
-    if chosen.support < few:
+    if chosen.support < min_support:
         note = f"it rests on {chosen.support} in the test images"
         for name, interval, share in (
             ("precision", chosen.precision_interval, counts.precision),

@@ -29,7 +29,7 @@ class Discrepancy:
 
     label: str | None
     """The label; None for a figure of the whole."""
-    figure: str
+    metric: str
     """``f1``, ``precision``, ``recall`` or ``test images``."""
     summary: float | None
     """What the summary says; None where it says nothing."""
@@ -39,7 +39,7 @@ class Discrepancy:
     def __str__(self) -> str:
         whose = "" if self.label is None else f"{self.label}: "
         said, seen = _shown(self.summary), _shown(self.snapshot)
-        return f"{whose}{self.figure} is {said} in the summary, {seen} by the images"
+        return f"{whose}{self.metric} is {said} in the summary, {seen} by the images"
 
 
 @attrs.define
@@ -48,7 +48,7 @@ class _LabelTally:
 
     right: list[float] = attrs.field(factory=list[float])
     wrong: list[float] = attrs.field(factory=list[float])
-    unfound: int = 0
+    undetected: int = 0
     images: int = 0
     kinds: Counter[VerdictKind] = attrs.field(factory=Counter["VerdictKind"])
     lowest_counted: float | None = None
@@ -67,7 +67,7 @@ class _LabelTally:
         if not verdict.in_ground_truth:
             self.wrong.append(confidence)
         elif detection and confidence == 0:
-            self.unfound += 1  # no box met it: the row stands for the object itself
+            self.undetected += 1  # no box met it: the row stands for the object itself
         else:
             self.right.append(confidence)
 
@@ -75,7 +75,7 @@ class _LabelTally:
         """Count truths that the file has no verdict for: they were missed."""
         self.kinds["false negative"] += times
         if detection:
-            self.unfound += times
+            self.undetected += times
         else:
             self.right += [0.0] * times
 
@@ -96,14 +96,16 @@ class Tally:
             label: ScoredLabel(
                 one.right,
                 one.wrong,
-                one.unfound,
-                unlisted=0 if self.detection else self.images - len(one.right) - len(one.wrong) - one.unfound,
-                floor=self._floor(one, assumed.get(label)),
+                one.undetected,
+                unscored=0
+                if self.detection
+                else self.images - len(one.right) - len(one.wrong) - one.undetected,
+                complete_from=self._complete_from(one, assumed.get(label)),
             )
             for label, one in sorted(self.labels.items())
         }
 
-    def _floor(self, one: _LabelTally, threshold: float | None) -> float:
+    def _complete_from(self, one: _LabelTally, threshold: float | None) -> float:
         if not self.detection:
             return 0.0
         known = [value for value in (threshold, one.lowest_counted) if value is not None]
@@ -172,7 +174,7 @@ def recompute(
             known = True
         else:
             counts, threshold = scored[label].counts(wanted), wanted
-            known = wanted >= scored[label].floor
+            known = wanted >= scored[label].complete_from
         metrics[label] = LabelMetrics(
             counts.f1 if known else None,
             counts.precision if known else None,
@@ -202,8 +204,8 @@ def compare_with_summary(images: Iterable[EvaluatedImage], summary: ResultFields
     """Hold each figure of the summary against what the test images amount to."""
     counted = recompute(images, summary, None)
     found = [
-        Discrepancy(None, figure, said, seen)
-        for figure, said, seen in (
+        Discrepancy(None, metric, said, seen)
+        for metric, said, seen in (
             ("f1", summary.f1, counted.f1),
             ("precision", summary.precision, counted.precision),
             ("recall", summary.recall, counted.recall),
@@ -214,8 +216,8 @@ def compare_with_summary(images: Iterable[EvaluatedImage], summary: ResultFields
     for label, seen in counted.labels.items():
         said = summary.labels.get(label, LabelMetrics())
         found += [
-            Discrepancy(label, figure, one, other)
-            for figure, one, other in (
+            Discrepancy(label, metric, one, other)
+            for metric, one, other in (
                 ("f1", said.f1, seen.f1),
                 ("precision", said.precision, seen.precision),
                 ("recall", said.recall, seen.recall),

@@ -10,7 +10,7 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._adapter import AdapterEvaluation, read_adapter
-from rekolabels.evaluation._box_metrics import COCO_OVERLAPS, BoxMetrics, score_boxes
+from rekolabels.evaluation._box_metrics import COCO_IOU_THRESHOLDS, BoxMetrics, score_boxes
 from rekolabels.evaluation._compare import Comparison, check_no_regression, compare_images
 from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
 from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes, read_images
@@ -146,7 +146,7 @@ class EvaluationResult(ResultFields):
         *,
         label: str | None = None,
         kind: Literal["false positive", "false negative"] | None = None,
-        most: int | None = None,
+        limit: int | None = None,
     ) -> list[Mistake]:
         """What the model got wrong on the test images, most confident first.
 
@@ -156,11 +156,11 @@ class EvaluationResult(ResultFields):
         Args:
             label: Only mistakes of this label.
             kind: ``"false positive"`` (found, not there) or ``"false negative"`` (there, not found).
-            most: Only so many.
+            limit: Return at most this many.
         """
-        return find_mistakes(self.images, label, kind, most)
+        return find_mistakes(self.images, label, kind, limit)
 
-    def label_issues(self, *, most: int | None = None) -> list[LabelIssue]:
+    def label_issues(self, *, limit: int | None = None) -> list[LabelIssue]:
         """Test images whose own label the model disputes, the strongest doubt first: look at them.
 
         An image with one label is disputed by as much as another label is more confident than its own. Of
@@ -168,9 +168,9 @@ class EvaluationResult(ResultFields):
         or by one where nothing is labelled.
 
         Args:
-            most: Only so many.
+            limit: Return at most this many.
         """
-        return find_label_issues(self.images, most=most)
+        return find_label_issues(self.images, limit=limit)
 
     # figures made anew from the test images
 
@@ -199,37 +199,37 @@ class EvaluationResult(ResultFields):
         return compare_with_summary(self.images, self)
 
     def confusion(
-        self, thresholds: Mapping[str, float] | None = None, *, minimum_overlap: float = 0.5
+        self, thresholds: Mapping[str, float] | None = None, *, iou_threshold: float = 0.5
     ) -> ConfusionCounts:
         """Count what was taken for what, with what was missed and what was found in the background.
 
         Args:
             thresholds: By label, 0 to 1. By default a classifier's images count by their most confident
                 labels, as in the summary's matrix, and a detector's boxes by the assumed thresholds.
-            minimum_overlap: Intersection over union from which boxes meet; the labels do not matter to it.
+            iou_threshold: Intersection over union from which boxes meet; the labels do not matter to it.
         """
-        return count_confusion(self.images, thresholds, minimum_overlap, self.labels)
+        return count_confusion(self.images, thresholds, iou_threshold, self.labels)
 
-    def box_metrics(self, overlaps: float | Iterable[float] | None = None) -> BoxMetrics:
+    def box_metrics(self, iou_thresholds: float | Iterable[float] | None = None) -> BoxMetrics:
         """COCO's average precision and recall of a detector, from the boxes that the snapshot lists.
 
         The wrong boxes below the assumed thresholds are not in the file, so this is an upper bound.
 
         Args:
-            overlaps: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
+            iou_thresholds: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
         """
-        wanted = COCO_OVERLAPS if overlaps is None else overlaps
+        wanted = COCO_IOU_THRESHOLDS if iou_thresholds is None else iou_thresholds
         pairs = [(image.boxes, image.candidates) for image in self.images]
         return score_boxes(
             [boxes for boxes, _ in pairs],
             [found for _, found in pairs],
-            overlaps=wanted if isinstance(wanted, (int, float)) else tuple(wanted),
+            iou_thresholds=wanted if isinstance(wanted, (int, float)) else tuple(wanted),
         )
 
     # beside another model
 
     def compare(
-        self, baseline: EvaluationResult, *, only_shared: bool = False, rounds: int = 1000, seed: int = 0
+        self, baseline: EvaluationResult, *, only_shared: bool = False, n_resamples: int = 1000, seed: int = 0
     ) -> Comparison:
         """Compare with another model, image by image, each at its own assumed thresholds.
 
@@ -239,20 +239,22 @@ class EvaluationResult(ResultFields):
         Args:
             baseline: The other model's result.
             only_shared: Compare on the shared images when the test sets differ.
-            rounds: Draws of the bootstrap.
+            n_resamples: Draws of the bootstrap.
             seed: Of the draws; the same seed gives the same intervals.
 
         Raises:
             InvalidInput: The test sets differ; the message says how much they share.
         """
-        return compare_images(baseline.images, self.images, only_shared=only_shared, rounds=rounds, seed=seed)
+        return compare_images(
+            baseline.images, self.images, only_shared=only_shared, n_resamples=n_resamples, seed=seed
+        )
 
     def assert_no_regression(
         self,
         baseline: EvaluationResult,
         *,
         tolerance: float = 0.0,
-        figure: Literal["f1", "precision", "recall"] = "f1",
+        metric: Literal["f1", "precision", "recall"] = "f1",
         strict: bool = False,
         only_shared: bool = False,
     ) -> Comparison:
@@ -261,7 +263,7 @@ class EvaluationResult(ResultFields):
         Args:
             baseline: The result of the model that is in use.
             tolerance: A loss that does not matter, such as 0.02.
-            figure: What is looked at.
+            metric: What is looked at.
             strict: Fail for every larger loss; by default only for one that chance does not explain, whose
                 95 % interval lies below 0.
             only_shared: Compare on the shared images when the test sets differ.
@@ -274,7 +276,7 @@ class EvaluationResult(ResultFields):
             InvalidInput: The test sets differ.
         """
         comparison = self.compare(baseline, only_shared=only_shared)
-        check_no_regression(comparison, tolerance, figure, strict=strict)
+        check_no_regression(comparison, tolerance, metric, strict=strict)
         return comparison
 
     @property

@@ -31,7 +31,7 @@ class ValidationIssue:
     """The service's text."""
     level: Literal["error", "warning"]
     """Errors count against the training; lines with warnings alone are just not used."""
-    place: str = ""
+    json_path: str = ""
     """The part that is meant, such as ``bounding-box.annotations[0]``; empty for the whole line."""
 
 

@@ -34,7 +34,7 @@ def find_label_errors(
     *,
     folds: int = 5,
     seed: int = 0,
-    most: int | None = None,
+    limit: int | None = None,
     read: Callable[[str], bytes] | None = None,
 ) -> list[LabelIssue]:
     """Rank the labels that models trained on the other images dispute, the strongest doubt first.
@@ -48,7 +48,7 @@ def find_label_errors(
         images: Labelled images.
         folds: Parts, at least 2; more parts judge better and take longer.
         seed: For the trainings.
-        most: Only so many.
+        limit: Return at most this many.
         read: Gives the bytes of an image by its source; by default sources are paths.
 
     Raises:
@@ -83,7 +83,7 @@ def find_label_errors(
     except UnusableImage as error:
         raise InvalidImage(str(error)) from error
     found = [predictions[at] for at in range(len(known))]
-    return find_label_issues(_judge(known, found, fetch), most=most)
+    return find_label_issues(_judge(known, found, fetch), limit=limit)
 
 
 def _deal(images: Sequence[LabelledImage], folds: int) -> list[list[int]]:

@@ -78,7 +78,7 @@ def _numbers(result: ResultFields, label: str, scored: ScoredLabel) -> dict[str,
         "threshold": found.threshold,
         "assumed": [found.f1, found.precision, found.recall],
         "support": scored.support,
-        "floor": math.ceil(scored.floor * _STEPS - 1e-9),
+        "complete_from": math.ceil(scored.complete_from * _STEPS - 1e-9),
         "right": [one.true_positives for one in counts],
         "wrong": [one.false_positives for one in counts],
     }
@@ -87,7 +87,7 @@ def _numbers(result: ResultFields, label: str, scored: ScoredLabel) -> dict[str,
 def _card(number: int, label: str, result: ResultFields, scored: ScoredLabel) -> str:
     found = result.labels[label]
     at = 50 if found.threshold is None else round(100 * found.threshold)
-    least = min(100, math.ceil(scored.floor * _STEPS - 1e-9))
+    least = min(100, math.ceil(scored.complete_from * _STEPS - 1e-9))
     threshold = format_number(found.threshold)
     name = label_text(label)
     return (
@@ -97,16 +97,16 @@ def _card(number: int, label: str, result: ResultFields, scored: ScoredLabel) ->
         f'<path class="curve" d="{_path(scored)}"/>{_dot(found.precision, found.recall)}</svg>'
         f'<label>Threshold <output>{threshold}</output><input type="range" min="{least}" max="100" step="1" '
         f'value="{max(least, at)}" aria-label="Threshold of {name}"></label>'
-        f'<dl><div><dt>F1</dt><dd data-figure="f1">{format_number(found.f1)}</dd></div>'
-        f'<div><dt>Precision</dt><dd data-figure="precision">{format_number(found.precision)}</dd></div>'
-        f'<div><dt>Recall</dt><dd data-figure="recall">{format_number(found.recall)}</dd></div></dl>'
+        f'<dl><div><dt>F1</dt><dd data-metric="f1">{format_number(found.f1)}</dd></div>'
+        f'<div><dt>Precision</dt><dd data-metric="precision">{format_number(found.precision)}</dd></div>'
+        f'<div><dt>Recall</dt><dd data-metric="recall">{format_number(found.recall)}</dd></div></dl>'
         f"<p>{_average(scored)}</p></div>\n"
     )
 
 
 def _average(scored: ScoredLabel) -> str:
     average = format_number(scored.average_precision())
-    limit = " at most" if scored.floor else ""
+    limit = " at most" if scored.complete_from else ""
     return f"{escape(str(scored.support))} in the test images, average precision (area){limit} {average}"
 
 

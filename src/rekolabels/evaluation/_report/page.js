@@ -9,7 +9,7 @@
 
   const count = (label, step) => {
     const right = label.right[step], wrong = label.wrong[step];
-    const missed = label.support - right, known = step >= label.floor;
+    const missed = label.support - right, known = step >= label.complete_from;
     return [known ? share(2 * right, 2 * right + wrong + missed) : null,
       known ? share(right, right + wrong) : null, share(right, label.support)];
   };
@@ -23,7 +23,7 @@
     current[number] = figures;
     card.querySelector("output").textContent = threshold === null ? "n/a" : threshold.toFixed(3);
     names.forEach((name, at) => {
-      card.querySelector(`[data-figure="${name}"]`).textContent = show(figures[at]);
+      card.querySelector(`[data-metric="${name}"]`).textContent = show(figures[at]);
     });
     const seen = figures[1] !== null && figures[2] !== null;
     dot.setAttribute("visibility", seen ? "visible" : "hidden");
