@@ -1,4 +1,4 @@
-"""Time that does not pass by itself."""
+"""A clock that only advances when something sleeps."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import attrs
 
 @attrs.mutable
 class VirtualTime:
-    """A clock that moves when somebody sleeps, and remembers how long they slept."""
+    """A clock that advances with each sleep, and records the sleeps."""
 
     now: float = 0.0
     naps: list[float] = attrs.field(factory=list[float])
 
     def clock(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Advance the clock at once."""
         self.naps.append(seconds)
         self.now += seconds

@@ -52,8 +52,13 @@ ROOMS = (
     ),
     Room(
         "pace",
-        ("_retry.py", "_waiting.py", "inference/_pace.py", "inference/_converting.py"),
-        ("unit/test_retry.py", "unit/test_waiting.py", "unit/test_pace.py", "unit/test_inference_images.py"),
+        ("_retry.py", "_waiting.py", "inference/_rate_limiter.py", "inference/_conversions.py"),
+        (
+            "unit/test_retry.py",
+            "unit/test_waiting.py",
+            "unit/test_rate_limiter.py",
+            "unit/test_inference_images.py",
+        ),
     ),
     Room("manifest", ("manifest/*",), ("unit/test_manifest_*.py", "property/test_manifest_laws.py")),
     Room(

@@ -1,4 +1,4 @@
-"""Progress on long work: a tqdm bar in a terminal or notebook when the extra ``progress`` is there."""
+"""Progress bars for long operations (tqdm in terminals and notebooks; extra ``progress``)."""
 
 from __future__ import annotations
 
@@ -14,48 +14,59 @@ __all__ = ["Bar", "bar"]
 
 
 class Bar(Protocol):
-    """What long work needs of a progress bar."""
+    """The part of tqdm's interface that long operations use."""
 
     def update(self, n: float = 1) -> object:
-        """Move on by ``n``."""
+        """Advance by ``n``."""
 
-    def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm's own
-        """Write a word behind the bar."""
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm's signature
+        """Show a text after the bar."""
 
 
-class _Silent:
+class _NoBar:
+    """A bar that shows nothing."""
+
     def update(self, n: float = 1) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
-    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: FBT001, FBT002 -- tqdm's own
-        """Say nothing."""
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:  # noqa: FBT001, FBT002 -- tqdm's signature
+        """Do nothing."""
 
 
 @contextmanager
 def bar(
-    description: str, *, total: int | None = None, unit: str | None = None, wanted: bool = True
+    description: str, *, total: int | None = None, unit: str | None = None, enabled: bool = True
 ) -> Generator[Bar]:
-    """Show a bar while the block runs, if it is wanted, somebody watches, and tqdm is installed.
+    """Show a progress bar while the block runs.
 
-    With a unit it shows count and rate, with a total also the time that is left; with neither a stopwatch.
+    Shows nothing when disabled, when standard error is neither a terminal nor a notebook, and when tqdm is
+    not installed.
+
+    Args:
+        description: Text before the bar.
+        total: Number of units, to show the remaining time.
+        unit: Singular noun of what is counted, to show count and rate; without it the bar is a stopwatch.
+        enabled: Whether to show the bar at all.
     """
-    if not wanted or not _is_watched():
-        yield _Silent()
+    if not enabled or not _is_interactive():
+        yield _NoBar()
         return
     try:
         from tqdm import TqdmWarning
 
         with warnings.catch_warnings():
-            # a notebook without ipywidgets shows the bar as text, which needs no warning
+            # In a notebook without ipywidgets tqdm warns and falls back to a text bar, which is fine here.
             warnings.simplefilter("ignore", TqdmWarning)
             from tqdm.auto import tqdm
     except ImportError:
-        yield _Silent()
+        yield _NoBar()
         return
-    form = "{desc} {elapsed}{postfix}" if unit is None else None
-    with tqdm(total=total, desc=description, unit=f" {unit}s", bar_format=form, leave=False) as shown:
-        yield shown
+    bar_format = "{desc} {elapsed}{postfix}" if unit is None else None
+    with tqdm(
+        total=total, desc=description, unit=f" {unit}s", bar_format=bar_format, leave=False
+    ) as tqdm_bar:
+        yield tqdm_bar
 
 
-def _is_watched() -> bool:
+def _is_interactive() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules

@@ -1,4 +1,4 @@
-"""detect_many on a real Dask cluster of several processes, one of them killed midway."""
+"""detect_many on a real Dask cluster of several processes, one of which is killed during the run."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05, first_delay=0.01)
 
 
-@pytest.mark.filterwarnings("ignore")  # what Dask's own processes and sockets warn of when one is killed
-def test_a_cluster_with_a_dying_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every image has one outcome, the same as here, though a worker process is killed in the middle."""
+@pytest.mark.filterwarnings("ignore")  # from Dask's processes and sockets when one is killed
+def test_a_cluster_that_loses_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every image has one outcome, the same as without the cluster."""
     folder = write_folder(tmp_path / "pictures", images=10)
     with LocalService(tmp_path / "service") as service, service.serve() as server:
         client = service.client(bucket="dask", retry=QUICK)

@@ -1,4 +1,4 @@
-"""Long runs: journals that resume, workers that die, files that are written as the outcomes come."""
+"""detect_many on the local service: journals, executors, result files, and invalid images."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Some pictures on this machine."""
+    """Some images on this machine."""
     return sorted(write_folder(tmp_path_factory.mktemp("pictures")).rglob("*.png"))
 
 
 @pytest.fixture(scope="module")
 def model(service: LocalService, pictures: list[Path]) -> ModelVersion:
-    """A model that runs for the whole module."""
+    """A model that stays running for the whole module."""
     project = service.client(bucket="many", retry=QUICK).create_project("many")
     project.create_datasets(read_folder(pictures[0].parents[1]))
     made = project.train("v1")
@@ -58,32 +58,34 @@ def model(service: LocalService, pictures: list[Path]) -> ModelVersion:
 
 
 def count_calls(model: ModelVersion) -> list[str]:
-    """Note each call that is made from now on."""
+    """Return a list that grows with each call from now on."""
     calls: list[str] = []
     events: Any = model.client.api.client.meta.events
     events.register("before-call.rekognition.DetectCustomLabels", lambda **_: calls.append("call"))
     return calls
 
 
-def test_a_run_that_was_broken_off_asks_for_the_rest_only(
+def test_a_resumed_run_requests_only_what_is_missing(
     model: ModelVersion, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """With the same journal no image is asked for, or paid, twice; the answers are the same."""
+    """With the same journal no image is requested twice, and the answers are the same."""
     whole = list(model.detect_many(pictures))
     calls = count_calls(model)
     run = model.detect_many(pictures, journal=tmp_path / "journal.db", workers=2)
     first = [next(run) for _ in range(3)]
-    run.close()  # type: ignore[attr-defined] # a generator, as a user would break it off
-    asked = len(calls)
-    assert 3 <= asked < len(pictures)
+    run.close()  # type: ignore[attr-defined] # a generator, closed as a user would interrupt it
+    interrupted_after = len(calls)
+    assert 3 <= interrupted_after < len(pictures)
     again = list(model.detect_many(pictures, journal=tmp_path / "journal.db"))
     assert again == whole
     assert first == whole[:3]
     assert len(calls) == len(pictures)
 
 
-def test_errors_are_asked_again(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
-    """Only answers are kept: what failed is tried in the next run."""
+def test_errors_are_not_kept_in_the_journal(
+    model: ModelVersion, pictures: list[Path], tmp_path: Path
+) -> None:
+    """An image that failed is requested again by the next run."""
     late = tmp_path / "late.png"
     (outcome,) = model.detect_many([late], journal=tmp_path / "journal.db")
     assert isinstance(outcome.error, errors.InvalidImage)
@@ -92,20 +94,20 @@ def test_errors_are_asked_again(model: ModelVersion, pictures: list[Path], tmp_p
     assert [found.label for found in outcome.detections] == [pictures[0].parent.name]
 
 
-def test_a_journal_belongs_to_its_run(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
-    """Answers of other parameters are not taken for these."""
+def test_a_journal_belongs_to_one_run(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
+    """A journal of other parameters, a file that is not a journal, and a missing folder are rejected."""
     list(model.detect_many(pictures[:1], journal=tmp_path / "journal.db"))
     with pytest.raises(errors.InvalidInput, match="another run"):
         list(model.detect_many(pictures[:1], journal=tmp_path / "journal.db", min_confidence=10))
     (tmp_path / "text.db").write_text("certainly no database, and long enough to be sure of it" * 10)
-    with pytest.raises(errors.InvalidInput, match="no journal"):
+    with pytest.raises(errors.InvalidInput, match="not a journal"):
         list(model.detect_many(pictures[:1], journal=tmp_path / "text.db"))
     with pytest.raises(errors.JournalFailed, match="cannot be used"):
         list(model.detect_many(pictures[:1], journal=tmp_path / "nowhere" / "journal.db"))
 
 
 def die_once(flag: str) -> None:
-    """Kill the worker, the first time."""
+    """Kill the worker process on the first call."""
     try:
         os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -114,18 +116,18 @@ def die_once(flag: str) -> None:
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """A pool of processes that share nothing with this one: a fork may hang on locks of its threads."""
+    """Return a pool of spawned processes, because a fork may hang on locks of this process's threads."""
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
 
 
 class Restarting(Executor):
-    """A pool of processes that is made anew when one of them has died, as clusters do."""
+    """A process pool that replaces itself when a process has died, as clusters do."""
 
     def __init__(self) -> None:
         self.pool = processes(2)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit, to a new pool where the old one is broken."""
+        """Submit to a new pool if the old one is broken."""
         try:
             return self.pool.submit(fn, *args, **kwargs)
         except RuntimeError:
@@ -137,14 +139,14 @@ class Restarting(Executor):
         self.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
-def test_workers_in_other_processes(
+def test_workers_in_other_processes_give_the_same_outcomes(
     service: LocalService,
     model: ModelVersion,
     pictures: list[Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Processes with their own AWS settings do the work; one that is killed costs no image."""
+    """Processes use their own AWS settings, and no image is lost when one is killed."""
     expected = list(model.detect_many(pictures))
     with service.serve() as server:
         for name, value in server.environment.items():
@@ -155,8 +157,8 @@ def test_workers_in_other_processes(
     assert (tmp_path / "died").exists()
 
 
-def test_outcomes_are_written_as_they_come(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
-    """What the model found, and what went wrong, stands in the file."""
+def test_outcomes_are_saved(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
+    """The file has the detections and the errors."""
     images = [pictures[0], tmp_path / "missing.png"]
     assert save_outcomes(model.detect_many(images), tmp_path / "found.jsonl") == 2
     first, second = map(json.loads, (tmp_path / "found.jsonl").read_text().splitlines())
@@ -165,7 +167,7 @@ def test_outcomes_are_written_as_they_come(model: ModelVersion, pictures: list[P
 
 
 def throttle_first_calls(model: ModelVersion, count: int) -> Callable[[], None]:
-    """Let the next calls be throttled; return what undoes it."""
+    """Throttle the next calls; return a function that undoes it."""
     left = itertools.count(-count)
 
     def refuse(**_: Any) -> Any:
@@ -188,8 +190,8 @@ class Body(io.BytesIO):
         yield self.read()
 
 
-def test_open_files_survive_a_second_try(model: ModelVersion, pictures: list[Path]) -> None:
-    """An image is read once, however often it is asked for."""
+def test_open_files_are_read_once(model: ModelVersion, pictures: list[Path]) -> None:
+    """A retried call does not read the file again."""
     undo = throttle_first_calls(model, 5)
     with pictures[0].open("rb") as first, pictures[-1].open("rb") as last:
         outcomes = list(model.detect_many([first, last], workers=2))
@@ -199,7 +201,7 @@ def test_open_files_survive_a_second_try(model: ModelVersion, pictures: list[Pat
 
 
 def bad_images(service: LocalService, pictures: list[Path], folder: Path) -> list[tuple[Any, str]]:
-    """Images that this machine or the service refuses, and the errors that say so."""
+    """Return images that this machine or the service rejects, with the names of their errors."""
     service.session().client("s3").put_object(Bucket="many", Key="text.jpg", Body=b"no image at all")
     (folder / "text.jpg").write_text("no image at all", encoding="utf-8")
     Image.open(pictures[0]).resize((4200, 64)).save(folder / "wide.png")
@@ -223,22 +225,22 @@ def bad_images(service: LocalService, pictures: list[Path], folder: Path) -> lis
     ]
 
 
-@pytest.mark.parametrize("elsewhere", [False, True])
-def test_every_bad_image_is_an_outcome(
+@pytest.mark.parametrize("on_executor", [False, True])
+def test_every_invalid_image_gives_an_error(
     service: LocalService,
     model: ModelVersion,
     pictures: list[Path],
     tmp_path: Path,
-    elsewhere: bool,  # noqa: FBT001 -- a case
+    on_executor: bool,  # noqa: FBT001 -- a case
 ) -> None:
-    """It says what is wrong, and the images around it are answered, here and by an executor's workers."""
+    """All other images are answered, by threads as well as by the workers of an executor."""
     cases = bad_images(service, pictures, tmp_path)
     images = [image for case, _ in cases for image in (case, pictures[0])]
     with service.serve() as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         with processes(2) as executor:
-            outcomes = list(model.detect_many(images, executor=executor if elsewhere else None))
+            outcomes = list(model.detect_many(images, executor=executor if on_executor else None))
     assert [outcome.image for outcome in outcomes] == images
     assert {outcome.detections[0].label for outcome in outcomes[1::2]} == {pictures[0].parent.name}
     errors_found = [type(outcome.error).__name__ for outcome in outcomes[::2]]
@@ -246,10 +248,8 @@ def test_every_bad_image_is_an_outcome(
     assert all(str(outcome.error) for outcome in outcomes[::2])
 
 
-def test_what_can_be_mended_is_mended_when_it_is_allowed(
-    model: ModelVersion, pictures: list[Path], tmp_path: Path
-) -> None:
-    """Other formats and sides that are too long are encoded anew."""
+def test_shrink_reencodes_invalid_images(model: ModelVersion, pictures: list[Path], tmp_path: Path) -> None:
+    """Images of other formats, or with too many pixels a side, are detected."""
     picture = Image.open(pictures[0])
     picture.save(tmp_path / "picture.webp")
     picture.resize((4200, 300)).save(tmp_path / "wide.png")
@@ -260,23 +260,23 @@ def test_what_can_be_mended_is_mended_when_it_is_allowed(
     ] * 2
 
 
-def test_a_model_that_does_not_run_is_an_outcome(service: LocalService, pictures: list[Path]) -> None:
-    """Not started, stopping, deleted: each image says so, and nothing is raised midway."""
+def test_a_model_that_is_not_running_gives_errors(service: LocalService, pictures: list[Path]) -> None:
+    """While the model is training, stopped or deleted, each outcome has the error."""
     client = service.client(bucket="many", retry=QUICK)
-    project = client.create_project("at-rest")
+    project = client.create_project("stopped")
     project.create_datasets(read_folder(pictures[0].parents[1]))
     model = project.train("v1")
     training = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
     model.wait_until_trained()
-    at_rest = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
+    stopped = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
     model.delete()
     gone = [type(outcome.error) for outcome in model.detect_many(pictures[:2])]
-    assert training == at_rest == [errors.ResourceNotReady] * 2
+    assert training == stopped == [errors.ResourceNotReady] * 2
     assert gone == [errors.ResourceNotFound] * 2
 
 
-def test_a_lease_that_ends_midway_is_an_outcome(service: LocalService, pictures: list[Path]) -> None:
-    """After a limit of the block every image that is left says so; the next run is refused at once."""
+def test_a_lease_that_ends_during_a_run_gives_errors(service: LocalService, pictures: list[Path]) -> None:
+    """After a limit is reached all remaining outcomes have LeaseEnded; the next run raises it."""
     client = service.client(bucket="many", retry=QUICK)
     model = client.project("many").model("v1")
     copy = model.copy_to(client.create_project("copies"), "v1")
@@ -290,16 +290,16 @@ def test_a_lease_that_ends_midway_is_an_outcome(service: LocalService, pictures:
 
 
 class Counting(Executor):
-    """A pool of processes that counts what its workers are told."""
+    """A process pool that records the error of each call, or NoneType."""
 
     def __init__(self, count: int) -> None:
         self.pool = processes(count)
-        self.told: list[str] = []
+        self.answers: list[str] = []
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit, and look at the result."""
+        """Submit, and record the result."""
         future = self.pool.submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda done: self.told.append(type(done.exception()).__name__))
+        future.add_done_callback(lambda done: self.answers.append(type(done.exception()).__name__))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- Executor's
@@ -307,10 +307,10 @@ class Counting(Executor):
         self.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
-def test_workers_share_one_budget(
+def test_workers_share_one_rate_limiter(
     tmp_path: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three processes together ask for what the model serves; few calls are made in vain."""
+    """Three processes together stay near the throughput of the model; few calls are throttled."""
     with LocalService(
         tmp_path, tps=Tps(detect_per_unit=40, detect=math.inf, control_plane=math.inf)
     ) as service:
@@ -325,6 +325,6 @@ def test_workers_share_one_budget(
             images = list(itertools.islice(itertools.cycle(pictures), 320))
             outcomes = list(running.detect_many(images, executor=executor, workers=12))
     assert [outcome.image for outcome in outcomes if outcome.error is None] == images
-    told = Counter(executor.told)
-    assert told["NoneType"] == len(images)
-    assert told["Throttled"] <= 0.3 * len(images)
+    answers = Counter(executor.answers)
+    assert answers["NoneType"] == len(images)
+    assert answers["Throttled"] <= 0.3 * len(images)

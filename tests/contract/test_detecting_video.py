@@ -1,4 +1,4 @@
-"""A video through a running model, and the example that draws what was found."""
+"""Detection in a video, and the example that draws the detections into it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220)}
 
 
 def write_video(path: Path) -> Path:
-    """Write a video that is amber for two seconds, and then blue for two."""
+    """Write a video that is amber for two seconds and then blue for two."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=5)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
@@ -36,7 +36,7 @@ def write_video(path: Path) -> Path:
 
 
 def test_a_video_is_annotated(tmp_path: Path) -> None:
-    """Outcomes carry their times; the example draws them, and its second run asks nothing again."""
+    """Outcomes have the times of their frames; the example writes an annotated video and a journal."""
     video = write_video(tmp_path / "clip.mp4")
     with LocalService(tmp_path / "service") as service, service.serve() as server:
         project = service.client(bucket="video", retry=QUICK).create_project("video")

@@ -484,13 +484,11 @@ class TestRunning:
         path = tmp_path / "notes.jpg"
         path.write_bytes(b"no image at all")
         with trained.running() as running:
-            for image, name in ((path, str(path)), (path.read_bytes(), "The image")):
+            for image, name in ((path, str(path)), (path.read_bytes(), "the image")):
                 with pytest.raises(errors.ImageRejected) as caught:
                     running.detect(image)
                 assert caught.value.code == "InvalidImageFormatException"
-                assert str(caught.value).startswith(
-                    f"{name} is refused by the service. [DetectCustomLabels: "
-                )
+                assert str(caught.value).startswith(f"The service rejected {name}. [DetectCustomLabels: ")
 
     def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
         """The error says to stop it; ``stop=True`` does it."""

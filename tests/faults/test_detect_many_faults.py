@@ -1,4 +1,4 @@
-"""Chaos under detect_many: whatever goes wrong, every image has one outcome, and the right one."""
+"""detect_many with injected faults: every image has one outcome, and the right one."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ COUNT = 240
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Some pictures on this machine."""
+    """Some images on this machine."""
     return sorted(write_folder(tmp_path_factory.mktemp("pictures")).rglob("*.png"))
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
-    """A workspace with a model that runs."""
+    """A workspace with a running model."""
     folder = tmp_path_factory.mktemp("chaos")
     with LocalService(folder, engine="tiny") as service:
         project = service.client(bucket="chaos", retry=PATIENT).create_project("chaos")
@@ -60,13 +60,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) ->
 
 @contextmanager
 def faulty(workspace: Path, *faults: Fault, seed: int = 0) -> Iterator[tuple[LocalService, ModelVersion]]:
-    """The same service with faults."""
+    """Open the workspace with faults; yield the service and the model."""
     with LocalService(workspace, engine="tiny", faults=FaultPlan(faults, seed=seed)) as service:
         yield service, service.client(bucket="chaos", retry=PATIENT).project("chaos").model("v1")
 
 
 def mixed(pictures: list[Path], service: LocalService) -> list[Any]:
-    """Paths, bytes and S3 URIs in turn, and the labels that they show."""
+    """Return paths, bytes and S3 URIs in turn."""
     s3 = service.session().client("s3")
     listed = s3.list_objects_v2(Bucket="chaos", Prefix="images/")["Contents"]
     kinds: list[list[Any]] = [
@@ -88,7 +88,7 @@ def test_every_image_has_its_answer(
     ordered: bool,  # noqa: FBT001 -- a case
     socket: bool,  # noqa: FBT001 -- a case
 ) -> None:
-    """Throttled, broken, dropped and slow calls change nothing: the answers are those of a quiet day."""
+    """The answers with throttled, failing, dropped and slow calls are those without faults."""
     with faulty(workspace) as (service, model):
         images = mixed(pictures, service)
         expected = list(model.detect_many(images))
@@ -106,8 +106,8 @@ def test_every_image_has_its_answer(
     assert Counter(map(repr, found)) == Counter(map(repr, expected))
 
 
-def test_a_service_that_stays_broken_raises_nothing(workspace: Path, pictures: list[Path]) -> None:
-    """Each image is an outcome with the last error; what comes after the trouble is answered."""
+def test_lasting_faults_give_errors(workspace: Path, pictures: list[Path]) -> None:
+    """Images that run out of attempts have the last error; images after the faults are answered."""
     with faulty(workspace, Fault.broken(DETECT, times=60), Fault.dropped(DETECT, times=60)) as (_, model):
         outcomes = list(model.detect_many(pictures * 2, workers=2))
     kinds = [type(outcome.error) for outcome in outcomes]
@@ -128,10 +128,10 @@ for outcome in model.detect_many(images * int(count), journal=journal, workers=4
 """
 
 
-def test_a_killed_run_pays_only_for_what_was_under_way(
+def test_a_killed_run_is_resumed_without_paying_twice(
     workspace: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
-    """SIGKILL in the middle of chaos: the next run asks for what has no answer, and no more."""
+    """After SIGKILL during a run with faults, the next run requests only images without an answer."""
     copies = [tmp_path / f"{number}.png" for number in range(80)]
     for copy, picture in zip(copies, itertools.cycle(pictures), strict=False):
         os.link(picture, copy)
@@ -149,14 +149,14 @@ def test_a_killed_run_pays_only_for_what_was_under_way(
         run.communicate()
         answered: list[str] = []
         events: Any = model.client.api.client.meta.events
-        events.register("after-call.rekognition.DetectCustomLabels", note(answered))
+        events.register("after-call.rekognition.DetectCustomLabels", record(answered))
         outcomes = list(model.detect_many(copies, journal=journal))
     assert [outcome.image for outcome in outcomes if outcome.error is None] == copies
     assert len(answered) <= len(copies) - 20
 
 
-def note(answered: list[str]) -> Any:
-    """Note each call that had an answer."""
+def record(answered: list[str]) -> Any:
+    """Return a handler that records each call that was answered."""
 
     def after_call(parsed: dict[str, Any], **_: Any) -> None:
         if "CustomLabels" in parsed:

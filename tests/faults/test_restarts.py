@@ -1,4 +1,4 @@
-"""Work that outlives a process: handles travel without credentials, and tell how to attach to them again."""
+"""Work that outlives a process: handles are pickled without credentials and print how to attach again."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
     from rekolabels import ModelVersion
 
-SECRET = "a-secret-that-stays-at-home"
+SECRET = "a-secret-that-is-never-pickled"
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that only the test moves."""
+    """A clock that only the test advances."""
     return ManualClock()
 
 
 @pytest.fixture
 def client(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A client with credentials of the environment, of a service in whose time a training takes an hour."""
+    """A client with credentials from the environment; trainings take an hour by the test's clock."""
     with LocalService(clock=clock, durations=Durations(training=3600)) as service, service.serve() as server:
         for name, value in {**server.environment, "AWS_SECRET_ACCESS_KEY": SECRET}.items():
             monkeypatch.setenv(name, value)
@@ -45,17 +45,17 @@ def client(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clie
 
 @pytest.fixture
 def model(client: Client, tmp_path: Path) -> ModelVersion:
-    """A model version that is being trained."""
+    """A model version in training."""
     project = client.create_project("restarts")
     project.create_datasets(read_folder(write_folder(tmp_path)))
     return project.train("v1")
 
 
-def elsewhere(program: str, given: bytes = b"") -> str:
-    """Run a program in a process of its own, with the environment of this one."""
+def run_process(program: str, stdin: bytes = b"") -> str:
+    """Run a program in another process with this environment; return its output."""
     ran = subprocess.run(  # noqa: S603 -- our own interpreter and program
         [sys.executable, "-c", program],
-        input=given,
+        input=stdin,
         capture_output=True,
         check=True,
         timeout=60,
@@ -77,42 +77,42 @@ print({handle!r}.wait_until_trained().status)
 """
 
 
-def test_a_wait_goes_on_in_another_process(model: ModelVersion, clock: ManualClock) -> None:
-    """A handle that was pickled while the training ran is waited for by whoever unpickles it."""
-    travelling = pickle.dumps(model)
+def test_another_process_can_wait_with_a_pickled_handle(model: ModelVersion, clock: ManualClock) -> None:
+    """The handle is pickled while the training runs."""
+    pickled = pickle.dumps(model)
     clock.advance(3600)
-    assert elsewhere(WAIT, travelling) == "TRAINING_COMPLETED"
+    assert run_process(WAIT, pickled) == "TRAINING_COMPLETED"
 
 
-def test_a_wait_goes_on_by_its_arn(model: ModelVersion, clock: ManualClock) -> None:
-    """What a handle prints is the call that attaches to it again."""
+def test_another_process_can_wait_by_arn(model: ModelVersion, clock: ManualClock) -> None:
+    """The repr of a handle is the call that attaches to it."""
     clock.advance(3600)
-    assert elsewhere(ATTACH_AND_WAIT.format(handle=model)) == "TRAINING_COMPLETED"
+    assert run_process(ATTACH_AND_WAIT.format(handle=model)) == "TRAINING_COMPLETED"
 
 
-def test_a_timeout_names_the_call_that_goes_on(model: ModelVersion) -> None:
-    """Who gives up waiting is told how to take it up again."""
+def test_a_timeout_names_the_call_that_continues(model: ModelVersion) -> None:
+    """The message has the call that continues the wait."""
     with pytest.raises(errors.WaitTimedOut) as caught:
         model.wait_until_trained(timeout=0)
     assert f"{model!r}.wait_until_trained()" in str(caught.value)
 
 
 def test_handles_print_as_the_call_that_attaches(client: Client, model: ModelVersion) -> None:
-    """Evaluating what a handle prints gives an equal handle."""
+    """Evaluating the repr of a handle gives an equal handle."""
     project = client.project("restarts")
     for handle in (project, *project.datasets(), model):
         assert handle == eval(repr(handle), {"client": client})  # noqa: S307 -- that is what the test is about
 
 
-def test_a_client_prints_as_the_call_that_makes_it(client: Client) -> None:
-    """Bucket, prefix and Region are in it; a client of a session in process says what it is."""
+def test_a_client_prints_as_the_call_that_creates_it(client: Client) -> None:
+    """The repr has bucket, prefix and Region, or names the in-process session."""
     assert repr(client) == "Client(bucket='restarts', prefix='team-a/', region_name='us-east-1')"
     with LocalService() as service:
         assert repr(service.client(bucket="puppies")) == "<Client bucket='puppies', of a LocalSession>"
 
 
-def test_handles_travel_with_the_settings_of_their_client(client: Client, model: ModelVersion) -> None:
-    """Bucket, prefix, Region and policy come along; handles that travel together share a client."""
+def test_pickled_handles_keep_the_settings_of_their_client(client: Client, model: ModelVersion) -> None:
+    """Bucket, prefix, Region and policy are kept; handles pickled together share a client."""
     project = client.project("restarts")
     found, again = pickle.loads(pickle.dumps((model, project)))  # noqa: S301 -- our own
     assert (found.arn, again.arn) == (model.arn, project.arn)
@@ -123,8 +123,10 @@ def test_handles_travel_with_the_settings_of_their_client(client: Client, model:
     assert found.describe() == model.describe()
 
 
-def test_no_credentials_travel(client: Client, model: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the key of the environment nor one that was given in code is in a pickle or a repr."""
+def test_no_credentials_are_pickled(
+    client: Client, model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key, from the environment or given in code, is in a pickle or a repr."""
     import boto3
 
     given = Client(
@@ -132,8 +134,8 @@ def test_no_credentials_travel(client: Client, model: ModelVersion, monkeypatch:
     )
     key = os.environ["AWS_ACCESS_KEY_ID"]
     client.session.client("s3").list_buckets()  # the credentials are loaded
-    travelling = pickle.dumps((client, model.client, given)) + repr((client, given)).encode()
-    assert [secret for secret in (SECRET, "AKIA0TEST", key) if secret.encode() in travelling] == []
+    exposed = pickle.dumps((client, model.client, given)) + repr((client, given)).encode()
+    assert [secret for secret in (SECRET, "AKIA0TEST", key) if secret.encode() in exposed] == []
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -142,7 +144,7 @@ def test_no_credentials_travel(client: Client, model: ModelVersion, monkeypatch:
         list(attached.projects())
 
 
-def test_a_client_in_process_does_not_travel() -> None:
-    """It would reach AWS elsewhere, or nothing: pickling it is refused, and the message says what to do."""
+def test_an_in_process_client_cannot_be_pickled() -> None:
+    """In another process it would reach AWS or nothing, so pickling is refused with advice."""
     with LocalService() as service, pytest.raises(errors.InvalidInput, match="serve"):
         pickle.dumps(service.client().create_project("restarts"))

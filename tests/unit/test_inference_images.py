@@ -1,4 +1,4 @@
-"""What can be given as an image, and what detections can become."""
+"""The images that detect accepts, and the conversions of detections."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def noise(side: int) -> Image.Image:
-    """A picture that does not compress."""
+    """Return an image that does not compress."""
     pixels = np.random.default_rng(1).integers(0, 255, (side, side, 3), dtype=np.uint8)
     return Image.fromarray(pixels)
 
 
-def test_pictures_in_memory_are_sent_without_loss() -> None:
-    """A Pillow image and a NumPy array arrive pixel by pixel, whatever their mode."""
+def test_images_in_memory_are_sent_without_loss() -> None:
+    """Pillow images and NumPy arrays of any mode keep every pixel."""
     picture = noise(80)
     for given in (picture, np.asarray(picture), picture.convert("RGBA")):
         data = image_argument(given)
@@ -37,14 +37,14 @@ def test_pictures_in_memory_are_sent_without_loss() -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(picture))
 
 
-def test_places_in_s3_are_passed_on() -> None:
-    """Nothing is read or sent."""
+def test_s3_locations_are_passed_on() -> None:
+    """Nothing is read or uploaded."""
     assert image_argument("s3://bucket/a b.jpg") == S3Location("bucket", "a b.jpg")
     assert image_argument(S3Location("bucket", "key")) == S3Location("bucket", "key")
 
 
-def test_large_images_go_by_way_of_s3(tmp_path: Path) -> None:
-    """From 4 to 15 MB they are uploaded; above they are refused before they are read."""
+def test_large_images_are_uploaded_to_s3(tmp_path: Path) -> None:
+    """Images of 4 to 15 MB are uploaded; larger ones are rejected before they are read."""
     path = tmp_path / "large.png"
     path.write_bytes(bytes(MAX_BYTES + 1))
     sent: list[tuple[int, str]] = []
@@ -64,20 +64,20 @@ def test_large_images_go_by_way_of_s3(tmp_path: Path) -> None:
         image_argument(file, upload=upload)
 
 
-def turned_photo(side: int = 2000, format: str = "JPEG") -> tuple[bytes, Image.Image]:  # noqa: A002 -- Pillow's word
-    """A file whose pixels lie on their side and whose EXIF says so; and how a viewer shows it."""
+def rotated_photo(side: int = 2000, format: str = "JPEG") -> tuple[bytes, Image.Image]:  # noqa: A002 -- Pillow's word
+    """Return a file with rotated pixels and an EXIF orientation, and the image as a viewer shows it."""
     upright = noise(side).resize((side, side // 2))
     exif = upright.getexif()
-    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     body = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(body, format, exif=exif, quality=100)
     return body.getvalue(), upright
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_shrinking_is_done_when_it_is_allowed(format: str) -> None:  # noqa: A002 -- Pillow's word
-    """The result fits, and is upright by its pixels: the boxes are those of the image as it is shown."""
-    photo, upright = turned_photo(4200, format)
+def test_shrink_reencodes_large_images(format: str) -> None:  # noqa: A002 -- Pillow's word
+    """The result is within the limits and upright without an EXIF orientation."""
+    photo, upright = rotated_photo(4200, format)
     assert len(photo) > MAX_BYTES
     data = image_argument(photo, shrink=True)
     assert isinstance(data, bytes)
@@ -91,8 +91,8 @@ def test_shrinking_is_done_when_it_is_allowed(format: str) -> None:  # noqa: A00
         image_argument(bytes(MAX_BYTES + 1), shrink=True)
 
 
-def test_shrinking_leaves_alone_what_fits() -> None:
-    """Small JPEG and PNG files are sent byte by byte; other formats become JPEG."""
+def test_shrink_keeps_images_within_the_limits() -> None:
+    """Small JPEG and PNG files are sent unchanged; other formats become JPEG."""
     picture = noise(80)
     for kind, same in (("JPEG", True), ("PNG", True), ("WEBP", False), ("TIFF", False), ("GIF", False)):
         body = io.BytesIO()
@@ -103,16 +103,16 @@ def test_shrinking_leaves_alone_what_fits() -> None:
         assert Image.open(io.BytesIO(data)).format == (kind if same else "JPEG")
 
 
-def test_pictures_in_memory_are_sent_upright() -> None:
-    """A Pillow image that was opened from a turned photo is sent as viewers show it."""
-    photo, upright = turned_photo(200, "PNG")
+def test_images_in_memory_are_sent_upright() -> None:
+    """A Pillow image opened from a rotated photo is sent as viewers show it."""
+    photo, upright = rotated_photo(200, "PNG")
     data = image_argument(Image.open(io.BytesIO(photo)))
     assert isinstance(data, bytes)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(upright))
 
 
 def bad_images(folder: Path) -> list[tuple[object, str]]:
-    """Everything that is no image, and what its error says."""
+    """Return invalid images with their error messages."""
     empty = folder / "empty.jpg"
     empty.touch()
     text = folder / "text.txt"
@@ -128,24 +128,24 @@ def bad_images(folder: Path) -> list[tuple[object, str]]:
         (io.BytesIO(), "is empty"),
         (io.StringIO("no image"), "open it with mode 'rb'"),
         (closed, "cannot be read: .* closed file"),
-        (np.zeros((2, 2, 2, 2), dtype=np.uint8), r"shape \(2, 2, 2, 2\) is no image"),
+        (np.zeros((2, 2, 2, 2), dtype=np.uint8), r"shape \(2, 2, 2, 2\) is not a valid image"),
         (np.zeros((64, 64, 3)), "array of float64 .* expected uint8"),
-        ("s3://bucket", "names no object"),
+        ("s3://bucket", "has no object key"),
         ("s3:///key", "no S3 location"),
-        ({}, "not dict"),
-        (None, "not NoneType"),
+        ({}, "A dict is not a supported image type"),
+        (None, "A NoneType is not a supported image type"),
     ]
 
 
-def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
-    """The error names the image, and says what can be given."""
+def test_invalid_images_are_rejected(tmp_path: Path) -> None:
+    """The error names the image and the supported types."""
     for image, message in bad_images(tmp_path):
         with pytest.raises(InvalidInput, match=message):
             image_argument(image)
 
 
-def test_detections_become_labels() -> None:
-    """Boxes come in pixels, cut at the frame; image-level labels are listed once."""
+def test_detections_become_a_labelled_image() -> None:
+    """Boxes are in pixels and clipped to the image; each image-level label appears once."""
     found = [
         Detection("puppy", 90.0, Box(-0.1, 0.5, 0.5, 0.75)),
         Detection("indoors", 80.0),
@@ -157,8 +157,8 @@ def test_detections_become_labels() -> None:
     assert in_pixels(found[1], ImageSize(100, 200)) is None
 
 
-def test_predictions_become_tomorrows_labels(tmp_path: Path) -> None:
-    """Boxes go into manifest lines and COCO files and come back; labels need no size, boxes do."""
+def test_detections_can_be_written_as_training_data(tmp_path: Path) -> None:
+    """Boxes survive manifests and COCO files; boxes need the size of the image, labels do not."""
     boxes = [Detection("puppy", 90.0, Box(0.25, 0.5, 0.5, 0.25)), Detection("dog", 80.0, Box(0, 0, 1, 1))]
     image = to_labelled_image("s3://bucket/a.jpg", boxes, ImageSize(640, 480))
     write_manifest([image], tmp_path / "train.manifest")
@@ -171,12 +171,13 @@ def test_predictions_become_tomorrows_labels(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         to_labelled_image("s3://bucket/a.jpg", boxes)
     assert str(caught.value) == (
-        "size is missing: the boxes of s3://bucket/a.jpg are shares of its width and height."
+        "size is missing: the boxes of s3://bucket/a.jpg are shares of its width and height. Give "
+        "size=ImageSize(width, height)."
     )
 
 
-def test_predicted_boxes_are_cut_at_the_frame() -> None:
-    """Manifests ask for it; what lies inside is kept, and labels of the image go along, each once."""
+def test_boxes_are_clipped_to_the_image() -> None:
+    """Boxes keep their part inside the image; each image-level label appears once."""
     found = [
         Detection("a", 90.0, Box(-0.1, -0.2, 0.5, 0.5)),
         Detection("b", 90.0, Box(0.75, 0.5, 0.5, 1.0)),
@@ -191,9 +192,9 @@ def test_predicted_boxes_are_cut_at_the_frame() -> None:
     ]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # supervision without OpenCV says that it would be faster
-def test_detections_for_supervision() -> None:
-    """Corners in pixels, confidences as shares, class ids by the labels of the model."""
+@pytest.mark.filterwarnings("ignore::UserWarning")  # supervision recommends OpenCV
+def test_detections_are_converted_to_supervision() -> None:
+    """Corners are in pixels, confidences are fractions, class ids are indices of labels."""
     supervision = pytest.importorskip("supervision", reason="needs the extra supervision")
     size = ImageSize(200, 100)
     found = [Detection("dog", 75.0, Box(0.25, 0.5, 0.5, 0.25)), Detection("ant", 50.0, Box(0, 0, 0.1, 0.1))]
@@ -207,11 +208,11 @@ def test_detections_for_supervision() -> None:
     assert len(made[made.confidence > 0.6]) == 1
     assert len(to_supervision([], size)) == 0
     for wrong, labels, expected in (
-        (found, ["cat"], "labels lacks 'ant', 'dog': give all labels of the model."),
+        (found, ["cat"], "labels does not contain 'ant', 'dog'; expected all labels of the model."),
         (
             [*found, Detection("indoors", 80.0)],
             None,
-            "Image-level labels have no boxes; supervision.Detections holds boxes only.",
+            "Image-level labels cannot be converted: supervision.Detections has boxes only.",
         ),
     ):
         with pytest.raises(InvalidInput) as caught:
@@ -219,9 +220,9 @@ def test_detections_for_supervision() -> None:
         assert str(caught.value) == expected
 
 
-def test_drawing_turns_what_the_boxes_refer_to(tmp_path: Path) -> None:
-    """Whatever detect takes can be drawn on; a turned photo comes out upright."""
-    photo, upright = turned_photo(400, "PNG")
+def test_drawings_are_upright(tmp_path: Path) -> None:
+    """Every image that detect accepts can be drawn on; a rotated photo becomes upright."""
+    photo, upright = rotated_photo(400, "PNG")
     path = tmp_path / "photo.png"
     path.write_bytes(photo)
     found = Detection("puppy", 90.0, Box(0.5, 0.25, 0.25, 0.5))
@@ -231,20 +232,20 @@ def test_drawing_turns_what_the_boxes_refer_to(tmp_path: Path) -> None:
     assert {picture.size for picture in pictures} == {upright.size}
     assert len({picture.tobytes() for picture in pictures}) == 1
     assert found.draw(Image.open(path)).tobytes() == pictures[0].tobytes()
-    with pytest.raises(InvalidInput, match="lies in S3"):
+    with pytest.raises(InvalidInput, match="is in S3"):
         draw("s3://bucket/a.jpg", [found])
     with pytest.raises(InvalidImage, match="cannot be decoded"):
         draw(photo[: len(photo) // 2], [found])
 
 
 def test_labels_of_every_script_can_be_drawn() -> None:
-    """Signs that the font lacks are drawn as boxes, and are no error."""
+    """Glyphs that the font lacks are drawn as boxes and cause no error."""
     picture = Image.new("RGB", (200, 100), "white")
     assert draw(picture, [Detection("子犬", 90.0), Detection("щенок", 80.0)]).size == (200, 100)
 
 
-def test_drawing_leaves_the_original_alone() -> None:
-    """The copy differs inside the box's line, the original not at all."""
+def test_drawing_does_not_change_the_original() -> None:
+    """The copy has the line of the box; the original stays unchanged."""
     picture = Image.new("RGB", (200, 100), "white")
     drawn = draw(picture, [Detection("puppy", 90.0, Box(0.25, 0.25, 0.5, 0.5)), Detection("dog", 50.0)])
     assert picture.getcolors() == [(200 * 100, (255, 255, 255))]

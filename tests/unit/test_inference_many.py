@@ -1,4 +1,4 @@
-"""The loop of detect_many and its journal, without a service behind them."""
+"""The loop and the journal of detect_many, with a function in place of the service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rekolabels.errors import (
 )
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import Outcome
-from rekolabels.inference._many import detect_many as prepared_detect_many
+from rekolabels.inference._many import detect_many as detect_many_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -39,47 +39,47 @@ FOUND = [Detection("puppy", 90.0, Box(0.1, 0.2, 0.3, 0.4)), Detection("dog", 80.
 
 
 def found(image: Any) -> list[Detection]:
-    """Find the name of the image in it."""
+    """Return the name of the image as its label."""
     return [Detection(image, 50.0)]
 
 
 def detect_many(
     detect: Callable[[Any], list[Detection]], images: Iterable[Any], **options: Any
 ) -> Generator[Outcome[Any]]:
-    """Run with a function for the call."""
-    return prepared_detect_many(lambda image: partial(detect, image), images, **options)
+    """Run with a function that answers each call."""
+    return detect_many_prepared(lambda image: partial(detect, image), images, **options)
 
 
-def keep_each(run: Iterable[Outcome[str]], kept: list[Outcome[str]]) -> None:
-    """Keep what comes, also when an error follows."""
+def collect(run: Iterable[Outcome[str]], outcomes: list[Outcome[str]]) -> None:
+    """Collect the outcomes up to the end or an error."""
     for outcome in run:
-        kept.append(outcome)  # noqa: PERF402 -- extend would drop all of them with the error
+        outcomes.append(outcome)  # noqa: PERF402 -- extend would lose all of them on an error
 
 
 def throttled() -> Throttled:
-    """What a model says that is asked too much."""
+    """Return the error of a model that gets too many calls."""
     return Throttled("too much", operation="DetectCustomLabels", code="ThrottlingException")
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_an_iterable_that_breaks_costs_no_answer(ordered: bool) -> None:  # noqa: FBT001 -- a case
-    """What was taken before its error is finished and yielded; then the error comes through."""
+def test_an_iterable_that_fails_loses_no_answer(ordered: bool) -> None:  # noqa: FBT001 -- a case
+    """The images before the error are finished and yielded; then the error is raised."""
 
     def images() -> Iterator[str]:
         yield from "abc"
-        raise LookupError("the listing broke off")
+        raise LookupError("the listing failed")
 
     outcomes: list[Outcome[str]] = []
     run = detect_many(found, images(), workers=4, ordered=ordered, policy=QUICK)
-    with pytest.raises(LookupError, match="broke off"):
-        keep_each(run, outcomes)
+    with pytest.raises(LookupError, match="listing failed"):
+        collect(run, outcomes)
     assert {outcome.image for outcome in outcomes} == {"a", "b", "c"}
     assert [outcome.error for outcome in outcomes] == [None] * 3
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_images_are_taken_as_they_are_needed(ordered: bool) -> None:  # noqa: FBT001 -- a case
-    """Of an endless iterable no more is taken than two for each worker, and what is asked for next."""
+def test_images_are_taken_on_demand(ordered: bool) -> None:  # noqa: FBT001 -- a case
+    """No more than two images for each worker are taken from an endless iterable in advance."""
     taken: list[str] = []
 
     def images() -> Iterator[str]:
@@ -94,8 +94,8 @@ def test_images_are_taken_as_they_are_needed(ordered: bool) -> None:  # noqa: FB
     assert len(taken) <= 10 + 2 * 4
 
 
-def test_a_run_that_is_broken_off_leaves_no_threads() -> None:
-    """Calls that wait for a throttled model are given up, and are not waited for."""
+def test_an_interrupted_run_leaves_no_threads() -> None:
+    """Calls that wait for a throttled model are cancelled rather than waited for."""
 
     def detect(image: Any) -> list[Detection]:
         if image == "first":
@@ -108,8 +108,8 @@ def test_a_run_that_is_broken_off_leaves_no_threads() -> None:
     assert [thread for thread in threading.enumerate() if thread.name.startswith("rekolabels-detect")] == []
 
 
-def test_a_model_that_serves_nothing_is_an_outcome(virtual_time: VirtualTime) -> None:
-    """After the patience of the policy a throttled image is given up; faults after its attempts."""
+def test_a_model_that_answers_nothing_gives_outcomes_with_errors(virtual_time: VirtualTime) -> None:
+    """Throttled calls are given up after ``patience`` seconds, service faults after ``attempts`` tries."""
     policy = RetryPolicy(sleep=virtual_time.sleep, clock=virtual_time.clock, patience=60, attempts=3)
 
     def detect(image: Any) -> list[Detection]:
@@ -118,7 +118,7 @@ def test_a_model_that_serves_nothing_is_an_outcome(virtual_time: VirtualTime) ->
         calls.append(image)
         if image == "lost":
             raise ConnectionFailed("no answer")
-        raise ServiceFault("their fault", operation="DetectCustomLabels", code="InternalServerError")
+        raise ServiceFault("a fault", operation="DetectCustomLabels", code="InternalServerError")
 
     calls: list[str] = []
     outcomes = detect_many(detect, ["throttled", "lost", "broken"], workers=1, ordered=True, policy=policy)
@@ -127,12 +127,12 @@ def test_a_model_that_serves_nothing_is_an_outcome(virtual_time: VirtualTime) ->
     assert virtual_time.now >= 60
 
 
-def test_progress_tells_rate_and_time_left(
+def test_progress_shows_rate_and_remaining_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of what has a length also how much is left; of a stream how many there were."""
+    """The bar of a list shows the remaining time, the bar of a stream only the count."""
     pytest.importorskip("tqdm", reason="needs the extra progress")
-    monkeypatch.setattr("rekolabels._progress._is_watched", lambda: True)
+    monkeypatch.setattr("rekolabels._progress._is_interactive", lambda: True)
     list(detect_many(found, ["a", "b"], workers=1, ordered=True, policy=QUICK))
     known = capsys.readouterr().err
     assert re.search(r"detecting: .*/2 \[\d\d:\d\d<.*images/s\]", known)
@@ -141,14 +141,14 @@ def test_progress_tells_rate_and_time_left(
     assert re.search(r"detecting: \d+ images \[\d\d:\d\d, .*images/s\]", unknown)
 
 
-def test_there_must_be_workers() -> None:
-    """None at all would wait for ever."""
+def test_at_least_one_worker_is_required() -> None:
+    """Without workers the run would wait for ever."""
     with pytest.raises(InvalidInput, match="workers is 0"):
         list(detect_many(found, ["a"], workers=0, ordered=True, policy=QUICK))
 
 
-def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
-    """Boxes, labels and confidences survive the journal exactly."""
+def test_the_journal_returns_answers_unchanged(tmp_path: Path) -> None:
+    """Boxes, labels and confidences are exactly those that were written."""
     with Journal(tmp_path / "journal.db", RUN) as journal:
         journal.write("a.jpg", FOUND)
         journal.write("nothing.jpg", [])
@@ -161,21 +161,21 @@ def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "match"),
     [
-        ({**RUN, "model": "arn:of-another"}, "its model is arn:of-one, not arn:of-another"),
-        ({**RUN, "min_confidence": "5"}, "its min_confidence is None, not 5"),
+        ({**RUN, "model": "arn:of-another"}, "model was arn:of-one and is now arn:of-another"),
+        ({**RUN, "min_confidence": "5"}, "min_confidence was None and is now 5"),
     ],
 )
-def test_a_journal_of_another_run_is_refused(tmp_path: Path, other: dict[str, str], match: str) -> None:
-    """The error says in what it differs."""
+def test_the_journal_of_another_run_is_rejected(tmp_path: Path, other: dict[str, str], match: str) -> None:
+    """The error names the parameters that differ."""
     with Journal(tmp_path / "journal.db", RUN):
         pass
     with pytest.raises(InvalidInput, match=match), Journal(tmp_path / "journal.db", other):
         pass
 
 
-def test_two_runs_do_not_share_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the same time they would both pay for every image."""
-    monkeypatch.setattr("rekolabels.inference._journal._PATIENCE", 0.01)
+def test_two_runs_cannot_share_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Concurrent runs would both pay for every image."""
+    monkeypatch.setattr("rekolabels.inference._journal._LOCK_TIMEOUT", 0.01)
     with (
         Journal(tmp_path / "journal.db", RUN),
         pytest.raises(JournalFailed, match="in use by another run"),
@@ -184,18 +184,18 @@ def test_two_runs_do_not_share_a_journal(tmp_path: Path, monkeypatch: pytest.Mon
         pass
 
 
-def test_images_without_a_name_cannot_be_journalled(tmp_path: Path) -> None:
-    """They are outcomes that say so; the others go on."""
+def test_a_journal_needs_images_with_names(tmp_path: Path) -> None:
+    """An image without a name gives an outcome with an error; the others are answered."""
     journal = Journal(tmp_path / "journal.db", RUN)
     images: list[Any] = ["a", object(), "b"]
     outcomes = list(detect_many(found, images, workers=2, ordered=True, policy=QUICK, journal=journal))
     assert [outcome.image for outcome in outcomes if outcome.error is None] == ["a", "b"]
-    assert "by their names" in str(outcomes[1].error)
+    assert "has no name" in str(outcomes[1].error)
 
 
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond a size."""
+    """Limit the size of the files that this process writes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -204,31 +204,32 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_under_the_journal_costs_no_answer(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Every image is answered once; the end says how many are not kept; a second run asks for those only."""
+def test_a_full_disk_loses_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every image is answered; the error counts unsaved answers; the next run requests only those."""
     path = tmp_path / "journal.db"
     images = [f"{number:05}-{'x' * 500}" for number in range(200)]
     outcomes: list[Outcome[str]] = []
     run = detect_many(found, images, workers=4, ordered=True, policy=QUICK, journal=Journal(path, RUN))
-    with pytest.raises(JournalFailed, match="yielded but could not be kept") as caught, full_disk(60_000):
-        keep_each(run, outcomes)
+    with (
+        pytest.raises(JournalFailed, match="could not be saved in the journal") as caught,
+        full_disk(60_000),
+    ):
+        collect(run, outcomes)
     assert [outcome.image for outcome in outcomes] == images
     assert [outcome.error for outcome in outcomes] == [None] * len(images)
-    assert len([record for record in caplog.records if "without its journal" in record.message]) == 1
-    not_kept = int(str(caught.value).split(maxsplit=1)[0])
-    asked: list[str] = []
+    assert len([record for record in caplog.records if "Could not save an answer" in record.message]) == 1
+    unsaved = int(str(caught.value).split(maxsplit=1)[0])
+    requested: list[str] = []
 
     def detect(image: Any) -> list[Detection]:
-        asked.append(image)
+        requested.append(image)
         return found(image)
 
     again = list(
         detect_many(detect, images, workers=4, ordered=True, policy=QUICK, journal=Journal(path, RUN))
     )
     assert again == outcomes
-    assert 0 < len(asked) == not_kept < len(images)
+    assert 0 < len(requested) == unsaved < len(images)
 
 
 WRITER = """
@@ -243,16 +244,16 @@ with Journal(sys.argv[1], {"model": "arn"}) as journal:
 """
 
 
-def test_a_kill_in_the_middle_loses_no_answer(tmp_path: Path) -> None:
-    """What was written when SIGKILL came is there, again and again, and the file is whole."""
+def test_a_killed_process_loses_no_written_answer(tmp_path: Path) -> None:
+    """All answers that were written before SIGKILL can be read, and the file is intact."""
     path = tmp_path / "journal.db"
-    for kept in (1, 50, 300):
+    for count in (1, 50, 300):
         path.unlink(missing_ok=True)
         writer = subprocess.Popen(  # noqa: S603 -- our own interpreter
             [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
         )
         assert writer.stdout is not None
-        for _ in range(kept):
+        for _ in range(count):
             last = int(writer.stdout.readline())
         os.kill(writer.pid, signal.SIGKILL)
         writer.communicate()

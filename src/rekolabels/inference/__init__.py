@@ -1,4 +1,4 @@
-"""Running a model on images: one, or many at once."""
+"""Detection with a running model: in one image, in many images at once, and in videos."""
 
 from rekolabels.inference._conversions import draw, in_pixels, to_labelled_image, to_supervision
 from rekolabels.inference._detects import Detects

@@ -1,4 +1,4 @@
-"""Detections in pixels, in pictures, in the hands of other libraries, and as tomorrow's labels."""
+"""Detections as pixel boxes, as drawings, as labelled images, and as supervision's objects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rekolabels._display import drawn
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.inference._image import open_picture
+from rekolabels.inference._image import open_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,18 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["draw", "in_pixels", "to_labelled_image", "to_supervision"]
 
 
-def in_pixels(found: Detection, size: ImageSize) -> BoundingBox | None:
+def in_pixels(detection: Detection, size: ImageSize) -> BoundingBox | None:
     """Return the box of a detection in pixels; None for an image-level label.
+
+    Args:
+        detection: The detection.
+        size: Size of the upright image in pixels.
 
     >>> from rekolabels import Box, Detection
     >>> in_pixels(Detection("puppy", 90.0, Box(0.25, 0.5, 0.5, 0.25)), ImageSize(640, 480))
     BoundingBox(label='puppy', left=160.0, top=240.0, width=320.0, height=120.0)
     """
-    box = found.box
+    box = detection.box
     if box is None:
         return None
     return BoundingBox(
-        found.label,
+        detection.label,
         left=box.left * size.width,
         top=box.top * size.height,
         width=box.width * size.width,
@@ -40,15 +44,15 @@ def in_pixels(found: Detection, size: ImageSize) -> BoundingBox | None:
 def to_labelled_image(
     source: str, detections: Iterable[Detection], size: ImageSize | None = None
 ) -> LabelledImage:
-    """Make a labelled image of what a model found, to be looked at, corrected, and trained with.
+    """Return detections as a labelled image, to review, correct and train with.
 
-    Boxes are cut at the frame, as manifests ask for; ``write_manifest`` and ``formats.write_coco`` take the
-    result.
+    Boxes are clipped to the image, as manifests require. Write the result with ``write_manifest`` or
+    ``formats.write_coco``.
 
     Args:
-        source: The image, ``s3://`` URI or path.
-        detections: What was found in it.
-        size: Its size in pixels, upright; boxes need it.
+        source: The image, an ``s3://`` URI or a path.
+        detections: The detections in it.
+        size: Size of the upright image in pixels; required if there are boxes.
 
     Raises:
         InvalidInput: There are boxes, and no size.
@@ -56,47 +60,51 @@ def to_labelled_image(
     found = list(detections)
     if size is None:
         if any(detection.box for detection in found):
-            raise InvalidInput(f"size is missing: the boxes of {source} are shares of its width and height.")
+            raise InvalidInput(
+                f"size is missing: the boxes of {source} are shares of its width and height. Give "
+                "size=ImageSize(width, height)."
+            )
         return LabelledImage(source, labels=dict.fromkeys(detection.label for detection in found))
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     labels = dict.fromkeys(detection.label for detection in found if detection.box is None)
-    return LabelledImage(source, labels=labels, boxes=[_cut(box, size) for box in boxes], size=size)
+    return LabelledImage(source, labels=labels, boxes=[_clip(box, size) for box in boxes], size=size)
 
 
 def draw(image: ImageSource, detections: Iterable[Detection]) -> Any:
-    """Draw detections into a copy of an image, and return it as a Pillow image.
+    """Return a copy of an image, as a Pillow image, with detections drawn into it.
 
     Boxes are drawn with their labels; image-level labels are listed in the upper left corner. The copy is
-    upright, turned by the EXIF orientation of the image, because that is what the boxes refer to.
+    turned upright by its EXIF orientation, because boxes are relative to the upright image.
 
     Args:
-        image: Whatever ``detect`` takes, except what lies in S3.
-        detections: What was found in it.
+        image: An image as for ``detect``, but not in S3.
+        detections: The detections in it.
 
     Raises:
         InvalidImage: The image cannot be read or decoded.
-        InvalidInput: It lies in S3.
+        InvalidInput: The image is in S3.
         MissingExtra: Pillow is not installed.
     """
-    return drawn(open_picture(image), detections)
+    return drawn(open_image(image), detections)
 
 
 def to_supervision(
     detections: Iterable[Detection], size: ImageSize, *, labels: Sequence[str] | None = None
 ) -> Any:
-    """Make ``supervision.Detections`` of boxes, for its trackers, zones, metrics and annotators.
+    """Return boxes as ``supervision.Detections``, for its trackers, zones, metrics and annotators.
 
     Args:
-        detections: What was found in an image.
-        size: Its size in pixels, upright.
-        labels: The labels of the model; the place of a label is its ``class_id``. By default those that
-            were found, sorted: the same label can then have another id in another image.
+        detections: The detections in an image.
+        size: Size of the upright image in pixels.
+        labels: All labels of the model; the index of a label is its ``class_id``. By default the labels of
+            these detections, sorted, so that the same label can have different ids in different images.
 
     Returns:
         Corners in pixels, confidences from 0 to 1, class ids, and the labels as ``data["class_name"]``.
 
     Raises:
-        InvalidInput: A detection is an image-level label, which has no box; or its label is not listed.
+        InvalidInput: A detection is an image-level label, which has no box; or its label is not in
+            ``labels``.
         MissingExtra: supervision is not installed.
     """
     try:
@@ -107,12 +115,14 @@ def to_supervision(
     found = list(detections)
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     if len(boxes) < len(found):
-        raise InvalidInput("Image-level labels have no boxes; supervision.Detections holds boxes only.")
+        raise InvalidInput("Image-level labels cannot be converted: supervision.Detections has boxes only.")
     names = [box.label for box in boxes]
     order = sorted(set(names)) if labels is None else list(labels)
     unknown = sorted(set(names) - set(order))
     if unknown:
-        raise InvalidInput(f"labels lacks {', '.join(map(repr, unknown))}: give all labels of the model.")
+        raise InvalidInput(
+            f"labels does not contain {', '.join(map(repr, unknown))}; expected all labels of the model."
+        )
     corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
     return supervision.Detections(
         xyxy=np.array(corners, dtype=float).reshape(-1, 4),
@@ -122,7 +132,7 @@ def to_supervision(
     )
 
 
-def _cut(box: BoundingBox, size: ImageSize) -> BoundingBox:
+def _clip(box: BoundingBox, size: ImageSize) -> BoundingBox:
     left, top = max(0.0, box.left), max(0.0, box.top)
     right = min(float(size.width), box.left + box.width)
     bottom = min(float(size.height), box.top + box.height)

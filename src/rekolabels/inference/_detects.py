@@ -1,4 +1,4 @@
-"""What can be asked of a running model, said once for a model version and for a ``running`` block."""
+"""``detect`` and ``detect_many``, shared by model versions and ``running`` blocks."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels.descriptions import S3Location
-from rekolabels.errors import ImageRejected, ResourceNotReady
-from rekolabels.inference._executors import Errand, elsewhere, here
+from rekolabels.errors import ImageRejected, InvalidInput, ResourceNotReady
+from rekolabels.inference._executors import WorkerConfig, prepare_on_executor, prepare_on_threads
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import detect_many
-from rekolabels.inference._policed import asked_with, keep, keep_each
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +31,7 @@ __all__ = ["Detects"]
 
 
 class Detects:
-    """A model that finds custom labels in images."""
+    """A model that detects custom labels in images."""
 
     __slots__ = ()
 
@@ -40,7 +39,7 @@ class Detects:
     arn: str
 
     def _before_call(self) -> None:
-        """Called before each call; an error of ours that it raises ends that image."""
+        """Run before each call; a ``RekolabelsError`` raised here becomes the error of that image."""
 
     def detect(
         self,
@@ -51,50 +50,52 @@ class Detects:
         policy: ThresholdPolicy | None = None,
         shrink: bool = False,
     ) -> list[Detection]:
-        """Find custom labels in an image (DetectCustomLabels); the model must be running.
+        """Detect custom labels in an image (DetectCustomLabels). The model must be running.
 
-        An image of up to 4 MB is sent in the request; one of up to 15 MB goes by way of the client's bucket,
-        where it stays under its content's name. Boxes are shares of the upright image, as viewers show it:
-        the service turns a JPEG by its EXIF orientation (so it is documented for its other image operations),
-        and what is encoded here, Pillow images and what ``shrink`` encodes anew, is turned here.
+        An image of up to 4 MB is sent in the request. A larger one, of up to 15 MB, is uploaded to the
+        client's bucket under the hash of its content, and stays there.
+
+        Boxes are relative to the upright image, as viewers show it. The service applies the EXIF orientation
+        of a JPEG file (AWS documents this for its other image operations). Pillow images, and images that
+        ``shrink`` re-encodes, are turned upright before they are sent.
 
         Args:
             image: A path, the bytes of a file, an open binary file, an ``s3://`` URI in the Region of the
                 model, a Pillow image, a NumPy array of uint8 (height, width, RGB), or a frame of
                 :func:`~rekolabels.inference.video_frames`.
-            min_confidence: 0 to 100. By default each label counts from its own assumed threshold; 0 asks for
-                everything.
-            max_results: Only so many, the most confident ones.
+            min_confidence: Lowest confidence, 0 to 100. By default each label has its own assumed threshold;
+                0 returns everything.
+            max_results: Return at most this many detections, the most confident ones.
             policy: Thresholds of your own, instead of ``min_confidence``.
-            shrink: Encode an image anew, as a JPEG, where the service would not take it as it is: more than
-                4 MB, more than 4,096 pixels a side, or neither JPEG nor PNG. Needs the extra ``images``.
+            shrink: Re-encode the image as a JPEG if the service would reject it: more than 4 MB, more than
+                4,096 pixels a side, or neither JPEG nor PNG. Needs the extra ``images``.
 
         Returns:
-            What was found, most confident first; empty when nothing was.
+            The detections, most confident first; empty if there are none.
 
         Raises:
             InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
             ResourceNotReady: The model is not running.
             InvalidImage: The file cannot be read or is too large.
-            ImageRejected: The service refused the image.
-            Throttled: More calls than the model's inference units can serve.
+            ImageRejected: The service rejected the image.
+            Throttled: The calls exceed the throughput of the model's inference units.
             LeaseEnded: A limit of the ``running`` block was reached, and the model was stopped.
         """
-        least, most = asked_with(policy, self.arn, min_confidence, max_results)
+        least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         self._before_call()
         content = image_argument(image, upload=self._uploader(), shrink=shrink)
         try:
-            found = self.client.api.detect_custom_labels(
-                self.arn, content, min_confidence=least, max_results=most
+            detections = self.client.api.detect_custom_labels(
+                self.arn, content, min_confidence=least, max_results=limit
             )
         except ResourceNotReady as error:
             raise error.explained(
-                "The model does not run. This starts it, waits, and stops it again whatever happens: "
-                "with model.running() as running: running.detect(...)"
+                "The model is not running. To start it, and to stop it whatever happens, use "
+                "`with model.running() as running: running.detect(...)`."
             ) from error
         except ImageRejected as error:
-            raise error.explained(f"{_name(image)} is refused by the service.") from error
-        return keep(policy, found, max_results)
+            raise error.explained(f"The service rejected {_describe(image)}.") from error
+        return detections if policy is None else policy.apply(detections)[:max_results]
 
     def detect_many(
         self,
@@ -109,82 +110,117 @@ class Detects:
         journal: str | os.PathLike[str] | None = None,
         executor: Executor | None = None,
     ) -> Iterator[Outcome[ImageT]]:
-        """Find custom labels in many images at once; the model must be running.
+        """Detect custom labels in many images in parallel. The model must be running.
 
-        Finds out by itself how many calls a second the model can serve, and stays just there: throttled calls
-        are made again, and no image is lost. Nothing is raised midway: an image that cannot be read, or that
-        the service refuses, is an outcome with an error. Images are taken from the iterable as they are
-        needed, so that it may be as long as it likes; when it raises an error itself, the images before are
-        finished first.
+        Adapts the rate of calls to the throughput of the model and retries throttled calls, so that no image
+        is lost. Errors do not interrupt the run: an image that cannot be read, or that the service rejects,
+        gives an outcome with an error. Images are taken from the iterable as they are needed, so it may be
+        endless. If the iterable itself raises an error, the images before it are finished first.
 
         Args:
-            images: Whatever :meth:`detect` takes.
-            min_confidence: 0 to 100; by default each label counts from its own assumed threshold.
-            max_results: Only so many for each image, the most confident ones.
-            policy: Thresholds of your own, instead of ``min_confidence``; a journal keeps what the model
-                found, whatever the policy.
-            shrink: Encode images anew that the service would not take, as :meth:`detect` does.
-            ordered: Yield outcomes in the order of the images; otherwise as they come.
-            workers: Calls under way at once, at the most.
-            journal: A file that keeps the answers. A run that was broken off is run again with the same file,
-                and asks only for what has no answer yet. It belongs to this model and these parameters.
+            images: Images as for :meth:`detect`.
+            min_confidence: Lowest confidence, 0 to 100. By default each label has its own assumed threshold.
+            max_results: Return at most this many detections for each image, the most confident ones.
+            policy: Thresholds of your own, instead of ``min_confidence``. A journal keeps what the model
+                returned, before the policy is applied.
+            shrink: Re-encode images that the service would reject, as :meth:`detect` does.
+            ordered: Yield outcomes in the order of the images, otherwise in the order in which they complete.
+            workers: Largest number of concurrent calls.
+            journal: A file that keeps the answers. To resume a run that was interrupted, run it again with
+                the same file; only images without an answer are requested. The file belongs to this model and
+                these parameters.
             executor: Any ``concurrent.futures.Executor`` whose workers make the calls: processes, or the
-                machines of a Dask cluster (``distributed.Client.get_executor()``). Workers get paths or URIs,
-                not bytes, and use the AWS settings of their machine. A worker that dies costs no image.
+                machines of a Dask cluster (``distributed.Client.get_executor()``). Workers get paths or URIs
+                rather than bytes, and use the AWS settings of their machine. Calls of a worker that dies are
+                retried.
 
         Yields:
-            For each image an outcome: ``image``, ``detections``, ``error``. In a ``running`` block a limit
-            that is reached makes every further outcome one with :class:`~rekolabels.errors.LeaseEnded`.
+            An outcome for each image: ``image``, ``detections``, ``error``. In a ``running`` block, all
+            outcomes after a limit was reached have the error :class:`~rekolabels.errors.LeaseEnded`.
 
         Raises:
-            InvalidInput: The journal belongs to another run, or the policy is for another model, or
-                ``min_confidence`` is given with it.
-            JournalFailed: The journal cannot be used at the beginning; or, after the last outcome, some
-                answers could not be kept in it.
+            InvalidInput: The journal belongs to another run, the policy is for another model, or
+                ``min_confidence`` is given with a policy.
+            JournalFailed: The journal cannot be opened; or, after the last outcome, some answers could not be
+                saved.
             LeaseEnded: A limit of the ``running`` block was reached before the first image.
         """
-        least, most = asked_with(policy, self.arn, min_confidence, max_results)
+        least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         self._before_call()
-        errand = Errand(self.arn, self.client.region_name, least, most, shrink)
-        once = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
+        config = WorkerConfig(self.arn, self.client.region_name, least, limit, shrink)
+        # detect_many retries by itself, because it shares the rate of all calls.
+        single_try = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
         upload = self._uploader()
-        ask = here(once, errand, upload) if executor is None else elsewhere(executor, errand, upload)
+        prepare = (
+            prepare_on_threads(single_try, config, upload)
+            if executor is None
+            else prepare_on_executor(executor, config, upload)
+        )
 
-        def prepare(image: ImageSource) -> Call:
-            self._before_call()  # nobody waits for a turn, or reads an image, that is not asked for
-            call = ask(image)
+        def prepare_checked(image: ImageSource) -> Call:
+            self._before_call()  # after the lease has ended, do not read the image or wait for a turn
+            call = prepare(image)
 
-            def checked() -> list[Detection]:
+            def checked_call() -> list[Detection]:
                 self._before_call()
                 return call()
 
-            return checked
+            return checked_call
 
-        run = {"model": self.arn, "min_confidence": str(least), "max_results": str(most)}
+        # Stored in the journal, to refuse it for another model or other parameters.
+        run = {"model": self.arn, "min_confidence": str(least), "max_results": str(limit)}
         outcomes = detect_many(
-            prepare,
+            prepare_checked,
             images,
             workers=workers,
             ordered=ordered,
             policy=self.client.retry,
             journal=None if journal is None else Journal(journal, run),
         )
-        return outcomes if policy is None else keep_each(policy, outcomes, max_results)
+        return outcomes if policy is None else _apply_policy(policy, outcomes, max_results)
 
     def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
-        """What puts a large image into the client's bucket; None when it has none."""
+        """Return a function that uploads a large image to the client's bucket; None without a bucket."""
         bucket = self.client.bucket
         if bucket is None:
             return None
 
         def upload(data: bytes, name: str) -> S3Location:
             digest = hashlib.sha256(data).hexdigest()[:32]
-            place = S3Location(bucket, f"{self.client.prefix}images/{digest}/{name}")
-            self.client.storage.put(place, data, content_type="application/octet-stream")
-            return place
+            location = S3Location(bucket, f"{self.client.prefix}images/{digest}/{name}")
+            self.client.storage.put(location, data, content_type="application/octet-stream")
+            return location
 
         return upload
 
 
-def _name(image: ImageSource) -> str:
-    return str(image) if isinstance(image, (str, PurePath, S3Location)) else "The image"
+def _request_limits(
+    policy: ThresholdPolicy | None, arn: str, min_confidence: float | None, max_results: int | None
+) -> tuple[float | None, int | None]:
+    """Return the ``MinConfidence`` and ``MaxResults`` of the request.
+
+    With a policy, the request asks for everything that the policy may keep, and the policy chooses among it.
+
+    Raises:
+        InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
+    """
+    if policy is None:
+        return min_confidence, max_results
+    if min_confidence is not None:
+        raise InvalidInput(
+            "Give either policy or min_confidence, not both: the policy has a threshold for each label."
+        )
+    policy.check_model(arn)
+    return policy.min_confidence, None
+
+
+def _apply_policy(
+    policy: ThresholdPolicy, outcomes: Iterable[Outcome[ImageT]], max_results: int | None
+) -> Iterator[Outcome[ImageT]]:
+    for outcome in outcomes:
+        kept = policy.apply(outcome.detections)[:max_results]
+        yield attrs.evolve(outcome, detections=tuple(kept))
+
+
+def _describe(image: ImageSource) -> str:
+    return str(image) if isinstance(image, (str, PurePath, S3Location)) else "the image"

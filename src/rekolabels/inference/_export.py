@@ -1,4 +1,4 @@
-"""Outcomes into files, as they come."""
+"""``save_outcomes``: outcomes of ``detect_many`` written to JSON Lines, CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["save_outcomes"]
 
 _COLUMNS = ("image", "label", "confidence", "left", "top", "width", "height", "error")
-_WORDS = frozenset({"image", "label", "error"})
-_ROWS_OF_A_GROUP = 10_000
+_TEXT_COLUMNS = frozenset({"image", "label", "error"})
+_ROWS_PER_GROUP = 10_000
 
 
 def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[str]) -> int:
-    """Write outcomes to a file, as they come, and return how many there were.
+    """Write outcomes to a file as they arrive, and return their number.
 
-    JSON Lines and CSV are written line by line: a run that is broken off, or killed, leaves what it had. A
-    Parquet file cannot be read before its end is written: it is written as ``<target>.part``, and gets its
-    name when the outcomes end, with an error or without. A killed process leaves the ``.part``; with the
-    journal of ``detect_many`` the next run writes it anew without asking for an image again.
+    JSON Lines and CSV are written line by line, so a run that is interrupted or killed keeps all lines
+    written so far. A Parquet file is not readable before it is complete. It is written as ``<target>.part``
+    and renamed when the outcomes end, with or without an error. A killed process leaves the ``.part`` file;
+    with the journal of ``detect_many`` the next run writes the file without requesting an image twice.
 
     Args:
-        outcomes: What ``detect_many`` yields.
+        outcomes: The outcomes of ``detect_many``.
         target: A ``.jsonl`` file, with an object for each image; or a ``.csv`` or ``.parquet`` file, with a
-            row for each detection, and one with empty columns for an image without any.
+            row for each detection, and a row with empty columns for an image without detections.
+
+    Returns:
+        The number of outcomes.
 
     Raises:
-        InvalidInput: Another ending.
+        InvalidInput: The file extension is not supported.
         MissingExtra: pyarrow is needed and not installed.
     """
     path = Path(target)
@@ -54,18 +57,18 @@ def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[st
     if path.suffix == ".parquet":
         with _parquet(path) as write_group:
             return _write_groups(write_group, outcomes)
-    raise InvalidInput(f"{path}: outcomes are written to .jsonl, .csv or .parquet files.")
+    raise InvalidInput(f"Cannot write outcomes to {path}; expected a .jsonl, .csv or .parquet file.")
 
 
 @contextmanager
 def _parquet(path: Path) -> Generator[Callable[[list[dict[str, Any]]], None]]:
-    """Open a Parquet file for groups of rows; it gets its name at the end."""
+    """Open a Parquet file for groups of rows, and rename it to its final name at the end."""
     try:
         pa: Any = import_module("pyarrow")
         pq: Any = import_module("pyarrow.parquet")
     except ImportError as error:
         raise MissingExtra("parquet", "Writing Parquet") from error
-    schema = pa.schema([(name, pa.string() if name in _WORDS else pa.float64()) for name in _COLUMNS])
+    schema = pa.schema([(name, pa.string() if name in _TEXT_COLUMNS else pa.float64()) for name in _COLUMNS])
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         try:
@@ -76,14 +79,14 @@ def _parquet(path: Path) -> Generator[Callable[[list[dict[str, Any]]], None]]:
 
 
 def _write_groups(write: Callable[[list[dict[str, Any]]], None], outcomes: Iterable[Outcome[Any]]) -> int:
-    """Gather rows, and write them in groups; also the last ones when the outcomes break off."""
+    """Write rows in groups, including the last group if the outcomes are interrupted."""
     count = 0
     rows: list[dict[str, Any]] = []
     try:
         for outcome in outcomes:
             count += 1
             rows.extend(_rows(outcome))
-            if len(rows) >= _ROWS_OF_A_GROUP:
+            if len(rows) >= _ROWS_PER_GROUP:
                 write(rows)
                 rows = []
     finally:
@@ -117,11 +120,11 @@ def _rows(outcome: Outcome[Any]) -> list[dict[str, Any]]:
 
 
 def _items(outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
-    for found in outcome.detections:
-        box = found.box
+    for detection in outcome.detections:
+        box = detection.box
         yield {
-            "label": found.label,
-            "confidence": found.confidence,
+            "label": detection.label,
+            "confidence": detection.confidence,
             "left": box.left if box else None,
             "top": box.top if box else None,
             "width": box.width if box else None,

@@ -1,4 +1,4 @@
-"""The journal of a long run: what was answered is not asked, and not paid, again."""
+"""Journal of ``detect_many``: keeps answers, so that no image is requested, and billed, twice."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ R = TypeVar("R")
 
 _log = logging.getLogger("rekolabels")
 
-_PATIENCE = 5.0
-"""Seconds to wait for another run that is about to end."""
+_LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another run to close the file."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS run (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -36,41 +36,41 @@ CREATE TABLE IF NOT EXISTS answers (image TEXT PRIMARY KEY, detections TEXT NOT 
 
 
 class Journal:
-    """Answers by image, in an SQLite file; open as a context manager, by one run at a time.
+    """Answers by image in an SQLite file. A context manager; one run at a time can open a file.
 
     Args:
-        path: The file; made if it does not exist.
-        run: What the answers depend on: the model and the parameters.
+        path: The file; created if it does not exist.
+        run: What the answers depend on, by name: the model and the parameters.
     """
 
     def __init__(self, path: str | os.PathLike[str], run: Mapping[str, str]) -> None:
         self._path = Path(path)
         self._run = run
         self._lock = threading.Lock()
-        self._not_kept = 0
+        self._unsaved = 0
         self._last_error: RekolabelsError | None = None
 
     def __enter__(self) -> Self:
         """Open the file.
 
         Raises:
-            InvalidInput: The file belongs to another run, or is no journal.
+            InvalidInput: The file belongs to another run, or is not a journal.
             JournalFailed: The file cannot be written, or another run has it open.
         """
-        self._db = self._guarded(
-            lambda: sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
+        self._db = self._run_sql(
+            lambda: sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, check_same_thread=False)
         )
         try:
-            self._guarded(self._open)
+            self._run_sql(self._open)
         except BaseException:
             self._db.close()
             raise
         return self
 
     def _open(self) -> None:
-        # EXCLUSIVE: two runs with one journal would pay for every image twice.
+        # EXCLUSIVE: two runs with the same journal would both pay for every image.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        # WAL and NORMAL: an answer is safe once it is written, also when the process is killed.
+        # WAL and NORMAL: a written answer survives the death of the process.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
@@ -79,74 +79,75 @@ class Journal:
             self._db.executemany("INSERT INTO run VALUES (?, ?)", self._run.items())
             self._db.commit()
         elif found != dict(self._run):
-            differ = [
-                f"its {name} is {found.get(name)}, not {value}"
+            differences = [
+                f"{name} was {found.get(name)} and is now {value}"
                 for name, value in self._run.items()
                 if found.get(name) != value
             ]
             raise InvalidInput(
-                f"{self._path} is the journal of another run ({'; '.join(differ)}): give another file, "
-                "or delete it."
+                f"{self._path} is the journal of another run ({'; '.join(differences)}). Use another file, "
+                "or delete this one."
             )
 
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
     def answer(self, image: ImageSource) -> tuple[Detection, ...] | None:
-        """Return what was found in an image by an earlier run; None when it was not asked yet.
+        """Return the detections that an earlier run got for an image; None if there is no answer yet.
 
         Raises:
-            InvalidInput: The image has no name to know it by.
+            InvalidInput: The image has no name to look it up by.
             JournalFailed: The file cannot be read.
         """
         query = "SELECT detections FROM answers WHERE image = ?"
         name = _name(image)
-        row = self._guarded(lambda: self._db.execute(query, (name,)).fetchone())
+        row = self._run_sql(lambda: self._db.execute(query, (name,)).fetchone())
         return tuple(_detection(item) for item in json.loads(row[0])) if row else None
 
-    def write(self, image: ImageSource, found: Iterable[Detection]) -> None:
-        """Keep an answer. One that cannot be kept is counted: it was paid, and must reach the caller."""
-        values = _name(image), json.dumps([_item(detection) for detection in found])
+    def write(self, image: ImageSource, detections: Iterable[Detection]) -> None:
+        """Save an answer. A failure is only counted, because the caller has paid for the answer."""
+        values = _name(image), json.dumps([_item(detection) for detection in detections])
 
         def insert() -> None:
             with self._db:
                 self._db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", values)
 
         try:
-            self._guarded(insert)
+            self._run_sql(insert)
         except RekolabelsError as error:
-            if not self._not_kept:
-                _log.warning("the run goes on without its journal: %s", error)
-            self._not_kept += 1
+            if not self._unsaved:
+                _log.warning("Could not save an answer in the journal; the run continues. %s", error)
+            self._unsaved += 1
             self._last_error = error
 
     def check(self) -> None:
-        """See that all answers were kept.
+        """Raise an error if an answer could not be saved.
 
         Raises:
-            JournalFailed: Some were not.
+            JournalFailed: Some answers could not be saved.
         """
         if self._last_error is not None:
             raise JournalFailed(
-                f"{self._not_kept:,} answers were yielded but could not be kept in the journal {self._path}: "
-                f"another run would ask, and pay, for them again. The last reason: {self._last_error}"
+                f"{self._unsaved:,} answers could not be saved in the journal {self._path}. They were "
+                "yielded, but another run would request and pay for them again. Last error: "
+                f"{self._last_error}"
             ) from self._last_error
 
-    def _guarded(self, action: Callable[[], R]) -> R:
+    def _run_sql(self, action: Callable[[], R]) -> R:
         try:
             with self._lock:
                 return action()
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error):
-                raise InvalidInput(f"{self._path} is no journal: give another file.") from error
+                raise InvalidInput(f"{self._path} is not a journal. Use another file.") from error
             if "locked" in str(error):
                 raise JournalFailed(
-                    f"The journal {self._path} is in use by another run: wait for its end, or give another "
-                    "file."
+                    f"The journal {self._path} is in use by another run. Wait until that run ends, or use "
+                    "another file."
                 ) from error
             raise JournalFailed(
-                f"The journal {self._path} cannot be used: {error}. What it holds is kept: see that its "
-                "folder exists, can be written, and has room; then run it again."
+                f"The journal {self._path} cannot be used: {error}. Its answers are kept. Check that its "
+                "folder exists, is writable and has free space; then run again."
             ) from error
 
 
@@ -159,16 +160,19 @@ def _name(image: ImageSource) -> str:
         return os.fspath(image)
     name = getattr(image, "name", None)
     if not isinstance(name, str):
-        raise InvalidInput("A journal knows images by their names: give paths, s3:// URIs or bytes.")
+        raise InvalidInput(
+            f"A {type(image).__name__} has no name, by which a journal identifies images; expected a path, "
+            "an s3:// URI or bytes."
+        )
     return name
 
 
-def _item(found: Detection) -> list[Any]:
-    box = found.box
-    frame = None if box is None else [box.left, box.top, box.width, box.height]
-    return [found.label, found.confidence, frame]
+def _item(detection: Detection) -> list[Any]:
+    box = detection.box
+    sides = None if box is None else [box.left, box.top, box.width, box.height]
+    return [detection.label, detection.confidence, sides]
 
 
 def _detection(item: list[Any]) -> Detection:
-    label, confidence, frame = item
-    return Detection(label, confidence, None if frame is None else Box(*frame))
+    label, confidence, sides = item
+    return Detection(label, confidence, None if sides is None else Box(*sides))

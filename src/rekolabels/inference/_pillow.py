@@ -1,4 +1,4 @@
-"""Pillow images: decoded, turned upright, and encoded so that the service takes them."""
+"""Pillow images: opened, decoded, turned upright, and encoded within the limits of DetectCustomLabels."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from typing import Any
 
 from rekolabels.errors import InvalidImage, MissingExtra
 
-__all__ = ["MAX_BYTES", "encoded", "fitted", "fitting_jpeg", "from_array", "loaded", "opened"]
+__all__ = [
+    "MAX_BYTES",
+    "array_to_image",
+    "decode",
+    "encode_jpeg",
+    "encode_png",
+    "open_encoded",
+    "shrink_file",
+]
 
 MAX_BYTES = 4 * 2**20
-"""Largest image that DetectCustomLabels takes in the request itself."""
+"""Largest image that DetectCustomLabels accepts in the request itself, in bytes."""
 
 _MAX_SIDE = 4096
-"""Most pixels a side that it takes."""
+"""Largest width and height that DetectCustomLabels accepts, in pixels."""
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _QUALITIES = (95, 90, 85, 75)
 
 
-def from_array(array: Any) -> Any:
-    """Make a Pillow image of a NumPy array.
+def array_to_image(array: Any) -> Any:
+    """Return a NumPy array as a Pillow image.
 
     Raises:
         InvalidImage: Its type or shape is not that of an image.
@@ -30,73 +38,73 @@ def from_array(array: Any) -> Any:
         return _pillow().fromarray(array)
     except (TypeError, ValueError) as error:
         raise InvalidImage(
-            f"An array of {array.dtype} and shape {array.shape} is no image: expected uint8 values of shape "
-            "(height, width), (height, width, 3) or (height, width, 4)."
+            f"An array of {array.dtype} and shape {array.shape} is not a valid image; expected uint8 values "
+            "of shape (height, width), (height, width, 3) or (height, width, 4)."
         ) from error
 
 
-def opened(data: bytes, name: str) -> Any:
-    """Open an encoded image; its pixels are not decoded yet.
+def open_encoded(data: bytes, name: str) -> Any:
+    """Open an encoded image without decoding its pixels.
 
     Raises:
-        InvalidImage: Its beginning is that of no image.
+        InvalidImage: Pillow does not recognize it as an image.
         MissingExtra: Pillow is not installed.
     """
     pillow = _pillow()
     try:
         return pillow.open(io.BytesIO(data))
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-        raise InvalidImage(f"{name} cannot be decoded: {error}") from error
+        raise InvalidImage(f"{name} cannot be decoded: {error}.") from error
 
 
-def loaded(picture: Any, name: str) -> Any:
-    """Decode the pixels of a Pillow image.
+def decode(image: Any, name: str) -> Any:
+    """Decode the pixels of an opened Pillow image.
 
     Raises:
         InvalidImage: It is damaged or incomplete.
     """
     try:
-        picture.load()
+        image.load()
     except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidImage(f"{name} cannot be decoded: {error}") from error
-    return picture
+        raise InvalidImage(f"{name} cannot be decoded: {error}.") from error
+    return image
 
 
-def _upright(picture: Any) -> Any:
-    """Turn a picture as its EXIF orientation says: the boxes of the answer are those of the upright image."""
+def _upright(image: Any) -> Any:
+    """Apply the EXIF orientation, because boxes are relative to the upright image."""
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(picture)
+    return ImageOps.exif_transpose(image)
 
 
-def encoded(picture: Any) -> bytes:
-    """Encode a Pillow image as PNG, which loses nothing."""
+def encode_png(image: Any) -> bytes:
+    """Encode a Pillow image as an upright PNG, without loss."""
     body = io.BytesIO()
-    kept = _upright(picture)
-    kept = kept if kept.mode in {"RGB", "L"} else kept.convert("RGB")
-    kept.save(body, "PNG", compress_level=1)
+    upright = _upright(image)
+    upright = upright if upright.mode in {"RGB", "L"} else upright.convert("RGB")
+    upright.save(body, "PNG", compress_level=1)
     return body.getvalue()
 
 
-def fitted(data: bytes, name: str) -> bytes:
-    """Encode an image anew if the service would refuse it for its size, its sides or its format.
+def shrink_file(data: bytes, name: str) -> bytes:
+    """Re-encode an image if the service would reject its size, its sides or its format.
 
     Raises:
         InvalidImage: It cannot be decoded.
         MissingExtra: Pillow is not installed.
     """
-    picture = opened(data, name)
-    if len(data) <= MAX_BYTES and max(picture.size) <= _MAX_SIDE and data.startswith(_SIGNATURES):
+    image = open_encoded(data, name)
+    if len(data) <= MAX_BYTES and max(image.size) <= _MAX_SIDE and data.startswith(_SIGNATURES):
         return data
-    return fitting_jpeg(_upright(loaded(picture, name)))
+    return encode_jpeg(_upright(decode(image, name)))
 
 
-def fitting_jpeg(picture: Any) -> bytes:
-    """Encode a Pillow image as a JPEG of at most 4 MB, at a lower quality and then a smaller size.
+def encode_jpeg(image: Any) -> bytes:
+    """Encode a Pillow image as a JPEG of at most 4 MB, by lower quality first and then by smaller size.
 
-    Boxes need no correction: they are shares of width and height.
+    Boxes need no correction, because they are shares of width and height.
     """
-    image = picture.convert("RGB")
+    image = image.convert("RGB")
     image.thumbnail((_MAX_SIDE, _MAX_SIDE))
     while True:
         for quality in _QUALITIES:

@@ -1,10 +1,12 @@
-"""The rate at which a model is asked: found by asking, and kept just at what it can serve.
+"""Rate limiter that adapts to the throughput of a model.
 
-The service tells its capacity in one way only: it throttles what is too much. So the rate grows while nothing
-is throttled, slowly at first and then faster, and falls when something is: by the share of the last calls
-that came too early. Around the capacity this swings by some per cent; when the capacity changes, it is found
-again within seconds. A service serves more at the start, from what it has saved up: when this is used up the
-rate may be several times too high, and has to fall fast, or most calls would be made in vain.
+The service does not report the throughput of a model; it only throttles calls that exceed it. So the rate
+grows while no call is throttled, slowly at first and then faster, and falls when one is, by the share of
+recent calls that were throttled. Near the throughput the rate swings by a few per cent. When the throughput
+changes, the rate follows within seconds.
+
+A service serves more at the beginning, from tokens that it has accumulated. When those are used up, the rate
+may be several times too high and has to fall fast, or most calls would be throttled.
 """
 
 from __future__ import annotations
@@ -14,79 +16,98 @@ from collections.abc import Callable
 
 import attrs
 
-__all__ = ["Pace"]
+__all__ = ["RateLimiter"]
 
-_FIRST = 25.0  # calls a second: what five inference units, the usual quota, were once said to serve
-_LEAST = 0.2
-_MOST_CUT = 0.5
-_COUNTED = 50  # calls that the share of the throttled ones is told from: a single throttle is 2 % of them
-_GROWTH = (0.002, 1.0)  # a second, after a throttle and at the most; triples each second in between
-_AGAIN = 0.1  # of a turn
-_CALM = 0.1  # seconds, or a turn if that is longer: throttles within it are one
-_GLANCE = 0.05  # seconds that a thread sleeps before it looks whether its turn comes earlier now
-_TOGETHER = 0.01  # seconds; turns that are closer are taken together: waking up costs more than a pace gains
-_LATE = 0.1  # seconds that a turn may be late, and the next ones still come in time
+_INITIAL_RATE = 25.0
+"""Calls per second: about what five inference units, the usual quota, are reported to serve."""
+_MIN_RATE = 0.2
+"""Calls per second."""
+_MAX_CUT = 0.5
+"""Largest share by which one cut lowers the rate."""
+_WINDOW = 50
+"""Number of recent calls over which the share of throttled calls is averaged."""
+_SLOWEST_GROWTH = 0.002
+"""Relative growth per second right after a throttled call; triples with every second without another."""
+_FASTEST_GROWTH = 1.0
+"""Largest relative growth per second."""
+_RETRY_INTERVAL = 0.1
+"""Share of the interval between two turns after which the next call may follow a throttled one."""
+_BURST = 0.1
+"""Seconds (or one interval between turns, if longer) within which throttled calls count as one."""
+_MAX_SLEEP = 0.05
+"""Seconds that a thread sleeps before it checks whether its turn has moved forward."""
+_TIMER_RESOLUTION = 0.01
+"""Seconds; turns closer together are taken at once, because waking a thread costs more than it gains."""
+_MAX_LATENESS = 0.1
+"""Seconds by which a turn may be late without delaying the turns after it."""
 
 
 @attrs.mutable
-class Pace:
-    """A rate shared by the threads of one run."""
+class RateLimiter:
+    """A rate that is shared by the threads of one run."""
 
     clock: Callable[[], float]
+    """Seconds on a monotonic clock."""
     sleep: Callable[[float], None]
-    rate: float = _FIRST
-    """Calls a second."""
+    """Sleeps for a number of seconds."""
+    rate: float = _INITIAL_RATE
+    """Calls per second."""
     closed: bool = False
-    """Set when the run has ended: nobody waits for a turn any more."""
-    _growth: float = _GROWTH[1]
-    _refused: float = 0.0  # share of the last calls; halved once the rate has fallen by it
-    _next: float = float("-inf")
-    _held: bool = False
+    """Whether the run has ended, so that threads no longer wait for their turns."""
+    _growth: float = _FASTEST_GROWTH
+    _throttled_share: float = 0.0  # of the recent calls; halved once the rate has been cut for it
+    _next_turn: float = float("-inf")
+    _is_limiting: bool = False  # whether the last call had to wait for its turn
     _grown_at: float | None = None
     _cut_at: float = float("-inf")
-    _door: threading.Lock = attrs.field(factory=threading.Lock)
+    _queue: threading.Lock = attrs.field(factory=threading.Lock)
     _lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     def wait_for_turn(self) -> None:
-        """Sleep until the next call may go out.
+        """Sleep until the next call may be made.
 
-        One thread sleeps, the others stand behind it: so a new rate holds from the next turn on, and not
-        after all turns that were promised at the old one. It looks up often, as the turn may come earlier.
+        One thread sleeps while the others queue behind it. So a new rate takes effect with the next turn, not
+        after all turns that were assigned at the old rate. The thread wakes up often, because its turn may
+        move forward.
         """
-        with self._door:
-            self._held = self._next > self.clock()
-            while not self.closed and (ahead := self._next - self.clock()) > max(
-                0.0, _TOGETHER - 1 / self.rate
+        with self._queue:
+            self._is_limiting = self._next_turn > self.clock()
+            while not self.closed and (ahead := self._next_turn - self.clock()) > max(
+                0.0, _TIMER_RESOLUTION - 1 / self.rate
             ):
-                self.sleep(min(ahead, _GLANCE))
+                self.sleep(min(ahead, _MAX_SLEEP))
             with self._lock:
-                self._next = max(self._next, self.clock() - _LATE) + 1 / self.rate
+                self._next_turn = max(self._next_turn, self.clock() - _MAX_LATENESS) + 1 / self.rate
 
-    def served(self) -> None:
-        """Note that a call was answered, be it by a refusal of the image: the rate may grow.
+    def record_answer(self) -> None:
+        """Record a call that was not throttled, and raise the rate if the rate is what limits the calls.
 
-        It grows with the time that has passed, but not while no call has to wait for its turn: something else
-        is the limit then, and the rate would be far above what the model serves by the time that it matters.
+        The growth depends on the time that has passed. While no call has to wait for its turn, something else
+        limits the calls; the rate stays, or it would be far above the model's throughput once it matters.
         """
         with self._lock:
             now = self.clock()
             passed = min(1.0, now - self._grown_at) if self._grown_at is not None else 0.0
             self._grown_at = now
-            self._refused -= self._refused / _COUNTED
-            if self._held:
+            self._throttled_share -= self._throttled_share / _WINDOW
+            if self._is_limiting:
                 self.rate *= 1 + self._growth * passed
-                self._growth = min(_GROWTH[1], self._growth * 3**passed)
+                self._growth = min(_FASTEST_GROWTH, self._growth * 3**passed)
 
-    def throttled(self) -> None:
-        """Note that a call was too much: the rate falls, once for calls that went out together."""
+    def record_throttle(self) -> None:
+        """Record a throttled call, and cut the rate, once for calls that were made together."""
         with self._lock:
             now = self.clock()
-            self._refused += (1 - self._refused) / _COUNTED
-            if now - self._cut_at < max(_CALM, 1 / self.rate):
+            self._throttled_share += (1 - self._throttled_share) / _WINDOW
+            if now - self._cut_at < max(_BURST, 1 / self.rate):
                 return
-            self.rate = max(_LEAST, self.rate * (1 - min(_MOST_CUT, self._refused)))
-            self._refused /= 2
+            self.rate = max(_MIN_RATE, self.rate * (1 - min(_MAX_CUT, self._throttled_share)))
+            self._throttled_share /= 2
             self._cut_at = self._grown_at = now
-            self._growth = _GROWTH[0]
-            # What was throttled used nothing up: ask again soon, not a whole turn later.
-            self._next = min(self._next, now + _AGAIN / self.rate)
+            self._growth = _SLOWEST_GROWTH
+            # A throttled call has used no capacity, so the next one need not wait for a whole interval.
+            self._next_turn = min(self._next_turn, now + _RETRY_INTERVAL / self.rate)
+
+    def close(self) -> None:
+        """End all waits for turns."""
+        self.closed = True

@@ -1,4 +1,4 @@
-"""Frames of a video, as images to analyse."""
+"""Video frames as images for ``detect`` and ``detect_many``."""
 
 from __future__ import annotations
 
@@ -11,56 +11,56 @@ import attrs
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
-from rekolabels.inference._pillow import fitting_jpeg
+from rekolabels.inference._pillow import encode_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["VideoFrame", "video_frames"]
 
-_EARLY = 1e-4
-"""Seconds by which a time stamp may lie before its turn: containers round them."""
+_ROUNDING = 1e-4
+"""Seconds by which containers may round a time stamp down."""
 
 _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
 class VideoFrame:
-    """A picture of a video, and when it is shown; ``detect`` and ``detect_many`` take it as an image."""
+    """A frame of a video with its time; an image for ``detect`` and ``detect_many``."""
 
     video: str
-    """The file, as it was given."""
+    """Path of the video, as it was given."""
     time: float
     """Seconds since the beginning of the video."""
     size: ImageSize
-    """Its size in pixels, upright."""
+    """Size of the upright frame in pixels."""
     data: bytes = attrs.field(repr=False)
-    """The picture, upright, as a JPEG of at most 4 MB."""
+    """The upright frame as a JPEG of at most 4 MB."""
 
     @property
     def name(self) -> str:
-        """The frame as a media fragment, ``clip.mp4#t=12.480``: the name in journals and result files."""
+        """The frame as a media fragment, ``clip.mp4#t=12.480``; its name in journals and result files."""
         return f"{self.video}#t={self.time:.3f}"
 
 
 def video_frames(video: str | os.PathLike[str], *, rate: float) -> Iterator[VideoFrame]:
-    """Read frames of a video, evenly over its time.
+    """Yield frames of a video at a constant rate.
 
-    The video is decoded as the frames are taken, so it may be of any length. Frames are turned as a player
-    would turn them. Where a part of the file is damaged, the frames of that part are left out and a warning
-    is logged.
+    The video is decoded while the frames are consumed, so it may be of any length. Frames are rotated as a
+    player would rotate them. Frames in damaged parts of the file are skipped, and a warning is logged.
 
     Args:
         video: The file, in any format that FFmpeg reads.
-        rate: Frames for each second of the video: of the frames in each ``1 / rate`` seconds the first is
-            taken. More than the video has, or ``math.inf``, takes every frame. Each is a call to the service.
+        rate: Frames per second, more than 0. Of the frames in each interval of ``1 / rate`` seconds the first
+            is yielded; ``math.inf``, and any rate above that of the video, yields every frame. Each frame
+            costs one call to the service.
 
     Yields:
         Frames with their times.
 
     Raises:
-        InvalidInput: The file cannot be read, is no video, or has no frame that can be decoded; or the rate
-            is not above 0.
+        InvalidInput: The file cannot be read, is not a video, or has no frame that can be decoded; or the
+            rate is not more than 0.
         MissingExtra: PyAV is not installed.
 
     Examples:
@@ -70,68 +70,73 @@ def video_frames(video: str | os.PathLike[str], *, rate: float) -> Iterator[Vide
                 print(outcome.image.time, outcome.detections)
     """
     if not rate > 0:
-        raise InvalidInput(f"rate is {rate}; expected frames a second, more than 0.")
+        raise InvalidInput(f"rate is {rate}; expected more than 0 frames per second.")
     return _frames(os.fspath(video), rate)
 
 
 def _frames(video: str, rate: float) -> Iterator[VideoFrame]:
-    turn = Turn(rate)
-    for time, frame in _decoded(video):
-        if turn.is_due(time):
-            picture = frame.to_image().rotate(frame.rotation, expand=True)
-            yield VideoFrame(video, time, ImageSize(*picture.size), fitting_jpeg(picture))
+    sampler = FrameSampler(rate)
+    for time, frame in _decode(video):
+        if sampler.takes(time):
+            image = frame.to_image().rotate(frame.rotation, expand=True)
+            yield VideoFrame(video, time, ImageSize(*image.size), encode_jpeg(image))
 
 
 @attrs.mutable
-class Turn:
-    """Picks the first time in each period of a rate."""
+class FrameSampler:
+    """Takes the first time in each interval of ``1 / rate`` seconds."""
 
     rate: float
-    _period: int = -1
+    _interval: int = -1
 
-    def is_due(self, time: float) -> bool:
-        """Whether a time, not before the last one, is the first of its period."""
+    def takes(self, time: float) -> bool:
+        """Return whether a time is the first of its interval; times must not decrease."""
         if math.isinf(self.rate):
             return True
-        period = math.floor((time + _EARLY) * self.rate)
-        if period <= self._period:
+        interval = math.floor((time + _ROUNDING) * self.rate)
+        if interval <= self._interval:
             return False
-        self._period = period
+        self._interval = interval
         return True
 
 
-def _decoded(video: str) -> Iterator[tuple[float, Any]]:
-    """Decode a video: seconds since its first frame, and the frame."""
+def _decode(video: str) -> Iterator[tuple[float, Any]]:
+    """Yield the frames of a video, each with the seconds since the first one."""
     try:
         import av
         from av.error import FFmpegError, InvalidDataError
     except ImportError as error:
         raise MissingExtra("video", "Reading videos") from error
-    begin: float | None = None
+    first: float | None = None
     try:
         with av.open(video) as container:
             if not container.streams.video:
-                raise InvalidInput(f"{video} has no pictures; expected a video.")
+                raise InvalidInput(f"{video} has no video stream; expected a video.")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
                 except InvalidDataError as error:
-                    _log.warning("%s is damaged near packet %s: %s", video, packet.pts, error)
+                    _log.warning(
+                        "Skipping frames of %s: the file is damaged near packet %s (%s).",
+                        video,
+                        packet.pts,
+                        error,
+                    )
                     continue
                 for frame in frames:
                     if frame.pts is None:
                         raise InvalidInput(
-                            f"{video} has no time stamps: put it into a container (ffmpeg -i {video} -c copy "
-                            "new.mp4)."
+                            f"{video} has no time stamps. Put it into a container: "
+                            f"`ffmpeg -i {video} -c copy new.mp4`."
                         )
-                    begin = frame.time if begin is None else begin
-                    yield frame.time - begin, frame
+                    first = frame.time if first is None else first
+                    yield frame.time - first, frame
     except FFmpegError as error:
         raise InvalidInput(
-            f"{video} cannot be read as a video: {error.strerror}. See that it plays, or convert it "
-            f"(ffmpeg -i {video} new.mp4)."
+            f"{video} cannot be read as a video: {error.strerror}. Check that it plays, or convert it: "
+            f"`ffmpeg -i {video} new.mp4`."
         ) from error
-    if begin is None:
+    if first is None:
         raise InvalidInput(f"{video} has no frame that can be decoded.")

@@ -413,7 +413,7 @@ class ModelVersion(Detects, Tagged):
         again: str,
         on_progress: Callable[[ModelDescription], object] | None = None,
     ) -> ModelDescription:
-        with _progress.bar(f"{self.version_name}: waiting until {goal}", wanted=on_progress is None) as bar:
+        with _progress.bar(f"{self.version_name}: waiting until {goal}", enabled=on_progress is None) as bar:
 
             def poll() -> ModelDescription | None:
                 found = self._describe_or_none()

@@ -1,4 +1,4 @@
-"""Outcomes in files: JSON Lines, CSV, Parquet."""
+"""``save_outcomes`` to JSON Lines, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ROWS = [
 ]
 
 
-def break_off(count: int) -> Iterator[Outcome[str]]:
-    """Give some outcomes, then an error that is the caller's own."""
+def interrupted(count: int) -> Iterator[Outcome[str]]:
+    """Yield some outcomes, then raise KeyboardInterrupt."""
     yield from (Outcome(f"{number}.png") for number in range(count))
     raise KeyboardInterrupt
 
 
-def test_json_lines_hold_an_object_for_each_image(tmp_path: Path) -> None:
-    """What was not found is left out of it."""
+def test_json_lines_have_an_object_for_each_image(tmp_path: Path) -> None:
+    """A detection without a box has no coordinates."""
     assert save_outcomes(OUTCOMES, tmp_path / "found.jsonl") == 3
     lines = (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines()
     first, second, third = map(json.loads, lines)
@@ -47,16 +47,16 @@ def test_json_lines_hold_an_object_for_each_image(tmp_path: Path) -> None:
     assert third == {"image": "c.png", "detections": [], "error": "c.png is empty"}
 
 
-def test_csv_holds_a_row_for_each_detection(tmp_path: Path) -> None:
-    """And one for an image without any."""
+def test_csv_has_a_row_for_each_detection(tmp_path: Path) -> None:
+    """An image without detections has one row too."""
     assert save_outcomes(OUTCOMES, tmp_path / "found.csv") == 3
     with (tmp_path / "found.csv").open(newline="", encoding="utf-8") as file:
         rows = [tuple(row.values()) for row in csv.DictReader(file)]
     assert rows == [tuple("" if value is None else str(value) for value in row) for row in ROWS]
 
 
-def test_parquet_holds_the_same_rows_with_types(tmp_path: Path) -> None:
-    """Text is text and numbers are numbers, also where a column is empty; it is written in groups."""
+def test_parquet_has_the_same_rows_with_types(tmp_path: Path) -> None:
+    """Columns are strings or doubles even when empty, and rows are written in groups."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     assert save_outcomes(OUTCOMES, tmp_path / "found.parquet") == 3
     table = parquet.read_table(tmp_path / "found.parquet")
@@ -74,8 +74,8 @@ def test_parquet_holds_the_same_rows_with_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-def test_a_run_that_is_broken_off_leaves_what_it_had(tmp_path: Path, ending: str) -> None:
-    """The file can be read, whatever ended the outcomes, and nothing else is left behind."""
+def test_an_interrupted_run_keeps_its_outcomes(tmp_path: Path, ending: str) -> None:
+    """The file is readable after any error, and no other file is left."""
     parquet = (
         pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
         if ending == "parquet"
@@ -83,7 +83,7 @@ def test_a_run_that_is_broken_off_leaves_what_it_had(tmp_path: Path, ending: str
     )
     path = tmp_path / f"found.{ending}"
     with pytest.raises(KeyboardInterrupt):
-        save_outcomes(break_off(12_345), path)
+        save_outcomes(interrupted(12_345), path)
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
     if parquet is not None:
         assert parquet.read_table(path)["image"].to_pylist() == [f"{n}.png" for n in range(12_345)]
@@ -93,8 +93,8 @@ def test_a_run_that_is_broken_off_leaves_what_it_had(tmp_path: Path, ending: str
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
-def test_lines_are_there_as_they_come(tmp_path: Path, ending: str) -> None:
-    """Another process sees each outcome at once: a kill costs none of them."""
+def test_lines_are_flushed_at_once(tmp_path: Path, ending: str) -> None:
+    """Other processes see each outcome at once, so that a kill loses none."""
     path = tmp_path / f"found.{ending}"
     seen: list[int] = []
 
@@ -107,8 +107,8 @@ def test_lines_are_there_as_they_come(tmp_path: Path, ending: str) -> None:
     assert seen == [1, 2, 3]
 
 
-def test_a_parquet_file_is_replaced_when_the_new_one_is_whole(tmp_path: Path) -> None:
-    """Until then the old one can be read."""
+def test_a_parquet_file_is_replaced_when_the_new_one_is_complete(tmp_path: Path) -> None:
+    """Until then the old file stays readable."""
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
     path = tmp_path / "found.parquet"
     save_outcomes(OUTCOMES[:1], path)
@@ -121,7 +121,7 @@ def test_a_parquet_file_is_replaced_when_the_new_one_is_whole(tmp_path: Path) ->
     assert parquet.read_table(path)["image"].to_pylist() == ["new.png"]
 
 
-def test_other_endings_are_refused(tmp_path: Path) -> None:
-    """The error lists those that are known."""
+def test_other_file_extensions_are_rejected(tmp_path: Path) -> None:
+    """The error lists the supported ones."""
     with pytest.raises(InvalidInput, match=r"\.jsonl, \.csv or \.parquet"):
         save_outcomes([], tmp_path / "found.xml")
