@@ -260,7 +260,7 @@ def test_an_adapter_with_a_split_of_its_own(adapted: Adapted) -> None:
     [
         ([], ["x"], "empty"),
         (["{", "{}"], ["{"], "invalid"),
-        (None, {"AutoCreate": True}, "enough"),
+        (None, {"AutoCreate": True}, "labels"),
     ],
 )
 def test_adapters_that_cannot_be_trained(adapted: Adapted, training: Any, testing: Any, part: str) -> None:

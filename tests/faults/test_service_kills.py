@@ -119,7 +119,7 @@ def test_killed_in_a_training(tmp_path: Path) -> None:
     with open_backend("in process", tmp_path) as backend:
         found = describe_version(backend, arn)
         assert found["Status"] == "TRAINING_FAILED"
-        assert found["StatusMessage"] == "The training was interrupted; train a new version."
+        assert found["StatusMessage"] == "The training was interrupted. Train a new version."
         assert found["TrainingEndTimestamp"] >= found["CreationTimestamp"]
         assert list((tmp_path / "rekognition" / "versions").iterdir()) == []
         again = describe_version(backend, make_version(backend, project, "v2"))
@@ -168,7 +168,7 @@ def test_killed_in_a_copy(tmp_path: Path, model: str) -> None:
     with open_backend("in process", tmp_path) as backend:
         found = describe_version(backend, arn)
         assert found["Status"] == "COPYING_FAILED"
-        assert found["StatusMessage"] == "The copying was interrupted; copy the version again."
+        assert found["StatusMessage"] == "The copy was interrupted. Copy the version again."
         assert len(list((tmp_path / "rekognition" / "versions").iterdir())) == 1
         again = copy(backend, model, project, project, "again")
         backend.settle()

@@ -26,7 +26,7 @@ from rekolabels.local._http._app import App
 from rekolabels.local._http._fault_middleware import FaultyApp, check_plan
 from rekolabels.local._http._in_process import make_session
 from rekolabels.local._http._wire import Wire
-from rekolabels.local._jobs._recovery import mend, sweep
+from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_folders
 from rekolabels.local._s3 import S3Directory
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class LocalService:
         temporary = self._path if path is None else None
         self._let_go = weakref.finalize(self._app, _let_go, self._store, self._s3, temporary)
         self._jobs.recover()
-        sweep(self._store, folder)
+        remove_orphaned_folders(self._store, folder)
 
     @property
     def path(self) -> Path:
@@ -295,7 +295,7 @@ class LocalService:
         return uuid.uuid4().hex if isinstance(self._app, FaultyApp) else None
 
     def _mend(self, db: Connection, job: Job) -> None:
-        mend(db, job, int(self._clock() * 1000))
+        recover_resource(db, job, int(self._clock() * 1000))
 
     @functools.cached_property
     def _own_s3_client(self) -> S3Client:

@@ -1,4 +1,4 @@
-"""What happens to a dataset after the answer: reading manifests, updating, copying, dividing, removing."""
+"""Jobs that create, update, distribute and delete datasets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from rekolabels.errors import CannotSplit, InvalidManifest
 from rekolabels.local._core._jsonl import read_lines
 from rekolabels.local._core._places import object_of
 from rekolabels.local._jobs._manifests import (
-    DETECTION_LABELS,
-    MANIFEST_BYTES,
-    DatasetStatistics,
-    check_dataset,
-    check_line,
     check_raw_line,
-    choose_tests,
+    choose_test_images,
     entry_of,
     manifest_lines,
     message_of,
 )
+from rekolabels.manifest._dataset_rules import DatasetStatistics, check_dataset
+from rekolabels.manifest._line_rules import check_line
+from rekolabels.manifest.limits import DETECTION_LABELS, MANIFEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,106 +29,132 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._context import Context
     from rekolabels.local._core._job_runner import Job
-    from rekolabels.local._jobs._manifests import Entry, LineCheck
+    from rekolabels.local._jobs._manifests import Entry
+    from rekolabels.manifest._line_rules import LineCheck
 
 __all__ = [
-    "clear",
-    "copy_dataset",
-    "distribute",
-    "fill_empty",
-    "read_manifest_into",
-    "remove_dataset",
-    "settle",
+    "create_empty",
+    "create_from_dataset",
+    "create_from_manifest",
+    "delete_dataset_row",
+    "delete_entries",
+    "distribute_entries",
+    "set_outcome",
     "update_entries",
 ]
 
 _log = logging.getLogger("rekolabels.local")
 
-_CHUNK = 500
+_CHUNK_LINES = 500
 
 
-class _Failure(Exception):
-    """A terminal error of the content; the dataset fails with its message."""
+class _TerminalError(Exception):
+    """A terminal manifest error: the operation fails with AWS's message for the code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.message = message_of(code)
 
 
-def read_manifest_into(context: Context, job: Job, place: dict[str, Any]) -> None:
-    """The work of CreateDataset with a manifest."""
+def create_from_manifest(context: Context, job: Job, manifest: dict[str, Any]) -> None:
+    """Run the job of CreateDataset with a manifest.
+
+    Args:
+        context: The service.
+        job: The registered job.
+        manifest: The ``S3Object`` of the manifest.
+    """
     try:
-        _stream_manifest(context, job, place)
+        _store_manifest(context, job, manifest)
         with context.store.write() as db:
-            _check_labels(db, job.arn)
+            _check_label_count(db, job.arn)
             message = "The dataset was successfully created from the manifest file."
             _succeed(context, db, job, "CREATE_COMPLETE", message)
-    except _Failure as failure:
+    except _TerminalError as failure:
         _fail(context, job, "CREATE", failure)
 
 
-def copy_dataset(context: Context, job: Job, origin: int) -> None:
-    """The work of CreateDataset from another dataset."""
+def create_from_dataset(context: Context, job: Job, source: int) -> None:
+    """Run the job of CreateDataset from another dataset.
+
+    Args:
+        context: The service.
+        job: The registered job.
+        source: Database id of the dataset to copy.
+    """
     with context.store.write() as db:
-        target = _id(db, job.arn)
+        target = _dataset_id(db, job.arn)
         db.execute(
             "INSERT INTO entries (dataset, source_ref, line, labelled, errors) "
             "SELECT ?, source_ref, line, labelled, errors FROM entries WHERE dataset = ? ORDER BY id",
-            (target, origin),
+            (target, source),
         )
         db.execute(
             "INSERT INTO entry_labels (dataset, label, entry, boxed) "
             "SELECT new.dataset, label.label, new.id, label.boxed FROM entries old "
             "JOIN entries new ON new.dataset = ? AND new.source_ref = old.source_ref "
             "JOIN entry_labels label ON label.entry = old.id WHERE old.dataset = ?",
-            (target, origin),
+            (target, source),
         )
         _succeed(
             context, db, job, "CREATE_COMPLETE", "The dataset was successfully created from the dataset."
         )
 
 
-def fill_empty(context: Context, job: Job) -> None:
-    """The work of CreateDataset without a source."""
+def create_empty(context: Context, job: Job) -> None:
+    """Run the job of CreateDataset without a source."""
     with context.store.write() as db:
         _succeed(context, db, job, "CREATE_COMPLETE", "The dataset was successfully created.")
 
 
 def update_entries(context: Context, job: Job, content: bytes) -> None:
-    """The work of UpdateDatasetEntries: replace the entries of the same image, add the others."""
+    """Run the job of UpdateDatasetEntries: replace entries of the same image, add the others.
+
+    Args:
+        context: The service.
+        job: The registered job.
+        content: The new lines, in UTF-8.
+    """
     counts = DatasetStatistics()
     checks = [
         counts.add(check_raw_line(raw, number)) for number, raw in enumerate(read_lines(BytesIO(content)), 1)
     ]
     try:
-        _judge(counts)
+        _raise_terminal_error(counts)
         with context.store.write() as db:
-            dataset = _id(db, job.arn)
+            dataset = _dataset_id(db, job.arn)
             bucket = _bucket_of(db, dataset)
             if bucket is not None and counts.buckets.keys() - {bucket}:
-                raise _Failure("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS")  # noqa: TRY301 - it ends the transaction
-            _put_all(db, dataset, checks)
-            _check_count(context, db, dataset)
-            _check_labels(db, job.arn)
+                raise _TerminalError("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS")  # noqa: TRY301 - rolls back the transaction
+            _put_entries(db, dataset, checks)
+            _check_entry_count(context, db, dataset)
+            _check_label_count(db, job.arn)
             _succeed(context, db, job, "UPDATE_COMPLETE", "The dataset was successfully updated.")
-    except _Failure as failure:
+    except _TerminalError as failure:
         _fail(context, job, "UPDATE", failure)
 
 
-def distribute(context: Context, train: Job, test: Job) -> None:
-    """The work of DistributeDatasetEntries: a fifth of the training entries move to the test dataset."""
+def distribute_entries(context: Context, train: Job, test: Job) -> None:
+    """Run the job of DistributeDatasetEntries: move 20 % of the training entries to the test dataset.
+
+    Args:
+        context: The service.
+        train: The registered job of the training dataset.
+        test: The registered job of the test dataset.
+    """
     with context.store.read() as db:
         rows = db.execute(
-            "SELECT id, line FROM entries WHERE dataset = ? ORDER BY id", (_id(db, train.arn),)
+            "SELECT id, line FROM entries WHERE dataset = ? ORDER BY id", (_dataset_id(db, train.arn),)
         ).fetchall()
     try:
-        chosen = choose_tests([check_line(row["line"]).image for row in rows], seed=context.seed)
+        chosen = choose_test_images([check_line(row["line"]).image for row in rows], seed=context.seed)
     except CannotSplit:
+        too_few = _TerminalError("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_DISTRIBUTE")
         for job in (train, test):
-            _fail(context, job, "UPDATE", _Failure("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_DISTRIBUTE"))
+            _fail(context, job, "UPDATE", too_few)
         return
     with context.store.write() as db:
-        target = _id(db, test.arn)
+        target = _dataset_id(db, test.arn)
         moved = [(target, row["id"]) for index, row in enumerate(rows) if index in chosen]
         db.executemany("UPDATE entries SET dataset = ? WHERE id = ?", moved)
         db.executemany("UPDATE entry_labels SET dataset = ? WHERE entry = ?", moved)
@@ -139,9 +163,16 @@ def distribute(context: Context, train: Job, test: Job) -> None:
             _succeed(context, db, job, "UPDATE_COMPLETE", message)
 
 
-def settle(db: Connection, arn: str, outcome: tuple[str, str, str], now: int) -> None:
-    """Write how an operation ended (status, message, code), with the counts as they are now."""
-    dataset = _id(db, arn)
+def set_outcome(db: Connection, arn: str, outcome: tuple[str, str, str], now: int) -> None:
+    """Store the outcome of an operation, and update the dataset's statistics.
+
+    Args:
+        db: A write transaction.
+        arn: ARN of the dataset.
+        outcome: Status, status message and status message code.
+        now: Milliseconds since 1970.
+    """
+    dataset = _dataset_id(db, arn)
     total, labelled, errors = db.execute(
         "SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(errors), 0) FROM entries "
         "WHERE dataset = ?",
@@ -157,52 +188,54 @@ def settle(db: Connection, arn: str, outcome: tuple[str, str, str], now: int) ->
     )
 
 
-def remove_dataset(db: Connection, arn: str) -> None:
-    """The end of DeleteDataset."""
-    clear(db, arn)
+def delete_dataset_row(db: Connection, arn: str) -> None:
+    """Delete a dataset, its entries and its tags from the database."""
+    delete_entries(db, arn)
     db.execute("DELETE FROM datasets WHERE arn = ?", (arn,))
+    db.execute("DELETE FROM tags WHERE arn = ?", (arn,))
 
 
-def clear(db: Connection, arn: str) -> None:
-    """Drop all entries of a dataset."""
-    dataset = _id(db, arn)
+def delete_entries(db: Connection, arn: str) -> None:
+    """Delete all entries of a dataset."""
+    dataset = _dataset_id(db, arn)
     db.execute("DELETE FROM entry_labels WHERE dataset = ?", (dataset,))
     db.execute("DELETE FROM entries WHERE dataset = ?", (dataset,))
 
 
-def _stream_manifest(context: Context, job: Job, place: dict[str, Any]) -> None:
+def _store_manifest(context: Context, job: Job, manifest: dict[str, Any]) -> None:
     try:
-        answer = context.s3().get_object(**object_of(place))
+        answer = context.s3().get_object(**object_of(manifest))
         with answer["Body"] as body:
             if answer["ContentLength"] > MANIFEST_BYTES:
-                raise _Failure("ERROR_MANIFEST_SIZE_TOO_LARGE")
+                raise _TerminalError("ERROR_MANIFEST_SIZE_TOO_LARGE")
             counts = DatasetStatistics()
             lines = enumerate(manifest_lines(body), 1)
-            while chunk := list(islice(lines, _CHUNK)):
+            while chunk := list(islice(lines, _CHUNK_LINES)):
                 context.jobs.check()
                 checks = [counts.add(check_raw_line(raw, number)) for number, raw in chunk]
                 if counts.total > context.quotas.images_per_dataset:
-                    raise _Failure("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
+                    raise _TerminalError("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
                 with context.store.write() as db:
-                    _put_all(db, _id(db, job.arn), checks)
+                    _put_entries(db, _dataset_id(db, job.arn), checks)
     except (ClientError, BotoCoreError, InvalidManifest):
-        _log.warning("the manifest s3://%s/%s cannot be read", place["Bucket"], place["Name"], exc_info=True)
-        raise _Failure("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from None
-    _judge(counts)
+        uri = f"s3://{manifest['Bucket']}/{manifest['Name']}"
+        _log.warning("Cannot read the manifest %s of %s.", uri, job.arn, exc_info=True)
+        raise _TerminalError("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from None
+    _raise_terminal_error(counts)
 
 
-def _judge(counts: DatasetStatistics) -> None:
+def _raise_terminal_error(counts: DatasetStatistics) -> None:
     for finding in check_dataset(counts):
-        raise _Failure(finding.code)
+        raise _TerminalError(finding.code)
 
 
-def _put_all(db: Connection, dataset: int, checks: Iterable[LineCheck]) -> None:
+def _put_entries(db: Connection, dataset: int, checks: Iterable[LineCheck]) -> None:
     for entry in map(entry_of, checks):
         if entry is not None:
-            _put(db, dataset, entry)
+            _put_entry(db, dataset, entry)
 
 
-def _put(db: Connection, dataset: int, entry: Entry) -> None:
+def _put_entry(db: Connection, dataset: int, entry: Entry) -> None:
     row = (dataset, entry.source_ref, entry.line, entry.labelled, entry.errors)
     (identity,) = db.execute(
         "INSERT INTO entries (dataset, source_ref, line, labelled, errors) VALUES (?, ?, ?, ?, ?) "
@@ -222,34 +255,34 @@ def _bucket_of(db: Connection, dataset: int) -> str | None:
     return None if row is None else str(row["source_ref"])[len("s3://") :].split("/", 1)[0]
 
 
-def _check_count(context: Context, db: Connection, dataset: int) -> None:
+def _check_entry_count(context: Context, db: Connection, dataset: int) -> None:
     (count,) = db.execute("SELECT count(*) FROM entries WHERE dataset = ?", (dataset,)).fetchone()
     if count > context.quotas.images_per_dataset:
-        raise _Failure("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
+        raise _TerminalError("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
 
 
-def _check_labels(db: Connection, arn: str) -> None:
+def _check_label_count(db: Connection, arn: str) -> None:
     (count,) = db.execute(
-        "SELECT count(DISTINCT label) FROM entry_labels WHERE dataset = ?", (_id(db, arn),)
+        "SELECT count(DISTINCT label) FROM entry_labels WHERE dataset = ?", (_dataset_id(db, arn),)
     ).fetchone()
     if count > DETECTION_LABELS[1]:
-        raise _Failure("ERROR_MANIFEST_TOO_MANY_LABELS")
+        raise _TerminalError("ERROR_MANIFEST_TOO_MANY_LABELS")
 
 
 def _succeed(context: Context, db: Connection, job: Job, status: str, message: str) -> None:
-    settle(db, job.arn, (status, message, "SUCCESS"), int(context.clock() * 1000))
+    set_outcome(db, job.arn, (status, message, "SUCCESS"), int(context.clock() * 1000))
     context.jobs.finish(db, job)
 
 
-def _fail(context: Context, job: Job, operation: str, failure: _Failure) -> None:
+def _fail(context: Context, job: Job, operation: str, failure: _TerminalError) -> None:
     with context.store.write() as db:
         if operation == "CREATE":
-            clear(db, job.arn)
+            delete_entries(db, job.arn)
         outcome = (f"{operation}_FAILED", failure.message, "CLIENT_ERROR")
-        settle(db, job.arn, outcome, int(context.clock() * 1000))
+        set_outcome(db, job.arn, outcome, int(context.clock() * 1000))
         context.jobs.finish(db, job)
 
 
-def _id(db: Connection, arn: str) -> int:
+def _dataset_id(db: Connection, arn: str) -> int:
     (identity,) = db.execute("SELECT id FROM datasets WHERE arn = ?", (arn,)).fetchone()
     return int(identity)

@@ -1,65 +1,72 @@
-"""Manifest lines as the service takes them: all contact with the rules of ``rekolabels.manifest`` is here."""
+"""Manifest lines as the service reads, checks and stores them, by the rules of ``rekolabels.manifest``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import attrs
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels import splits
+from rekolabels.errors import InvalidManifest
 from rekolabels.local._core._jsonl import read_lines
-from rekolabels.manifest._dataset_rules import DatasetStatistics, UseCase, check_content, check_dataset
+from rekolabels.local._core._places import object_of
 from rekolabels.manifest._line_rules import LineCheck, check_line
-from rekolabels.manifest._serialize import dataset_entry, validation_line
+from rekolabels.manifest._serialize import dataset_entry
 from rekolabels.manifest._sources import text_start
 from rekolabels.manifest.codes import CODES
-from rekolabels.manifest.limits import DETECTION_LABELS, LINES, MANIFEST_BYTES, TEST_SHARE
+from rekolabels.manifest.limits import MANIFEST_BYTES, TEST_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rekolabels.images import LabelledImage
     from rekolabels.local._core._jsonl import Readable
 
 __all__ = [
-    "CODES",
-    "DETECTION_LABELS",
-    "LINES",
-    "MANIFEST_BYTES",
-    "DatasetStatistics",
     "Entry",
-    "LineCheck",
-    "UseCase",
-    "check_content",
-    "check_dataset",
-    "check_line",
+    "ManifestFileError",
     "check_raw_line",
-    "choose_tests",
+    "choose_test_images",
+    "content_error",
     "entry_of",
+    "fetch_manifest",
     "manifest_lines",
     "message_of",
-    "validation_line",
 ]
 
-_START = 1 << 16
+_START_BYTES = 1 << 16
+
+
+class ManifestFileError(Exception):
+    """A terminal manifest file error: training ends before a single line is checked.
+
+    Attributes:
+        code: AWS's code, such as ``ERROR_EMPTY_MANIFEST``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @attrs.frozen
 class Entry:
-    """A line as a dataset keeps it."""
+    """A manifest line as a dataset stores it."""
 
     source_ref: str
     line: str
     labels: frozenset[str]
-    """Image-level labels that can be used."""
+    """Valid image-level labels."""
     boxed: frozenset[str]
-    """Labels on boxes that can be used."""
+    """Labels of valid bounding boxes."""
     labelled: bool
     errors: bool
 
 
-class _Body:
-    """A body whose beginning was read already."""
+class _PushedBack:
+    """A stream whose first bytes have already been read."""
 
     def __init__(self, start: bytes, rest: Readable) -> None:
         self._start = start
@@ -71,16 +78,36 @@ class _Body:
 
 
 def manifest_lines(body: Readable) -> Iterator[bytes]:
-    """The lines of a manifest, behind a byte order mark if there is one.
+    """Stream the lines of a manifest, without its byte order mark.
 
     Raises:
-        InvalidManifest: It is not UTF-8 text but UTF-16 or binary.
+        InvalidManifest: The content is UTF-16 or binary, not UTF-8 text.
     """
-    return read_lines(_Body(text_start(body.read(_START)), body))
+    return read_lines(_PushedBack(text_start(body.read(_START_BYTES)), body))
+
+
+def fetch_manifest(s3: Any, assets: Iterable[Mapping[str, Any]], target: Path) -> None:
+    """Download the manifests of a request from S3 into one file.
+
+    Args:
+        s3: The boto3 S3 client.
+        assets: The request's ``Assets``.
+        target: The file to write.
+
+    Raises:
+        ManifestFileError: A manifest cannot be read or is too large, or all of them are empty.
+    """
+    with target.open("wb") as file:
+        try:
+            size = sum(_append(s3, asset["GroundTruthManifest"]["S3Object"], file) for asset in assets)
+        except (ClientError, BotoCoreError, InvalidManifest) as error:
+            raise ManifestFileError("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from error
+    if size == 0:
+        raise ManifestFileError("ERROR_EMPTY_MANIFEST")
 
 
 def check_raw_line(raw: bytes, number: int) -> LineCheck:
-    """What the rules for single lines say; a line that is no UTF-8 is no JSON either."""
+    """Check one line by itself; bytes that are not UTF-8 count as invalid JSON."""
     try:
         text = raw.decode()
     except UnicodeDecodeError:
@@ -89,7 +116,7 @@ def check_raw_line(raw: bytes, number: int) -> LineCheck:
 
 
 def entry_of(check: LineCheck) -> Entry | None:
-    """The entry that a line becomes; None when the dataset leaves it out without a word."""
+    """Return the entry that a line becomes, or None if datasets silently skip the line."""
     line, source, image = dataset_entry(check), check.source, check.image
     if line is None or source is None:
         return None
@@ -104,7 +131,7 @@ def entry_of(check: LineCheck) -> Entry | None:
 
 
 def message_of(code: str) -> str:
-    """The service's message for a code.
+    """Return AWS's message for a manifest error code.
 
     >>> message_of("ERROR_EMPTY_MANIFEST")
     'The manifest file is empty.'
@@ -112,12 +139,20 @@ def message_of(code: str) -> str:
     return CODES[code].message
 
 
-def choose_tests(images: Sequence[LabelledImage | None], *, seed: int) -> frozenset[int]:
-    """The indices of the fifth of the images that becomes the test dataset, label by label.
+def content_error(code: str) -> dict[str, str]:
+    """Return a content error as the manifest summary lists it."""
+    return {"code": code, "message": message_of(code)}
+
+
+def choose_test_images(images: Sequence[LabelledImage | None], *, seed: int) -> frozenset[int]:
+    """Choose 20 % of the images for the test dataset, stratified by label.
 
     Args:
-        images: The image of each line; None where a line has none that can be used.
-        seed: Makes the choice repeatable.
+        images: The image of each line; None for a line without a valid one.
+        seed: The same seed gives the same choice.
+
+    Returns:
+        The indices of the chosen images.
 
     Raises:
         CannotSplit: A label has too few images.
@@ -129,3 +164,14 @@ def choose_tests(images: Sequence[LabelledImage | None], *, seed: int) -> frozen
     ]
     chosen = splits.split(usable, test=TEST_SHARE, seed=seed)
     return frozenset(int(image.source) for image in chosen.test)
+
+
+def _append(s3: Any, s3_object: Mapping[str, Any], file: IO[bytes]) -> int:
+    """Append a manifest's lines to a file and return its size in S3, in bytes."""
+    answer = s3.get_object(**object_of(s3_object))
+    with answer["Body"] as body:
+        size: int = answer["ContentLength"]
+        if size > MANIFEST_BYTES:
+            raise ManifestFileError("ERROR_MANIFEST_SIZE_TOO_LARGE")
+        file.writelines(line + b"\n" for line in manifest_lines(body))
+    return size

@@ -1,8 +1,8 @@
-"""Content moderation on this machine: a base model that knows no label, and adapters that know the user's.
+"""Content moderation: the base model, which knows no labels, and adapters trained on the user's own.
 
-AWS's base model knows a taxonomy of its own; nothing of it is here. ``BASE_MODEL`` names the base model of
-the embedded service, and it finds nothing in any image. An adapter is a classifier that is really trained on
-the labels of the user's manifest.
+AWS's base model has a taxonomy of its own, of which nothing is here. The base model of the embedded service,
+``BASE_MODEL``, finds nothing in any image. An adapter is a classifier, really trained on the labels of the
+user's manifest.
 """
 
 from __future__ import annotations
@@ -16,37 +16,39 @@ import attrs
 
 from rekolabels.local._engine import check_image
 from rekolabels.local._jobs._manifests import message_of
+from rekolabels.manifest._json import is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rekolabels.local._core._inference import Models
     from rekolabels.local._engine import Prediction
-from rekolabels.manifest._json import is_list, is_object
 
 __all__ = [
     "BASE_MODEL",
-    "SAFE",
+    "DEFAULT_MIN_CONFIDENCE",
+    "NO_LABEL",
     "AdapterLine",
-    "answers",
-    "confidences",
-    "described",
+    "detect_labels",
     "evaluate_adapter",
-    "moderate",
+    "label_confidences",
+    "predictions",
     "read_line",
 ]
 
 BASE_MODEL = "local-without-moderation-labels"
-"""The version of the base model; its name says what it knows."""
-SAFE = ""
-"""Stands for "no label" while an adapter is trained: a name that no manifest can hold."""
+"""``ModerationModelVersion`` of the base model."""
+DEFAULT_MIN_CONFIDENCE = 50.0
+"""Confidence, in percent, when the request gives none."""
+NO_LABEL = ""
+"""Class of images without labels in training; not a valid label name in a manifest."""
 
 _GROUND_TRUTH = "content-moderation-groundtruth"
-_URI = re.compile(r"[sS]3://[^/]+/.+", re.DOTALL)
-_STEPS = range(5, 101, 5)
+_S3_URI = re.compile(r"[sS]3://[^/]+/.+", re.DOTALL)
+_THRESHOLDS = range(5, 101, 5)
 _COUNTS: tuple[str, ...] = ("TruePositive", "TrueNegative", "FalsePositive", "FalseNegative")
-_LOWEST = 5.0
-"""Confidence, in percent, down to which an output manifest tells predictions."""
+_MIN_CONFIDENCE_IN_OUTPUT = 5.0
+"""Confidence, in percent, below which an output manifest leaves out predictions."""
 
 
 @attrs.frozen
@@ -55,31 +57,33 @@ class AdapterLine:
 
     members: Mapping[str, Any]
     source: str = ""
+    """S3 URI of the image."""
     labels: frozenset[str] = frozenset()
     code: str | None = None
-    """What is wrong with it."""
+    """AWS's error code; None for a valid line."""
     detail: str = ""
+    """Follows the message of the code."""
 
-    def failed(self, code: str, detail: str = "") -> AdapterLine:
-        """The line with something wrong."""
+    def with_error(self, code: str, detail: str = "") -> AdapterLine:
+        """Return the line with an error."""
         return attrs.evolve(self, code=code, detail=detail)
 
     @property
-    def annotated(self) -> str:
-        """The line as the validation manifest holds it."""
+    def validation_line(self) -> str:
+        """The line as the validation manifest contains it."""
         if self.code is None:
-            return _text(self.members)
+            return _to_json(self.members)
         message = f"{message_of(self.code)} {self.detail}".strip().replace("{}", _GROUND_TRUTH)
-        return _text({**self.members, "errors": [{"code": self.code, "message": message}]})
+        return _to_json({**self.members, "errors": [{"code": self.code, "message": message}]})
 
-    def with_answers(self, answers: Mapping[str, Any]) -> str:
-        """The line as an output manifest holds it."""
+    def output_line(self, predicted: Mapping[str, Any]) -> str:
+        """Return the line as an output manifest contains it, with predictions added."""
         kept = {name: self.members[name] for name in ("source-ref", _GROUND_TRUTH)}
-        return _text({**kept, **answers})
+        return _to_json({**kept, **predicted})
 
 
 def read_line(raw: bytes) -> AdapterLine:
-    """One line, checked.
+    """Read and check one line.
 
     >>> line = b'{"source-ref":"s3://b/a.jpg","content-moderation-groundtruth":{"ModerationLabels":[]}}'
     >>> read_line(line).labels, read_line(b"{}").code
@@ -95,65 +99,57 @@ def read_line(raw: bytes) -> AdapterLine:
     line = AdapterLine(members)
     source = members.get("source-ref")
     if source is None:
-        return line.failed("ERROR_MISSING_SOURCE_REF")
-    if not isinstance(source, str) or not _URI.fullmatch(source):
-        return line.failed("ERROR_INVALID_SOURCE_REF_FORMAT")
+        return line.with_error("ERROR_MISSING_SOURCE_REF")
+    if not isinstance(source, str) or not _S3_URI.fullmatch(source):
+        return line.with_error("ERROR_INVALID_SOURCE_REF_FORMAT")
     if _GROUND_TRUTH not in members:
-        return line.failed("ERROR_NO_LABEL_ATTRIBUTES")
-    labels = _names(members[_GROUND_TRUTH])
+        return line.with_error("ERROR_NO_LABEL_ATTRIBUTES")
+    labels = _label_names(members[_GROUND_TRUTH])
     if labels is None:
-        return line.failed("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT")
+        return line.with_error("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT")
     return attrs.evolve(line, source=source, labels=labels)
 
 
-def _names(truth: object) -> frozenset[str] | None:
-    """The names in ``ModerationLabels``; None when they are not in their form."""
-    labels: object = truth.get("ModerationLabels") if is_object(truth) else None
+def _label_names(ground_truth: object) -> frozenset[str] | None:
+    """Return the names in ``ModerationLabels``; None if they do not have the right form."""
+    labels: object = ground_truth.get("ModerationLabels") if is_object(ground_truth) else None
     if not is_list(labels):
         return None
-    names: list[Any] = [one.get("Name") if is_object(one) else None for one in labels]
+    names: list[Any] = [label.get("Name") if is_object(label) else None for label in labels]
     return frozenset(names) if all(isinstance(name, str) and name for name in names) else None
 
 
-def moderate(models: Models, number: int | None, data: bytes, least: float) -> list[dict[str, Any]]:
-    """The labels of an image.
+def detect_labels(
+    models: Models, number: int | None, data: bytes, min_confidence: float
+) -> list[dict[str, Any]]:
+    """Return the moderation labels of an image, as DetectModerationLabels does.
 
     Args:
         models: The models in memory.
-        number: Of the adapter's version; None for the base model.
+        number: Number of the adapter's version; None for the base model.
         data: The encoded image.
-        least: Confidence in percent.
+        min_confidence: In percent.
 
     Raises:
-        UnusableImage: It is no image that can be looked at.
+        UnusableImage: The image cannot be decoded, or breaks a limit.
     """
     if number is None:
         check_image(data)
         return []
-    return described(confidences(models.load(number).model.predict(data)), least)
+    return _moderation_labels(label_confidences(models.load(number).model.predict(data)), min_confidence)
 
 
-def confidences(found: Iterable[Prediction]) -> dict[str, float]:
-    """What an adapter says about an image: label to confidence in percent, the most confident first."""
-    sure = [one for one in found if one.label != SAFE]
-    return {one.label: min(one.confidence * 100, 100.0) for one in sure}
+def label_confidences(found: Iterable[Prediction]) -> dict[str, float]:
+    """Map each label that an adapter predicts to its confidence in percent, the most confident first."""
+    return {one.label: min(one.confidence * 100, 100.0) for one in found if one.label != NO_LABEL}
 
 
-def described(found: Mapping[str, float], least: float) -> list[dict[str, Any]]:
-    """The ``ModerationLabels`` of an answer; labels of one's own have no parents."""
-    return [
-        {"Confidence": confidence, "Name": name, "ParentName": ""}
-        for name, confidence in found.items()
-        if confidence >= least
-    ]
-
-
-def answers(found: Mapping[str, float], version: str) -> dict[str, Any]:
-    """What adapter and base model say about a test image, as its line in the output manifest holds it."""
+def predictions(found: Mapping[str, float], version: str) -> dict[str, Any]:
+    """Return what adapter and base model predict for a test image, as the output manifest contains it."""
     shared = {"ModerationModelVersion": BASE_MODEL}
     return {
         "detect-moderation-labels": {
-            "ModerationLabels": described(found, _LOWEST),
+            "ModerationLabels": _moderation_labels(found, _MIN_CONFIDENCE_IN_OUTPUT),
             **shared,
             "ProjectVersion": version,
         },
@@ -164,51 +160,63 @@ def answers(found: Mapping[str, float], version: str) -> dict[str, Any]:
 def evaluate_adapter(
     truths: Sequence[frozenset[str]], found: Sequence[Mapping[str, float]], threshold: float
 ) -> tuple[dict[str, Any], float]:
-    """The evaluation of an adapter beside the base model.
+    """Evaluate an adapter against the base model.
 
     Args:
         truths: The labels of each test image.
-        found: What the adapter says about it, in percent.
+        found: The adapter's confidences for each test image, in percent.
         threshold: The confidence that the user will apply, in percent.
 
     Returns:
-        The members of the summary file that are its own, and the F1 score at the threshold over all labels.
+        The members of the summary file that only adapters have, and the F1 score at the threshold over all
+        labels.
     """
     labels = sorted({*(name for truth in truths for name in truth), *(name for one in found for name in one)})
 
-    def at(least: float) -> dict[str, Any]:
-        said = [frozenset(name for name, value in one.items() if value >= least) for one in found]
+    def evaluate_at(threshold: float) -> dict[str, Any]:
+        predicted = [frozenset(name for name, value in one.items() if value >= threshold) for one in found]
         nothing = [frozenset[str]() for _ in truths]
-        adapter = {label: _count(truths, said, label) for label in labels}
+        adapter = {label: _count(truths, predicted, label) for label in labels}
         base = {label: _count(truths, nothing, label) for label in labels}
         return {
-            "ConfidenceThreshold": float(least),
+            "ConfidenceThreshold": float(threshold),
             "AggregatedEvaluationResults": {"BaseModel": _sum(base), "Adapter": _sum(adapter)},
             "LabelEvaluationResults": [
                 {"Label": label, "BaseModel": base[label], "Adapter": adapter[label]} for label in labels
             ],
         }
 
-    own = at(threshold)
-    counts = own["AggregatedEvaluationResults"]["Adapter"]
+    at_threshold = evaluate_at(threshold)
+    counts = at_threshold["AggregatedEvaluationResults"]["Adapter"]
     wrong = counts["FalsePositive"] + counts["FalseNegative"]
-    right = 2 * counts["TruePositive"]
-    score = right / (right + wrong) if right + wrong else 0.0
+    twice_right = 2 * counts["TruePositive"]
+    f1 = twice_right / (twice_right + wrong) if twice_right + wrong else 0.0
     evaluation = {
-        "AggregatedEvaluationResults": {"F1Score": score},
+        "AggregatedEvaluationResults": {"F1Score": f1},
         "ContentModeration": {
-            "InputConfidenceThresholdEvalResults": own,
-            "AllConfidenceThresholdsEvalResults": [at(least) for least in _STEPS],
+            "InputConfidenceThresholdEvalResults": at_threshold,
+            "AllConfidenceThresholdsEvalResults": [evaluate_at(percent) for percent in _THRESHOLDS],
         },
     }
-    return evaluation, score
+    return evaluation, f1
 
 
-def _count(truths: Sequence[frozenset[str]], said: Sequence[frozenset[str]], label: str) -> dict[str, int]:
+def _moderation_labels(found: Mapping[str, float], min_confidence: float) -> list[dict[str, Any]]:
+    """Return ``ModerationLabels``; the user's own labels have no parents."""
+    return [
+        {"Confidence": confidence, "Name": name, "ParentName": ""}
+        for name, confidence in found.items()
+        if confidence >= min_confidence
+    ]
+
+
+def _count(
+    truths: Sequence[frozenset[str]], predicted: Sequence[frozenset[str]], label: str
+) -> dict[str, int]:
     counts = dict.fromkeys(_COUNTS, 0)
-    for truth, answer in zip(truths, said, strict=True):
-        right = (label in truth) == (label in answer)
-        kind = "Positive" if label in answer else "Negative"
+    for truth, one in zip(truths, predicted, strict=True):
+        right = (label in truth) == (label in one)
+        kind = "Positive" if label in one else "Negative"
         counts[f"{'True' if right else 'False'}{kind}"] += 1
     return counts
 
@@ -217,5 +225,5 @@ def _sum(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return {name: sum(one[name] for one in counts.values()) for name in _COUNTS}
 
 
-def _text(members: Mapping[str, Any]) -> str:
+def _to_json(members: Mapping[str, Any]) -> str:
     return json.dumps(members, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Mending: the state that an interrupted job leaves a resource in, one that the real service could show."""
+"""Recovery: put resources of interrupted jobs into a status that AWS could show, and remove leftovers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import shutil
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._folders import version_folder
-from rekolabels.local._jobs._datasets import clear, remove_dataset, settle
-from rekolabels.local._jobs._lifecycle import delete_row, finish_creation, remove_project, set_status
+from rekolabels.local._jobs._datasets import delete_dataset_row, delete_entries, set_outcome
+from rekolabels.local._jobs._lifecycle import (
+    delete_project_row,
+    delete_version_row,
+    mark_project_created,
+    set_version_status,
+)
 from rekolabels.local._jobs._media import interrupt_media_job
 
 if TYPE_CHECKING:
@@ -18,19 +23,28 @@ if TYPE_CHECKING:
     from rekolabels.local._core._job_runner import Job, JobKind
     from rekolabels.local._core._store import Store
 
-__all__ = ["mend", "sweep"]
+__all__ = ["recover_resource", "remove_orphaned_folders"]
 
 
-def mend(db: Connection, job: Job, now: int) -> None:
-    """Bring the resource of an interrupted job to rest; ``now`` is in milliseconds."""
-    _MENDERS[job.kind](db, job.arn, now)
+def recover_resource(db: Connection, job: Job, now: int) -> None:
+    """Put the resource of an interrupted job into a final status.
 
-
-def sweep(store: Store, folder: Path) -> None:
-    """Remove the folders of versions that are gone, or whose training or copying came to nothing.
-
-    Within a transaction that writes: folders are made in one too, so none is swept away too early.
+    Args:
+        db: The transaction that also removes the job.
+        job: The interrupted job.
+        now: Milliseconds since 1970.
     """
+    _RECOVERIES[job.kind](db, job.arn, now)
+
+
+def remove_orphaned_folders(store: Store, folder: Path) -> None:
+    """Remove the folders of deleted versions, and of those whose training or copy failed.
+
+    Args:
+        store: The state of the service.
+        folder: The service's folder in the workspace.
+    """
+    # In a write transaction: new folders are created in one too, so none is removed by mistake.
     with store.write() as db:
         rows = db.execute(
             "SELECT number FROM versions WHERE status NOT IN ('TRAINING_FAILED', 'COPYING_FAILED')"
@@ -43,52 +57,51 @@ def sweep(store: Store, folder: Path) -> None:
 
 
 def _create_project(db: Connection, arn: str, _now: int) -> None:
-    finish_creation(db, arn)
+    mark_project_created(db, arn)
 
 
 def _delete_project(db: Connection, arn: str, _now: int) -> None:
-    remove_project(db, arn)
+    delete_project_row(db, arn)
 
 
 def _create_dataset(db: Connection, arn: str, now: int) -> None:
-    clear(db, arn)
-    message = "The creation of the dataset was interrupted; delete the dataset and create it again."
-    settle(db, arn, ("CREATE_FAILED", message, "SERVICE_ERROR"), now)
+    delete_entries(db, arn)
+    message = "Creation of the dataset was interrupted. Delete the dataset and create it again."
+    set_outcome(db, arn, ("CREATE_FAILED", message, "SERVICE_ERROR"), now)
 
 
 def _update_dataset(db: Connection, arn: str, now: int) -> None:
-    message = "The update of the dataset was interrupted; nothing was changed, send it again."
-    settle(db, arn, ("UPDATE_FAILED", message, "SERVICE_ERROR"), now)
+    message = "The update of the dataset was interrupted and changed nothing. Send it again."
+    set_outcome(db, arn, ("UPDATE_FAILED", message, "SERVICE_ERROR"), now)
 
 
 def _delete_dataset(db: Connection, arn: str, _now: int) -> None:
-    remove_dataset(db, arn)
-    db.execute("DELETE FROM tags WHERE arn = ?", (arn,))
+    delete_dataset_row(db, arn)
 
 
 def _train(db: Connection, arn: str, now: int) -> None:
-    message = "The training was interrupted; train a new version."
-    set_status(db, arn, "TRAINING_FAILED", message)
+    message = "The training was interrupted. Train a new version."
+    set_version_status(db, arn, "TRAINING_FAILED", message)
     db.execute("UPDATE versions SET ended = ? WHERE arn = ?", (now, arn))
 
 
 def _start(db: Connection, arn: str, _now: int) -> None:
-    set_status(db, arn, "RUNNING", "The model is running.")
+    set_version_status(db, arn, "RUNNING", "The model is running.")
 
 
 def _stop(db: Connection, arn: str, _now: int) -> None:
-    set_status(db, arn, "STOPPED", "The model has stopped.")
+    set_version_status(db, arn, "STOPPED", "The model has stopped.")
 
 
 def _copy(db: Connection, arn: str, _now: int) -> None:
-    set_status(db, arn, "COPYING_FAILED", "The copying was interrupted; copy the version again.")
+    set_version_status(db, arn, "COPYING_FAILED", "The copy was interrupted. Copy the version again.")
 
 
 def _delete_version(db: Connection, arn: str, _now: int) -> None:
-    delete_row(db, arn)
+    delete_version_row(db, arn)
 
 
-_MENDERS: Mapping[JobKind, Callable[[Connection, str, int], None]] = {
+_RECOVERIES: Mapping[JobKind, Callable[[Connection, str, int], None]] = {
     "project.create": _create_project,
     "project.delete": _delete_project,
     "dataset.create": _create_dataset,

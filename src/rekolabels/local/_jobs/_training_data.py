@@ -1,4 +1,4 @@
-"""The data of a training: its lines checked, its images looked at, its samples gathered."""
+"""Training and test data of one training: lines checked, images inspected, samples collected."""
 
 from __future__ import annotations
 
@@ -7,85 +7,73 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.errors import CannotSplit, InvalidManifest
+from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.local._core._folders import version_folder
 from rekolabels.local._core._jsonl import read_lines
-from rekolabels.local._core._places import object_of
 from rekolabels.local._engine import Sample, UnusableImage, check_image
 from rekolabels.local._engine._images import decode
-from rekolabels.local._jobs._images import NotFetched
 from rekolabels.local._jobs._manifests import (
-    CODES,
-    LINES,
-    MANIFEST_BYTES,
-    DatasetStatistics,
-    UseCase,
-    check_content,
+    ManifestFileError,
     check_raw_line,
-    choose_tests,
-    manifest_lines,
-    message_of,
-    validation_line,
+    choose_test_images,
+    content_error,
 )
+from rekolabels.local._jobs._s3_files import ImageNotFetched
+from rekolabels.manifest._dataset_rules import DatasetStatistics, UseCase, check_content
+from rekolabels.manifest._serialize import validation_line
+from rekolabels.manifest.codes import CODES
+from rekolabels.manifest.limits import LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
+    from sqlite3 import Connection
 
-    from rekolabels.local._jobs._images import Images
-    from rekolabels.local._jobs._manifests import LineCheck
+    from rekolabels.local._core._context import Context
+    from rekolabels.local._jobs._s3_files import ImageSource
+    from rekolabels.manifest._line_rules import LineCheck
 
-__all__ = ["Data", "FileProblem", "Reader", "Side", "Usable", "fetch_manifest"]
+__all__ = ["CheckedData", "CheckedDataset", "DataReader", "UsableLine", "snapshot_datasets"]
 
-_CHUNK = 64
+_CHUNK_LINES = 64
 _THREADS = 8
 
 
-class FileProblem(Exception):
-    """A manifest that cannot be taken at all; the training ends before any line is looked at.
-
-    Attributes:
-        code: The service's code.
-    """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 @attrs.frozen
-class Usable:
-    """A line that can be used."""
+class UsableLine:
+    """A valid manifest line with a valid image."""
 
-    line: int
+    number: int
+    """Line number in the manifest, from 1."""
     source: str
+    """S3 URI of the image."""
     labels: tuple[str, ...]
     boxes: tuple[BoundingBox, ...]
     size: ImageSize | None
 
 
 @attrs.define
-class Side:
-    """The training or the test dataset of one training."""
+class CheckedDataset:
+    """The training or the test dataset, with what is wrong with it."""
 
     counts: DatasetStatistics
-    usable: list[Usable]
+    usable: list[UsableLine]
     annotated: Path
-    """The lines with what is wrong with them."""
+    """File of all lines, each with its errors."""
     fetched: int = 0
-    """Images that S3 gave."""
-    missing: int = 0
-    """Images that S3 did not give."""
-    problems: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
+    """Number of images that S3 returned."""
+    not_fetched: int = 0
+    """Number of images that S3 did not return."""
+    errors: list[dict[str, str]] = attrs.field(factory=list[dict[str, str]])
     """Content errors of this dataset."""
     use_case: str = "NOT_DETERMINED"
 
     def summary(self) -> dict[str, Any]:
-        """Its part of the manifest summary."""
+        """Return this dataset's statistics for the manifest summary."""
         counts = self.counts
         return {
             "use_case": self.use_case,
@@ -94,214 +82,205 @@ class Side:
             "invalid_json_lines": counts.invalid,
             "ignored_json_lines": counts.ignored,
             "error_json_line_indices": list(counts.error_lines),
-            "errors": self.problems,
+            "errors": self.errors,
         }
 
 
 @attrs.define
-class Data:
-    """Both datasets, and what is wrong with them together."""
+class CheckedData:
+    """Both datasets, with what is wrong with them together."""
 
-    training: Side
-    testing: Side
+    train: CheckedDataset
+    test: CheckedDataset
     use_case: UseCase
-    problems: list[dict[str, str]]
-    """Content errors that span both."""
+    errors: list[dict[str, str]]
+    """Content errors that concern both datasets."""
 
     @property
     def failure(self) -> str | None:
-        """The message of the first content error; None when the training can go on."""
-        found = [*self.training.problems, *self.testing.problems, *self.problems]
-        return found[0]["message"] if found else None
+        """Message of the first content error; None if training can continue."""
+        errors = [*self.train.errors, *self.test.errors, *self.errors]
+        return errors[0]["message"] if errors else None
 
     def summary(self) -> dict[str, Any]:
-        """The content of the manifest summary file."""
-        statistics = {"training": self.training.summary(), "testing": self.testing.summary()}
-        return {"errors": self.problems, "statistics": statistics}
+        """Return the content of the manifest summary file."""
+        statistics = {"training": self.train.summary(), "testing": self.test.summary()}
+        return {"errors": self.errors, "statistics": statistics}
 
-    def samples(self, side: Side, images: Images) -> list[Sample]:
-        """What the engine learns from or is tested with: lines of the other kind are left out."""
+    def samples(self, dataset: CheckedDataset, images: ImageSource) -> list[Sample]:
+        """Return the samples of a dataset for the engine; lines of the other use case are left out."""
         samples: list[Sample] = []
-        for one in self.used(side):
-            labels, boxes = self.kept(one, side)
+        for line in self.lines_in_use(dataset):
+            labels, boxes = self.annotations(line, dataset)
             if labels and self.use_case == "OBJECT_LOCALIZATION":
-                # The engine learns where things are: here each fills its image.
-                size = check_image(images.read(one.source))
+                # The detector learns from boxes: give each image-level label one that covers the image.
+                size = check_image(images.read(line.source))
                 boxes = tuple(BoundingBox(label, 0, 0, size.width, size.height) for label in labels)
                 labels = ()
-            samples.append(Sample(one.source, functools.partial(images.read, one.source), labels, boxes))
+            read = functools.partial(images.read, line.source)
+            samples.append(Sample(line.source, read, labels, boxes))
         return samples
 
-    def used(self, side: Side) -> list[Usable]:
-        """The lines of a dataset that have labels of the kind that was chosen."""
-        return [one for one in side.usable if any(self.kept(one, side))]
+    def lines_in_use(self, dataset: CheckedDataset) -> list[UsableLine]:
+        """Return the lines of a dataset that have annotations for the detected use case."""
+        return [line for line in dataset.usable if any(self.annotations(line, dataset))]
 
-    def kept(self, one: Usable, side: Side) -> tuple[tuple[str, ...], tuple[BoundingBox, ...]]:
-        """The labels and boxes of a line that are of the kind that was chosen."""
+    def annotations(
+        self, line: UsableLine, dataset: CheckedDataset
+    ) -> tuple[tuple[str, ...], tuple[BoundingBox, ...]]:
+        """Return the labels and boxes of a line that count for the detected use case."""
         if self.use_case != "OBJECT_LOCALIZATION":
-            return one.labels, ()
-        # A detector of brands learns from whole images; only its test images have boxes.
-        whole = side is self.training and not side.counts.boxed_lines
-        return (one.labels if whole else ()), one.boxes
+            return line.labels, ()
+        # In brand detection only the test images have boxes; training uses whole images.
+        whole_images = dataset is self.train and not dataset.counts.boxed_lines
+        return (line.labels if whole_images else ()), line.boxes
 
 
-def fetch_manifest(s3: Any, assets: Iterable[Mapping[str, Any]], target: Path) -> None:
-    """Copy the manifests of a request from S3 into one file.
-
-    Raises:
-        FileProblem: One cannot be read, is empty, or is too large.
-    """
-    with target.open("wb") as file:
-        try:
-            size = sum(_copy(s3, asset["GroundTruthManifest"]["S3Object"], file) for asset in assets)
-        except (ClientError, BotoCoreError, InvalidManifest) as error:
-            raise FileProblem("ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT") from error
-    if size == 0:
-        raise FileProblem("ERROR_EMPTY_MANIFEST")
-
-
-def _copy(s3: Any, place: Mapping[str, Any], file: IO[bytes]) -> int:
-    answer = s3.get_object(**object_of(place))
-    with answer["Body"] as body:
-        size: int = answer["ContentLength"]
-        if size > MANIFEST_BYTES:
-            raise FileProblem("ERROR_MANIFEST_SIZE_TOO_LARGE")
-        file.writelines(line + b"\n" for line in manifest_lines(body))
-    return size
+def snapshot_datasets(context: Context, db: Connection, project: str, number: int) -> None:
+    """Copy a project's entries into the folder of a version: they may change while it is training."""
+    folder = version_folder(context.folder, number)
+    folder.mkdir(parents=True)
+    for kind in ("train", "test"):
+        rows = db.execute(
+            "SELECT line FROM entries WHERE dataset = "
+            "(SELECT id FROM datasets WHERE project = ? AND kind = ?) ORDER BY id",
+            (project, kind.upper()),
+        )
+        with (folder / f"{kind}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(f"{row['line']}\n" for row in rows)
 
 
-class Reader:
-    """Reads the datasets of one training from its folder.
+class DataReader:
+    """Reads the datasets of one training from the folder of its version.
 
     Args:
-        folder: Where ``train.jsonl`` and ``test.jsonl`` lie; the lines with their errors are written beside.
-        images: Brings the images.
-        check: Called between the lines; may end the work by an exception.
+        folder: Contains ``train.jsonl`` and ``test.jsonl``; the lines with their errors are written next to
+            them.
+        images: The images of the training.
+        check: Called between lines; raises to interrupt the work.
     """
 
-    def __init__(self, folder: Path, images: Images, check: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, images: ImageSource, check: Callable[[], None]) -> None:
         self._folder = folder
         self._images = images
         self._check = check
-        self._guard = threading.Lock()
-        self.damaged: set[str] = set()
-        """Images that were found unusable later than their header tells."""
+        self._lock = threading.Lock()
+        self._damaged: set[str] = set()
+        """S3 URIs of images with a valid header that cannot be decoded."""
 
-    def read(self, split_seed: int | None = None) -> Data:
-        """Both datasets, every line checked and every image looked at.
+    def read(self, split_seed: int | None = None) -> CheckedData:
+        """Read both datasets, checking every line and every image's header.
 
         Args:
-            split_seed: Move a fifth of the training lines to the test dataset first, if there is none yet.
-                Lines that are not fit to be divided are judged as they are.
+            split_seed: Move 20 % of the training lines to the test dataset first, unless that was done
+                already; None to keep the datasets as they are. Lines that cannot be split are checked as
+                they are.
 
         Raises:
-            FileProblem: A dataset has no lines, or too many.
+            ManifestFileError: A dataset has no lines, or too many.
         """
         if split_seed is not None and not self._path("test").exists():
-            unfit = self._split(split_seed)
-            if unfit is not None:
-                return unfit
-        return _judge(self._side("train"), self._side("test"))
+            unsplit = self._split(split_seed)
+            if unsplit is not None:
+                return unsplit
+        return _check_data(self._read_dataset("train"), self._read_dataset("test"))
 
-    def verify(self) -> None:
-        """Decode every image to its end, and note those that break."""
+    def find_damaged_images(self) -> None:
+        """Decode every image completely; the next ``read`` reports the damaged ones."""
         for kind in ("train", "test"):
-            for one in self._side(kind).usable if self._path(kind).exists() else ():
+            for line in self._read_dataset(kind).usable if self._path(kind).exists() else ():
                 self._check()
                 try:
-                    decode(self._images.read(one.source), side=64)
+                    decode(self._images.read(line.source), side=64)
                 except UnusableImage:
-                    self.damaged.add(one.source)
+                    self._damaged.add(line.source)
 
     def _path(self, kind: str) -> Path:
         return self._folder / f"{kind}.jsonl"
 
-    def _split(self, seed: int) -> Data | None:
-        """Divide the training lines; the judged data when they are not fit for it."""
-        whole = self._side("train")
-        nothing = Side(DatasetStatistics(), [], self._folder / "test-annotated.jsonl")
-        nothing.annotated.touch()
-        data = _judge(whole, nothing, auto_split=True)
+    def _split(self, seed: int) -> CheckedData | None:
+        """Split the training lines; return the checked data if they cannot be split."""
+        train = self._read_dataset("train")
+        empty = CheckedDataset(DatasetStatistics(), [], self._folder / "test-annotated.jsonl")
+        empty.annotated.touch()
+        data = _check_data(train, empty, auto_split=True)
         if data.failure is not None:
             return data
         try:
-            chosen = choose_tests([_as_image(one) for one in whole.usable], seed=seed)
+            chosen = choose_test_images([_labelled_image(line) for line in train.usable], seed=seed)
         except CannotSplit:
-            whole.problems.append(_problem("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"))
+            train.errors.append(content_error("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"))
             return data
-        self._divide({whole.usable[index].line for index in chosen})
+        self._move_to_test({train.usable[index].number for index in chosen})
         return None
 
-    def _side(self, kind: str) -> Side:
-        side = Side(DatasetStatistics(), [], self._folder / f"{kind}-annotated.jsonl")
+    def _read_dataset(self, kind: str) -> CheckedDataset:
+        dataset = CheckedDataset(DatasetStatistics(), [], self._folder / f"{kind}-annotated.jsonl")
         with (
             self._path(kind).open("rb") as file,
-            side.annotated.open("w", encoding="utf-8") as annotated,
+            dataset.annotated.open("w", encoding="utf-8") as annotated,
             ThreadPoolExecutor(_THREADS, thread_name_prefix="rekolabels-images") as pool,
         ):
             lines = enumerate(read_lines(file), 1)
-            while chunk := list(islice(lines, _CHUNK)):
+            while chunk := list(islice(lines, _CHUNK_LINES)):
                 self._check()
                 checks = [check_raw_line(raw, number) for number, raw in chunk]
-                for check in pool.map(functools.partial(self._look, side), checks):
-                    counted = side.counts.add(check)
+                for check in pool.map(functools.partial(self._check_image, dataset), checks):
+                    counted = dataset.counts.add(check)
                     annotated.write(validation_line(counted) + "\n")
                     if counted.image is not None:
-                        side.usable.append(_usable(counted.line, counted.image))
-                if side.counts.total > LINES:
-                    raise FileProblem("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
-        if side.counts.total == 0:
-            raise FileProblem("ERROR_EMPTY_MANIFEST")
-        return side
+                        dataset.usable.append(_usable_line(counted.line, counted.image))
+                if dataset.counts.total > LINES:
+                    raise ManifestFileError("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
+        if dataset.counts.total == 0:
+            raise ManifestFileError("ERROR_EMPTY_MANIFEST")
+        return dataset
 
-    def _look(self, side: Side, check: LineCheck) -> LineCheck:
-        """Hold a good line against its image."""
+    def _check_image(self, dataset: CheckedDataset, check: LineCheck) -> LineCheck:
+        """Check the image of a valid line."""
         if check.image is None:
             return check
         source = check.image.source
-        flaw = self._images.flaw_of(source)
-        with self._guard:
-            side.missing += isinstance(flaw, NotFetched)
-            side.fetched += not isinstance(flaw, NotFetched)
-        if flaw is None and source not in self.damaged:
+        problem = self._images.problem_with(source)
+        with self._lock:
+            dataset.not_fetched += isinstance(problem, ImageNotFetched)
+            dataset.fetched += not isinstance(problem, ImageNotFetched)
+        if problem is None and source not in self._damaged:
             return check
-        return check.failed("ERROR_INVALID_IMAGE", str(flaw or "It is damaged."))
+        return check.failed("ERROR_INVALID_IMAGE", str(problem or "The image is damaged."))
 
-    def _divide(self, chosen: set[int]) -> None:
-        whole, part = self._path("train"), self._folder / "train-part.jsonl"
+    def _move_to_test(self, numbers: set[int]) -> None:
+        """Move the training lines with these numbers to the test dataset."""
+        all_lines, rest = self._path("train"), self._folder / "train-part.jsonl"
         with (
-            whole.open("rb") as lines,
-            part.open("wb") as train,
+            all_lines.open("rb") as lines,
+            rest.open("wb") as train,
             self._path("test").open("wb") as test,
         ):
             for number, line in enumerate(read_lines(lines), 1):
-                (test if number in chosen else train).write(line + b"\n")
-        part.replace(whole)
+                (test if number in numbers else train).write(line + b"\n")
+        rest.replace(all_lines)
 
 
-def _judge(training: Side, testing: Side, *, auto_split: bool = False) -> Data:
-    others = None if auto_split else testing.counts
-    use_case, found = check_content(training.counts, others, auto_split=auto_split)
-    data = Data(training, testing, use_case, [])
-    lists = {"training": training.problems, "testing": testing.problems, None: data.problems}
-    for side in (training, testing):
-        side.use_case = use_case
-        if side.missing and not side.fetched:
-            side.problems.append(_problem("ERROR_FAILED_IMAGES_S3_COPY"))
-    for one in found:
-        if CODES[one.code].level == "CONTENT":
-            lists[one.side].append({"code": one.code, "message": one.message})
+def _check_data(train: CheckedDataset, test: CheckedDataset, *, auto_split: bool = False) -> CheckedData:
+    test_counts = None if auto_split else test.counts
+    use_case, findings = check_content(train.counts, test_counts, auto_split=auto_split)
+    data = CheckedData(train, test, use_case, [])
+    errors = {"training": train.errors, "testing": test.errors, None: data.errors}
+    for dataset in (train, test):
+        dataset.use_case = use_case
+        if dataset.not_fetched and not dataset.fetched:
+            dataset.errors.append(content_error("ERROR_FAILED_IMAGES_S3_COPY"))
+    for finding in findings:
+        if CODES[finding.code].level == "CONTENT":
+            errors[finding.side].append({"code": finding.code, "message": finding.message})
     return data
 
 
-def _problem(code: str) -> dict[str, str]:
-    return {"code": code, "message": message_of(code)}
+def _usable_line(number: int, image: LabelledImage) -> UsableLine:
+    # A line may repeat a label; the image has it once. The rest of the line is no longer needed.
+    return UsableLine(number, image.source, tuple(dict.fromkeys(image.labels)), image.boxes, image.size)
 
 
-def _usable(line: int, image: LabelledImage) -> Usable:
-    # Labels stand once for each image, whatever the line says; the rest of the line is not needed any more.
-    return Usable(line, image.source, tuple(dict.fromkeys(image.labels)), image.boxes, image.size)
-
-
-def _as_image(one: Usable) -> LabelledImage:
-    return LabelledImage(one.source, one.labels, one.boxes)
+def _labelled_image(line: UsableLine) -> LabelledImage:
+    return LabelledImage(line.source, line.labels, line.boxes)

@@ -9,7 +9,7 @@ import attrs
 
 from rekolabels.local._core._arns import parse_arn
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._jobs._copies import copy_version
+from rekolabels.local._jobs._lifecycle import copy_version
 from rekolabels.local._operations._policy_documents import denies, permits
 from rekolabels.local._operations.datasets import usable_project
 from rekolabels.local._operations.tags import set_tags

@@ -8,8 +8,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._places import object_of
-from rekolabels.local._jobs._datasets import copy_dataset, fill_empty, read_manifest_into, remove_dataset
-from rekolabels.local._operations.tags import drop_tags, set_tags
+from rekolabels.local._jobs._datasets import (
+    create_empty,
+    create_from_dataset,
+    create_from_manifest,
+    delete_dataset_row,
+)
+from rekolabels.local._operations.tags import set_tags
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
@@ -48,11 +53,11 @@ def create_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     def work() -> None:
         if manifest is not None:
-            read_manifest_into(context, job, manifest)
+            create_from_manifest(context, job, manifest)
         elif from_id is not None:
-            copy_dataset(context, job, from_id)
+            create_from_dataset(context, job, from_id)
         else:
-            fill_empty(context, job)
+            create_empty(context, job)
 
     context.jobs.launch(work, job)
     return {"DatasetArn": str(arn)}
@@ -107,8 +112,7 @@ def delete_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     def work() -> None:
         with context.store.write() as db:
-            remove_dataset(db, job.arn)
-            drop_tags(db, job.arn)
+            delete_dataset_row(db, job.arn)
             context.jobs.finish(db, job)
 
     context.jobs.launch(work, job)

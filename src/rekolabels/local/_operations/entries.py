@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._jobs._datasets import distribute, update_entries
+from rekolabels.local._jobs._datasets import distribute_entries, update_entries
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def distribute_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[s
         if test["total"]:
             raise ServiceException.invalid(f"The test dataset {test['arn']} is not empty.")
         jobs = [_begin_update(call, db, row["arn"]) for row in (train, test)]
-    context.jobs.launch(lambda: distribute(context, *jobs), *jobs)
+    context.jobs.launch(lambda: distribute_entries(context, *jobs), *jobs)
     return {}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._engine import UnusableImage
-from rekolabels.local._jobs._moderation import BASE_MODEL, moderate
+from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
 from rekolabels.local._operations.inference import fetch_image, refuse_image
 
 if TYPE_CHECKING:
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._context import Call
 
-__all__ = ["LEAST", "detect_moderation_labels", "find_adapter"]
-
-LEAST = 50.0
-"""Confidence, in percent, when the caller asks for none."""
+__all__ = ["detect_moderation_labels", "find_adapter"]
 
 
 def detect_moderation_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +31,9 @@ def detect_moderation_labels(call: Call, parameters: dict[str, Any]) -> dict[str
             number = find_adapter(call, db, arn)["number"]
     data = fetch_image(call, parameters["Image"])
     try:
-        labels = moderate(call.context.models, number, data, parameters.get("MinConfidence", LEAST))
+        labels = detect_labels(
+            call.context.models, number, data, parameters.get("MinConfidence", DEFAULT_MIN_CONFIDENCE)
+        )
     except UnusableImage as error:
         raise refuse_image(error) from None
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._jobs._lifecycle import finish_creation, remove_project
+from rekolabels.local._jobs._lifecycle import delete_project_row, mark_project_created
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.tags import set_tags
 
@@ -54,7 +54,7 @@ def create_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     def work() -> None:
         with context.store.write() as db:
-            finish_creation(db, job.arn)
+            mark_project_created(db, job.arn)
             context.jobs.finish(db, job)
 
     context.jobs.launch(work, job)
@@ -105,7 +105,7 @@ def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     def work() -> None:
         with context.store.write() as db:
-            remove_project(db, job.arn)
+            delete_project_row(db, job.arn)
             context.jobs.finish(db, job)
 
     context.jobs.launch(work, job)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._context import Call
 
-__all__ = ["drop_tags", "list_tags_for_resource", "set_tags", "tag_resource", "untag_resource"]
+__all__ = ["list_tags_for_resource", "set_tags", "tag_resource", "untag_resource"]
 
 
 def tag_resource(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -61,11 +61,6 @@ def set_tags(call: Call, db: Connection, arn: str, tags: Mapping[str, str] | Non
         raise ServiceException(
             "ServiceQuotaExceededException", f"{arn} would have {count} tags; at most {most} are allowed."
         )
-
-
-def drop_tags(db: Connection, arn: str) -> None:
-    """Forget the tags of a resource that goes."""
-    db.execute("DELETE FROM tags WHERE arn = ?", (arn,))
 
 
 def _resource(call: Call, db: Connection, arn: str) -> str:

@@ -6,8 +6,16 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._jobs._lifecycle import remove_version, start_version, stop_version
-from rekolabels.local._jobs._trainings import snapshot_datasets, train_version
+from rekolabels.local._jobs._adapter_training import train_adapter
+from rekolabels.local._jobs._lifecycle import (
+    delete_version,
+    set_version_status,
+    start_version,
+    stop_version,
+)
+from rekolabels.local._jobs._model_training import train_model
+from rekolabels.local._jobs._training_data import snapshot_datasets
+from rekolabels.local._jobs._training_run import run_training
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.adapters import (
     MODERATION,
@@ -65,7 +73,8 @@ def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
         )
         set_tags(call, db, str(arn), parameters.get("Tags"))
         job = context.jobs.register(db, "version.train", str(arn))
-    context.jobs.launch(lambda: train_version(context, job), job)
+    train_kind = train_adapter if adapter else train_model
+    context.jobs.launch(lambda: run_training(context, job, train_kind), job)
     return {"ProjectVersionArn": str(arn)}
 
 
@@ -138,7 +147,7 @@ def stop_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, An
             raise ServiceException.in_use(
                 f"The model {version['arn']} is {version['status']}; only a running one stops."
             )
-        _set_status(db, version["arn"], "STOPPING", "The model is stopping.")
+        set_version_status(db, version["arn"], "STOPPING", "The model is stopping.")
         job = context.jobs.register(db, "version.stop", version["arn"])
     context.jobs.launch(lambda: stop_version(context, job), job)
     return {"Status": "STOPPING"}
@@ -160,14 +169,10 @@ def delete_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
         ).fetchone()
         if copied is not None:
             raise ServiceException.in_use(f"The model {version['arn']} is being copied to {copied['arn']}.")
-        _set_status(db, version["arn"], "DELETING", "The model is being deleted.")
+        set_version_status(db, version["arn"], "DELETING", "The model is being deleted.")
         job = context.jobs.register(db, "version.delete", version["arn"])
-    context.jobs.launch(lambda: remove_version(context, job), job)
+    context.jobs.launch(lambda: delete_version(context, job), job)
     return {"Status": "DELETING"}
-
-
-def _set_status(db: Connection, arn: str, status: str, message: str) -> None:
-    db.execute("UPDATE versions SET status = ?, message = ? WHERE arn = ?", (status, message, arn))
 
 
 def check_output(parameters: dict[str, Any]) -> None:
