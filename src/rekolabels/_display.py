@@ -1,24 +1,55 @@
-"""Detections drawn into pictures, with Pillow."""
+"""Drawing detections into images with Pillow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rekolabels.errors import MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rekolabels.descriptions import Detection
-
-__all__ = ["drawn"]
+__all__ = ["draw_detections"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
-_LEAST_LETTERS = 11
+_MIN_FONT_SIZE = 11
+"""Pixels."""
 
 
-def drawn(picture: Any, detections: Iterable[Detection]) -> Any:
-    """Return a copy of a Pillow image, upright, with boxes and labels; image-level labels at the top.
+# Protocols, because the values themselves (``descriptions``) import this module.
+class _Box(Protocol):
+    """The fields of a ``Box`` that are drawn."""
+
+    @property
+    def left(self) -> float: ...
+    @property
+    def top(self) -> float: ...
+    @property
+    def width(self) -> float: ...
+    @property
+    def height(self) -> float: ...
+
+
+class _Detection(Protocol):
+    """The fields of a ``Detection`` that are drawn."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def box(self) -> _Box | None: ...
+
+
+def draw_detections(image: Any, detections: Iterable[_Detection]) -> Any:
+    """Draw boxes and labels into an upright copy of a Pillow image; image-level labels go to the top left.
+
+    Args:
+        image: A Pillow image; its EXIF orientation is applied to the copy.
+        detections: What was found in the image.
+
+    Returns:
+        The copy, in RGB.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -27,9 +58,9 @@ def drawn(picture: Any, detections: Iterable[Detection]) -> Any:
         from PIL import ImageDraw, ImageFont, ImageOps
     except ImportError as error:
         raise MissingExtra("images", "Drawing") from error
-    copy = ImageOps.exif_transpose(picture).convert("RGB")
+    copy = ImageOps.exif_transpose(image).convert("RGB")
     pen = ImageDraw.Draw(copy)
-    font = ImageFont.load_default(max(_LEAST_LETTERS, min(copy.size) // 32))
+    font = ImageFont.load_default(max(_MIN_FONT_SIZE, min(copy.size) // 32))
     colours: dict[str, str] = {}
     line = 2.0
     for found in detections:
@@ -37,13 +68,13 @@ def drawn(picture: Any, detections: Iterable[Detection]) -> Any:
         text = f"{found.label} {found.confidence:.0f} %"
         height = pen.textbbox((0, 0), text, font)[3] + 2
         if found.box is None:
-            place = (4.0, line)
+            at = (4.0, line)
             line += height
         else:
             left, top = found.box.left * copy.width, found.box.top * copy.height
             right, bottom = left + found.box.width * copy.width, top + found.box.height * copy.height
             pen.rectangle((left, top, right, bottom), outline=colour, width=max(2, min(copy.size) // 200))
-            place = (max(0.0, left) + 2, max(0.0, top - height))
-        pen.rectangle(pen.textbbox(place, text, font), fill=colour)
-        pen.text(place, text, fill="white", font=font)
+            at = (max(0.0, left) + 2, max(0.0, top - height))
+        pen.rectangle(pen.textbbox(at, text, font), fill=colour)
+        pen.text(at, text, fill="white", font=font)
     return copy

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from rekolabels._display import drawn
+from rekolabels._display import draw_detections
 from rekolabels.errors import InvalidInput
 
 __all__ = [
@@ -250,7 +250,7 @@ class Detection:
         Raises:
             MissingExtra: Pillow is not installed.
         """
-        return drawn(image, [self])
+        return draw_detections(image, [self])
 
 
 @attrs.frozen

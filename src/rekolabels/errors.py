@@ -1,55 +1,53 @@
-"""Every error that rekolabels raises.
+"""Exceptions that rekolabels raises.
 
-One ``except RekolabelsError`` catches them all; the branches say who has to act::
+``except RekolabelsError`` catches all of them; the branches say where the cause is::
 
     RekolabelsError
-    ├── InvalidInput (ValueError)        something given to rekolabels is not as it must be
-    │   ├── InvalidImage                 an image file that the service would refuse
+    ├── InvalidInput (ValueError)        an argument or a file is not valid
+    │   ├── InvalidImage                 an image file that the service would reject
     │   ├── InvalidManifest              a manifest, or a line of one
-    │   ├── InvalidEvaluation            an evaluation file that cannot be understood
+    │   ├── InvalidEvaluation            an evaluation file that cannot be read
     │   └── CannotSplit                  images that cannot be divided into training and test
     ├── MissingExtra (ImportError)       an optional package is not installed
-    ├── ConfigurationError               the machine is not set up for AWS
+    ├── ConfigurationError               this machine is not set up for AWS
     │   ├── NoCredentials
     │   └── NoRegion
-    ├── ConnectionFailed                 no answer from the service
-    ├── ServiceError                     AWS answered with an error; its code is on it
+    ├── ConnectionFailed                 the service did not answer
+    ├── ServiceError                     AWS answered with an error code
     │   ├── AccessDenied
-    │   ├── CredentialsExpired           the session ended; new credentials mend it
-    │   ├── InvalidRequest               the service did not accept a parameter
+    │   ├── CredentialsExpired           the session ended: sign in again
+    │   ├── InvalidRequest               the service rejected a parameter
     │   ├── ResourceNotFound
-    │   │   ├── ObjectNotFound           an S3 object is not there
+    │   │   ├── ObjectNotFound           an S3 object does not exist
     │   │   └── BucketNotFound
-    │   ├── WrongRegion                  a bucket of another Region
+    │   ├── WrongRegion                  a bucket in another Region
     │   ├── ResourceAlreadyExists
     │   ├── ResourceInUse
     │   ├── ResourceNotReady
-    │   ├── LimitExceeded                a quota of the account
-    │   ├── Throttled                    too many requests, try again later
-    │   ├── ServiceFault                 a fault on the side of AWS, try again later
-    │   ├── ImageRejected                too large, not JPEG or PNG, or not readable from S3
-    │   └── PolicyRejected               a project policy, or its revision
-    ├── JobFailed                        the service took the job and reported that it failed
+    │   ├── LimitExceeded                a quota of the account is reached
+    │   ├── Throttled                    too many requests: retry later
+    │   ├── ServiceFault                 an internal error of AWS: retry later
+    │   ├── ImageRejected                too large, neither JPEG nor PNG, or not readable from S3
+    │   └── PolicyRejected               a project policy or its revision id
+    ├── JobFailed                        a job of the service failed
     │   ├── DatasetFailed
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
-    ├── JournalFailed                    the journal of detect_many cannot be written
+    ├── JournalFailed                    the journal of detect_many cannot be read or written
     ├── ModelRegressed (AssertionError)  a model is worse than its baseline
-    ├── LeaseEnded                       a limit was reached, the model stopped
-    ├── SweepIncomplete                  not everything could be looked at or stopped
-    ├── UnexpectedStatus                 a status from which no way leads on
-    └── WaitTimedOut (TimeoutError)      the wait ended, the job goes on
+    ├── LeaseEnded                       a limit of model.running() was reached; the model was stopped
+    ├── SweepIncomplete                  client.sweep() could not check or stop every model
+    ├── UnexpectedStatus                 a status from which the goal of a wait cannot be reached
+    └── WaitTimedOut (TimeoutError)      a wait ended before the job did; the job continues
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
-
-    from rekolabels.evaluation import Comparison
 
 __all__ = [
     "AccessDenied",
@@ -93,10 +91,10 @@ __all__ = [
 
 
 class RekolabelsError(Exception):
-    """The root of the tree: whatever rekolabels raises on purpose is one of these."""
+    """Base class of all exceptions that rekolabels raises."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions with keyword arguments do not pickle by themselves; workers send theirs home so.
+        # Exceptions with keyword arguments do not pickle by themselves; worker processes send theirs back.
         return (_rebuild, (type(self), self.args, self.__dict__.copy()))
 
 
@@ -108,19 +106,19 @@ def _rebuild(kind: type[RekolabelsError], args: tuple[Any, ...], state: Mapping[
 
 
 class InvalidInput(RekolabelsError, ValueError):
-    """Something given to rekolabels is not as it must be; the message says what, where and how to mend it."""
+    """An argument or a file is not valid; the message says what, where and how to fix it."""
 
 
 class InvalidImage(InvalidInput):
-    """An image file that the service would refuse: wrong format, size, dimensions, or not readable."""
+    """An image file that the service would reject: unreadable, or of the wrong format, size or dimensions."""
 
 
 class InvalidManifest(InvalidInput):
     """A manifest, or a line of one, that cannot be read.
 
     Attributes:
-        line: The number of the line, from 1; None when the file as a whole is meant.
-        code: The service's code for this mistake (``ERROR_INVALID_JSON_LINE``), where it has one.
+        line: Number of the line, from 1; None when the whole file is affected.
+        code: The service's code for the error, such as ``ERROR_INVALID_JSON_LINE``; None when it has none.
     """
 
     def __init__(self, message: str, *, line: int | None = None, code: str | None = None) -> None:
@@ -130,24 +128,29 @@ class InvalidManifest(InvalidInput):
 
 
 class InvalidEvaluation(InvalidInput):
-    """An evaluation file that cannot be understood."""
+    """An evaluation file that cannot be read."""
 
 
 class CannotSplit(InvalidInput):
-    """Images that cannot be divided into a training and a test dataset, such as a label with one image."""
+    """Images that cannot be divided into training and test images, such as a label with a single image."""
 
 
 class MissingExtra(RekolabelsError, ImportError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that installs it.
+
+    Attributes:
+        extra: Name of the extra, as in ``rekolabels[extra]``.
+        purpose: What needs the package.
+    """
 
     def __init__(self, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'")
+        super().__init__(f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'.")
         self.extra = extra
         self.purpose = purpose
 
 
 class ConfigurationError(RekolabelsError):
-    """The machine is not set up for AWS."""
+    """This machine is not set up for AWS."""
 
 
 class NoCredentials(ConfigurationError):
@@ -159,19 +162,19 @@ class NoRegion(ConfigurationError):
 
 
 class ConnectionFailed(RekolabelsError):
-    """No answer from the service: no network, a wrong endpoint, or a time-out."""
+    """The service did not answer: no network, a wrong endpoint, or a timeout."""
 
 
 class ServiceError(RekolabelsError):
-    """AWS answered with an error.
+    """AWS answered with an error code.
 
     Attributes:
         operation: The operation that was called, such as ``CreateProject``.
-        code: The error code of AWS, such as ``ResourceInUseException``.
-        request_id: The request id that AWS support asks for; None when the answer had none.
-        http_status: The HTTP status of the answer; None when it is not known.
-        detail: The message of AWS, without our explanation.
-        retry_after: Seconds that the service asked to wait before the next try; None when it did not.
+        code: AWS's error code, such as ``ResourceInUseException``.
+        request_id: The request id that AWS support asks for; None when the response had none.
+        http_status: HTTP status of the response; None when it is not known.
+        detail: AWS's message, without our explanation.
+        retry_after: Seconds that the service asked to wait before a retry; None when it did not say.
     """
 
     def __init__(
@@ -194,7 +197,11 @@ class ServiceError(RekolabelsError):
         self.retry_after = retry_after
 
     def explained(self, explanation: str) -> Self:
-        """Return the same error in words for the situation; raise it ``from`` this one."""
+        """Return a copy of this error whose message begins with an explanation; raise it ``from`` this one.
+
+        Args:
+            explanation: What happened and what to do; AWS's operation, code and message follow in brackets.
+        """
         return type(self)(
             f"{explanation} [{self.operation}: {self.code}: {self.detail}]",
             operation=self.operation,
@@ -211,15 +218,15 @@ class AccessDenied(ServiceError):
 
 
 class CredentialsExpired(ServiceError):
-    """The credentials were valid once; new ones mend it (``aws sso login``, a new session token)."""
+    """The credentials have expired; sign in again (``aws sso login``) or get a new session token."""
 
 
 class InvalidRequest(ServiceError):
-    """The service did not accept a parameter, or a combination of them."""
+    """The service rejected a parameter or a combination of parameters."""
 
 
 class ResourceNotFound(ServiceError):
-    """The named project, dataset, model version, bucket or object does not exist."""
+    """The project, dataset, model version, bucket or object does not exist."""
 
 
 class ObjectNotFound(ResourceNotFound):
@@ -231,19 +238,19 @@ class BucketNotFound(ResourceNotFound):
 
 
 class WrongRegion(ServiceError):
-    """A bucket lies in another Region than the call."""
+    """A bucket is in another Region than the client."""
 
 
 class ResourceAlreadyExists(ServiceError):
-    """The project already has such a dataset, or a policy of that name."""
+    """The project already has a dataset of this kind, or a policy with this name."""
 
 
 class ResourceInUse(ServiceError):
-    """The resource is busy, or its name is taken."""
+    """The resource is busy, or its name is already in use."""
 
 
 class ResourceNotReady(ServiceError):
-    """The resource exists but cannot be used yet, such as a model that is not running."""
+    """The resource exists but is not ready, such as a model that is not running."""
 
 
 class LimitExceeded(ServiceError):
@@ -251,28 +258,28 @@ class LimitExceeded(ServiceError):
 
 
 class Throttled(ServiceError):
-    """The service cannot take more requests now; it can be tried again later."""
+    """The service accepts no more requests now; retry later."""
 
 
 class ServiceFault(ServiceError):
-    """A fault on the side of AWS; it can be tried again later."""
+    """An internal error of AWS; retry later."""
 
 
 class ImageRejected(ServiceError):
-    """The service refused an image: too large, neither JPEG nor PNG, or not readable from S3."""
+    """The service rejected an image: too large, neither JPEG nor PNG, or not readable from S3."""
 
 
 class PolicyRejected(ServiceError):
-    """The service refused a project policy or its revision id."""
+    """The service rejected a project policy or its revision id."""
 
 
 class JobFailed(RekolabelsError):
-    """The service took the job and reported that it failed.
+    """The service accepted a job and reported that it failed.
 
     Attributes:
-        arn: The ARN of the dataset or model version.
+        arn: ARN of the dataset or model version.
         status: Its status, such as ``TRAINING_FAILED``.
-        status_message: The service's own message; empty when it gave none.
+        status_message: The service's message; empty when there is none.
     """
 
     def __init__(self, message: str, *, arn: str, status: str, status_message: str = "") -> None:
@@ -290,10 +297,10 @@ class TrainingFailed(JobFailed):
     """A training failed.
 
     Attributes:
-        codes: The service's codes for the training data, such as
-            ``ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST``, from the manifest summary; empty when it wrote none.
-        summary: The manifest summary as the service wrote it (``ManifestSummary-<project>-<version>.json``);
-            empty when it wrote none.
+        codes: The service's codes for errors in the training data, such as
+            ``ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST``, from the manifest summary; empty without a summary.
+        summary: The manifest summary (``ManifestSummary-<project>-<version>.json``); empty when the service
+            wrote none.
     """
 
     def __init__(
@@ -319,28 +326,59 @@ class JournalFailed(RekolabelsError):
     """The journal of ``detect_many`` cannot be read or written, for example because the disk is full."""
 
 
+# Protocols, because rekolabels.evaluation imports this module. *args and **kwargs stand for its parameters.
+class _Difference(Protocol):
+    """One metric of two models (``evaluation.Difference``)."""
+
+    @property
+    def label(self) -> str | None: ...
+    @property
+    def before(self) -> float | None: ...
+    @property
+    def after(self) -> float | None: ...
+    @property
+    def change(self) -> float | None: ...
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+
+
+class _Comparison(Protocol):
+    """Two models on the same test images (``evaluation.Comparison``)."""
+
+    @property
+    def differences(self) -> Sequence[_Difference]: ...
+    @property
+    def images(self) -> int: ...
+    @property
+    def left_out(self) -> int: ...
+    def difference(self, *args: Any, **kwargs: Any) -> _Difference: ...
+    def worse(self, *args: Any, **kwargs: Any) -> Sequence[_Difference]: ...
+    def table(self) -> list[list[str]]: ...
+    def headline(self) -> str: ...
+
+
 class ModelRegressed(RekolabelsError, AssertionError):
     """A model is worse than the baseline that it was compared with.
 
     Attributes:
-        comparison: The whole comparison.
+        comparison: The whole :class:`~rekolabels.evaluation.Comparison`.
     """
 
-    def __init__(self, message: str, *, comparison: Comparison) -> None:
+    def __init__(self, message: str, *, comparison: _Comparison) -> None:
         super().__init__(message)
         self.comparison = comparison
 
 
 class LeaseEnded(RekolabelsError):
-    """A limit of ``model.running()`` was reached (idle time, duration, cost), and the model was stopped."""
+    """A limit of ``model.running()`` (idle time, duration, cost) was reached, and the model was stopped."""
 
 
 class SweepIncomplete(RekolabelsError):
-    """``client.sweep()`` could not look at, or not stop, everything; what it could, it has stopped.
+    """``client.sweep()`` could not check or stop every model; it stopped the others.
 
     Attributes:
         stopped: ARNs of the model versions that were stopped.
-        errors: What went wrong, one for each Region or model version that failed.
+        errors: One error for each Region or model version that failed.
     """
 
     def __init__(
@@ -352,11 +390,11 @@ class SweepIncomplete(RekolabelsError):
 
 
 class UnexpectedStatus(RekolabelsError):
-    """A wait met a status from which there is no way to its goal, or the resource vanished.
+    """A resource reached a status from which the goal of a wait cannot be reached, or no longer exists.
 
     Attributes:
-        arn: The ARN of the resource.
-        status: The status that was met; None when the resource no longer exists.
+        arn: ARN of the resource.
+        status: Its status; None when the resource no longer exists.
     """
 
     def __init__(self, message: str, *, arn: str, status: str | None) -> None:
@@ -366,12 +404,12 @@ class UnexpectedStatus(RekolabelsError):
 
 
 class WaitTimedOut(RekolabelsError, TimeoutError):
-    """The wait ended before the job did; the job goes on, and the message says how to attach to it again.
+    """A wait ended before the job did. The job continues; the message says how to resume waiting.
 
     Attributes:
-        arn: The ARN of the resource.
-        status: Its last status.
-        waited: How long was waited, in seconds.
+        arn: ARN of the resource.
+        status: Its last known status.
+        waited: Seconds that were waited.
     """
 
     def __init__(self, message: str, *, arn: str, status: str | None, waited: float) -> None:

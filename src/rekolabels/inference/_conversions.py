@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rekolabels._display import drawn
+from rekolabels._display import draw_detections
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.inference._image import open_image
@@ -85,7 +85,7 @@ def draw(image: ImageSource, detections: Iterable[Detection]) -> Any:
         InvalidInput: The image is in S3.
         MissingExtra: Pillow is not installed.
     """
-    return drawn(open_image(image), detections)
+    return draw_detections(open_image(image), detections)
 
 
 def to_supervision(

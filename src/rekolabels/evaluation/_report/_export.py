@@ -105,7 +105,7 @@ def make_frame(result: ResultFields) -> Any:
     try:
         pandas: Any = import_module("pandas")
     except ImportError as error:
-        raise MissingExtra("report", "turning an evaluation into a data frame") from error
+        raise MissingExtra("report", "Turning an evaluation into a data frame") from error
     figures = ("f1", "precision", "recall", "threshold", "test_images")
     index = pandas.Index(list(result.labels), name="label", dtype=object)
     columns = {

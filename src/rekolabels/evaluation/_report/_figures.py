@@ -34,7 +34,7 @@ def draw_png(result: ResultFields) -> bytes:
         figures: Any = import_module("matplotlib.figure")
         canvases: Any = import_module("matplotlib.backends.backend_agg")
     except ImportError as error:
-        raise MissingExtra("report", "drawing an evaluation as a picture") from error
+        raise MissingExtra("report", "Drawing an evaluation as a picture") from error
     labels = list(result.labels.items())
     shown = labels[-_MOST_BARS:]
     matrix = result.confusion_matrix
