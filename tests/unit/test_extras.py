@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels import Detection, ImageSize, LabelledImage, errors
-from rekolabels._display import drawn
+from rekolabels._display import draw_detections
 from rekolabels.evaluation import EvaluationResult
 from rekolabels.formats import read_voc, read_yolo, write_yolo
 from rekolabels.inference import save_outcomes, to_supervision, video_frames
@@ -28,25 +28,25 @@ PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
 @pytest.mark.parametrize(
     ("package", "work", "extra", "purpose"),
     [
-        ("PIL", lambda _: drawn(None, [Detection("cat", 90.0)]), "images", "Drawing"),
+        ("PIL", lambda _: draw_detections(None, [Detection("cat", 90.0)]), "images", "Drawing"),
         ("PIL", lambda _: opened(b"", "x.jpg"), "images", "Encoding images"),
         ("PIL", lambda _: probe(b""), "local", "Looking into images"),
         ("imagehash", lambda _: split(PICTURES, near_duplicates=True), "dedupe", "near_duplicates=True"),
-        ("defusedxml.ElementTree", read_voc, "formats", "reading Pascal VOC"),
-        ("yaml", read_yolo, "formats", "reading YOLO"),
-        ("yaml", lambda folder: write_yolo([], folder), "formats", "writing YOLO"),
+        ("defusedxml.ElementTree", read_voc, "formats", "Reading Pascal VOC"),
+        ("yaml", read_yolo, "formats", "Reading YOLO"),
+        ("yaml", lambda folder: write_yolo([], folder), "formats", "Writing YOLO"),
         ("pandas", lambda _: check_manifest([]).to_pandas(), "report", "A report as a DataFrame"),
         (
             "pandas",
             lambda _: EvaluationResult().to_pandas(),
             "report",
-            "turning an evaluation into a data frame",
+            "Turning an evaluation into a data frame",
         ),
         (
             "matplotlib.figure",
             lambda folder: EvaluationResult().save(folder / "x.png"),
             "report",
-            "drawing an evaluation as a picture",
+            "Drawing an evaluation as a picture",
         ),
         (
             "supervision",
@@ -71,4 +71,4 @@ def test_what_is_missing_is_named(
     with pytest.raises(ImportError) as caught:
         work(tmp_path)
     assert isinstance(caught.value, errors.MissingExtra)
-    assert str(caught.value) == f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'"
+    assert str(caught.value) == f"{purpose} needs the extra '{extra}': pip install 'rekolabels[{extra}]'."

@@ -67,8 +67,8 @@ def test_an_s3_url_stands_for_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("annotation", "message", "lost"),
     [
-        ({"category_id": 8}, "annotation 1 of s3://b/a.jpg has category 8, which is not in the list", "box"),
-        ({"image_id": 5}, "1 annotations belong to image 5, which is not in the list", "box"),
+        ({"category_id": 8}, "Annotation 1 of s3://b/a.jpg has category 8, which is not listed", "box"),
+        ({"image_id": 5}, "1 annotations belong to image 5, which is not listed", "box"),
         ({"bbox": None}, "expected four finite numbers", "box"),
         ({"bbox": [1, 2, 3]}, "expected four finite numbers", "box"),
         ({"bbox": [1, float("nan"), 3, 4]}, "expected four finite numbers", "box"),
@@ -79,7 +79,7 @@ def test_an_s3_url_stands_for_itself(tmp_path: Path) -> None:
         ({"bbox": [98, 2, 3, 4]}, "leaves the frame of 100 x 80", "nothing"),
         ({"iscrowd": 1}, "1 annotations are crowds (iscrowd); each is kept as one box (ids 1)", "nothing"),
         ({"segmentation": {"counts": "abc"}}, "1 annotations have RLE masks; only their boxes", "nothing"),
-        ({"category_id": [1], "id": {"a": 1}}, "has category [1], which is not in the list", "box"),
+        ({"category_id": [1], "id": {"a": 1}}, "has category [1], which is not listed", "box"),
     ],
 )
 def test_flaws_of_annotations(tmp_path: Path, annotation: dict[str, Any], message: str, lost: str) -> None:
@@ -111,16 +111,16 @@ def test_flaws_of_images_and_categories(tmp_path: Path) -> None:
     [
         ("", "expected an object"),
         ("[]", "expected an object"),
-        ("{}", "no images"),
+        ("{}", "Has no images"),
         ('{"images": {}}', "'images' is not a list"),
-        ('{"images": [{"id": 1}', "comma or the end of the list, found the end"),
-        ('{"images": [{"id": 1,, }]}', "not JSON at character 22"),
+        ('{"images": [{"id": 1}', "comma or the end of the list, found the end of the file"),
+        ('{"images": [{"id": 1,, }]}', "Not JSON at character 22"),
         ('{"images": []} x', "expected the end of the file"),
         ('{"images" []}', "expected a colon"),
         ("{1: []}", "expected a name in quotes"),
-        ('{"images": [' + "[" * 100_000, "nested too deeply"),
-        ('{"images": [' + "9" * 5000 + "]}", "cannot be read"),
-        (b"\xff\xfe{\x00", "not UTF-8"),
+        ('{"images": [' + "[" * 100_000, "Nested too deeply"),
+        ('{"images": [' + "9" * 5000 + "]}", "Cannot be read"),
+        (b"\xff\xfe{\x00", "Not UTF-8"),
     ],
 )  # fmt: skip
 def test_files_that_are_none(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats import Problem, raise_problem, read_folder
-from rekolabels.formats._header import image_size
+from rekolabels.formats import Problem, image_size, raise_problem, read_folder
 from rekolabels.images import ImageSize
 
 
@@ -67,7 +66,7 @@ def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     (problem,) = problems
     assert str(tmp_path / "cat" / "b.jpg") == problem.file
     assert problem.lost == "image"
-    assert problem.message == "neither JPEG nor PNG; the service takes JPEG and PNG files only"
+    assert problem.message == "Neither JPEG nor PNG. The service takes no other format"
 
 
 def test_strays_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
@@ -93,14 +92,14 @@ def test_problems_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptur
     list(read_folder(tmp_path))
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("rekolabels.formats", "WARNING")
-    assert "new\\nline.txt: neither JPEG nor PNG" in record.getMessage()
+    assert "new\\nline.txt: Neither JPEG nor PNG" in record.getMessage()
 
 
 def test_the_first_problem_stops_a_strict_reader(tmp_path: Path) -> None:
     """raise_problem turns a stray file into an InvalidInput."""
     put(tmp_path / "cat" / "ok.png", png())
     put(tmp_path / "cat" / "readme.txt", b"text")
-    with pytest.raises(InvalidInput, match=r"readme\.txt: neither JPEG nor PNG"):
+    with pytest.raises(InvalidInput, match=r"readme\.txt: Neither JPEG nor PNG"):
         list(read_folder(tmp_path, on_problem=raise_problem))
 
 
@@ -121,13 +120,13 @@ def test_a_folder_without_images_is_an_error_that_says_what_was_expected(tmp_pat
             path = tmp_path / "a\0b"
         case _:
             pass
-    with pytest.raises(InvalidInput, match=r"cannot be read|<label>/<image>\.jpg"):
+    with pytest.raises(InvalidInput, match=r"Cannot be read|<label>/<image>\.jpg"):
         list(read_folder(path))
 
 
 def test_a_missing_folder_is_said_at_once(tmp_path: Path) -> None:
     """The mistake is raised by the call, not by the first image that is asked for."""
-    with pytest.raises(InvalidInput, match="no such folder"):
+    with pytest.raises(InvalidInput, match="The folder does not exist"):
         read_folder(tmp_path / "nowhere")
 
 
@@ -156,11 +155,11 @@ def test_a_pipe_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cat" / "pipe.png")
     problems: list[Problem] = []
     list(read_folder(tmp_path, on_problem=problems.append))
-    assert [p.message for p in problems] == ["not a regular file"]
+    assert [p.message for p in problems] == ["Not a regular file"]
 
 
 def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
-    """A manifest is UTF-8, so a file name in another encoding cannot be written into one."""
+    """A manifest is UTF-8, so a file name in another encoding Cannot be written into one."""
     put(tmp_path / "cat" / "a.png", png())
     try:
         put(tmp_path / "cat" / os.fsdecode(b"\xff.png"), png())

@@ -65,19 +65,19 @@ def test_images_in_s3_have_the_size_of_the_xml(voc: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message", "lost"),
     [
-        ("<xmin>1<", "<xmin>x<", "object 1 (cat): expected four finite numbers", "box"),
-        ("<xmin>1<", "<xmin>nan<", "object 1 (cat): expected four finite numbers", "box"),
-        ("<xmin>1</xmin>", "", "object 1 (cat): expected four finite numbers", "box"),
-        ("<xmin>1<", "<xmin>50<", "object 1 (cat) has no area: -19 x 40.5", "box"),
-        ("<name>cat</name>", "", "object 1 has no label", "box"),
-        ("<xmax>31<", "<xmax>131<", "object 1 (cat) leaves the frame of 100 x 80", "nothing"),
-        ("<width>100<", "<width>0<", "states no usable size; the image has 100 x 80", "nothing"),
-        ("<width>100<", "<width>90<", "states the size 90 x 80, but the image has 100 x 80", "nothing"),
-        ("a.png", "b.png", "names the image 'b.png', which is not there", "nothing"),
-        ("a.png", "a", "names the image 'a', which is not there", "nothing"),
-        ("annotation>", "html>", "the root is <html>, not <annotation>", "image"),
-        ("</annotation>", "", "not XML", "image"),
-        ("a.png", "../a.png", "is outside of", "image"),
+        ("<xmin>1<", "<xmin>x<", "Object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1<", "<xmin>nan<", "Object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1</xmin>", "", "Object 1 (cat): expected four finite numbers", "box"),
+        ("<xmin>1<", "<xmin>50<", "Object 1 (cat) has no area: -19 x 40.5", "box"),
+        ("<name>cat</name>", "", "Object 1 has no label", "box"),
+        ("<xmax>31<", "<xmax>131<", "Object 1 (cat) leaves the frame of 100 x 80", "nothing"),
+        ("<width>100<", "<width>0<", "States no valid size; the image has 100 x 80", "nothing"),
+        ("<width>100<", "<width>90<", "States the size 90 x 80, but the image has 100 x 80", "nothing"),
+        ("a.png", "b.png", "Image 'b.png' does not exist", "nothing"),
+        ("a.png", "a", "Image 'a' does not exist", "nothing"),
+        ("annotation>", "html>", "The root element is <html>, not <annotation>", "image"),
+        ("</annotation>", "", "Not XML", "image"),
+        ("a.png", "../a.png", "is outside", "image"),
     ],
 )
 def test_flaws_are_reported_by_file(voc: Path, old: str, new: str, message: str, lost: str) -> None:
@@ -97,18 +97,18 @@ def test_a_turned_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
     (voc / "JPEGImages" / "a.png").write_bytes(png(80, 100))
     images, problems = read(voc)
     assert images[0].size == ImageSize(100, 80)
-    assert "drawn on the turned image" in problems[0].message
+    assert "drawn on the rotated image" in problems[0].message
 
 
 def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
     """An image that is not there cannot be uploaded."""
     image = voc / "JPEGImages" / "a.png"
     image.write_bytes(b"GIF89a")
-    assert "neither JPEG nor PNG" in read(voc)[1][0].message
+    assert "Neither JPEG nor PNG" in read(voc)[1][0].message
     image.unlink()
     images, problems = read(voc)
     assert images == []
-    assert "is not there" in problems[0].message
+    assert "does not exist" in problems[0].message
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_bombs_and_broken_files_are_left_out(voc: Path, content: str) -> None:
 def test_folders_without_annotations(tmp_path: Path) -> None:
     """A missing folder, an empty one and an unusable name say what was expected."""
     for path in (tmp_path, tmp_path / "none", tmp_path / ("x" * 300)):
-        with pytest.raises(InvalidInput, match="expected the folder of Pascal VOC annotations"):
+        with pytest.raises(InvalidInput, match="Expected the folder of Pascal VOC annotations"):
             read_voc(path)
 
 
@@ -142,7 +142,7 @@ def test_writing_says_what_voc_does_not_hold(tmp_path: Path) -> None:
     images = [LabelledImage("x/a.jpg", ["cat"]), LabelledImage("y/a.png", size=ImageSize(64, 64))]
     assert write_voc(images, tmp_path / "new", on_problem=problems.append) == 1
     assert [problem.lost for problem in problems] == ["label", "nothing", "image"]
-    with pytest.raises(InvalidInput, match="cannot be"):
+    with pytest.raises(InvalidInput, match="Cannot be"):
         write_voc(images, tmp_path / "new" / "a.xml")
 
 

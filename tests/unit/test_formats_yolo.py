@@ -68,15 +68,15 @@ def test_layouts_of_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "lost"),
     [
-        ("2 .5 .5 .1 .1", "class 2 is not among the 2 names", "box"),
-        ("x .5 .5 .1 .1", "class x is not among the 2 names", "box"),
-        ("0.5 .5 .5 .1 .1", "class 0.5 is not among the 2 names", "box"),
-        ("0 .5 .5 .1", "expected a class and four ratios", "box"),
-        ("0 .5 .5 nan .1", "expected a class and four ratios", "box"),
-        ("0 .5 .5 .1 1e999", "expected a class and four ratios", "box"),
+        ("2 .5 .5 .1 .1", "Class 2 is not among the 2 names", "box"),
+        ("x .5 .5 .1 .1", "Class x is not among the 2 names", "box"),
+        ("0.5 .5 .5 .1 .1", "Class 0.5 is not among the 2 names", "box"),
+        ("0 .5 .5 .1", "Expected a class and four ratios", "box"),
+        ("0 .5 .5 nan .1", "Expected a class and four ratios", "box"),
+        ("0 .5 .5 .1 1e999", "Expected a class and four ratios", "box"),
         ("0 .5 .5 0 .1", "has no area", "box"),
         ("0 .9 .5 .4 .1", "leaves the frame of 100 x 80", "nothing"),
-        ("0 .1 .1 .3 .1 .3 .4 .1 .4", "a polygon of 4 corners (cat) is read as the box around it", "nothing"),
+        ("0 .1 .1 .3 .1 .3 .4 .1 .4", "A polygon of 4 corners (cat) is read as its bounding box", "nothing"),
     ],
 )
 def test_flaws_are_reported_by_line(tmp_path: Path, line: str, message: str, lost: str) -> None:
@@ -99,12 +99,12 @@ def test_broken_files_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("train: [", "not YAML"),
-        ("- a\n- b\n", "expected the keys"),
+        ("train: [", "Not YAML"),
+        ("- a\n- b\n", "Expected the keys"),
         ("train: images\n", "'names' is neither"),
         ("names: [a]\n", "none of the parts"),
         ("a: &a [x]\nb: [*a, *a]\n", "aliases"),
-        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("!!python/object/apply:os.system ['true']", "Not YAML"),
         ("[" * 3000, "YAML"),
     ],
 )
@@ -112,7 +112,7 @@ def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> 
     """Broken YAML, bombs and objects are refused; a missing file too."""
     with pytest.raises(InvalidInput, match=message):
         list(read_yolo(put(tmp_path, {"data.yaml": text})))
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="Cannot be read"):
         read_yolo(tmp_path / "none.yaml")
 
 
@@ -125,17 +125,17 @@ def test_a_description_cannot_lead_out_of_its_dataset(tmp_path: Path) -> None:
     })  # fmt: skip
     problems: list[Problem] = []
     assert list(read_yolo(tmp_path / "d" / "e", on_problem=problems.append)) == []
-    assert "lies outside" in problems[0].message
+    assert "is outside the folder" in problems[0].message
     assert len(list(read_yolo(tmp_path / "d" / "e", root=tmp_path / "else", on_problem=raise_problem))) == 1
     assert list(read_yolo(tmp_path / "d" / "e" / "list.yaml", on_problem=problems.append)) == []
     assert [
         next(
             part
-            for part in ("is outside of the list", "expected a path", "is not there")
+            for part in ("is outside the folder", "expected a path", "does not exist")
             if part in p.message
         )
         for p in problems[1:]
-    ] == ["is outside of the list", "expected a path", "is not there"]
+    ] == ["is outside the folder", "expected a path", "does not exist"]
 
 
 def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
     assert write_yolo(images, tmp_path / "new", names=["cat"], on_problem=problems.append) == 1
     assert [problem.lost for problem in problems] == ["label", "image", "image"]
     assert (tmp_path / "new" / "labels" / "a.txt").read_text().startswith("1 0.25000000 ")
-    with pytest.raises(InvalidInput, match="cannot be made"):
+    with pytest.raises(InvalidInput, match="Cannot be created"):
         write_yolo([], tmp_path / "new" / "data.yaml")
 
 

@@ -1,15 +1,15 @@
-"""Labelled images from the formats that people hold, one at a time, and back.
+"""Readers and writers of label formats: folders, CSV, COCO, Pascal VOC, YOLO, Ground Truth, data frames.
 
-Every reader yields :class:`~rekolabels.images.LabelledImage` and takes ``on_problem``: what is called with a
-:class:`Problem` for each flaw of the data that could be passed over. By default flaws are logged as warnings;
-``on_problem=problems.append`` collects them in a list, ``on_problem=raise_problem`` stops at the first.
+Every reader yields :class:`~rekolabels.images.LabelledImage` values and takes ``on_problem``, a function that
+is called with a :class:`Problem` for each flaw that the reader can skip. By default problems are logged as
+warnings; ``on_problem=problems.append`` collects them, ``on_problem=raise_problem`` stops at the first.
 """
 
 from rekolabels.formats._coco import read_coco, write_coco
 from rekolabels.formats._csv import read_csv, write_csv
+from rekolabels.formats._files import image_size
 from rekolabels.formats._folder import read_folder, write_folder
 from rekolabels.formats._ground_truth import read_ground_truth
-from rekolabels.formats._header import image_size
 from rekolabels.formats._in_memory import from_dataframe, from_fiftyone, from_huggingface, from_supervision
 from rekolabels.formats._problems import OnProblem, Problem, log_problem, raise_problem
 from rekolabels.formats._voc import read_voc, write_voc

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidInput
-from rekolabels.formats._common import Place, as_list, is_s3, make_box, make_size, place_in, relative_name
+from rekolabels.formats._common import (
+    Location,
+    as_list,
+    is_s3,
+    locate_image,
+    make_box,
+    make_size,
+    relative_name,
+)
+from rekolabels.formats._files import writing
 from rekolabels.formats._json_stream import stream_lists
-from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
-from rekolabels.formats._writing import written
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
 from rekolabels.images import BoundingBox, LabelledImage
 
 if TYPE_CHECKING:
@@ -22,34 +30,37 @@ if TYPE_CHECKING:
 __all__ = ["read_coco", "write_coco"]
 
 _LISTS = frozenset({"images", "annotations", "categories"})
+_IMAGE_FIELDS = ("id", "file_name", "coco_url", "width", "height")
 _EXAMPLES = 3
-_PLAIN = frozenset({int, float})
-_VALUES = 6  # of an annotation: category, its own id, left, top, width, height
+"""Ids that a problem about many annotations names."""
+_NUMBER_TYPES = frozenset({int, float})
+_STORED_VALUES = 6
+"""Values kept of an annotation: category, its own id, left, top, width, height."""
 
 
 def read_coco(
-    path: str | os.PathLike[str], *, images: Place | None = None, on_problem: OnProblem = log_problem
+    path: str | os.PathLike[str], *, images: Location | None = None, on_problem: OnProblem = log_problem
 ) -> Iterator[LabelledImage]:
     """Read the bounding boxes of a COCO instances file.
 
-    The file is read as a stream; what is kept of it are the numbers of its boxes. Images come in the order of
-    the file, those without annotations too. Masks are not read: Custom Labels knows boxes only. A crowd
-    (``iscrowd``) is kept as one box, as the service's own conversion does, and reported, as are RLE masks.
+    The file is read as a stream; only the numbers of its boxes stay in memory. Images come in the order of
+    the file, including those without annotations. Masks are ignored, because Custom Labels has boxes only. A
+    crowd (``iscrowd``) is kept as one box, as in AWS's own conversion script, and reported; so are RLE masks.
 
     Args:
         path: The JSON file. Its lists may be in any order.
-        images: Where the images are, a folder or an ``s3://`` prefix; by default the folder of the file. A
-            ``coco_url`` or ``file_name`` that is an ``s3://`` URI stands for itself.
-        on_problem: Called with a :class:`Problem` for each flaw; by default it is logged.
+        images: Folder or ``s3://`` prefix of the images; by default the folder of the file. A ``coco_url`` or
+            ``file_name`` that is an ``s3://`` URI is used as it is.
+        on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged.
 
     Yields:
-        One image for each entry of ``images``; boxes in pixels.
+        One image for each entry of ``images``, with boxes in pixels.
 
     Raises:
-        InvalidInput: The file is not there, not JSON, or lacks one of the three lists.
+        InvalidInput: The file does not exist, is not JSON, or has no list of images.
     """
     report = Report(os.fspath(path), on_problem)
-    base = Path(path).parent if images is None else images
+    folder = Path(path).parent if images is None else images
     content = _Content()
     for key, entries in stream_lists(path, _LISTS):
         content.lists.add(key)
@@ -59,16 +70,16 @@ def read_coco(
         if key == "annotations":
             content.add_annotations(objects)
         elif key == "images":
-            content.images.extend(map(_picked, objects))
+            content.images.extend(map(_image_fields, objects))
         else:
             content.add_categories(objects, report)
     if "images" not in content.lists:
         raise InvalidInput(
-            f"{shown(report.file)}: no images: expected a COCO file with the lists "
-            "'images', 'annotations' and 'categories'"
+            f"{printable(report.file)}: Has no images. Expected a COCO file with the lists "
+            "'images', 'annotations' and 'categories'."
         )
-    content.say_kinds(report)
-    return content.labelled(base, report)
+    content.report_crowds_and_masks(report)
+    return content.labelled_images(folder, report)
 
 
 class _Content:
@@ -92,7 +103,7 @@ class _Content:
                 image = _hashable(image)
             bbox: Any = get("bbox")
             sides = as_list(bbox) or [bbox]
-            # Tuples of numbers, which the garbage collector does not have to visit again and again.
+            # Tuples of numbers: the garbage collector stops tracking them.
             box = (get("category_id"), number, *sides)
             if image in boxes:
                 boxes[image].append(box)
@@ -107,55 +118,57 @@ class _Content:
         for entry in entries:
             number, name = _hashable(entry.get("id")), entry.get("name")
             if not isinstance(name, str) or not name:
-                report(f"category {shown(repr(entry.get('id')))} has no name", fix="Name it.", lost="label")
+                report(
+                    f"Category {printable(repr(entry.get('id')))} has no name", fix="Name it.", lost="label"
+                )
             elif number in self.categories:
                 report(
-                    f"two categories have the id {shown(repr(number))}: "
-                    f"{shown(self.categories[number])} and {shown(name)}; the first is used",
+                    f"Two categories have the id {printable(repr(number))}: "
+                    f"{printable(self.categories[number])} and {printable(name)}; the first is used",
                     fix="Give each its own id.",
                 )
             else:
                 self.categories[number] = name
 
-    def say_kinds(self, report: Report) -> None:
+    def report_crowds_and_masks(self, report: Report) -> None:
         for found, what, fix in (
             (
                 self.crowds,
                 "are crowds (iscrowd); each is kept as one box",
-                "Remove them if single things count.",
+                "Remove them if single objects matter.",
             ),
             (self.masks, "have RLE masks; only their boxes are read", ""),
         ):
             if found:
-                some = ", ".join(shown(repr(number)) for number in found[:_EXAMPLES])
-                report(
-                    f"{len(found)} annotations {what} (ids {some}{', …' * (len(found) > _EXAMPLES)})", fix=fix
-                )
+                examples = ", ".join(printable(repr(number)) for number in found[:_EXAMPLES])
+                more = ", …" * (len(found) > _EXAMPLES)
+                report(f"{len(found)} annotations {what} (ids {examples}{more})", fix=fix)
 
-    def labelled(self, base: Place, report: Report) -> Iterator[LabelledImage]:
+    def labelled_images(self, folder: Location, report: Report) -> Iterator[LabelledImage]:
         seen: set[Any] = set()
         for number, name, url, width, height in self.images:
             key = _hashable(number)
-            what = f"image {shown(repr(number))}"
+            subject = f"Image {printable(repr(number))}"
             if key in seen:
-                report(f"{what} is there twice", fix="Give each image its own id.", lost="image")
+                report(f"{subject} is listed twice", fix="Give each image its own id.", lost="image")
                 continue
             seen.add(key)
             in_s3 = isinstance(url, str) and is_s3(url)
-            source = url if in_s3 else place_in(base, name, report)
+            source = url if in_s3 else locate_image(folder, name, report)
             if source is None:
                 continue
             size = make_size(width, height)
             if size is None:
                 report(
-                    f"{what} ({shown(source)}): {shown(repr(width))} x {shown(repr(height))} is no size",
-                    fix="State width and height in pixels: a manifest needs them.",
+                    f"{subject} ({printable(source)}) has no valid size: {printable(repr(width))} x "
+                    f"{printable(repr(height))}",
+                    fix="Set width and height in pixels: a manifest needs them.",
                 )
             stored = self.boxes.pop(key, ())
             yield LabelledImage(source, (), tuple(self.labelled_boxes(stored, source, size, report)), size)
         for key, orphans in self.boxes.items():
             report(
-                f"{len(orphans)} annotations belong to image {shown(repr(key))}, which is not in the list",
+                f"{len(orphans)} annotations belong to image {printable(repr(key))}, which is not listed",
                 fix="Add it to 'images'.",
                 lost="box",
             )
@@ -166,8 +179,8 @@ class _Content:
         labels = self.categories
         columns, rows = (size.width, size.height) if size else (0, 0)
         for values in stored:
-            if _PLAIN.issuperset(map(type, values)) and len(values) == _VALUES:
-                # The quick way for good boxes; comparisons with NaN are false.
+            if _NUMBER_TYPES.issuperset(map(type, values)) and len(values) == _STORED_VALUES:
+                # Fast path for sound boxes; comparisons with NaN are false.
                 category, _, left, top, width, height = values
                 inside = left >= 0 and top >= 0 and left + width <= columns and top + height <= rows
                 if inside and width > 0 and height > 0 and category in labels:
@@ -181,25 +194,24 @@ class _Content:
         self, stored: tuple[Any, ...], source: str, size: ImageSize | None, report: Report
     ) -> BoundingBox | None:
         category, annotation, *values = stored
-        what = f"annotation {shown(repr(annotation))} of {shown(source)}"
+        subject = f"Annotation {printable(repr(annotation))} of {printable(source)}"
         label = self.categories.get(_hashable(category))
         if label is None:
             report(
-                f"{what} has category {shown(repr(category))}, which is not in the list",
+                f"{subject} has category {printable(repr(category))}, which is not listed",
                 fix="Add it to 'categories'.",
                 lost="box",
             )
             return None
-        return make_box(label, values, size, report, what=what)
+        return make_box(label, values, size, report, subject=subject)
 
 
-def _picked(entry: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
-    names = ("id", "file_name", "coco_url", "width", "height")
-    return tuple(map(entry.get, names))  # type: ignore[return-value]  # five names, five values
+def _image_fields(entry: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+    return tuple(map(entry.get, _IMAGE_FIELDS))  # type: ignore[return-value]  # five names, five values
 
 
 def _hashable(value: Any) -> Any:
-    """An id as a key: numbers and texts as they are, anything else as its text."""
+    """Return an id as a dictionary key: numbers and texts as they are, anything else as its ``repr``."""
     return value if isinstance(value, (int, str, float)) else repr(value)
 
 
@@ -207,18 +219,18 @@ def write_coco(
     images: Iterable[LabelledImage],
     target: str | os.PathLike[str],
     *,
-    relative_to: Place | None = None,
+    relative_to: Location | None = None,
     on_problem: OnProblem = log_problem,
 ) -> int:
     """Write images and their boxes as a COCO instances file.
 
-    COCO has no place for labels of whole images: they are reported and left out.
+    COCO has no image-level labels: they are reported and left out.
 
     Args:
         images: The images, each with its size.
-        target: The file; it appears when it is complete.
-        relative_to: The folder or prefix that ``file_name`` leaves out.
-        on_problem: Called for what the file cannot hold; by default it is logged.
+        target: The file; it is replaced only when all images are written.
+        relative_to: Folder or prefix that is removed from the sources to make ``file_name``.
+        on_problem: Called with a :class:`Problem` for what the file cannot hold; by default it is logged.
 
     Returns:
         The number of images.
@@ -229,16 +241,16 @@ def write_coco(
     categories: dict[str, int] = {}
     annotations = 0
     count = 0
-    with written(target) as file:
+    with writing(target) as file:
         file.write('{"images": [')
-        # The boxes wait as text: the lists of the file come one after the other.
+        # Boxes wait as text, because the lists of the file follow each other.
         lines: list[str] = []
         for count, image in enumerate(images, start=1):
             report = Report(image.source, on_problem)
             if image.labels:
-                report("COCO holds boxes only: labels of the whole image", lost="label")
+                report("COCO has no image-level labels", lost="label")
             if image.size is None:
-                report("COCO states the size of each image, this one has none", fix="Fill in size.")
+                report("COCO states the size of each image, and this one has none", fix="Set its size.")
             name = relative_name(image.source, relative_to)
             entry: dict[str, Any] = {"id": count, "file_name": name}
             if image.size is not None:

@@ -1,61 +1,68 @@
-"""What all formats share: where an image lies, and whether numbers make a box."""
+"""What all formats share: the location of images, and boxes and sizes made of numbers from outside."""
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from rekolabels.errors import InvalidInput
-from rekolabels.formats._files import reading
-from rekolabels.formats._problems import Report, shown
+from rekolabels.formats._problems import printable
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rekolabels.formats._problems import Report
+
 __all__ = [
-    "Place",
+    "Location",
     "as_dict",
     "as_list",
+    "file_name",
     "is_s3",
+    "locate_image",
     "make_box",
     "make_size",
-    "number",
-    "place_in",
-    "read_text",
     "relative_name",
+    "to_number",
 ]
 
-Place = str | os.PathLike[str]
-"""A local folder, or an ``s3://bucket/prefix``."""
+Location: TypeAlias = str | os.PathLike[str]
+"""A local folder or an ``s3://bucket/prefix``."""
 
-_ROUNDING = 1e-6  # pixels: what adding up parts of a pixel may cost
-
-
-def is_s3(place: Place) -> bool:
-    """Whether a place is in S3."""
-    return os.fspath(place)[:5].lower() == "s3://"
+_ROUNDING = 1e-6
+"""Pixels by which a box may leave the frame: the error of adding fractions."""
 
 
-def place_in(folder: Place, name: object, report: Report, *, line: int | None = None) -> str | None:
-    """Where an image lies that a file names.
+def is_s3(location: Location) -> bool:
+    """Return whether a location is in S3."""
+    return os.fspath(location)[:5].lower() == "s3://"
 
-    Names come from files that others wrote: one that leads out of the folder would take a foreign file along.
+
+def locate_image(folder: Location, name: object, report: Report, *, line: int | None = None) -> str | None:
+    """Return the path or URI of an image that a label file names.
+
+    Label files come from elsewhere, so a name that leaves the folder is refused: it could pull in a foreign
+    file.
+
+    Args:
+        folder: Where the images are.
+        name: The name in the label file, relative to the folder, or an ``s3://`` URI.
+        report: Receives the problem.
+        line: Line of the name, for the problem.
 
     Returns:
-        The path or URI; None, and a report, where the name is none or leaves the folder.
+        The path or URI; None, with a problem reported, when the name is not valid or leaves the folder.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        report(f"expected the name of an image file, found {shown(repr(name))}", line=line, lost="image")
+        report(f"Expected the name of an image file, found {printable(repr(name))}", line=line, lost="image")
         return None
     if is_s3(name):
         return name
     parts = name.replace("\\", "/").split("/")
     if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
         report(
-            f"the image {shown(repr(name))} is outside of {shown(os.fspath(folder))!r}",
+            f"Image {printable(repr(name))} is outside {printable(os.fspath(folder))!r}",
             fix="Name images relative to their folder.",
             line=line,
             lost="image",
@@ -64,11 +71,11 @@ def place_in(folder: Place, name: object, report: Report, *, line: int | None = 
     inside = [part for part in parts if part not in {"", "."}]
     if is_s3(folder):
         return "/".join([os.fspath(folder).rstrip("/"), *inside])
-    return os.path.join(os.fspath(folder), *inside)  # noqa: PTH118 - the source is text, kept as it was given
+    return os.path.join(os.fspath(folder), *inside)  # noqa: PTH118 - keeps the text as it was given
 
 
-def relative_name(source: str, folder: Place | None) -> str:
-    """How a file names an image: relative to the folder, with ``/`` between the parts."""
+def relative_name(source: str, folder: Location | None) -> str:
+    """Return the name of an image relative to a folder, with ``/`` between the parts."""
     if folder is None:
         return source
     start = os.fspath(folder).replace("\\", "/").rstrip("/") + "/"
@@ -76,8 +83,13 @@ def relative_name(source: str, folder: Place | None) -> str:
     return name.removeprefix(start)
 
 
-def number(value: object) -> float | None:
-    """A finite number from JSON or text; None for anything else."""
+def file_name(source: str) -> str:
+    """Return the last part of a path or URI."""
+    return source.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def to_number(value: object) -> float | None:
+    """Return a finite number from JSON or text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     if isinstance(value, str):
@@ -90,13 +102,13 @@ def number(value: object) -> float | None:
                 return None
     try:
         return value if math.isfinite(value) else None
-    except OverflowError:  # an integer beyond what a float can hold
+    except OverflowError:  # an integer beyond the range of a float
         return None
 
 
 def make_size(width: object, height: object, depth: object = 3) -> ImageSize | None:
-    """A size from numbers of any kind; None where they are no size."""
-    columns, rows, channels = number(width), number(height), number(depth)
+    """Return a size from values of any kind; None when they are not whole numbers of at least 1."""
+    columns, rows, channels = to_number(width), to_number(height), to_number(depth)
     if columns is None or rows is None or columns < 1 or rows < 1 or columns % 1 or rows % 1:
         return None
     return ImageSize(int(columns), int(rows), int(channels) if channels is not None and channels >= 1 else 3)
@@ -108,22 +120,30 @@ def make_box(
     size: ImageSize | None,
     report: Report,
     *,
-    what: str,
+    subject: str,
     line: int | None = None,
 ) -> BoundingBox | None:
-    """Make a box from left, top, width and height in pixels; ``what`` names it in messages.
+    """Make a box from values of any kind, and report its flaws.
+
+    Args:
+        label: The label.
+        values: Left, top, width and height in pixels.
+        size: Size of the image; None when it is not known.
+        report: Receives the problems.
+        subject: What messages call the box; capital first.
+        line: Line of the box, for the problem.
 
     Returns:
-        The box, also where it leaves the frame (that is reported); None, and a report, where it is none.
+        The box, kept even when it leaves the frame; None when it cannot be used.
     """
     if not isinstance(label, str) or not label:
-        report(f"{what} has no label", fix="Give it one, or remove it.", line=line, lost="box")
+        report(f"{subject} has no label", fix="Label it or remove it.", line=line, lost="box")
         return None
-    numbers = [found for found in map(number, values) if found is not None]
+    numbers = [found for found in map(to_number, values) if found is not None]
     if len(numbers) != 4 or len(values) != 4:  # noqa: PLR2004 - left, top, width, height
         report(
-            f"{what} ({shown(label)}): expected four finite numbers, found {shown(list(values))}",
-            fix="Mend or remove it.",
+            f"{subject} ({printable(label)}): expected four finite numbers, found {printable(list(values))}",
+            fix="Fix it or remove it.",
             line=line,
             lost="box",
         )
@@ -131,8 +151,8 @@ def make_box(
     left, top, width, height = numbers
     if width <= 0 or height <= 0:
         report(
-            f"{what} ({shown(label)}) has no area: {width:g} x {height:g} pixels",
-            fix="Remove it, or draw it anew.",
+            f"{subject} ({printable(label)}) has no area: {width:g} x {height:g} pixels",
+            fix="Redraw it or remove it.",
             line=line,
             lost="box",
         )
@@ -144,57 +164,19 @@ def make_box(
     ):
         frame = f" of {size.width} x {size.height}" if size else ""
         report(
-            f"{what} ({shown(label)}) leaves the frame{frame}: left {left:g}, top {top:g}, "
+            f"{subject} ({printable(label)}) leaves the frame{frame}: left {left:g}, top {top:g}, "
             f"width {width:g}, height {height:g}",
-            fix="Clip it: the service does not use such boxes.",
+            fix="Clip it: the service ignores such boxes.",
             line=line,
         )
     return BoundingBox(label, left, top, width, height)
 
 
-def exists(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file or folder; no for names that the system does not take."""
-    return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it does not raise for names that are too long
-
-
-def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a file; no for names that the system does not take."""
-    return os.path.isfile(path)  # noqa: PTH113 - as above
-
-
-def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether there is such a folder; no for names that the system does not take."""
-    return os.path.isdir(path)  # noqa: PTH112 - as above
-
-
-def is_within(path: Path, folder: Path) -> bool:
-    """Whether a path is in a folder when all links and ``..`` are followed."""
-    real, start = os.path.realpath(path), os.path.realpath(folder)
-    return Path(real).is_relative_to(start)
-
-
 def as_list(value: Any) -> list[Any] | None:
-    """A list that came from outside; None for anything else."""
+    """Return a list that came from outside; None for anything else."""
     return cast("list[Any]", value) if isinstance(value, list) else None  # type: ignore[redundant-cast]  # pyright
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:
-    """A mapping that came from outside; None for anything else."""
+    """Return a mapping that came from outside; None for anything else."""
     return cast("dict[Any, Any]", value) if isinstance(value, dict) else None  # type: ignore[redundant-cast]  # pyright
-
-
-def read_text(path: Place, what: str, *, most: int = 1 << 20) -> str:
-    """Read a text file of bearable size.
-
-    Raises:
-        InvalidInput: It is not there, not readable, too large, or not UTF-8.
-    """
-    with reading(path, what) as name:
-        with Path(path).open("rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            raise InvalidInput(f"{name}: larger than {most >> 20} MB; expected {what}")
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{name}: not UTF-8 text at byte {error.start}; expected {what}") from error

@@ -1,4 +1,4 @@
-"""CSV: the layout of the AWS sample, the usual one with a header, and the one with boxes."""
+"""CSV files: the layout of the AWS sample, the common one with a header, and one with boxes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, TextIO
 import attrs
 
 from rekolabels.errors import InvalidInput
-from rekolabels.formats._common import Place, make_box, make_size, number, place_in, relative_name
-from rekolabels.formats._files import reading
-from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
-from rekolabels.formats._writing import written
+from rekolabels.formats._common import (
+    Location,
+    locate_image,
+    make_box,
+    make_size,
+    relative_name,
+    to_number,
+)
+from rekolabels.formats._files import reading, writing
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
@@ -22,9 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["read_csv", "write_csv"]
 
-_PATHS = ("path", "filename", "file_name", "file", "image", "image_path", "source", "source-ref", "filepath")
-_LABELS = ("label", "labels", "class", "class_name", "category")
-_MOST_LINE = 1 << 20
+_IMAGE_COLUMNS = (
+    "path",
+    "filename",
+    "file_name",
+    "file",
+    "image",
+    "image_path",
+    "source",
+    "source-ref",
+    "filepath",
+)
+_LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
+_MAX_LINE = 1 << 20
+"""Characters. A file without line breaks must not exhaust the memory."""
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX_HEADER = ("filename", "width", "height", "class", *_CORNERS)
 
@@ -32,79 +49,82 @@ _BOX_HEADER = ("filename", "width", "height", "class", *_CORNERS)
 def read_csv(
     path: str | os.PathLike[str],
     *,
-    images: Place | None = None,
+    images: Location | None = None,
     header: bool | None = None,
     delimiter: str = ",",
     label_separator: str | None = None,
     on_problem: OnProblem = log_problem,
 ) -> Iterator[LabelledImage]:
-    """Read a CSV file, row by row.
+    """Read labels or bounding boxes from a CSV file, row by row.
 
-    Three layouts are understood:
+    Three layouts are recognized:
 
-    * without a header, as the sample script of AWS takes it: the image, then its labels, one a field;
-    * with a header that names the image (``path``, ``filename``, ``image``, …) and its label (``label``,
-      ``class``, …; fields behind the header are further labels);
-    * with a header that has ``xmin``, ``ymin``, ``xmax`` and ``ymax``, too: one box a row, rows of one image
-      together, ``width`` and ``height`` of the image where they are given.
+    * without a header, as in the sample script of AWS: the image, then one label per field;
+    * with a header that names a column for the image (``path``, ``filename``, ``image``, …) and one for the
+      label (``label``, ``class``, …); fields after the last named column are further labels;
+    * with a header that also has ``xmin``, ``ymin``, ``xmax`` and ``ymax``: one box per row, the rows of an
+      image together, with optional ``width`` and ``height`` of the image.
 
-    Empty label fields and empty rows are passed over. An image that comes again is left out, as the sample
-    script of AWS does it.
+    Empty label fields and empty rows are skipped. An image that occurs again is left out, as in the sample
+    script of AWS.
 
     Args:
         path: The file, in UTF-8.
-        images: Where the images are, a folder or an ``s3://`` prefix; by default the folder of the file.
-            Names that are ``s3://`` URIs stand for themselves.
-        header: Whether the first row is a header; None finds out from its words.
-        delimiter: What stands between the fields.
-        label_separator: What stands between several labels in one field, such as ``"|"``; None for nothing.
-        on_problem: Called with a :class:`Problem` for each flaw; by default it is logged.
+        images: Folder or ``s3://`` prefix of the images; by default the folder of the file. Names that are
+            ``s3://`` URIs are used as they are.
+        header: Whether the first row is a header; None decides by its words.
+        delimiter: Character between the fields.
+        label_separator: Text between several labels in one field, such as ``"|"``; None for one label per
+            field.
+        on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged.
 
     Yields:
-        One image a row (or for several rows, with boxes), in the order of the file.
+        One image for each row (or for each group of rows, with boxes), in the order of the file.
 
     Raises:
-        InvalidInput: The file cannot be read, is empty or not UTF-8, or its header names no image.
+        InvalidInput: The file cannot be read, is empty or not UTF-8, or its header lacks a column.
     """
-    name = shown(os.fspath(path))
+    name = printable(os.fspath(path))
     report = Report(os.fspath(path), on_problem)
-    base = Path(path).parent if images is None else images
+    folder = Path(path).parent if images is None else images
     rows = _rows(path, delimiter, report)
     first = next(rows, None)
     if first is None:
-        raise InvalidInput(f"{name}: has no rows; expected an image and its labels in each")
+        raise InvalidInput(f"{name}: Has no rows. Expected an image and its labels in each row.")
     words = [field.strip().lower() for field in first[1]]
     if header is None:
-        header = words[0] in _PATHS or bool(set(words) & set(_PATHS) and set(words) & set(_LABELS))
+        header = words[0] in _IMAGE_COLUMNS or bool(
+            set(words) & set(_IMAGE_COLUMNS) and set(words) & set(_LABEL_COLUMNS)
+        )
     if not header:
         layout = _Layout(image=0)
         rows = itertools.chain([first], rows)
     else:
         layout = _Layout.of(words, name)
-    return _images(rows, layout, base, label_separator, report)
+    return _images(rows, layout, folder, label_separator, report)
 
 
 @attrs.frozen
 class _Layout:
-    """In which columns what is."""
+    """Which column holds what."""
 
     image: int
     label: int | None = None
-    """None: the labels are all fields behind the image."""
+    """None: all fields after the image are labels."""
     columns: int = 0
-    """Named columns; labels may stand behind them."""
+    """Number of named columns; further labels may follow."""
     box: tuple[int, ...] = ()
     size: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, words: Sequence[str], name: str) -> _Layout:
-        image = next((words.index(word) for word in _PATHS if word in words), None)
-        label = next((words.index(word) for word in _LABELS if word in words), None)
+        image = next((words.index(word) for word in _IMAGE_COLUMNS if word in words), None)
+        label = next((words.index(word) for word in _LABEL_COLUMNS if word in words), None)
         if image is None or label is None:
             raise InvalidInput(
-                f"{name}: the header {shown(','.join(words))} names no "
-                f"{'image' if image is None else 'label'}; expected one of "
-                f"{', '.join(_PATHS if image is None else _LABELS)}"
+                f"{name}: The header {printable(','.join(words))!r} has no column for the "
+                f"{'image' if image is None else 'label'}. Expected one of "
+                f"{', '.join(_IMAGE_COLUMNS if image is None else _LABEL_COLUMNS)}."
             )
         box = tuple(words.index(word) for word in _CORNERS if word in words)
         size = tuple(words.index(word) for word in ("width", "height") if word in words)
@@ -112,9 +132,9 @@ class _Layout:
         return cls(image, label, len(words), box if len(box) == both else (), size if len(size) > 1 else ())
 
     def labels(self, row: Sequence[str], separator: str | None) -> tuple[str, ...]:
-        """The labels of a row, each once."""
-        behind = row[self.image + 1 :] if self.label is None else row[self.columns :]
-        fields = [*_fields(row, () if self.label is None else (self.label,)), *behind]
+        """Return the labels of a row, each once."""
+        further = row[self.image + 1 :] if self.label is None else row[self.columns :]
+        fields = [*_fields(row, () if self.label is None else (self.label,)), *further]
         if separator:
             fields = [part for field in fields for part in field.split(separator)]
         return tuple(dict.fromkeys(field.strip() for field in fields if field.strip()))
@@ -125,35 +145,39 @@ def _fields(row: Sequence[str], columns: Sequence[int]) -> list[str]:
 
 
 def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Iterator[tuple[int, list[str]]]:
-    """The rows that hold something, with the number of the line on which each ends."""
+    """Yield the rows that are not empty, each with the number of its last line."""
     with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
         try:
             reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
         except TypeError as error:
-            raise InvalidInput(f"delimiter: {error}, not {delimiter!r}") from error
+            raise InvalidInput(f"Invalid delimiter {delimiter!r}: {error}.") from error
         while True:
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                # The parser goes on with the next line.
-                report(f"not CSV: {error}", fix="Check the quotes.", line=reader.line_num, lost="image")
+                # The parser continues with the next line.
+                report(f"Not CSV: {error}", fix="Check the quotes.", line=reader.line_num, lost="image")
                 continue
             if any(field.strip() for field in row):
                 yield reader.line_num, row
 
 
 def _lines(file: TextIO, name: str) -> Iterator[str]:
-    """The lines of a file, unless one would fill the memory."""
-    while line := file.readline(_MOST_LINE):
-        if len(line) == _MOST_LINE:
-            raise InvalidInput(f"{name}: has a line of {_MOST_LINE:,} characters or more; expected CSV")
+    """Yield the lines of a file; refuse one that could exhaust the memory."""
+    while line := file.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE:
+            raise InvalidInput(f"{name}: Has a line of {_MAX_LINE:,} characters or more. Expected CSV.")
         yield line
 
 
 def _images(
-    rows: Iterator[tuple[int, list[str]]], layout: _Layout, base: Place, separator: str | None, report: Report
+    rows: Iterator[tuple[int, list[str]]],
+    layout: _Layout,
+    folder: Location,
+    separator: str | None,
+    report: Report,
 ) -> Iterator[LabelledImage]:
     seen: set[str] = set()
 
@@ -163,15 +187,15 @@ def _images(
     for name, grouped in itertools.groupby(rows, key=name_of):
         group = list(grouped)
         line = group[0][0]
-        again = [] if layout.box else [number_of_line for number_of_line, _ in group[1:]]
-        source = place_in(base, name, report, line=line)
+        repeated = [] if layout.box else [row_line for row_line, _ in group[1:]]
+        source = locate_image(folder, name, report, line=line)
         if source in seen:
-            again.insert(0, line)
-        for number_of_line in again:
+            repeated.insert(0, line)
+        for row_line in repeated:
             report(
-                f"the image {shown(name)} is there again",
-                fix="Put all labels of an image into one row.",
-                line=number_of_line,
+                f"Image {printable(name)} occurs again",
+                fix="Put all labels of an image in one row.",
+                line=row_line,
                 lost="image",
             )
         if source is None or source in seen:
@@ -182,7 +206,7 @@ def _images(
             continue
         labels = layout.labels(group[0][1], separator)
         if not labels:
-            report(f"the image {shown(name)} has no label", fix="Give it one.", line=line)
+            report(f"Image {printable(name)} has no label", fix="Label it.", line=line)
         yield LabelledImage(source=source, labels=labels)
 
 
@@ -194,14 +218,14 @@ def _with_boxes(
     for line, row in rows:
         size = size or make_size(*(_fields(row, layout.size) or ("", "")))
         texts = _fields(row, layout.box)
-        left, top, right, bottom = (number(text) for text in texts)
+        left, top, right, bottom = (to_number(text) for text in texts)
         label = "".join(_fields(row, () if layout.label is None else (layout.label,))).strip()
         if not label and not any(text.strip() for text in texts):
             continue  # an image without boxes
         sides: Sequence[object] = texts
         if left is not None and top is not None and right is not None and bottom is not None:
             sides = (left, top, right - left, bottom - top)
-        boxes.append(make_box(label, sides, size, report, what="the box", line=line))
+        boxes.append(make_box(label, sides, size, report, subject="The box", line=line))
     return LabelledImage(source=source, boxes=[box for box in boxes if box is not None], size=size)
 
 
@@ -211,20 +235,20 @@ def write_csv(
     *,
     header: bool = True,
     boxes: bool = False,
-    relative_to: Place | None = None,
+    relative_to: Location | None = None,
     on_problem: OnProblem = log_problem,
 ) -> int:
-    """Write a CSV file of image-level labels, or of boxes.
+    """Write image-level labels or bounding boxes as a CSV file.
 
     Args:
         images: The images.
-        target: The file; it appears when it is complete.
-        header: Whether to write ``path,label`` first; without it, the file has the layout of the AWS sample.
-            Further labels of an image follow in further fields.
-        boxes: Whether to write boxes, one a row with a header; else labels. What the chosen layout does not
-            hold is reported and left out.
-        relative_to: The folder or prefix that the names leave out.
-        on_problem: Called for what the file cannot hold; by default it is logged.
+        target: The file; it is replaced only when all images are written.
+        header: Whether the file begins with ``path,label``; without it, the file has the layout of the AWS
+            sample. An image's second and later labels follow in further fields.
+        boxes: Whether to write boxes, one per row with a header, instead of labels. What the chosen layout
+            cannot hold is reported and left out.
+        relative_to: Folder or prefix that is removed from the sources.
+        on_problem: Called with a :class:`Problem` for what the file cannot hold; by default it is logged.
 
     Returns:
         The number of images.
@@ -233,7 +257,7 @@ def write_csv(
         InvalidInput: The file cannot be written.
     """
     count = 0
-    with written(target) as file:
+    with writing(target) as file:
         writer = csv.writer(file, lineterminator="\n")
         if boxes:
             writer.writerow(_BOX_HEADER)
@@ -246,11 +270,11 @@ def write_csv(
             if boxes:
                 writer.writerows(_box_rows(image, name))
                 if image.labels:
-                    report("this layout holds boxes only: labels of the whole image", lost="label")
+                    report("This layout has no image-level labels", lost="label")
                 continue
             writer.writerow((name, *image.labels))
             if image.boxes:
-                report("this layout holds image-level labels only: boxes", fix="Pass boxes=True.", lost="box")
+                report("This layout has no boxes", fix="Pass boxes=True.", lost="box")
     return count
 
 

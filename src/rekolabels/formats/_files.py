@@ -1,42 +1,178 @@
-"""Files that cannot be read, in words of ours."""
+"""Reading and writing files, with errors that name the file and say what was expected."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from rekolabels.errors import InvalidInput
-from rekolabels.formats._problems import shown
+from rekolabels._image_header import image_format, read_header
+from rekolabels.errors import InvalidImage, InvalidInput
+from rekolabels.formats._problems import printable
+from rekolabels.images import ImageSize
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["reading"]
+__all__ = [
+    "exists",
+    "image_size",
+    "is_file",
+    "is_folder",
+    "is_within",
+    "make_folder",
+    "read_text",
+    "reading",
+    "writing",
+]
 
 
-@contextmanager
-def reading(path: str | os.PathLike[str], what: str = "") -> Generator[str]:
-    """Say which file it was when reading one fails; gives the name that messages call it by.
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str], expected: str = "") -> Generator[str]:
+    """Turn what goes wrong while a file is read into an ``InvalidInput`` that names the file.
 
     Args:
         path: The file.
-        what: What was expected; may be left out where the reader's name says it.
+        expected: What the file should be, such as ``"a data.yaml"``; empty when the reader's name says it.
+
+    Yields:
+        The file's name as messages show it.
 
     Raises:
-        InvalidInput: It is not there, not readable, or not UTF-8; or its name cannot be that of a file.
+        InvalidInput: The file does not exist, is not readable or not UTF-8, or the path is not valid.
     """
-    name = shown(os.fspath(path))
-    expected = f"; expected {what}" if what else ""
+    name = printable(os.fspath(path))
+    hint = f" Expected {expected}." if expected else ""
     try:
         yield name
     except InvalidInput:
         raise
     except OSError as error:
-        raise InvalidInput(f"{name}: cannot be read: {error.strerror or error}{expected}") from error
+        raise InvalidInput(f"{name}: Cannot be read: {error.strerror or error}.{hint}") from error
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{name}: not UTF-8 text: {error.reason}{expected}") from error
+        raise InvalidInput(f"{name}: Not UTF-8 text: {error.reason}.{hint}") from error
     except RecursionError as error:
-        raise InvalidInput(f"{name}: nested too deeply to be data of images{expected}") from error
-    except ValueError as error:  # a NUL character in the name, or a number of more digits than Python reads
-        raise InvalidInput(f"{name}: cannot be read: {error}{expected}") from error
+        raise InvalidInput(f"{name}: Nested too deeply for image labels.{hint}") from error
+    except ValueError as error:  # a NUL character in the path, or a number with more digits than Python reads
+        raise InvalidInput(f"{name}: Cannot be read: {error}.{hint}") from error
+
+
+@contextlib.contextmanager
+def writing(target: str | os.PathLike[str]) -> Generator[TextIO]:
+    """Open a text file for writing; it replaces the target only when the block ends without an error.
+
+    Raises:
+        InvalidInput: The file cannot be written.
+    """
+    path = Path(target)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(path)
+    except (OSError, UnicodeEncodeError) as error:
+        raise InvalidInput(f"{printable(path)}: Cannot be written: {error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        InvalidInput: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"{printable(path)}: Cannot be created: {error}.") from error
+
+
+def read_text(path: str | os.PathLike[str], expected: str, *, limit: int = 1 << 20) -> str:
+    """Read a text file.
+
+    Args:
+        path: The file.
+        expected: What the file should be, for messages.
+        limit: Largest size in bytes.
+
+    Raises:
+        InvalidInput: The file does not exist, is not readable, is too large, or is not UTF-8.
+    """
+    with reading(path, expected) as name:
+        with Path(path).open("rb") as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise InvalidInput(f"{name}: Larger than {limit >> 20} MB. Expected {expected}.")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"{name}: Not UTF-8 text at byte {error.start}. Expected {expected}."
+            ) from error
+
+
+def image_size(path: str | os.PathLike[str]) -> ImageSize:
+    """Read the size of a JPEG or PNG file from its header, without decoding it.
+
+    The format is recognized by content, not by name. The size is that of the stored pixels; the EXIF
+    orientation is not applied. ``depth`` is the number of channels.
+
+    Args:
+        path: The image file.
+
+    Raises:
+        InvalidImage: The file cannot be read, is neither JPEG nor PNG, or is damaged before its size.
+    """
+    name = printable(os.fspath(path))
+    try:
+        # A pipe or device would block or never end: only regular files hold images.
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - also takes the strings of os.scandir
+            raise InvalidImage(f"{name}: Not a regular file.")
+        with open(path, "rb") as file:  # noqa: PTH123 - the same
+            header = read_header(file, exif=False)
+            if header is None:
+                file.seek(0)
+                raise InvalidImage(f"{name}: {_image_fault(file.read(8))}")
+    except OSError as error:
+        raise InvalidImage(f"{name}: Cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        if isinstance(error, InvalidImage):
+            raise
+        # A NUL character in the path.
+        raise InvalidImage(f"{name}: Not a valid file name: {error}.") from error
+    if header.width < 1 or header.height < 1:
+        raise InvalidImage(f"{name}: Its header states the size {header.width} x {header.height}.")
+    return ImageSize(header.width, header.height, header.channels)
+
+
+def _image_fault(start: bytes) -> str:
+    found = image_format(start)
+    if found is not None:
+        return f"A {found} file that is truncated or damaged before its size."
+    if not start:
+        return "The file is empty. Expected a JPEG or PNG image."
+    return "Neither JPEG nor PNG. The service takes no other format."
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file or folder exists; False for names that the system rejects."""
+    return os.path.exists(path)  # noqa: PTH110 - unlike Path.exists, it does not raise for names that are too long
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a file exists; False for names that the system rejects."""
+    return os.path.isfile(path)  # noqa: PTH113 - as above
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder exists; False for names that the system rejects."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Return whether a path is inside a folder after all links and ``..`` are resolved."""
+    real, start = os.path.realpath(path), os.path.realpath(folder)
+    return Path(real).is_relative_to(start)

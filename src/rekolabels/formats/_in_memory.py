@@ -1,7 +1,7 @@
-"""Labelled images from what people hold in memory: by duck typing, nothing is imported.
+"""Labelled images from data frames and from datasets of other libraries.
 
-The arguments are objects of other libraries, so their types are ``Any``; what is used of them is said in each
-docstring.
+None of these libraries is imported: the arguments are duck-typed (``Any``), and each docstring says which of
+their attributes are used.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats._common import as_list, is_file, is_s3, make_box
-from rekolabels.formats._header import image_size
-from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
+from rekolabels.formats._common import as_list, is_s3, make_box
+from rekolabels.formats._files import image_size, is_file
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
@@ -25,19 +26,20 @@ __all__ = ["from_dataframe", "from_fiftyone", "from_huggingface", "from_supervis
 def from_dataframe(
     frame: Any, *, image: str = "path", label: str = "label", on_problem: OnProblem = log_problem
 ) -> Iterator[LabelledImage]:
-    """Images from a table: a pandas or polars DataFrame, or a mapping from names to columns.
+    """Read images and labels from a table: a pandas or polars DataFrame, or a mapping of columns.
 
     Args:
-        frame: Its columns are asked for as ``frame[name]`` and gone through.
-        image: The column of paths or ``s3://`` URIs.
-        label: The column of labels: a text each, or a list of texts.
-        on_problem: Called for rows without an image or label; by default they are logged.
+        frame: The table; its columns are read with ``frame[name]``.
+        image: Name of the column with paths or ``s3://`` URIs.
+        label: Name of the column with labels: a string per row, or a list of strings.
+        on_problem: Called with a :class:`Problem` for each row without an image or label; by default they are
+            logged.
 
     Yields:
-        One image a row.
+        One image per row.
 
     Raises:
-        InvalidInput: A column is not there.
+        InvalidInput: A column does not exist.
 
     Examples:
         >>> table = {"path": ["a.jpg", "b.jpg"], "label": ["cat", ["cat", "dog"]]}
@@ -46,36 +48,38 @@ def from_dataframe(
     """
     try:
         columns = [list(frame[name]) for name in (image, label)]
-    except Exception as error:  # each library of tables has errors of its own
-        raise InvalidInput(f"the table has no columns {image!r} and {label!r}: {shown(error)}") from error
-    return _rows(columns, Report("the table", on_problem))
+    except Exception as error:  # each library has its own exceptions
+        raise InvalidInput(
+            f"The table has no columns {image!r} and {label!r}: {printable(error)}."
+        ) from error
+    return _rows(columns, Report("table", on_problem))
 
 
 def _rows(columns: list[list[Any]], report: Report) -> Iterator[LabelledImage]:
-    for line, (source, value) in enumerate(zip(*columns, strict=True), start=1):
+    for row, (source, value) in enumerate(zip(*columns, strict=True), start=1):
         name = _path(source)
         if not name:
-            report(f"row {line} names no image: {shown(repr(source))}", lost="image")
+            report(f"Row {row} has no image: {printable(repr(source))}", lost="image")
             continue
         labels = _labels(value)
         if not labels:
-            report(f"row {line} ({shown(name)}) has no label: {shown(repr(value))}", fix="Give it one.")
+            report(f"Row {row} ({printable(name)}) has no label: {printable(repr(value))}", fix="Label it.")
         yield LabelledImage(source=name, labels=labels)
 
 
 def _path(value: Any) -> str:
-    """A path as text; empty for what is none."""
+    """Return a path as text; empty for anything else."""
     return str(value) if isinstance(value, str) or hasattr(value, "__fspath__") else ""
 
 
 def _labels(value: Any) -> tuple[str, ...]:
-    """Texts from a cell: one, or a list, tuple or array of them; nothing from None and NaN."""
+    """Return the labels in a cell, which may hold one or several; none for None and NaN."""
     if isinstance(value, str):
         return (value,) if value.strip() else ()
     if hasattr(value, "__iter__"):
         texts = [str(part) for part in value if part is not None]
         return tuple(dict.fromkeys(text for text in texts if text.strip()))
-    # NaN, the missing value of tables, is the one value that is not itself.
+    # NaN, the missing value of tables, is the only value that differs from itself.
     return () if value is None or value != value else (str(value),)  # noqa: PLR0124
 
 
@@ -88,25 +92,26 @@ def from_huggingface(
     objects: str = "objects",
     on_problem: OnProblem = log_problem,
 ) -> Iterator[LabelledImage]:
-    """Images from a Hugging Face dataset (one split of it).
+    """Read images, labels and boxes from one split of a Hugging Face dataset.
 
-    Images that lie in local files are named as they are. Those that the dataset holds inside itself are
-    written to ``folder``; cast the column with ``Image(decode=False)`` to have their own bytes.
+    Images in local files keep their paths. Images that the dataset embeds are written to ``folder``; cast the
+    column with ``Image(decode=False)`` to write their original bytes.
 
     Args:
-        dataset: Gone through for its rows; its ``features`` give the names of numbered labels.
-        folder: Where to write images that have no file of their own.
-        image: The column of images: a path, a mapping with ``path`` and ``bytes``, or a PIL image.
-        label: The column of labels: a number, a text, or a list of them.
-        objects: The column of boxes, a mapping with ``bbox`` (left, top, width, height in pixels) and
-            ``category``, as the datasets for object detection have it.
-        on_problem: Called for rows that cannot be used; by default they are logged.
+        dataset: Iterable of rows; its ``features`` give the names of numbered labels.
+        folder: Folder for the images that the dataset embeds.
+        image: Name of the column with images: a path, a mapping with ``path`` and ``bytes``, or a PIL image.
+        label: Name of the column with labels: a number, a string, or a list of them.
+        objects: Name of the column with boxes: a mapping with ``bbox`` (left, top, width, height in pixels)
+            and ``category``, as in the object detection datasets.
+        on_problem: Called with a :class:`Problem` for each row that cannot be used; by default they are
+            logged.
 
     Yields:
-        One image a row.
+        One image per row.
 
     Raises:
-        InvalidInput: An image has to be written, and no ``folder`` is given or it cannot be written to.
+        InvalidInput: An embedded image needs a ``folder`` and none is given, or it cannot be written.
     """
     features: Any = getattr(dataset, "features", None)
     names = _class_names(features, label)
@@ -119,19 +124,19 @@ def from_huggingface(
         size = _size(source, report)
         found: Any = row.get(objects) or {}
         boxes = [
-            make_box(_named(number, box_names), list(sides), size, report, what=f"object {position}")
+            make_box(_class_name(number, box_names), list(sides), size, report, subject=f"Object {position}")
             for position, (sides, number) in enumerate(
                 zip(found.get("bbox", ()), found.get("category", ()), strict=False)
             )
         ]
         value = row.get(label)
         values = as_list(value) or ([] if value is None or as_list(value) is not None else [value])
-        labels = [_named(number, names) for number in values]
+        labels = [_class_name(number, names) for number in values]
         yield LabelledImage(source, labels, [box for box in boxes if box is not None], size)
 
 
 def _class_names(features: Any, *path: str) -> Sequence[str]:
-    """The names of a ClassLabel, however deep in lists it lies."""
+    """Return the names of a ClassLabel, however deeply nested in lists."""
     found: Any = features
     for key in path:
         found = _inner(found)
@@ -140,7 +145,7 @@ def _class_names(features: Any, *path: str) -> Sequence[str]:
 
 
 def _inner(feature: Any) -> Any:
-    """The feature of the entries of a list, which datasets write as Sequence(feature) or [feature]."""
+    """Return the feature of a list's entries, written as Sequence(feature) or [feature]."""
     listed = as_list(feature)
     if listed:
         return _inner(listed[0])
@@ -148,7 +153,7 @@ def _inner(feature: Any) -> Any:
     return feature if inside is None else _inner(inside)
 
 
-def _named(number: Any, names: Sequence[str]) -> str:
+def _class_name(number: Any, names: Sequence[str]) -> str:
     if isinstance(number, int) and 0 <= number < len(names):
         return names[number]
     return str(number)
@@ -165,16 +170,12 @@ def _local_file(value: Any, index: int, folder: str | os.PathLike[str] | None, r
     if name and (is_s3(name) or is_file(name)):
         return name
     if content is None and not hasattr(value, "save"):
-        report(f"expected an image, found {shown(repr(value))}", lost="image")
+        report(f"Expected an image, found {printable(repr(value))}", lost="image")
         return None
     if folder is None:
-        raise InvalidInput(
-            f"{report.file}: the image has no file of its own; pass a folder to write such images to"
-        )
-    target = (
-        Path(folder)
-        / f"{index:06}{'.png' if content is None or content[:4] == bytes((137, 80, 78, 71)) else '.jpg'}"
-    )
+        raise InvalidInput(f"{report.file}: The image is embedded. Pass folder='<folder for such images>'.")
+    extension = ".png" if content is None or image_format(content[:8]) == "PNG" else ".jpg"
+    target = Path(folder, f"{index:06}{extension}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if content is None:
@@ -182,7 +183,7 @@ def _local_file(value: Any, index: int, folder: str | os.PathLike[str] | None, r
         else:
             target.write_bytes(content)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{shown(target)}: cannot be written: {error}") from error
+        raise InvalidInput(f"{printable(target)}: Cannot be written: {error}.") from error
     return str(target)
 
 
@@ -192,27 +193,28 @@ def _size(source: str, report: Report) -> ImageSize | None:
     try:
         return image_size(source)
     except InvalidImage as error:
-        report(str(error).removeprefix(f"{shown(report.file)}: "), fix="Mend or remove it.")
+        report.error(error, fix="Fix or remove it.")
         return None
 
 
 def from_supervision(dataset: Any, *, on_problem: OnProblem = log_problem) -> Iterator[LabelledImage]:
-    """Images from a ``supervision`` DetectionDataset or ClassificationDataset.
+    """Read images, labels and boxes from a ``supervision`` DetectionDataset or ClassificationDataset.
 
     Args:
-        dataset: Of it, ``classes`` and ``annotations`` (by path) are used; of each annotation ``class_id``
-            and, for boxes, ``xyxy``.
-        on_problem: Called for boxes that cannot be used; by default they are logged.
+        dataset: The dataset; its ``classes`` and ``annotations`` (by path) are used, and of each annotation
+            ``class_id`` and, for boxes, ``xyxy``.
+        on_problem: Called with a :class:`Problem` for each box that cannot be used; by default they are
+            logged.
 
     Yields:
-        One image for each annotation, in the dataset's order.
+        One image per annotation, in the order of the dataset.
 
     Raises:
-        InvalidInput: The object is no such dataset.
+        InvalidInput: The object is not such a dataset.
     """
     classes, annotations = getattr(dataset, "classes", None), getattr(dataset, "annotations", None)
     if classes is None or not hasattr(annotations, "items"):
-        raise InvalidInput(f"expected a dataset of supervision, not {shown(type(dataset).__name__)}")
+        raise InvalidInput(f"Expected a dataset of supervision, not {printable(type(dataset).__name__)}.")
     return _annotated(list(classes), annotations, on_problem)
 
 
@@ -220,7 +222,7 @@ def _annotated(classes: list[str], annotations: Any, on_problem: OnProblem) -> I
     for source, found in annotations.items():
         report = Report(str(source), on_problem)
         ids = [] if found.class_id is None else [int(number) for number in found.class_id]
-        names = [_named(number, classes) for number in ids]
+        names = [_class_name(number, classes) for number in ids]
         corners = getattr(found, "xyxy", None)
         if corners is None:
             yield LabelledImage(str(source), dict.fromkeys(names), size=_size(str(source), report))
@@ -230,24 +232,24 @@ def _annotated(classes: list[str], annotations: Any, on_problem: OnProblem) -> I
         for position, (name, sides) in enumerate(zip(names, corners, strict=False)):
             left, top, right, bottom = map(float, sides)
             values = (left, top, right - left, bottom - top)
-            boxes.append(make_box(name, values, size, report, what=f"detection {position}"))
+            boxes.append(make_box(name, values, size, report, subject=f"Detection {position}"))
         yield LabelledImage(str(source), (), [box for box in boxes if box is not None], size)
 
 
 def from_fiftyone(
     samples: Any, *, field: str = "ground_truth", on_problem: OnProblem = log_problem
 ) -> Iterator[LabelledImage]:
-    """Images from a FiftyOne dataset or view.
+    """Read images, labels and boxes from a FiftyOne dataset or view.
 
     Args:
-        samples: Gone through for samples; of each, ``filepath`` and ``field`` are used, and the size in
-            ``metadata`` where it has been computed.
-        field: The field with a Classification, Classifications or Detections.
-        on_problem: Called for samples without such a field, and for boxes that cannot be used; by default
-            they are logged.
+        samples: Iterable of samples; of each, ``filepath`` and ``field`` are used, and the size in
+            ``metadata`` when it was computed.
+        field: Name of the field with a Classification, Classifications or Detections.
+        on_problem: Called with a :class:`Problem` for each sample without such a field and each box that
+            cannot be used; by default they are logged.
 
     Yields:
-        One image a sample.
+        One image per sample.
     """
     for sample in samples:
         source = str(sample.filepath)
@@ -257,19 +259,19 @@ def from_fiftyone(
         except (KeyError, AttributeError, LookupError):
             found = None
         if found is None:
-            report(f"the field {field!r} is empty", fix="Label it, or name another field.")
+            report(f"Field {field!r} is empty", fix="Label the sample or pass another field.")
         several: Any = getattr(found, "classifications", None)
         single: Any = getattr(found, "label", None)
         labels = [str(one.label) for one in several or ()] + ([str(single)] if single is not None else [])
-        about: Any = getattr(sample, "metadata", None)
-        columns, rows = getattr(about, "width", None), getattr(about, "height", None)
+        metadata: Any = getattr(sample, "metadata", None)
+        columns, rows = getattr(metadata, "width", None), getattr(metadata, "height", None)
         size = ImageSize(int(columns), int(rows)) if columns and rows else _size(source, report)
         boxes: list[BoundingBox | None] = []
-        for position, thing in enumerate(getattr(found, "detections", None) or ()):
+        for position, detection in enumerate(getattr(found, "detections", None) or ()):
             if size is None:
-                report("its boxes are ratios, and its size is not known", lost="box")
+                report("Its boxes are ratios and its size is unknown", lost="box")
                 break
-            left, top, width, height = map(float, thing.bounding_box)
+            left, top, width, height = map(float, detection.bounding_box)
             sides = (left * size.width, top * size.height, width * size.width, height * size.height)
-            boxes.append(make_box(str(thing.label), sides, size, report, what=f"detection {position}"))
+            boxes.append(make_box(str(detection.label), sides, size, report, subject=f"Detection {position}"))
         yield LabelledImage(source, dict.fromkeys(labels), [box for box in boxes if box is not None], size)

@@ -1,4 +1,4 @@
-"""The entries of lists in a large JSON object, one at a time, with the standard library's own parser."""
+"""Lists in a large JSON object, read a few entries at a time with the parser of the standard library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._files import reading
-from rekolabels.formats._problems import shown
+from rekolabels.formats._problems import printable
 
 if TYPE_CHECKING:
     import os
@@ -17,41 +17,43 @@ if TYPE_CHECKING:
 
 __all__ = ["stream_lists"]
 
-_CHUNK = 1 << 14  # small windows stay in the processor's cache: measured faster than larger ones
-_MOST_VALUE = 1 << 28  # no entry of a real file is larger; a bomb must not fill the memory
+_CHUNK = 1 << 14
+"""Characters. Small windows stay in the processor's cache: measured faster than larger ones."""
+_MAX_VALUE = 1 << 28
+"""Characters. No entry of a real file is larger; a hostile file must not exhaust the memory."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NEXT = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
 
 def stream_lists(path: str | os.PathLike[str], keys: Container[str]) -> Iterator[tuple[str, list[Any]]]:
-    """Read a file with one JSON object and give out the entries of some of its lists.
+    """Read some lists of a file that holds one JSON object.
 
-    Few entries are in memory at a time. Other members of the object are passed over.
+    Few entries are in memory at a time. Other members of the object are skipped.
 
     Args:
         path: The file, in UTF-8.
-        keys: The names of the lists.
+        keys: Names of the lists.
 
     Yields:
-        The name of the list and some entries of it, in order.
+        The name of the list and its next entries.
 
     Raises:
-        InvalidInput: The file cannot be read, is not JSON, holds no object, or a named member is no list.
+        InvalidInput: The file cannot be read, is not JSON, holds no object, or a named member is not a list.
     """
     with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
         yield from _Stream(file, name).lists(keys)
 
 
 class _Stream:
-    """A window on the text that moves on as its values are read."""
+    """A window on the text of a file; it moves on as values are read."""
 
     def __init__(self, file: TextIO, name: str) -> None:
         self.file = file
         self.name = name
         self.text = ""
         self.at = 0
-        self.before = 0  # characters that have left the window
-        self.whole = False  # whether the window reaches to the end of the file
+        self.dropped = 0  # characters before the window
+        self.at_end = False  # whether the window reaches the end of the file
         self.decoder = json.JSONDecoder()
 
     def lists(self, keys: Container[str]) -> Iterator[tuple[str, list[Any]]]:
@@ -62,11 +64,11 @@ class _Stream:
             while True:
                 key = self.value()
                 if not isinstance(key, str):
-                    raise self.wrong("expected a name in quotes")
+                    raise self.syntax_error("expected a name in quotes")
                 self.expect(":", "a colon")
                 if key in keys:
                     if self.peek() != "[":
-                        raise InvalidInput(f"{self.name}: {key!r} is not a list")
+                        raise InvalidInput(f"{self.name}: {key!r} is not a list.")
                     for batch in self.batches():
                         yield key, batch
                 else:
@@ -76,10 +78,10 @@ class _Stream:
                 self.at += 1
             self.expect("}", "a comma or the end of the object")
         if self.peek():
-            raise self.wrong("expected the end of the file")
+            raise self.syntax_error("expected the end of the file")
 
     def batches(self) -> Iterator[list[Any]]:
-        """The entries of a list, as many at a time as the window has."""
+        """Yield the entries of a list, as many at a time as the window holds."""
         self.expect("[", "a list")
         if self.peek() != "]":
             decode, match = self.decoder.raw_decode, _NEXT.match
@@ -87,7 +89,7 @@ class _Stream:
             while more:
                 batch: list[Any] = []
                 text, at = self.text, self.at
-                # The quick way: entries that are in the window with the comma behind them.
+                # Fast path: entries that are in the window together with the comma after them.
                 try:
                     while True:
                         entry, end = decode(text, at)
@@ -97,7 +99,7 @@ class _Stream:
                         batch.append(entry)
                         at = comma.end()
                 except json.JSONDecodeError:
-                    pass  # cut off by the end of the window, or wrong: told apart below
+                    pass  # cut by the end of the window, or wrong: value() finds out which
                 self.at = at
                 batch.append(self.value())
                 more = self.peek() == ","
@@ -114,42 +116,41 @@ class _Stream:
             try:
                 found, end = self.decoder.raw_decode(self.text, self.at)
             except json.JSONDecodeError as error:
-                if self.whole:
+                if self.at_end:
                     self.at = error.pos
-                    raise self.wrong(error.msg) from error
+                    raise self.syntax_error(error.msg) from error
             else:
-                if end < len(self.text) or self.whole:
+                if end < len(self.text) or self.at_end:
                     self.at = end
                     return found
-            # Twice as much each time, so that a long value is not parsed again and again.
-            if len(self.text) - self.at > _MOST_VALUE:
-                raise InvalidInput(f"{self.name}: a value of more than {_MOST_VALUE:,} characters")
+            if len(self.text) - self.at > _MAX_VALUE:
+                raise InvalidInput(f"{self.name}: Holds a value of more than {_MAX_VALUE:,} characters.")
+            # Double the window each time, so that parsing a long value again stays linear.
             self.read(max(_CHUNK, len(self.text) - self.at))
 
     def peek(self) -> str:
-        """The next character that is not blank; empty at the end of the file."""
+        """Return the next character that is not blank; empty at the end of the file."""
         while True:
             found = _SPACE.match(self.text, self.at)
             self.at = found.end() if found else self.at
-            if self.at < len(self.text) or self.whole:
+            if self.at < len(self.text) or self.at_end:
                 return self.text[self.at : self.at + 1]
             self.read(_CHUNK)
 
-    def expect(self, character: str, what: str) -> None:
+    def expect(self, character: str, expected: str) -> None:
         if self.peek() != character:
-            raise self.wrong(f"expected {what}")
+            raise self.syntax_error(f"expected {expected}")
         self.at += 1
 
     def read(self, size: int) -> None:
         more = self.file.read(size)
-        self.whole = not more
-        self.before += self.at
+        self.at_end = not more
+        self.dropped += self.at
         self.text = self.text[self.at :] + more
         self.at = 0
 
-    def wrong(self, message: str) -> InvalidInput:
+    def syntax_error(self, message: str) -> InvalidInput:
         found = self.text[self.at : self.at + 20]
-        place = f"at character {self.before + self.at + 1:,}"
-        return InvalidInput(
-            f"{self.name}: not JSON {place}: {message}, found {shown(repr(found)) if found else 'the end'}"
-        )
+        location = f"at character {self.dropped + self.at + 1:,}"
+        shown = printable(repr(found)) if found else "the end of the file"
+        return InvalidInput(f"{self.name}: Not JSON {location}: {message}, found {shown}.")

@@ -1,4 +1,4 @@
-"""One way for every reader to say what was wrong with what it read."""
+"""Problems that readers and writers report instead of raising."""
 
 from __future__ import annotations
 
@@ -10,48 +10,50 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 
-__all__ = ["OnProblem", "Problem", "Report", "log_problem", "raise_problem", "shown"]
+__all__ = ["Lost", "OnProblem", "Problem", "Report", "log_problem", "printable", "raise_problem"]
 
 _logger = logging.getLogger("rekolabels.formats")
-_LONGEST_QUOTE = 200
+_MAX_LENGTH = 200
+
+Lost: TypeAlias = Literal["nothing", "box", "label", "image", "file"]
 
 
 @attrs.frozen
 class Problem:
-    """A flaw that a reader met, and what became of it. ``str()`` makes one readable line of it."""
+    """A flaw that a reader or writer met, and what it left out. ``str()`` gives one line for a log."""
 
     file: str
-    """The file, as it was reached from what the reader was given."""
+    """The file, with the path that the reader was given; the image for writers."""
     message: str
-    """What is wrong, and what was expected."""
+    """What is wrong and what was expected, without a full stop."""
     fix: str = ""
-    """How to mend it; empty where nothing needs to be done."""
+    """What to do about it; empty when nothing needs to be done."""
     line: int | None = None
-    """The number of the line, from 1; None where the format has no lines, or the whole file is meant."""
-    lost: Literal["nothing", "box", "label", "image", "file"] = "nothing"
-    """What is missing from the result because of it; ``"file"`` is everything from here to its end."""
+    """Number of the line, from 1; None when the format has no lines or the whole file is affected."""
+    lost: Lost = "nothing"
+    """What is missing from the result; ``"file"`` means the whole file."""
 
     def __str__(self) -> str:
-        place = shown(self.file) + ("" if self.line is None else f":{self.line}")
+        location = printable(self.file) + ("" if self.line is None else f":{self.line}")
         effect = "" if self.lost == "nothing" else f" ({self.lost} left out)"
         fix = f" {self.fix}" if self.fix else ""
-        return f"{place}: {self.message}{effect}.{fix}"
+        return f"{location}: {self.message}{effect}.{fix}"
 
 
 OnProblem: TypeAlias = Callable[[Problem], object]
-"""What a reader calls for each flaw: ``problems.append``, :func:`raise_problem`, or a function of yours."""
+"""Called for each problem: ``problems.append``, :func:`raise_problem`, or a function of your own."""
 
 
 def log_problem(problem: Problem) -> None:
-    """Write the problem as a warning to the logger ``rekolabels.formats``: what readers do by default.
+    """Log the problem as a warning to the logger ``rekolabels.formats``. The default of ``on_problem``.
 
-    Python prints such warnings on standard error when logging is not configured.
+    Python prints such warnings to standard error when logging is not configured.
     """
     _logger.warning("%s", problem)
 
 
 def raise_problem(problem: Problem) -> NoReturn:
-    """Stop at the first problem: pass it as ``on_problem`` where flawed data must not go on.
+    """Raise the problem as an error. Pass it as ``on_problem`` to stop at the first flaw.
 
     Raises:
         InvalidInput: Always; its message is the problem.
@@ -59,30 +61,32 @@ def raise_problem(problem: Problem) -> NoReturn:
     raise InvalidInput(str(problem))
 
 
-def shown(text: object) -> str:
-    """Text of unknown origin as one printable line of bearable length."""
+def printable(text: object) -> str:
+    """Return text from outside as one printable line of at most 200 characters."""
     text = str(text)
-    if text.isprintable() and len(text) <= _LONGEST_QUOTE:
+    if text.isprintable() and len(text) <= _MAX_LENGTH:
         return text
     line = "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
     )
-    return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
+    return line if len(line) <= _MAX_LENGTH else line[: _MAX_LENGTH - 1] + "…"
 
 
 @attrs.frozen
 class Report:
-    """The reader's side of ``on_problem``: builds the problem of one file and passes it on."""
+    """Passes the problems of one file to ``on_problem``."""
 
     file: str
     on_problem: OnProblem
 
     def __call__(
-        self,
-        message: str,
-        *,
-        fix: str = "",
-        line: int | None = None,
-        lost: Literal["nothing", "box", "label", "image", "file"] = "nothing",
+        self, message: str, *, fix: str = "", line: int | None = None, lost: Lost = "nothing"
     ) -> None:
         self.on_problem(Problem(file=self.file, message=message, fix=fix, line=line, lost=lost))
+
+    def error(
+        self, error: Exception, *, fix: str = "", line: int | None = None, lost: Lost = "nothing"
+    ) -> None:
+        """Report an error; its message loses the name of this file and the full stop."""
+        message = str(error).removeprefix(f"{printable(self.file)}: ").removesuffix(".")
+        self(message, fix=fix, line=line, lost=lost)

@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file an image."""
+"""Pascal VOC: one XML file per image."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from xml.sax.saxutils import escape
 
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats._common import (
-    Place,
-    exists,
-    is_file,
-    is_folder,
+    Location,
+    file_name,
     is_s3,
+    locate_image,
     make_box,
     make_size,
-    number,
-    place_in,
+    to_number,
 )
-from rekolabels.formats._header import image_size
-from rekolabels.formats._problems import OnProblem, Report, log_problem, shown
-from rekolabels.formats._writing import written
+from rekolabels.formats._files import exists, image_size, is_file, is_folder, make_folder, writing
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
@@ -31,180 +28,188 @@ if TYPE_CHECKING:
 
 __all__ = ["read_voc", "write_voc"]
 
-_MOST_BYTES = 16 * 1024 * 1024  # an annotation file has some kB
+_MAX_BYTES = 16 * 1024 * 1024
+"""Annotation files have some kilobytes; a hostile one must not exhaust the memory."""
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
-_ENDINGS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 
 def read_voc(
-    path: str | os.PathLike[str], *, images: Place | None = None, on_problem: OnProblem = log_problem
+    path: str | os.PathLike[str], *, images: Location | None = None, on_problem: OnProblem = log_problem
 ) -> Iterator[LabelledImage]:
-    """Read Pascal VOC annotations: one XML file an image, with its boxes.
+    """Read the bounding boxes of Pascal VOC annotations: one XML file per image.
 
-    Coordinates are taken as they are: ``xmin`` is the left edge and ``xmax - xmin`` the width, as the usual
-    tools write them. Parts, poses, ``difficult`` and ``truncated`` have no place in Custom Labels.
+    Coordinates are used as they are: ``xmin`` is the left edge and ``xmax - xmin`` the width, as common tools
+    write them. Parts, poses, ``difficult`` and ``truncated`` are ignored, because Custom Labels does not have
+    them.
 
-    Needs the extra ``formats`` (defusedxml: XML from elsewhere must not be able to fill the memory).
+    Needs the extra ``formats`` (defusedxml, so that hostile XML cannot exhaust the memory).
 
     Args:
         path: The folder of the XML files, or one XML file.
-        images: Where the images are, a folder or an ``s3://`` prefix. By default ``JPEGImages`` or ``images``
-            beside the folder of the XML files, else that folder itself.
-        on_problem: Called with a :class:`Problem` for each flaw; by default it is logged. Files that cannot
-            be read, and images that are not there, are left out.
+        images: Folder or ``s3://`` prefix of the images; by default ``JPEGImages`` or ``images`` beside the
+            folder of the XML files, otherwise that folder itself.
+        on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged. Files that
+            cannot be read, and images that do not exist, are left out.
 
     Yields:
-        One image an XML file, in the order of their names. The size is that of the image file, where there is
-        one, else that of the XML.
+        One image per XML file, in the order of their names. The size is that of the image file; for images in
+        S3 it is that of the XML.
 
     Raises:
-        InvalidInput: ``path`` is not there, or there is no XML file.
+        InvalidInput: ``path`` does not exist, or there is no XML file.
         MissingExtra: defusedxml is not installed.
     """
     try:
-        importlib.import_module("defusedxml.ElementTree")  # said here rather than at the first image
+        importlib.import_module("defusedxml.ElementTree")  # fail here rather than at the first image
     except ImportError as error:
-        raise MissingExtra("formats", "reading Pascal VOC") from error
+        raise MissingExtra("formats", "Reading Pascal VOC") from error
     folder = Path(path)
     try:
         files = sorted(folder.glob("*.xml")) if is_folder(folder) else [folder]
         missing = not exists(folder)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{shown(folder)}: cannot be read: {error}") from error
+        raise InvalidInput(f"{printable(folder)}: Cannot be read: {error}.") from error
     if not files or missing:
-        what = "there is no such file or folder" if missing else "no .xml files in it"
-        raise InvalidInput(f"{shown(folder)}: {what}; expected the folder of Pascal VOC annotations")
-    base = _images_beside(files[0].parent) if images is None else images
-    return _read(files, base, on_problem)
+        fault = "The file or folder does not exist" if missing else "Holds no .xml files"
+        raise InvalidInput(f"{printable(folder)}: {fault}. Expected the folder of Pascal VOC annotations.")
+    image_folder = _images_beside(files[0].parent) if images is None else images
+    return _read(files, image_folder, on_problem)
 
 
-def _images_beside(folder: Path) -> Place:
+def _images_beside(folder: Path) -> Location:
     beside = [folder.parent / name for name in _IMAGE_FOLDERS]
-    return next((place for place in beside if is_folder(place)), folder)
+    return next((found for found in beside if is_folder(found)), folder)
 
 
-def _read(files: Iterable[Path], base: Place, on_problem: OnProblem) -> Iterator[LabelledImage]:
+def _read(files: Iterable[Path], image_folder: Location, on_problem: OnProblem) -> Iterator[LabelledImage]:
     for file in files:
         report = Report(str(file), on_problem)
-        root = _parsed(file, report)
+        root = _parse(file, report)
         if root is not None:
-            image = _image(root, file, base, report)
+            image = _image(root, file, image_folder, report)
             if image is not None:
                 yield image
 
 
-def _parsed(file: Path, report: Report) -> Element | None:
+def _parse(file: Path, report: Report) -> Element | None:
     from defusedxml import DefusedXmlException
     from defusedxml.ElementTree import ParseError, fromstring
 
     try:
         with file.open("rb") as stream:
-            content = stream.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            report("larger than 16 MB", fix="No annotation of an image is.", lost="image")
+            content = stream.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            report("Larger than 16 MB, which no annotation of an image is", lost="image")
             return None
         root: Element = fromstring(content)
     except OSError as error:
-        report(f"cannot be read: {error.strerror or error}", fix="Check its permissions.", lost="image")
+        report(f"Cannot be read: {error.strerror or error}", fix="Check its permissions.", lost="image")
     except (ParseError, ValueError, LookupError) as error:
-        # DefusedXmlException is a ValueError; a LookupError is an encoding that does not exist.
-        what = "declares entities" if isinstance(error, DefusedXmlException) else "not XML"
-        report(f"{what}: {shown(error)}", fix="Write it anew.", lost="image")
+        # DefusedXmlException is a ValueError; an unknown encoding is a LookupError.
+        fault = "Declares entities" if isinstance(error, DefusedXmlException) else "Not XML"
+        report(f"{fault}: {printable(error)}", fix="Export it again.", lost="image")
     else:
         if root.tag == "annotation":
             return root
-        report(f"the root is <{shown(root.tag)}>, not <annotation>", fix="Remove it.", lost="image")
+        report(
+            f"The root element is <{printable(root.tag)}>, not <annotation>", fix="Remove it.", lost="image"
+        )
     return None
 
 
-def _image(root: Element, file: Path, base: Place, report: Report) -> LabelledImage | None:
-    source = _source(root, file, base, report)
+def _image(root: Element, file: Path, image_folder: Location, report: Report) -> LabelledImage | None:
+    source = _source(root, file, image_folder, report)
     if source is None:
         return None
     size = _size(root, source, report)
     if size is None and not is_s3(source):
         return None
     boxes: list[BoundingBox] = []
-    for count, thing in enumerate(root.iterfind("object"), start=1):
-        box = _box(thing, f"object {count}", size, report)
+    for count, element in enumerate(root.iterfind("object"), start=1):
+        box = _box(element, f"Object {count}", size, report)
         if box is not None:
             boxes.append(box)
     if not boxes:
-        report("has no boxes", fix="The service ignores images without labels.")
+        report("Has no boxes", fix="Label the image: the service ignores images without labels.")
     return LabelledImage(source=source, boxes=boxes, size=size)
 
 
-def _source(root: Element, file: Path, base: Place, report: Report) -> str | None:
-    """Where the image is: as the XML names it, else under the name of the XML file."""
+def _source(root: Element, file: Path, image_folder: Location, report: Report) -> str | None:
+    """Find the image under the name in the XML, otherwise under the name of the XML file."""
     name = (root.findtext("filename") or "").strip()
-    source = place_in(base, name or file.stem, report)
+    source = locate_image(image_folder, name or file.stem, report)
     if source is None or is_s3(source) or is_file(source):
         return source
     for stem in dict.fromkeys([name, file.stem]):
-        for ending in _ENDINGS:
-            found = place_in(base, stem + ending, report) if stem else None
+        for extension in _EXTENSIONS:
+            found = locate_image(image_folder, stem + extension, report) if stem else None
             if found is not None and is_file(found):
-                report(f"names the image {shown(repr(name))}, which is not there; {shown(found)} is taken")
+                report(f"Image {printable(repr(name))} does not exist; {printable(found)} is used instead")
                 return found
-    report(f"the image {shown(source)} is not there", fix="Pass images= or remove the file.", lost="image")
+    report(
+        f"Image {printable(source)} does not exist",
+        fix="Pass images='<folder of the images>' or remove the XML file.",
+        lost="image",
+    )
     return None
 
 
 def _size(root: Element, source: str, report: Report) -> ImageSize | None:
-    """The size of the image file; what the XML says is compared with it, or stands in for an image in S3."""
+    """Return the size of the image file after comparing it with the XML; for S3, the size in the XML."""
     stated = make_size(
         root.findtext("size/width"), root.findtext("size/height"), root.findtext("size/depth") or 3
     )
     if is_s3(source):
         if stated is None:
-            report("states no usable size", fix="Fill in <size>: a manifest needs it.")
+            report("States no valid size", fix="Fill in <size>: a manifest needs it.")
         return stated
     try:
         real = image_size(source)
     except InvalidImage as error:
-        report(str(error), fix="Mend or remove the image.", lost="image")
+        report.error(error, fix="Fix or remove the image.", lost="image")
         return None
     if stated is None:
-        report(f"states no usable size; the image has {real.width} x {real.height} pixels")
+        report(f"States no valid size; the image has {real.width} x {real.height} pixels")
     elif (stated.width, stated.height) == (real.height, real.width) != (real.width, real.height):
         report(
-            f"states the size {stated.width} x {stated.height}, but {real.width} x {real.height} pixels are "
-            "stored; the stated one is kept: the boxes were drawn on the turned image",
-            fix="Turn the image itself.",
+            f"States the size {stated.width} x {stated.height}, but the image is stored as {real.width} x "
+            f"{real.height}; the stated size is used, because the boxes were drawn on the rotated image",
+            fix="Rotate the image file itself.",
         )
         return stated
     elif (stated.width, stated.height) != (real.width, real.height):
         report(
-            f"states the size {stated.width} x {stated.height}, but the image has {real.width} x "
-            f"{real.height} pixels, which is taken",
+            f"States the size {stated.width} x {stated.height}, but the image has {real.width} x "
+            f"{real.height} pixels; the size of the image is used",
             fix="Check the boxes: they may have been drawn on another version of the image.",
         )
     return real
 
 
-def _box(thing: Element, what: str, size: ImageSize | None, report: Report) -> BoundingBox | None:
+def _box(element: Element, subject: str, size: ImageSize | None, report: Report) -> BoundingBox | None:
     texts = [
-        (thing.findtext(f"bndbox/{corner}") or "").strip() for corner in ("xmin", "ymin", "xmax", "ymax")
+        (element.findtext(f"bndbox/{corner}") or "").strip() for corner in ("xmin", "ymin", "xmax", "ymax")
     ]
-    values = [number(text) for text in texts]
-    label = (thing.findtext("name") or "").strip()
+    values = [to_number(text) for text in texts]
+    label = (element.findtext("name") or "").strip()
     left, top, right, bottom = values
     if left is None or top is None or right is None or bottom is None:
-        return make_box(label, texts, size, report, what=what)
-    return make_box(label, (left, top, right - left, bottom - top), size, report, what=what)
+        return make_box(label, texts, size, report, subject=subject)
+    return make_box(label, (left, top, right - left, bottom - top), size, report, subject=subject)
 
 
 def write_voc(
     images: Iterable[LabelledImage], folder: str | os.PathLike[str], *, on_problem: OnProblem = log_problem
 ) -> int:
-    """Write one Pascal VOC XML file for each image.
+    """Write one Pascal VOC XML file per image, named after the image.
 
-    The files are named after the images. VOC has no place for labels of whole images: they are reported.
+    VOC has no image-level labels: they are reported and left out.
 
     Args:
         images: The images, each with its size.
-        folder: The folder for the XML files; it is made where it is not there.
-        on_problem: Called for what the files cannot hold; by default it is logged.
+        folder: Folder for the XML files; it is created when it does not exist.
+        on_problem: Called with a :class:`Problem` for what the files cannot hold; by default it is logged.
 
     Returns:
         The number of files.
@@ -217,23 +222,22 @@ def write_voc(
     count = 0
     for image in images:
         report = Report(image.source, on_problem)
-        name = image.source.replace("\\", "/").rsplit("/", 1)[-1]
+        name = file_name(image.source)
         stem = name.rsplit(".", 1)[0] or name
         if stem in names:
             report(
-                f"another image is called {shown(stem)}, too", fix="Write it to another folder.", lost="image"
+                f"Another image is also named {printable(stem)}",
+                fix="Write it to another folder.",
+                lost="image",
             )
             continue
         names.add(stem)
         if image.labels:
-            report("Pascal VOC holds boxes only: labels of the whole image", lost="label")
+            report("Pascal VOC has no image-level labels", lost="label")
         if image.size is None:
-            report("Pascal VOC states the size of each image, this one has none", fix="Fill in size.")
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidInput(f"{shown(target)}: cannot be made: {error}") from error
-        with written(target / f"{stem}.xml") as file:
+            report("Pascal VOC states the size of each image, and this one has none", fix="Set its size.")
+        make_folder(target)
+        with writing(target / f"{stem}.xml") as file:
             file.write(_xml(image, name))
         count += 1
     return count
@@ -258,6 +262,6 @@ def _xml(image: LabelledImage, name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text for XML, which cannot hold control characters, not even escaped."""
+    """Escape text for XML; control characters are dropped, because XML cannot hold them even escaped."""
     kept = "".join(c for c in text if c >= " " or c in "\t\n\r")
     return escape(kept, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})

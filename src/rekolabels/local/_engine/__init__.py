@@ -53,7 +53,7 @@ __all__ = [
 
 _FEWEST = 2
 """Labels of a classifier: one has nothing to be told from."""
-_PURPOSE = "training and running models on this machine"
+_PURPOSE = "Training and running models on this machine"
 
 
 def choose_kind(training: Sequence[Sample], testing: Sequence[Sample]) -> ModelKind:

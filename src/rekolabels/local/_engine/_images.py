@@ -6,9 +6,9 @@ import io
 import struct
 from typing import TYPE_CHECKING, NoReturn
 
+from rekolabels._image_header import Header, read_header
 from rekolabels.errors import MissingExtra
 from rekolabels.images import ImageSize
-from rekolabels.local._engine._header import Header, read_header
 from rekolabels.local._engine._values import UnusableImage
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def check_image(data: bytes) -> ImageSize:
         UnusableImage: It breaks a limit, or its header cannot be read.
     """
     header = _check_header(data)
-    return ImageSize(*header.turned, header.depth)
+    # A depth of 1 or 3, as Ground Truth states it: transparency does not count.
+    return ImageSize(*header.upright_size, 1 if header.channels <= 2 else 3)  # noqa: PLR2004 - grey, alpha
 
 
 def decode(data: bytes, *, side: int | None = None) -> Image:
@@ -96,7 +97,7 @@ def _check_header(data: bytes) -> Header:
             f"the image has {len(data):,} bytes, at most {MAX_BYTES:,} are allowed; compress it more",
             reason="too large",
         )
-    header = read_header(data)
+    header = read_header(io.BytesIO(data))
     if header is None:
         if data.startswith((b"\xff\xd8\xff", b"\x89PNG")):
             _refuse("its header is damaged or incomplete")
@@ -118,7 +119,7 @@ def _open(data: bytes) -> Image:
     try:
         from PIL import Image
     except ImportError as error:
-        raise MissingExtra("local", "decoding images") from error
+        raise MissingExtra("local", "Decoding images") from error
     try:
         return Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except _DECODING_ERRORS as error:

@@ -66,7 +66,7 @@ def one_thread() -> AbstractContextManager[Any]:
     try:
         limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(1)
     except ImportError as error:
-        raise MissingExtra("local", "training models on this machine") from error
+        raise MissingExtra("local", "Training models on this machine") from error
     return limits
 
 

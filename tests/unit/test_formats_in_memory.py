@@ -107,15 +107,19 @@ def test_multi_label_lines_are_transformed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "lost"),
     [
-        (FAILED, "the task 'pets' failed: ClientError: gone", "image"),
-        (OTHER, "'mask-ref' is of a job that Custom Labels does not take: groundtruth/semantic-seg", "image"),
-        (SINGLE | OTHER, "'mask-ref' is of a job", "label"),
-        (SEVERAL | {"pets": [1, 5]}, "class 5 of 'pets' is not in its class-map", "label"),
+        (FAILED, "The task 'pets' failed: ClientError: gone", "image"),
+        (
+            OTHER,
+            "'mask-ref' comes from a job type that Custom Labels does not support: groundtruth/semantic-seg",
+            "image",
+        ),
+        (SINGLE | OTHER, "'mask-ref' comes from a job type", "label"),
+        (SEVERAL | {"pets": [1, 5]}, "Class 5 of 'pets' is not in its class-map", "label"),
         (SEVERAL | {"pets": []}, "'pets' has no class", "image"),
-        ("{", "not JSON", "image"),
-        ("[1]", "not a JSON object", "image"),
-        (b"\xff\xfe", "not UTF-8 text", "image"),
-        ("[" * 50_000, "not JSON", "image"),
+        ("{", "Not JSON", "image"),
+        ("[1]", "Not a JSON object", "image"),
+        (b"\xff\xfe", "Not UTF-8 text", "image"),
+        ("[" * 50_000, "Not JSON", "image"),
         ({"a": 1}, "has no 'source-ref'", "image"),
         (SINGLE | {"source-ref": "s3://b/" + "x" * 100_000}, "characters long", "image"),
         ("x" * 5_000_000, "too long", "image"),
@@ -132,7 +136,7 @@ def test_rejected_and_failed_lines_are_reported(tmp_path: Path, line: Any, messa
 
 def test_an_output_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is an error of ours."""
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match="Cannot be read"):
         list(read_ground_truth(tmp_path / "none"))
 
 
@@ -185,7 +189,7 @@ def test_hugging_face_classification(tmp_path: Path) -> None:
     assert [str(local), str(tmp_path / "out" / "000001.png")] == [image.source for image in images[:2]]
     assert images[1].size == ImageSize(64, 64)
     assert [problem.file for problem in problems] == ["row 3"]
-    with pytest.raises(InvalidInput, match="row 1: the image has no file of its own"):
+    with pytest.raises(InvalidInput, match="row 1: The image is embedded"):
         list(from_huggingface(dataset))
 
 
@@ -216,7 +220,7 @@ def test_supervision(tmp_path: Path) -> None:
     images = list(from_supervision(SimpleNamespace(classes=["cat", "dog"], annotations=found)))
     assert (BoundingBox("dog", 1, 2, 3, 4),) == images[0].boxes
     assert [image.labels for image in images] == [(), ("cat", "dog"), ()]
-    with pytest.raises(InvalidInput, match="expected a dataset of supervision, not int"):
+    with pytest.raises(InvalidInput, match="Expected a dataset of supervision, not int"):
         from_supervision(3)
 
 
@@ -254,7 +258,7 @@ def test_fiftyone(tmp_path: Path) -> None:
     assert [problem.lost for problem in problems] == ["nothing", "box", "nothing"]
     beyond = SimpleNamespace(detections=[SimpleNamespace(label="cat", bounding_box=[0.9, 0.25, 0.5, 0.5])])
     list(from_fiftyone([_Sample(str(local), ground_truth=beyond)], on_problem=problems.append))
-    assert "detection 0 (cat) leaves the frame of 100 x 80" in problems[-1].message
+    assert "Detection 0 (cat) leaves the frame of 100 x 80" in problems[-1].message
 
 
 def test_label_folders_are_written_and_read(tmp_path: Path) -> None:
@@ -275,5 +279,5 @@ def test_label_folders_are_written_and_read(tmp_path: Path) -> None:
     assert [problem.lost for problem in problems] == ["image"] * 6 + ["box"]
     found = [(image.source.rsplit("/", 1)[-1], image.labels) for image in read_folder(tmp_path / "out")]
     assert found == [("1.png", ("cat",)), ("2.png", ("dog",)), ("1.png", ("new",))]
-    with pytest.raises(InvalidInput, match="cannot be written"):
+    with pytest.raises(InvalidInput, match="Cannot be written"):
         write_folder(images, one)

@@ -1,0 +1,194 @@
+"""Headers of JPEG and PNG files: format, size, channels and EXIF orientation.
+
+Nothing is decoded, so a hostile file cannot exhaust the memory, and no imaging library is needed. The EXIF
+orientation is read here too, because Pillow warns about a damaged EXIF block instead of ignoring it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Header", "image_format", "read_header"]
+
+_JPEG = b"\xff\xd8\xff"
+_MARKER = 0xFF
+"""First byte of each marker of a JPEG."""
+_APP1 = 0xE1
+"""Marker of a segment that may hold EXIF."""
+_START_OF_SCAN = 0xDA
+"""Marker after which the pixels follow; the header ends here."""
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of the frame headers SOF0 to SOF15; the three left out are tables and extensions."""
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length: TEM, the restart markers, and the start of the image."""
+_MAX_SEGMENTS = 10_000
+"""Bounds the work on a hostile file; real files have some dozens."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_IHDR_END = 29
+"""Signature 8, chunk header 8, content of IHDR 13 bytes."""
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+"""Channels by colour type; a palette holds RGB."""
+
+_EXIF = b"Exif\x00\x00"
+_MAX_EXIF = 1 << 20
+"""Bytes of an EXIF block that are read; a JPEG holds at most 64 KiB, a PNG states up to 4 GiB."""
+_ORIENTATION = 0x0112
+_SHORT = 3
+"""TIFF type of the orientation: two bytes."""
+_UPRIGHT = 1
+_ORIENTATIONS = range(1, 9)
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+"""Orientations that exchange width and height."""
+
+
+@attrs.frozen
+class Header:
+    """What the header of an image states."""
+
+    format: Literal["JPEG", "PNG"]
+    """Format by content, whatever the file is called."""
+    width: int
+    """Stored width in pixels, before the orientation is applied; may be 0 in a damaged file."""
+    height: int
+    """Stored height in pixels, before the orientation is applied; may be 0 in a damaged file."""
+    channels: int = 3
+    """1 grey, 2 grey with transparency, 3 colour, 4 colour with transparency or CMYK."""
+    orientation: int = _UPRIGHT
+    """EXIF orientation, 1 to 8; 1 (upright) when there is none or it is damaged."""
+    exif: tuple[int, int] | None = None
+    """First byte of a JPEG's EXIF segment, and the first byte after it; None without one."""
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height after the orientation is applied."""
+        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+
+
+def image_format(start: bytes) -> Literal["JPEG", "PNG"] | None:
+    """Return the format of an image by its first 8 bytes; None when it is neither JPEG nor PNG."""
+    if start.startswith(_JPEG):
+        return "JPEG"
+    return "PNG" if start.startswith(_PNG) else None
+
+
+def read_header(file: BinaryIO, *, exif: bool = True) -> Header | None:
+    """Read the header of an image.
+
+    Args:
+        file: The encoded image, seekable and at its beginning.
+        exif: Whether to look for the EXIF orientation. Without it, reading stops at the size.
+
+    Returns:
+        The header; None when the file is neither JPEG nor PNG, or its header is damaged or incomplete.
+
+    Examples:
+        >>> import io
+        >>> png = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000040000000800802000000")
+        >>> header = read_header(io.BytesIO(png))
+        >>> header.format, header.width, header.height
+        ('PNG', 64, 128)
+        >>> read_header(io.BytesIO(b"GIF89a")) is None
+        True
+    """
+    start = file.read(_IHDR_END)
+    match image_format(start):
+        case "PNG":
+            return _read_png(start, file, exif=exif)
+        case "JPEG":
+            return _read_jpeg(file, exif=exif)
+        case None:
+            return None
+
+
+def _read_png(start: bytes, file: BinaryIO, *, exif: bool) -> Header | None:
+    if len(start) < _IHDR_END or start[12:16] != b"IHDR":
+        return None
+    width, height, _, colour = struct.unpack(">IIBB", start[16:26])
+    orientation = _UPRIGHT
+    if exif:
+        chunk = _png_chunk(file, b"eXIf")
+        orientation = _UPRIGHT if chunk is None else _read_orientation(chunk)
+    return Header("PNG", width, height, _PNG_CHANNELS.get(colour, 3), orientation)
+
+
+def _png_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:
+    """Return the content of the last such chunk between IHDR and the pixels."""
+    found = None
+    at = _IHDR_END + 4  # behind the checksum of IHDR
+    for _ in range(_MAX_SEGMENTS):
+        file.seek(at)
+        head = file.read(8)
+        kind = head[4:]
+        if len(head) < 8 or kind in {b"IDAT", b"IEND"}:  # noqa: PLR2004 - length 4, kind 4
+            break
+        length = int.from_bytes(head[:4], "big")
+        if kind == wanted:
+            found = file.read(min(length, _MAX_EXIF))
+        at += 12 + length
+    return found
+
+
+def _read_jpeg(file: BinaryIO, *, exif: bool) -> Header | None:
+    frame: tuple[int, int, int] | None = None
+    orientation, place = _UPRIGHT, None
+    for marker, start, length in _jpeg_segments(file):
+        if marker in _START_OF_FRAME and frame is None:
+            content = file.read(6)
+            if len(content) < 6:  # noqa: PLR2004 - precision 1, height 2, width 2, channels 1
+                break
+            _, height, width, channels = struct.unpack(">BHHB", content)
+            frame = (width, height, channels)
+            if not exif:
+                break
+        elif exif and marker == _APP1 and place is None and file.read(6) == _EXIF:
+            orientation = _read_orientation(file.read(max(length - 8, 0)))
+            place = (start, start + 2 + length)
+    return None if frame is None else Header("JPEG", *frame, orientation, place)
+
+
+def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, position and length of each segment before the pixels, with the file at its content.
+
+    The length includes its own two bytes. Ends early where the file is damaged or incomplete.
+    """
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        file.seek(at)
+        marker = file.read(2)
+        while marker[1:] == b"\xff":  # fill bytes may precede a marker
+            marker = marker[1:] + file.read(1)
+            at += 1
+        if len(marker) < 2 or marker[0] != _MARKER or marker[1] == _START_OF_SCAN:  # noqa: PLR2004 - two bytes
+            return
+        if marker[1] in _WITHOUT_LENGTH:
+            at += 2
+            continue
+        head = file.read(2)
+        length = int.from_bytes(head, "big")
+        if len(head) < 2 or length < 2:  # noqa: PLR2004 - the length includes its own two bytes
+            return
+        yield marker[1], at, length
+        at += 2 + length
+
+
+def _read_orientation(tiff: bytes) -> int:
+    """Return the orientation in the first directory of an EXIF block; 1 when there is none."""
+    order: Literal["little", "big"] = "little" if tiff.startswith(b"II") else "big"
+
+    def number(at: int, length: int = 2) -> int:
+        return int.from_bytes(tiff[at : at + length], order)
+
+    start = number(4, 4)
+    for index in range(min(number(start), 200)):
+        entry = start + 2 + 12 * index
+        if number(entry) == _ORIENTATION and number(entry + 2) == _SHORT:
+            value = number(entry + 8)
+            return value if value in _ORIENTATIONS else _UPRIGHT
+    return _UPRIGHT
