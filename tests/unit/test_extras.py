@@ -12,7 +12,7 @@ from rekolabels._display import draw_detections
 from rekolabels.evaluation import EvaluationResult
 from rekolabels.formats import read_voc, read_yolo, write_yolo
 from rekolabels.inference import save_outcomes, to_supervision, video_frames
-from rekolabels.inference._pillow import opened
+from rekolabels.inference._pillow import open_encoded
 from rekolabels.manifest import check_manifest
 from rekolabels.manifest._image_files import probe
 from rekolabels.splits import split
@@ -29,7 +29,7 @@ PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
     ("package", "work", "extra", "purpose"),
     [
         ("PIL", lambda _: draw_detections(None, [Detection("cat", 90.0)]), "images", "Drawing"),
-        ("PIL", lambda _: opened(b"", "x.jpg"), "images", "Encoding images"),
+        ("PIL", lambda _: open_encoded(b"", "x.jpg"), "images", "Encoding images"),
         ("PIL", lambda _: probe(b""), "local", "Looking into images"),
         ("imagehash", lambda _: split(PICTURES, near_duplicates=True), "dedupe", "near_duplicates=True"),
         ("defusedxml.ElementTree", read_voc, "formats", "Reading Pascal VOC"),
