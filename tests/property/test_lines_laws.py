@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rekolabels.local._core._jsonl import LONGEST_LINE, read_lines
+from rekolabels.local._core._s3_objects import MAX_LINE_BYTES, read_lines
 from rekolabels.local._core._wsgi import BadRequest, open_body
 
 
@@ -34,9 +34,9 @@ def test_lines_are_read_whole(lines: list[bytes], portion: int) -> None:
 
 def test_a_line_without_end_is_cut() -> None:
     """A line of a gigabyte takes no more memory than a long one, and the next line is itself again."""
-    long = b"x" * (3 * LONGEST_LINE)
+    long = b"x" * (3 * MAX_LINE_BYTES)
     first, second = read_lines(io.BytesIO(long + b"\nnext\n"))
-    assert len(first) == LONGEST_LINE
+    assert len(first) == MAX_LINE_BYTES
     assert second == b"next"
 
 

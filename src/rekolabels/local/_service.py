@@ -17,9 +17,9 @@ from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._context import Context, Quotas
 from rekolabels.local._core._fault_injector import Chance
-from rekolabels.local._core._inference import Models
 from rekolabels.local._core._job_delays import Interlude
 from rekolabels.local._core._job_runner import Job, Jobs
+from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
 from rekolabels.local._core._throttling import Limits
 from rekolabels.local._http._app import App
@@ -165,7 +165,7 @@ class LocalService:
             quotas=quotas or Quotas(),
             folder=folder,
             s3=self._s3_client,
-            models=Models(folder),
+            models=ModelCache(folder),
             limits=Limits(tps, clock),
             durations=durations,
             seed=seed,

@@ -12,8 +12,8 @@ import attrs
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._core._inference import Models
 from rekolabels.local._core._job_runner import Jobs
+from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
 from rekolabels.local._core._throttling import Limits
 from rekolabels.local._engine import EngineName
@@ -73,7 +73,7 @@ class Context:
     """Where models and intermediate files lie."""
     s3: Callable[[], Any]
     """Brings the boto3 S3 client for images, manifests and results; it is made at the first use."""
-    models: Models
+    models: ModelCache
     """The models that are loaded."""
     limits: Limits
     """How many requests a second are taken."""

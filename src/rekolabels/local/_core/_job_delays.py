@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels.local._core._faults import Fault
-from rekolabels.local._core._folders import version_folder
+from rekolabels.local._core._models import version_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

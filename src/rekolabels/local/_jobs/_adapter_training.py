@@ -10,8 +10,8 @@ import attrs
 
 from rekolabels.errors import CannotSplit, InvalidInput
 from rekolabels.images import LabelledImage
-from rekolabels.local._core._inference import store_model
-from rekolabels.local._core._jsonl import read_lines
+from rekolabels.local._core._models import store_model
+from rekolabels.local._core._s3_objects import read_lines
 from rekolabels.local._engine import Sample, UnusableImage
 from rekolabels.local._jobs._manifests import choose_test_images, content_error, fetch_manifest
 from rekolabels.local._jobs._moderation import (

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.errors import CannotSplit, InvalidManifest
-from rekolabels.local._core._jsonl import read_lines
-from rekolabels.local._core._places import object_of
+from rekolabels.local._core._s3_objects import get_object_args, read_lines
 from rekolabels.local._jobs._manifests import (
     check_raw_line,
     choose_test_images,
@@ -204,7 +203,7 @@ def delete_entries(db: Connection, arn: str) -> None:
 
 def _store_manifest(context: Context, job: Job, manifest: dict[str, Any]) -> None:
     try:
-        answer = context.s3().get_object(**object_of(manifest))
+        answer = context.s3().get_object(**get_object_args(manifest))
         with answer["Body"] as body:
             if answer["ContentLength"] > MANIFEST_BYTES:
                 raise _TerminalError("ERROR_MANIFEST_SIZE_TOO_LARGE")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.local._core._folders import version_folder
-from rekolabels.local._core._places import object_of, result_key
+from rekolabels.local._core._models import version_folder
+from rekolabels.local._core._s3_objects import get_object_args, result_key
 from rekolabels.manifest._json import is_list, is_object
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _copy_result_files(s3: Any, original: Row, target: Row) -> dict[str, Any]:
     for s3_object in _s3_objects(results):
         file_kind = s3_object["Name"].rsplit("/", 1)[-1].removesuffix(f"-{old_name}.json")
         key = result_key(output.get("S3KeyPrefix", ""), f"{file_kind}-{new_name}.json")
-        s3.copy_object(CopySource=object_of(s3_object), Bucket=output["S3Bucket"], Key=key)
+        s3.copy_object(CopySource=get_object_args(s3_object), Bucket=output["S3Bucket"], Key=key)
         s3_object.update({"Bucket": output["S3Bucket"], "Name": key})
     return results
 

@@ -9,8 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels import splits
 from rekolabels.errors import InvalidManifest
-from rekolabels.local._core._jsonl import read_lines
-from rekolabels.local._core._places import object_of
+from rekolabels.local._core._s3_objects import get_object_args, read_lines
 from rekolabels.manifest._line_rules import LineCheck, check_line
 from rekolabels.manifest._serialize import dataset_entry
 from rekolabels.manifest._sources import text_start
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rekolabels.images import LabelledImage
-    from rekolabels.local._core._jsonl import Readable
+    from rekolabels.local._core._s3_objects import Readable
 
 __all__ = [
     "Entry",
@@ -168,7 +167,7 @@ def choose_test_images(images: Sequence[LabelledImage | None], *, seed: int) -> 
 
 def _append(s3: Any, s3_object: Mapping[str, Any], file: IO[bytes]) -> int:
     """Append a manifest's lines to a file and return its size in S3, in bytes."""
-    answer = s3.get_object(**object_of(s3_object))
+    answer = s3.get_object(**get_object_args(s3_object))
     with answer["Body"] as body:
         size: int = answer["ContentLength"]
         if size > MANIFEST_BYTES:

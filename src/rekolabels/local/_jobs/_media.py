@@ -11,8 +11,7 @@ import attrs
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._core._context import Context
-from rekolabels.local._core._jsonl import read_lines
-from rekolabels.local._core._places import object_of, result_key
+from rekolabels.local._core._s3_objects import get_object_args, read_lines, result_key
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
 from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageNotFetched, ImageSource
@@ -139,7 +138,7 @@ def _run(context: Context, job: Job, adapter: int | None, request: dict[str, Any
     analysis = _Analysis(context, adapter, request["OperationsConfig"]["DetectModerationLabels"])
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as output:
         try:
-            with s3.get_object(**object_of(request["Input"]["S3Object"]))["Body"] as body:
+            with s3.get_object(**get_object_args(request["Input"]["S3Object"]))["Body"] as body:
                 analysis.analyze(read_lines(body), output)
         except (ClientError, BotoCoreError) as error:
             raise _JobFailed("INVALID_S3_OBJECT", f"Cannot read the manifest: {error}") from error

@@ -15,7 +15,7 @@ from rekolabels.evaluation import (
     write_training_snapshot,
 )
 from rekolabels.images import BoundingBox, ImageSize
-from rekolabels.local._core._inference import store_model
+from rekolabels.local._core._models import store_model
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._manifests import fetch_manifest
 from rekolabels.local._jobs._training_data import DataReader

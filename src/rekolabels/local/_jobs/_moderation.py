@@ -21,7 +21,7 @@ from rekolabels.manifest._json import is_list, is_object
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rekolabels.local._core._inference import Models
+    from rekolabels.local._core._models import ModelCache
     from rekolabels.local._engine import Prediction
 
 __all__ = [
@@ -120,7 +120,7 @@ def _label_names(ground_truth: object) -> frozenset[str] | None:
 
 
 def detect_labels(
-    models: Models, number: int | None, data: bytes, min_confidence: float
+    models: ModelCache, number: int | None, data: bytes, min_confidence: float
 ) -> list[dict[str, Any]]:
     """Return the moderation labels of an image, as DetectModerationLabels does.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from rekolabels.local._core._folders import version_folder
+from rekolabels.local._core._models import version_folder
 from rekolabels.local._jobs._datasets import delete_dataset_row, delete_entries, set_outcome
 from rekolabels.local._jobs._lifecycle import (
     delete_project_row,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rekolabels.local._core._places import result_key
+from rekolabels.local._core._s3_objects import result_key
 from rekolabels.local._engine import UnusableImage, check_image
 from rekolabels.local._jobs._manifests import ManifestFileError
 from rekolabels.manifest.limits import IMAGE_BYTES

@@ -13,8 +13,8 @@ import attrs
 
 from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.local._core._folders import version_folder
-from rekolabels.local._core._jsonl import read_lines
+from rekolabels.local._core._models import version_folder
+from rekolabels.local._core._s3_objects import read_lines
 from rekolabels.local._engine import Sample, UnusableImage, check_image
 from rekolabels.local._engine._images import decode
 from rekolabels.local._jobs._manifests import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._core._places import object_of
+from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._jobs._datasets import (
     create_empty,
     create_from_dataset,
@@ -172,7 +172,7 @@ def _check_readable(origin: Row) -> int:
 
 def _check_object(call: Call, place: dict[str, Any]) -> None:
     try:
-        call.context.s3().head_object(**object_of(place))
+        call.context.s3().head_object(**get_object_args(place))
     except (ClientError, BotoCoreError) as error:
         raise ServiceException(
             "InvalidS3ObjectException",

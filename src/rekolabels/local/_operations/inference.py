@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._core._places import object_of
+from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._operations.adapters import refuse_adapter
 
 if TYPE_CHECKING:
     from rekolabels.local._core._context import Call
-    from rekolabels.local._core._inference import Loaded
+    from rekolabels.local._core._models import LoadedModel
     from rekolabels.local._engine import Prediction
 
 __all__ = ["detect_custom_labels", "fetch_image", "refuse_image"]
@@ -79,7 +79,7 @@ def _check_image_given(image: dict[str, Any]) -> dict[str, Any] | None:
 
 def _fetch(call: Call, place: dict[str, Any]) -> bytes:
     try:
-        answer = call.context.s3().get_object(**object_of(place))
+        answer = call.context.s3().get_object(**get_object_args(place))
         with answer["Body"] as body:
             size = answer["ContentLength"]
             if size > _MOST_BYTES_IN_S3:
@@ -96,7 +96,7 @@ def _fetch(call: Call, place: dict[str, Any]) -> bytes:
         ) from None
 
 
-def _predict(loaded: Loaded, data: bytes) -> list[Prediction]:
+def _predict(loaded: LoadedModel, data: bytes) -> list[Prediction]:
     try:
         return loaded.model.predict(data)
     except UnusableImage as error:
@@ -108,7 +108,7 @@ def refuse_image(error: UnusableImage) -> ServiceException:
     return ServiceException(_CODES.get(error.reason, "InvalidParameterException"), str(error))
 
 
-def _reaches(one: Prediction, least: float | None, loaded: Loaded) -> bool:
+def _reaches(one: Prediction, least: float | None, loaded: LoadedModel) -> bool:
     if least is None:
         return one.confidence >= loaded.thresholds.get(one.label, 0.0)
     return one.confidence * 100 >= least

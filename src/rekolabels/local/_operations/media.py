@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._core._places import object_of
+from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._jobs._media import run_media_job
 from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
 from rekolabels.local._operations.moderation import find_adapter
@@ -123,7 +123,7 @@ def _check_manifest(call: Call, place: dict[str, Any]) -> None:
         raise ServiceException.invalid("Input.S3Object needs both Bucket and Name.")
     name = f"s3://{place['Bucket']}/{place['Name']}"
     try:
-        size = call.context.s3().head_object(**object_of(place))["ContentLength"]
+        size = call.context.s3().head_object(**get_object_args(place))["ContentLength"]
     except (ClientError, BotoCoreError) as error:
         raise ServiceException(
             "InvalidS3ObjectException", f"The manifest {name} cannot be read: {error}"

@@ -3,7 +3,6 @@
 The rooms of this package, from the disk to the wire:
 
 ============== ==================================================================
-``_lease``     which process owns a folder of bodies, so that leftovers are known
 ``_disk``      bodies in files, and the plain files that people look at
 ``_index``     the SQLite index: what exists, and where its body lies
 ``_listing``   pages of keys, with prefixes rolled up
@@ -12,7 +11,6 @@ The rooms of this package, from the disk to the wire:
 ``_body``      what a request carries: lengths, aws-chunked, checksums
 ``_conditions`` ``If-Match`` and its relatives, ranges
 ``_request``   a request taken apart, an answer put together
-``_xml``       the documents of S3, read with care and written
 ``_errors``    the errors of S3
 ``_*_calls``   one function for each operation of S3
 ``_app``       the door: which operation a request means

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rekolabels.local._core._s3_xml import Children, MalformedDocument, parse
 from rekolabels.local._s3._body import receive
 from rekolabels.local._s3._conditions import Guard
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._listing import Wish, after_key, after_prefix
 from rekolabels.local._s3._request import LONGEST_KEY, Answer, Request, document
-from rekolabels.local._s3._xml import Children, MalformedDocument, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

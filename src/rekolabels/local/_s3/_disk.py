@@ -26,7 +26,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rekolabels.local._s3._lease import Lease
+from rekolabels.local._core._locks import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -79,7 +79,7 @@ class Disk:
         self._bodies = root / PRIVATE / "bodies"
         self._fsync = fsync
         self._session = ""
-        self._lease: Lease | None = None
+        self._lock: FileLock | None = None
 
     # -- sessions --------------------------------------------------------------------------------------------
 
@@ -88,12 +88,12 @@ class Disk:
         self._session = secrets.token_hex(6)
         folder = self._bodies / self._session
         folder.mkdir(parents=True)
-        self._lease = Lease.take(folder / _LOCK)
+        self._lock = FileLock.acquire(folder / _LOCK)
 
     def close_session(self) -> None:
         """Let go of the folder; the next process that starts tidies it."""
-        if self._lease is not None:
-            self._lease.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def tidy(self, known: Callable[[str], set[str]]) -> None:
         """Remove what sessions that have ended left behind. Called under the index's lock.
@@ -105,8 +105,8 @@ class Disk:
             lock = folder / _LOCK
             if folder.name == self._session or not lock.exists():
                 continue
-            lease = Lease.take(lock)
-            if lease is None:
+            held = FileLock.acquire(lock)
+            if held is None:
                 continue
             for shard in (entry for entry in folder.iterdir() if entry.is_dir()):
                 kept = known(f"{folder.name}/{shard.name}/")
@@ -114,7 +114,7 @@ class Disk:
                     if f"{folder.name}/{shard.name}/{body.name}" not in kept:
                         body.unlink(missing_ok=True)
                 _prune(shard)
-            lease.release()
+            held.release()
             lock.unlink(missing_ok=True)
             _prune(folder)
 

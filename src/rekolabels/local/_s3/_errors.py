@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rekolabels.local._s3._xml import render
+from rekolabels.local._core._s3_xml import error_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,17 +114,10 @@ class S3Error(Exception):
 
     def document(self, *, resource: str, request_id: str, host_id: str) -> bytes:
         """The XML that S3 sends for this error."""
-        return render(
-            "Error",
-            [
-                ("Code", self.code),
-                ("Message", self.message),
-                *self.details.items(),
-                ("Resource", resource),
-                ("RequestId", request_id),
-                ("HostId", host_id),
-            ],
-            namespace=None,
+        return error_document(
+            self.code,
+            self.message,
+            {**self.details, "Resource": resource, "RequestId": request_id, "HostId": host_id},
         )
 
 

@@ -19,8 +19,8 @@ from rekolabels.local._s3._request import Answer, Request, document, http_date
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rekolabels.local._core._s3_xml import Children
     from rekolabels.local._s3._store import Body, Store
-    from rekolabels.local._s3._xml import Children
 
 _HEADERS = (
     "cache-control",

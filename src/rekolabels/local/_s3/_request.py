@@ -10,8 +10,8 @@ from urllib.parse import parse_qsl
 
 import attrs
 
+from rekolabels.local._core._s3_xml import Children, render
 from rekolabels.local._s3._errors import S3Error
-from rekolabels.local._s3._xml import Children, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rekolabels.local._core._s3_xml import MalformedDocument, parse
 from rekolabels.local._s3 import _conditions as conditions
 from rekolabels.local._s3 import _multipart as multipart
 from rekolabels.local._s3._body import SIZES, header_checksums
@@ -20,15 +21,14 @@ from rekolabels.local._s3._object_calls import (
 )
 from rekolabels.local._s3._request import Answer, document
 from rekolabels.local._s3._store import existing_bucket
-from rekolabels.local._s3._xml import MalformedDocument, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
+    from rekolabels.local._core._s3_xml import Children
     from rekolabels.local._s3._request import Request
     from rekolabels.local._s3._store import Store
-    from rekolabels.local._s3._xml import Children
 
 _WHOLE_ONLY = {"crc64nvme"}
 _COMPOSITE_ONLY = {"sha1", "sha256"}

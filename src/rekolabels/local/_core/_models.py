@@ -1,4 +1,4 @@
-"""Models in memory: loaded at the start of a version, or at its first request after a restart."""
+"""Trained models: their folders on disk, and the ones loaded in memory."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rekolabels.local._core._folders import version_folder
 from rekolabels.local._engine import Model, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Loaded", "Models", "store_model"]
+__all__ = ["LoadedModel", "ModelCache", "store_model", "version_folder"]
 
 _THRESHOLDS = "thresholds.json"
 _MODEL = "model"
 
 
 @attrs.frozen(eq=False)
-class Loaded:
-    """A model and the assumed thresholds of its labels, 0 to 1."""
+class LoadedModel:
+    """A model and the assumed threshold of each label (0 to 1)."""
 
     model: Model
     thresholds: Mapping[str, float]
 
 
-class Models:
-    """The models of one service that are in memory."""
+class ModelCache:
+    """The models that one service has in memory; safe between threads.
+
+    A model is loaded when its version starts, or by the first request after a restart of the service.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._loaded: dict[int, Loaded] = {}
-        self._guard = threading.Lock()
+        self._loaded: dict[int, LoadedModel] = {}
+        self._lock = threading.Lock()
 
-    def load(self, number: int) -> Loaded:
-        """The model of a version, from its folder unless it is in memory.
+    def load(self, number: int) -> LoadedModel:
+        """Return the model of a version, reading its files unless it is in memory.
 
         Raises:
             OSError: The files are missing.
-            ValueError: They are damaged.
+            ValueError: The files are damaged.
         """
         found = self._loaded.get(number)
         if found is not None:
             return found
-        with self._guard:
+        with self._lock:
             found = self._loaded.get(number)
             if found is None:
                 found = self._loaded[number] = _read(version_folder(self._folder, number))
@@ -58,12 +60,17 @@ class Models:
         self._loaded.pop(number, None)
 
 
+def version_folder(folder: Path, number: int) -> Path:
+    """Return the folder with all files of a model version; ``number`` is the last part of its ARN."""
+    return folder / "versions" / str(number)
+
+
 def store_model(folder: Path, model: Model, thresholds: Mapping[str, float]) -> None:
-    """Write a trained model into the folder of its version."""
+    """Write a trained model and its thresholds into the folder of its version."""
     model.save(folder / _MODEL)
     (folder / _THRESHOLDS).write_text(json.dumps(dict(thresholds)), encoding="utf-8")
 
 
-def _read(folder: Path) -> Loaded:
+def _read(folder: Path) -> LoadedModel:
     thresholds: dict[str, Any] = json.loads((folder / _THRESHOLDS).read_text(encoding="utf-8"))
-    return Loaded(load_model(folder / _MODEL), thresholds)
+    return LoadedModel(load_model(folder / _MODEL), thresholds)

@@ -1,4 +1,4 @@
-"""The documents of S3, written and read with the standard library."""
+"""XML documents of S3: written and parsed with the standard library."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import TYPE_CHECKING, TypeAlias
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 Children: TypeAlias = "Sequence[tuple[str, Value]]"
 Value: TypeAlias = "str | int | Children | None"
 
-# XML 1.0 has no way to write most control characters. S3 writes references to them, which clients refuse
-# unless they ask for encoding-type=url (boto3 always does for listings); a carriage return must be a
-# reference, because a parser turns a bare one into a line feed.
+# XML 1.0 does not allow most control characters. S3 sends character references instead, which clients reject
+# unless they request encoding-type=url (boto3 always does for listings). A carriage return must be a
+# reference because parsers turn a bare one into a line feed.
 _REFERENCES = {
     code: f"&#x{code:x};"
     for code in (*range(9), 0x0B, 0x0C, *range(0x0D, 0x20), 0x7F, 0x85, 0x2028, 0xFFFE, 0xFFFF)
 }
-# Entities need a DOCTYPE, and no document of S3 has one: whatever opens a declaration is refused before a
-# parser sees it. What remains of "<!" are comments and CDATA.
+# Entities need a DOCTYPE, which no S3 document has: reject declarations before the parser sees them. Comments
+# and CDATA are the other two things that start with "<!".
 _DECLARATION = re.compile(r"<!(?!--|\[CDATA\[)")
 
 
 class MalformedDocument(Exception):
-    """A document that is no XML, declares entities, or is not the one that the operation takes."""
+    """The document is not valid XML, contains a declaration, or has another root element than expected."""
 
 
 def render(root: str, children: str | Children, *, namespace: str | None = NAMESPACE) -> bytes:
-    r"""Write a document.
+    r"""Return a document as bytes.
 
     Args:
-        root: The name of the outermost element.
-        children: Pairs of name and value, or a text; a sequence nests, None leaves the element out.
-        namespace: The default namespace; None for the documents that have none (errors).
+        root: Name of the root element.
+        children: Text, or pairs of element name and value; a sequence nests, None omits the element.
+        namespace: The default namespace; None for documents without one (errors).
 
     >>> render("Error", [("Code", "NoSuchKey"), ("Key", "a<b\r")], namespace=None).decode().splitlines()[1]
     '<Error><Code>NoSuchKey</Code><Key>a&lt;b&#xd;</Key></Error>'
@@ -45,6 +45,17 @@ def render(root: str, children: str | Children, *, namespace: str | None = NAMES
     _set(top, children)
     text = ET.tostring(top, encoding="unicode").translate(_REFERENCES)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
+
+
+def error_document(code: str, message: str, details: Mapping[str, str] | None = None) -> bytes:
+    """Return the document of an S3 error.
+
+    Args:
+        code: The error code, such as ``NoSuchKey``.
+        message: The message for the caller.
+        details: Further elements, such as ``BucketName`` or ``RequestId``.
+    """
+    return render("Error", [("Code", code), ("Message", message), *(details or {}).items()], namespace=None)
 
 
 def _set(element: ET.Element, value: str | int | Children) -> None:
@@ -59,14 +70,15 @@ def _set(element: ET.Element, value: str | int | Children) -> None:
 
 
 def parse(data: bytes, root: str) -> ET.Element:
-    """Read a document from a client, without entities and without namespaces.
+    """Parse a document from a client; namespaces are dropped, declarations rejected.
 
     Args:
-        data: The document; UTF-8. The caller has limited its size.
-        root: The name that the outermost element must have.
+        data: The document in UTF-8. The caller must limit its size.
+        root: The required name of the root element.
 
     Raises:
-        MalformedDocument: It is no XML, holds a declaration (``<!DOCTYPE``), or starts with another element.
+        MalformedDocument: The document is not valid XML, contains a declaration (``<!DOCTYPE``), or has
+            another root element.
     """
     try:
         text = data.decode("utf-8-sig")
