@@ -221,7 +221,7 @@ def test_close_ends_connections_and_threads() -> None:
 
 def test_a_taken_port_is_told(server: Server) -> None:
     """The error names the port and what to do."""
-    with LocalService() as service, pytest.raises(InvalidInput, match=f"{server.port}.*taken"):
+    with LocalService() as service, pytest.raises(InvalidInput, match=f"{server.port}.*in use"):
         service.serve(server.port)
     with LocalService() as service, pytest.raises(InvalidInput, match="70000"):
         service.serve(70_000)

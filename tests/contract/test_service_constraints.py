@@ -93,14 +93,14 @@ def test_a_constraint(service: Backend, wire: Wire, constraint: Constraint) -> N
     name = constraint.where.rsplit(".", 1)[-1].partition("[")[0]
     assert name in answer.message
     if constraint.kept is not None:
-        wire.read(constraint.operation, body_of(constraint.kept))
+        wire.parse_request(constraint.operation, body_of(constraint.kept))
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
 def test_a_full_request_is_taken(wire: Wire, operation: str) -> None:
     """Every member that the model has is understood."""
     request = full_request(operation)
-    assert set(request) == set(wire.read(operation, body_of(request)))
+    assert set(request) == set(wire.parse_request(operation, body_of(request)))
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))

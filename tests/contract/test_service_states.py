@@ -68,7 +68,7 @@ def test_a_service_that_is_closed(operation: str) -> None:
         backend.service.close()
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
     assert (answer.status, answer.code) == (400, "AccessDeniedException")
-    assert answer.message == "The embedded service is closed; make a new LocalService."
+    assert answer.message == "The embedded service is closed. Create a new LocalService."
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
@@ -79,10 +79,10 @@ def test_a_workspace_that_was_taken_away(operation: str) -> None:
         raise OSError("the disk is gone")
 
     with open_backend("in process") as backend, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sqlite.Database, "_take", take)
+        patch.setattr(_sqlite.Database, "_check_out", take)
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
     assert (answer.status, answer.code) == (500, "InternalServerError")
-    assert answer.message == "The workspace cannot be used now: the disk is gone."
+    assert answer.message == "Cannot use the workspace of the embedded service: the disk is gone."
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - READ_ONLY))
@@ -90,7 +90,7 @@ def test_a_workspace_that_another_process_keeps(
     operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who wants to write while another process does not end is asked to try again; reading goes on."""
-    monkeypatch.setattr(_sqlite, "_PATIENCE", 0.0)
+    monkeypatch.setattr(_sqlite, "_BUSY_TIMEOUT", 0.0)
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         backend.s3.put_object(Bucket="puppies", Key="all.jsonl", Body=b"{}")

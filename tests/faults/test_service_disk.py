@@ -127,9 +127,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert told["put"][0] == "InternalError"
     assert "No space left" in told["put"][1]
     assert (told["create"][0], told["status"]) == ("InternalServerError", 500)
-    assert "The workspace cannot be used now" in told["create"][1]
+    assert "Cannot use the workspace" in told["create"][1]
     assert (told["read"], told["described"]) == ("old", True)
-    assert "cannot be used" in told["another"]
+    assert "Cannot use the database" in told["another"]
     assert (told["dataset"], told["again"]) == ("CREATE_FAILED", None)
     assert (told["kept"], told["at rest"], told["object"]) == (True, ["CREATED"], "new")
     assert (told["state.sqlite"], told["index.sqlite"]) == ("ok", "ok")
@@ -138,5 +138,5 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
     """The host is told at once, for an old workspace and for a new one."""
     told = on_a_small_disk(READ_ONLY, tmp_path / "disk", "16m")
-    assert "in a folder that can be written" in told["workspace"]
+    assert "in a writable folder" in told["workspace"]
     assert "Read-only file system" in told["another"]

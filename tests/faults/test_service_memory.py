@@ -28,7 +28,7 @@ LARGE = """
 import os, threading
 from pathlib import Path
 import numpy as np
-from rekolabels.local._core._memory import keep_little
+from rekolabels.local._core._memory import limit_retained_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -39,7 +39,7 @@ def work():
         small = bytes(5000)  # at the end of the heap, so that it is not cut
         kept.append(small)
 
-keep_little()
+limit_retained_memory()
 kept, before = [], resident()
 for _ in range(2):
     threads = [threading.Thread(target=work) for _ in range(8)]

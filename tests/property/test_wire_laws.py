@@ -28,7 +28,7 @@ JSON = st.recursive(
 def test_any_bytes_are_read_or_refused(operation: str, body: bytes) -> None:
     """Bytes that are no request never raise anything but a refusal."""
     with contextlib.suppress(ServiceException):
-        WIRE.read(operation, body)
+        WIRE.parse_request(operation, body)
 
 
 @settings(max_examples=300)
@@ -38,7 +38,7 @@ def test_any_document_is_read_or_refused(operation: str, data: st.DataObject) ->
     names = sorted(WIRE.model.input_of(operation).members)
     document = {name: data.draw(JSON) for name in names}
     with contextlib.suppress(ServiceException):
-        WIRE.read(operation, json.dumps(document).encode())
+        WIRE.parse_request(operation, json.dumps(document).encode())
 
 
 @given(st.binary(min_size=1, max_size=200))
@@ -46,16 +46,18 @@ def test_blobs_come_through(blob: bytes) -> None:
     """A blob is read as the bytes that were sent."""
     arn = "arn:aws:rekognition:us-east-1:000000000000:project/a/dataset/train/1"
     body = {"DatasetArn": arn, "Changes": {"GroundTruth": base64.b64encode(blob).decode()}}
-    assert WIRE.read("UpdateDatasetEntries", json.dumps(body).encode())["Changes"] == {"GroundTruth": blob}
+    assert WIRE.parse_request("UpdateDatasetEntries", json.dumps(body).encode())["Changes"] == {
+        "GroundTruth": blob
+    }
 
 
 @given(st.floats(0, 100))
 def test_confidences_are_written_in_single_precision(confidence: float) -> None:
     """A written confidence is the nearest 32-bit number, so writing it again changes nothing."""
     answer: dict[str, Any] = {"CustomLabels": [{"Name": "a", "Confidence": confidence}]}
-    once = json.loads(WIRE.write("DetectCustomLabels", answer))
+    once = json.loads(WIRE.serialize_response("DetectCustomLabels", answer))
     assert once["CustomLabels"][0]["Confidence"] == pytest.approx(confidence, rel=1e-6, abs=1e-40)
-    assert json.loads(WIRE.write("DetectCustomLabels", once)) == once
+    assert json.loads(WIRE.serialize_response("DetectCustomLabels", once)) == once
 
 
 @given(st.text(max_size=50))

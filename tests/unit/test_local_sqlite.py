@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._core._sqlite import Closed, Database
+from rekolabels.local._core._sqlite import Database, DatabaseClosed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_an_older_file_gets_what_is_new(tmp_path: Path) -> None:
         assert tuple(db.execute("SELECT name, age FROM dogs").fetchone()) == ("rex", None)
     second.close()
     with pytest.raises(
-        InvalidInput, match=r"newer version of rekolabels: its schema is version 2.*up to version 1"
+        InvalidInput, match=r"newer version of rekolabels: its schema has version 2.*versions up to 1"
     ):
         Database(tmp_path / "dogs.sqlite", STEPS[:1])
 
@@ -114,7 +114,7 @@ def test_a_closed_database_says_so(database: Database) -> None:
     with database.read() as db:
         database.close()
         assert db.execute("SELECT count(*) FROM dogs").fetchone()[0] == 0
-    with pytest.raises(Closed):
+    with pytest.raises(DatabaseClosed):
         names(database)
-    with pytest.raises(Closed):
+    with pytest.raises(DatabaseClosed):
         add(database, "rex")

@@ -1,4 +1,4 @@
-"""The embedded service: Amazon Rekognition Custom Labels and S3 on this machine."""
+"""Embedded service: Amazon Rekognition Custom Labels and S3 on this machine."""
 
 from rekolabels.local._core._clock import Durations, ManualClock
 from rekolabels.local._core._context import Quotas

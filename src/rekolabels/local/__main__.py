@@ -1,4 +1,4 @@
-"""``python -m rekolabels.local``: the embedded service for other processes and languages."""
+"""Command ``python -m rekolabels.local``: serve the embedded service to other processes and languages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.local._core._memory import keep_little
+from rekolabels.local._core._memory import limit_retained_memory
 from rekolabels.local._service import LocalService
 
 if TYPE_CHECKING:
@@ -18,25 +18,29 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until the process is told to end (SIGINT, SIGTERM).
+    """Serve until the process receives SIGINT or SIGTERM.
 
-    The first line of the output is the endpoint; the environment variables to set follow.
+    The first line of the output is the endpoint; the others export the environment variables for AWS tools.
+
+    Args:
+        arguments: The command line; by default that of the process.
+
+    Returns:
+        The exit status: 2 when the service cannot start.
     """
     parser = argparse.ArgumentParser(
         prog="python -m rekolabels.local",
-        description="Amazon Rekognition Custom Labels and S3 on this machine, behind http://127.0.0.1.",
+        description="Serve Amazon Rekognition Custom Labels and S3 on http://127.0.0.1.",
     )
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 picks a free one")
-    parser.add_argument("--workspace", help="folder that keeps everything; a temporary one when not given")
-    parser.add_argument("--region", default="us-east-1", help="the AWS Region to stand for")
-    parser.add_argument(
-        "--verbose", action="store_true", help="log requests and trainings to the error output"
-    )
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: 0, a free one)")
+    parser.add_argument("--workspace", help="folder for all data (default: a temporary one)")
+    parser.add_argument("--region", default="us-east-1", help="AWS Region to emulate (default: %(default)s)")
+    parser.add_argument("--verbose", action="store_true", help="log requests and trainings to stderr")
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s", level=logging.WARNING)
     if options.verbose:
         logging.getLogger("rekolabels.local").setLevel(logging.DEBUG)
-    keep_little()
+    limit_retained_memory()
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda _number, _frame: stop.set())

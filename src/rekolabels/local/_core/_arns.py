@@ -21,7 +21,7 @@ _ARN = re.compile(
 
 @attrs.frozen
 class Arn:
-    """The parts of an ARN.
+    """A parsed ARN.
 
     >>> arn = parse_arn("arn:aws:rekognition:us-east-1:000000000000:project/birds/version/v1/1690556751958")
     >>> arn.kind, arn.project, arn.name
@@ -33,12 +33,12 @@ class Arn:
     region: str
     account: str
     project: str
-    """Name of the project."""
+    """The project's name."""
     kind: Kind
     name: str
-    """The version's name, or ``train`` or ``test``; empty for a project."""
+    """The version's name, or ``train`` or ``test`` for a dataset; empty for a project."""
     number: int
-    """Milliseconds since 1970 at the creation."""
+    """Creation time in milliseconds since 1970."""
     partition: str = "aws"
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Arn:
 
 
 def parse_arn(text: str) -> Arn | None:
-    """The parts of an ARN; None when it is not one of a project, dataset or version."""
+    """Parse an ARN; return None unless it names a project, dataset or model version."""
     match = _ARN.fullmatch(text)
     if match is None:
         return None

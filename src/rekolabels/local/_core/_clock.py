@@ -1,4 +1,4 @@
-"""Time in tests: a clock that moves when it is told to, and how long the service's work takes by it."""
+"""Simulated time: a clock for tests, and how long the service's jobs take by its clock."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ __all__ = ["Durations", "ManualClock"]
 
 
 class ManualClock:
-    """A clock that stands still until it is moved, for ``LocalService(clock=...)``.
+    """A clock that only moves when told to, for ``LocalService(clock=...)``.
 
-    The same clock serves the SDK: with ``RetryPolicy(clock=clock, sleep=clock.sleep)`` a wait moves it.
+    Use the same clock for the SDK: with ``RetryPolicy(clock=clock, sleep=clock.sleep)`` every wait advances
+    it.
 
     Args:
-        start: Seconds since 1970; now when not given.
+        start: Seconds since 1970; by default the current time.
 
     >>> clock = ManualClock(1_000)
     >>> clock.advance(3_600)
@@ -28,25 +29,30 @@ class ManualClock:
 
     def __init__(self, start: float | None = None) -> None:
         self._now = float(time.time() if start is None else start)
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        """The time, in seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self._now
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward.
 
+        Args:
+            seconds: How far; 0 or more.
+
         Raises:
-            InvalidInput: The number is negative; time does not run backwards.
+            InvalidInput: ``seconds`` is negative.
         """
         if not seconds >= 0:
-            raise InvalidInput(f"seconds is {seconds!r}; a clock only moves forward (0 or more).")
-        with self._guard:
+            raise InvalidInput(
+                f"Cannot advance the clock by {seconds!r} seconds: it only moves forward (0 or more)."
+            )
+        with self._lock:
             self._now += seconds
 
     def sleep(self, seconds: float) -> None:
-        """The same in the words of ``time.sleep``: who sleeps by this clock moves it."""
+        """Advance the clock instead of sleeping; a replacement for ``time.sleep``."""
         self.advance(seconds)
 
     def __repr__(self) -> str:
@@ -55,7 +61,7 @@ class ManualClock:
 
 def _not_negative(_instance: object, field: attrs.Attribute[float], value: float) -> None:
     if not value >= 0:
-        raise InvalidInput(f"Durations.{field.name} is {value!r}; expected seconds, 0 or more.")
+        raise InvalidInput(f"Invalid Durations.{field.name} {value!r}: expected seconds, 0 or more.")
 
 
 def _seconds() -> float:
@@ -65,15 +71,15 @@ def _seconds() -> float:
 
 @attrs.frozen
 class Durations:
-    """How long the service's work takes by the service's clock, in seconds.
+    """How long jobs take by the service's clock, in seconds, for ``LocalService(durations=...)``.
 
-    0, the default, is as long as it really takes. With more, the state in between (``TRAINING_IN_PROGRESS``,
-    ``STARTING``, ...) stays until the clock has moved on that far. Under a clock of the caller's own the
-    state is exact: the first request after that moment sees the work done.
+    With 0, the default, a job takes as long as its real work. With more, the status in between
+    (``TRAINING_IN_PROGRESS``, ``STARTING``, ...) lasts until the clock has advanced that far. With a clock
+    other than ``time.time`` the moment is exact: the first request at or after it sees the job done.
     """
 
     training: float = _seconds()
-    """CreateProjectVersion. It is also what the end of the training and the billed time are counted from."""
+    """CreateProjectVersion. The training's end timestamp and billable time follow from it as well."""
     starting: float = _seconds()
     """StartProjectVersion."""
     stopping: float = _seconds()

@@ -1,4 +1,4 @@
-"""What every operation works with, and for whom."""
+"""Context of an operation: the service it runs in, and the account and Region of its caller."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import attrs
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._core._job_runner import Jobs
+from rekolabels.local._core._job_runner import JobRunner
 from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
-from rekolabels.local._core._throttling import Limits
+from rekolabels.local._core._throttling import Throttle
 from rekolabels.local._engine import EngineName
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Context", "Quotas"]
 
-_WORDS = {"project": "project", "dataset": "dataset", "version": "project version"}
+_NAMES = {"project": "project", "dataset": "dataset", "version": "project version"}
 
 
 @attrs.frozen
 class Quotas:
-    """How much one account may have in one Region; the defaults are those of a new AWS account."""
+    """Quotas of one account in one Region; the defaults are those of a new AWS account."""
 
     projects: int = 100
     """Projects."""
@@ -47,13 +47,13 @@ class Quotas:
     policies_per_project: int = 5
     """Policies of a project."""
     copies: int = sys.maxsize
-    """Copies in progress. AWS has such a quota, but publishes no number: none by default."""
+    """Copies in progress. No limit by default: AWS has such a quota but does not publish it."""
     media_jobs: int = 20
     """Media analysis jobs in progress."""
 
     @classmethod
     def off(cls) -> Quotas:
-        """No quotas at all.
+        """Return quotas without any limits.
 
         >>> Quotas.off().projects > 10**9
         True
@@ -63,45 +63,45 @@ class Quotas:
 
 @attrs.frozen(eq=False)
 class Context:
-    """One service: its memory, its workers, its clock, its limits and its S3."""
+    """The parts of one service that its operations and jobs use."""
 
     store: Store
-    jobs: Jobs
+    jobs: JobRunner
     clock: Callable[[], float]
     quotas: Quotas
     folder: Path
-    """Where models and intermediate files lie."""
+    """Folder of the models and intermediate files."""
     s3: Callable[[], Any]
-    """Brings the boto3 S3 client for images, manifests and results; it is made at the first use."""
+    """Returns the boto3 S3 client for images, manifests and results; the first call makes it."""
     models: ModelCache
-    """The models that are loaded."""
-    limits: Limits
-    """How many requests a second are taken."""
+    """The models in memory."""
+    throttle: Throttle
+    """The request rate limits."""
     durations: Durations = attrs.field(factory=Durations)
-    """How long the work takes."""
+    """How long jobs take."""
     seed: int = 0
     """Makes splits and trainings repeatable."""
     engine: EngineName = "network"
-    """What learns."""
+    """What trains."""
 
 
 @attrs.frozen(eq=False)
 class Call:
-    """One request: the service, and the account and Region that asks."""
+    """One request: the service, and the account and Region of the caller."""
 
     context: Context
     account: str
     region: str
 
     def new_arn(self, db: Connection, project: str, kind: Kind, name: str = "") -> Arn:
-        """The ARN of something that is made now."""
-        number = self.context.store.tick(db, self.context.clock())
+        """Return a unique ARN for a resource that is created now."""
+        number = self.context.store.next_timestamp(db, self.context.clock())
         return Arn(
             region=self.region, account=self.account, project=project, kind=kind, name=name, number=number
         )
 
     def project(self, db: Connection, arn: str) -> Row:
-        """The project of an ARN.
+        """Return the row of the project with this ARN.
 
         Raises:
             ServiceException: ``ResourceNotFoundException``.
@@ -109,7 +109,7 @@ class Call:
         return self._row(db, "project", arn, "SELECT * FROM projects WHERE arn = ?")
 
     def dataset(self, db: Connection, arn: str) -> Row:
-        """The dataset of an ARN.
+        """Return the row of the dataset with this ARN.
 
         Raises:
             ServiceException: ``ResourceNotFoundException``.
@@ -117,7 +117,7 @@ class Call:
         return self._row(db, "dataset", arn, "SELECT * FROM datasets WHERE arn = ?")
 
     def version(self, db: Connection, arn: str) -> Row:
-        """The model version of an ARN.
+        """Return the row of the model version with this ARN.
 
         Raises:
             ServiceException: ``ResourceNotFoundException``.
@@ -127,7 +127,7 @@ class Call:
     def _row(self, db: Connection, kind: Kind, arn: str, query: str) -> Row:
         parts = parse_arn(arn)
         found: Row | None = None
-        # What lies in another account or Region is as good as not there.
+        # To a caller, the resources of other accounts and Regions do not exist.
         if parts is not None and (parts.account, parts.region, parts.kind) == (
             self.account,
             self.region,
@@ -135,5 +135,5 @@ class Call:
         ):
             found = db.execute(query, (arn,)).fetchone()
         if found is None:
-            raise ServiceException.not_found(_WORDS[kind], arn)
+            raise ServiceException.not_found(_NAMES[kind], arn)
         return found

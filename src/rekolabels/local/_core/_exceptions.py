@@ -1,19 +1,19 @@
-"""The errors that the service answers with: a code of the service model and a message."""
+"""Errors that operations answer with, as the service model names them."""
 
 from __future__ import annotations
 
 __all__ = ["ServiceException", "status_of"]
 
-# Both are server faults in the model; every other error of these operations is the caller's.
+# The model declares both as server faults; every other error of these operations is a client error.
 _SERVER_FAULTS = frozenset({"InternalServerError", "ThrottlingException"})
 
 
 class ServiceException(Exception):
-    """A request that is answered with an error of the service model.
+    """A modelled error; an operation raises it and the client receives it as the response.
 
     Attributes:
-        code: The name of the modelled error, such as ``ResourceInUseException``.
-        message: What is wrong, for the caller's eyes.
+        code: Name of the modelled error, such as ``ResourceInUseException``.
+        message: What is wrong, for the caller.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -23,32 +23,32 @@ class ServiceException(Exception):
 
     @classmethod
     def invalid(cls, message: str) -> ServiceException:
-        """A parameter, or a combination of them, that is not allowed."""
+        """Return an ``InvalidParameterException``: a parameter or combination that is not allowed."""
         return cls("InvalidParameterException", message)
 
     @classmethod
     def not_found(cls, kind: str, arn: str) -> ServiceException:
-        """An ARN that names nothing."""
+        """Return a ``ResourceNotFoundException`` for an ARN without a resource."""
         return cls("ResourceNotFoundException", f"The {kind} {arn} does not exist.")
 
     @classmethod
     def in_use(cls, message: str) -> ServiceException:
-        """A resource that is busy, or a name that is taken."""
+        """Return a ``ResourceInUseException``: the resource is busy, or the name exists."""
         return cls("ResourceInUseException", message)
 
     @classmethod
     def not_ready(cls, message: str) -> ServiceException:
-        """A resource that exists but cannot be used yet."""
+        """Return a ``ResourceNotReadyException``: the resource exists but cannot be used yet."""
         return cls("ResourceNotReadyException", message)
 
     @classmethod
     def limit(cls, message: str) -> ServiceException:
-        """A quota of the account that is reached."""
+        """Return a ``LimitExceededException``: the account has reached a quota."""
         return cls("LimitExceededException", message)
 
 
 def status_of(code: str) -> int:
-    """The HTTP status that belongs to an error code.
+    """Return the HTTP status of an error code.
 
     >>> status_of("ThrottlingException"), status_of("ResourceNotFoundException")
     (500, 400)

@@ -1,4 +1,4 @@
-"""Which requests a fault strikes: counted and drawn, the same for the same seed."""
+"""Selection of the requests that the faults of a plan strike; repeatable for the same seed."""
 
 from __future__ import annotations
 
@@ -12,48 +12,49 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._faults import Fault, FaultKind, FaultPlan
 
-__all__ = ["Chance"]
+__all__ = ["FaultInjector"]
 
-_ENDING: frozenset[FaultKind] = frozenset({"error", "drop", "fail"})
+_ENDS_REQUEST: frozenset[FaultKind] = frozenset({"error", "drop", "fail"})
 
 
-class Chance:
-    """Draws from a plan of faults; safe between threads."""
+class FaultInjector:
+    """Selects the faults of a plan for each request; safe between threads."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._plan = plan
-        self._guard = threading.Lock()
-        self._met: Counter[int] = Counter()
+        self._lock = threading.Lock()
+        # The keys are the positions of the faults in the plan.
+        self._matched: Counter[int] = Counter()
         self._struck: Counter[int] = Counter()
-        self._met_by_operation: Counter[tuple[int, str]] = Counter()
+        self._matched_by_operation: Counter[tuple[int, str]] = Counter()
 
-    def strike(self, operation: str, kinds: Collection[FaultKind]) -> list[Fault]:
-        """The faults of these kinds that strike this request, in the order of the plan."""
-        struck: list[Fault] = []
-        with self._guard:
-            for number, fault in enumerate(self._plan.faults):
-                meant = fault.operation == operation or (fault.operation == "*" and operation != "S3")
-                if fault.kind in kinds and meant and self._strikes(number, fault, operation, struck):
-                    struck.append(fault)
-        return struck
+    def select(self, operation: str, kinds: Collection[FaultKind]) -> list[Fault]:
+        """Return the faults of these kinds that strike this request, in the order of the plan."""
+        selected: list[Fault] = []
+        with self._lock:
+            for index, fault in enumerate(self._plan.faults):
+                matches = fault.operation == operation or (fault.operation == "*" and operation != "S3")
+                if fault.kind in kinds and matches and self._strikes(index, fault, operation, selected):
+                    selected.append(fault)
+        return selected
 
-    def lifetime(self) -> float | None:
-        """How long credentials are good for, in seconds; None for ever."""
-        lives = [fault.seconds for fault in self._plan.faults if fault.kind == "expire"]
-        return min(lives, default=None)
+    def credential_lifetime(self) -> float | None:
+        """Return how long credentials are valid, in seconds; None when they never expire."""
+        lifetimes = [fault.seconds for fault in self._plan.faults if fault.kind == "expire"]
+        return min(lifetimes, default=None)
 
-    def _strikes(self, number: int, fault: Fault, operation: str, before: Sequence[Fault]) -> bool:
-        self._met[number] += 1
-        self._met_by_operation[number, operation] += 1
-        if self._met[number] <= fault.after:
+    def _strikes(self, index: int, fault: Fault, operation: str, selected: Sequence[Fault]) -> bool:
+        self._matched[index] += 1
+        self._matched_by_operation[index, operation] += 1
+        if self._matched[index] <= fault.after:
             return False
-        # An earlier fault has ended the request: this one has its turn later.
-        if any(one.kind in _ENDING for one in before):
+        # An earlier fault ends the request already: this one strikes a later request.
+        if any(earlier.kind in _ENDS_REQUEST for earlier in selected):
             return False
-        if fault.times is not None and self._struck[number] >= fault.times:
+        if fault.times is not None and self._struck[index] >= fault.times:
             return False
-        turn = self._met_by_operation[number, operation]
-        dice = random.Random(f"{self._plan.seed}/{number}/{operation}/{turn}")  # noqa: S311 - no secrets
-        struck = dice.random() < fault.probability
-        self._struck[number] += struck
+        count = self._matched_by_operation[index, operation]
+        generator = random.Random(f"{self._plan.seed}/{index}/{operation}/{count}")  # noqa: S311 - no secrets
+        struck = generator.random() < fault.probability
+        self._struck[index] += struck
         return struck

@@ -1,4 +1,4 @@
-"""Faults on request: what goes wrong, where, how often."""
+"""Faults on request: what goes wrong, in which operation, how often."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SERVICE_ISSUE = "Amazon Rekognition experienced a service issue."
 
 @attrs.frozen
 class Fault:
-    """One thing that goes wrong. Make it with one of the class methods.
+    """One thing that goes wrong in the service. Create it with one of the class methods.
 
-    ``operation`` is the name of an operation of Rekognition (``"DescribeProjectVersions"``), ``"*"`` for all
-    of them, or ``"S3"`` for every request to S3.
+    ``operation`` is the name of a Rekognition operation (``"DescribeProjectVersions"``), ``"*"`` for all of
+    them, or ``"S3"`` for every request to S3.
 
     >>> Fault.throttled("DetectCustomLabels", times=2).code
     'ThrottlingException'
@@ -34,28 +34,32 @@ class Fault:
     kind: FaultKind
     operation: str
     code: str = ""
-    """Of the error."""
+    """Error code of the response or the failed job."""
     message: str = ""
+    """Error message of the response or the failed job."""
     seconds: float = 0.0
-    """Of a slow reply, a state that lasts, or credentials."""
+    """How long a response is delayed, a job hangs, or credentials are valid."""
     after: int = 0
-    """Requests of the operation that are let through first."""
+    """Number of matching requests that pass before the fault strikes."""
     times: int | None = None
-    """How often it strikes; None for no end."""
+    """How often the fault strikes; None for no limit."""
     probability: float = 1.0
-    """Of each request after the first ``after``, 0 to 1; drawn from the plan's seed."""
+    """Probability (0 to 1) that a matching request after the first ``after`` ones is struck."""
     answered: bool = False
-    """Of a dropped connection: whether the request is carried out before."""
+    """For a dropped connection: whether the request is carried out first."""
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
-            raise InvalidInput(f"probability is {self.probability!r}; expected a number from 0 to 1.")
-        if self.after < 0 or (self.times is not None and self.times < 1):
+            raise InvalidInput(f"Invalid probability {self.probability!r}: expected a number from 0 to 1.")
+        if self.after < 0:
+            raise InvalidInput(f"Invalid after {self.after!r}: expected a number of requests, 0 or more.")
+        if self.times is not None and self.times < 1:
             raise InvalidInput(
-                f"after is {self.after!r} and times is {self.times!r}; expected 0 or more, and 1 or more."
+                f"Invalid times {self.times!r}: expected a number of requests, 1 or more, or None for no "
+                "limit."
             )
         if not self.seconds >= 0:
-            raise InvalidInput(f"seconds is {self.seconds!r}; expected 0 or more.")
+            raise InvalidInput(f"Invalid seconds {self.seconds!r}: expected 0 or more.")
 
     @classmethod
     def error(
@@ -63,26 +67,35 @@ class Fault:
         code: str,
         operation: str = "*",
         *,
-        message: str = "This is a fault on request.",
+        message: str = "Injected fault.",
         after: int = 0,
         times: int | None = None,
         probability: float = 1.0,
     ) -> Fault:
-        """An answer with an error of the service: any code that a client should be ready for."""
+        """Return a fault that answers with an error of the service.
+
+        Args:
+            code: Any error code that a client should handle.
+            operation: The operation that is struck.
+            message: The error message.
+            after: Number of matching requests that pass first.
+            times: How often the fault strikes; None for no limit.
+            probability: Probability (0 to 1) that a matching request is struck.
+        """
         return cls("error", operation, code, message, after=after, times=times, probability=probability)
 
     @classmethod
     def throttled(
         cls, operation: str = "*", *, after: int = 0, times: int | None = None, probability: float = 1.0
     ) -> Fault:
-        """``ThrottlingException`` (HTTP 500): the service cannot take the request now."""
+        """Return a fault that answers with ``ThrottlingException`` (HTTP 500): temporarily unavailable."""
         return cls.error("ThrottlingException", operation, after=after, times=times, probability=probability)
 
     @classmethod
     def overloaded(
         cls, operation: str = "*", *, after: int = 0, times: int | None = None, probability: float = 1.0
     ) -> Fault:
-        """``ProvisionedThroughputExceededException`` (HTTP 400): too many requests."""
+        """Return a fault that answers with ``ProvisionedThroughputExceededException`` (HTTP 400)."""
         code = "ProvisionedThroughputExceededException"
         return cls.error(code, operation, after=after, times=times, probability=probability)
 
@@ -90,7 +103,7 @@ class Fault:
     def broken(
         cls, operation: str = "*", *, after: int = 0, times: int | None = None, probability: float = 1.0
     ) -> Fault:
-        """``InternalServerError`` (HTTP 500); for S3 its ``InternalError``."""
+        """Return a fault that answers with ``InternalServerError`` (HTTP 500); ``InternalError`` for S3."""
         code = "InternalError" if operation == "S3" else "InternalServerError"
         return cls.error(code, operation, after=after, times=times, probability=probability)
 
@@ -104,14 +117,14 @@ class Fault:
         times: int | None = None,
         probability: float = 1.0,
     ) -> Fault:
-        """The connection breaks off without an answer.
+        """Return a fault that closes the connection without a response.
 
         Args:
-            operation: Where.
-            answered: Whether the request is carried out before; a client cannot tell.
-            after: Requests that are let through first.
-            times: How often; None for no end.
-            probability: Of each request.
+            operation: The operation that is struck.
+            answered: Whether the request is carried out first; the client cannot see the difference.
+            after: Number of matching requests that pass first.
+            times: How often the fault strikes; None for no limit.
+            probability: Probability (0 to 1) that a matching request is struck.
         """
         return cls("drop", operation, after=after, times=times, probability=probability, answered=answered)
 
@@ -125,7 +138,15 @@ class Fault:
         times: int | None = None,
         probability: float = 1.0,
     ) -> Fault:
-        """The answer takes its time: of the wall, or of a clock that has a ``sleep`` of its own."""
+        """Return a fault that delays responses.
+
+        Args:
+            seconds: The delay: real time, or time of the service's clock when that has a ``sleep`` method.
+            operation: The operation that is struck.
+            after: Number of matching requests that pass first.
+            times: How often the fault strikes; None for no limit.
+            probability: Probability (0 to 1) that a matching request is struck.
+        """
         return cls("slow", operation, seconds=seconds, after=after, times=times, probability=probability)
 
     @classmethod
@@ -139,27 +160,27 @@ class Fault:
         times: int | None = None,
         probability: float = 1.0,
     ) -> Fault:
-        """The request is taken, and its work fails: ``CREATE_FAILED``, ``TRAINING_FAILED``, ``FAILED``, ...
+        """Return a fault that accepts the request and lets its job fail (``TRAINING_FAILED``, ...).
 
         Args:
             operation: CreateDataset, UpdateDatasetEntries, DistributeDatasetEntries, CreateProjectVersion,
                 CopyProjectVersion, StartProjectVersion, StopProjectVersion or StartMediaAnalysisJob.
-            code: A code of ``rekolabels.manifest``, such as ``ERROR_EMPTY_MANIFEST``, whose message becomes
-                the ``StatusMessage``; for a media analysis job its failure code.
-            message: The ``StatusMessage`` in words of your own.
-            after: Requests that are let through first.
-            times: How often; None for no end.
-            probability: Of each request.
+            code: A code of ``rekolabels.manifest.codes``, such as ``ERROR_EMPTY_MANIFEST``, whose message
+                becomes the ``StatusMessage``. For a media analysis job, its failure code.
+            message: A ``StatusMessage`` of your own.
+            after: Number of matching requests that pass first.
+            times: How often the fault strikes; None for no limit.
+            probability: Probability (0 to 1) that a matching request is struck.
 
         Raises:
-            InvalidInput: The code is not known, and no message is given.
+            InvalidInput: The code is unknown and no message is given.
         """
         if code and not message:
             known = CODES.get(code)
             if known is None and operation != "StartMediaAnalysisJob":
                 raise InvalidInput(
-                    f"code is {code!r}, which the service does not know; take one of "
-                    "rekolabels.manifest.codes.CODES, or give a message."
+                    f"Unknown code {code!r}: expected one of rekolabels.manifest.codes.CODES. For another "
+                    "code, give the message too: Fault.fails(operation, code, message='...')."
                 )
             message = "" if known is None else known.message
         return cls(
@@ -182,23 +203,24 @@ class Fault:
         times: int | None = None,
         probability: float = 1.0,
     ) -> Fault:
-        """The work of an operation does not come to its end: a model stays in ``STOPPING``.
+        """Return a fault that lets a job hang, so that for example a model stays in ``STOPPING``.
 
         Args:
-            operation: One whose work goes on after its answer, such as StopProjectVersion.
-            seconds: How long, by the service's clock; without end when not given.
-            after: Requests that are let through first.
-            times: How often; None for no end.
-            probability: Of each request.
+            operation: An operation that starts a job, such as StopProjectVersion.
+            seconds: How long the job hangs, by the service's clock; by default forever.
+            after: Number of matching requests that pass first.
+            times: How often the fault strikes; None for no limit.
+            probability: Probability (0 to 1) that a matching request is struck.
         """
         return cls("stick", operation, seconds=seconds, after=after, times=times, probability=probability)
 
     @classmethod
     def expiring_credentials(cls, seconds: float) -> Fault:
-        """Credentials are good for this long after they are first seen, then ``ExpiredTokenException``.
+        """Return a fault that answers with ``ExpiredTokenException`` once credentials have expired.
 
-        Credentials are told apart by access key id and session token; every ``LocalService.session()`` has
-        new ones.
+        Args:
+            seconds: How long credentials are valid after their first request. They are identified by access
+                key ID and session token; every ``LocalService.session()`` has new ones.
         """
         return cls("expire", "*", "ExpiredTokenException", seconds=seconds)
 
@@ -209,11 +231,15 @@ def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 
 @attrs.frozen
 class FaultPlan:
-    """Everything that goes wrong in a service, for ``LocalService(faults=...)``.
+    """All faults of a service, for ``LocalService(faults=...)``.
 
-    Faults that end a request take turns: the first of the plan that strikes is the one that happens, the
-    others wait for a later request. Which requests are struck depends on the seed and on how many requests
-    of their operation came before, not on the time or on other operations: a test that fails fails again.
+    At most one fault ends a request: the first in the plan that strikes. Faults after it strike later
+    requests. Which requests are struck depends on the seed and on the number of earlier requests of the same
+    operation, not on time or other operations, so a failing test fails again.
+
+    Args:
+        faults: The faults, in order of precedence.
+        seed: Seed for the probabilities.
 
     >>> plan = FaultPlan([Fault.throttled(probability=0.2), Fault.dropped("S3", times=1)], seed=7)
     >>> len(plan.faults)

@@ -1,15 +1,16 @@
-"""What stands between the answer to a request and its work: time that passes, and faults."""
+"""Delays and failures of jobs: simulated durations, and faults that make jobs fail or hang."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
 from rekolabels.local._core._faults import Fault
+from rekolabels.local._core._job import Interrupted, delete_job
 from rekolabels.local._core._models import version_folder
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from rekolabels.local._core._clock import Durations
-    from rekolabels.local._core._fault_injector import Chance
-    from rekolabels.local._core._job_runner import Job, JobKind, Jobs
+    from rekolabels.local._core._fault_injector import FaultInjector
+    from rekolabels.local._core._job import Job, JobKind
     from rekolabels.local._core._store import Store
 
-__all__ = ["Interlude"]
+__all__ = ["JobDelays"]
 
-_STEP = 0.005
-"""Seconds between two looks at a clock that may be moved at any time."""
-_TOUCH: Mapping[JobKind, str] = {
+_POLL_SECONDS = 0.005
+"""Between two readings of the clock; tests may move it at any time."""
+_OPERATIONS: Mapping[JobKind, str] = {
     "project.create": "CreateProject",
     "project.delete": "DeleteProject",
     "dataset.create": "CreateDataset",
@@ -39,7 +40,7 @@ _TOUCH: Mapping[JobKind, str] = {
     "version.delete": "DeleteProjectVersion",
     "media.run": "StartMediaAnalysisJob",
 }
-_ENDS: Mapping[JobKind, str] = {
+_FAILED_STATUS: Mapping[JobKind, str] = {
     "dataset.create": "CREATE_FAILED",
     "dataset.update": "UPDATE_FAILED",
     "version.train": "TRAINING_FAILED",
@@ -50,23 +51,23 @@ _ENDS: Mapping[JobKind, str] = {
 
 
 @attrs.frozen(eq=False)
-class _Wait:
+class _Schedule:
     due: float
-    """By the service's clock; infinite for work that is stuck."""
-    fault: Fault | None
-    """The failure that the work ends with."""
+    """Seconds since 1970 by the service's clock; infinite for a job that hangs."""
+    failure: Fault | None
+    """The fault that makes the job fail when it is due."""
 
 
-class Interlude:
-    """Keeps work waiting until its time has come, and lets it fail when the plan says so.
+class JobDelays:
+    """Keeps jobs waiting until they are due, and lets them fail when the fault plan says so.
 
     Args:
-        store: The service's memory.
-        folder: Where models lie.
-        clock: The service's clock.
-        durations: How long the work takes.
-        chance: Draws from the plan of faults; None for none.
-        exact: Whether requests wait for work that is due; for clocks that only tests move.
+        store: The store of the service.
+        folder: The folder of the models.
+        clock: The clock of the service.
+        durations: How long jobs take.
+        injector: Draws from the fault plan; None without one.
+        exact: Whether requests wait for jobs that are due; for clocks that only tests move.
     """
 
     def __init__(
@@ -75,17 +76,17 @@ class Interlude:
         folder: Path,
         clock: Callable[[], float],
         durations: Durations,
-        chance: Chance | None,
+        injector: FaultInjector | None,
         *,
         exact: bool,
     ) -> None:
         self._store = store
         self._folder = folder
         self._clock = clock
-        self._chance = chance
+        self._injector = injector
         self._exact = exact
-        self._waits: dict[threading.Thread, _Wait] = {}
-        self._guard = threading.Lock()
+        self._schedules: dict[threading.Thread, _Schedule] = {}
+        self._lock = threading.Lock()
         self._seconds: Mapping[JobKind, float] = {
             "version.train": durations.training,
             "version.copy": durations.copying,
@@ -99,64 +100,65 @@ class Interlude:
             "media.run": durations.media_jobs,
         }
 
-    def expect(self, thread: threading.Thread, jobs: Sequence[Job]) -> None:
-        """Note work that is about to begin in a thread; its time starts now."""
+    def schedule(self, thread: threading.Thread, jobs: Sequence[Job]) -> None:
+        """Decide when the jobs of a thread are due, counted from now, and whether they fail."""
         kind = jobs[0].kind
-        seconds, failing = self._seconds.get(kind, 0.0), None
-        if self._chance is not None:
-            operation = _TOUCH[kind] if len(jobs) == 1 else "DistributeDatasetEntries"
-            for fault in self._chance.strike(operation, ("fail", "stick")):
+        seconds, failure = self._seconds.get(kind, 0.0), None
+        if self._injector is not None:
+            operation = _OPERATIONS[kind] if len(jobs) == 1 else "DistributeDatasetEntries"
+            for fault in self._injector.select(operation, ("fail", "stick")):
                 if fault.kind == "stick":
                     seconds += fault.seconds
                 else:
-                    failing = fault
-        if seconds or failing is not None:
-            with self._guard:
-                self._waits[thread] = _Wait(self._clock() + seconds, failing)
+                    failure = fault
+        if seconds or failure is not None:
+            with self._lock:
+                self._schedules[thread] = _Schedule(self._clock() + seconds, failure)
 
-    def before(self, jobs: Sequence[Job], service: Jobs) -> Callable[[], None] | None:
-        """Wait until the work of this thread is due.
+    def wait_until_due(self, jobs: Sequence[Job], closing: threading.Event) -> Callable[[], None] | None:
+        """Wait until the jobs of this thread are due, or the service closes.
 
         Returns:
-            What is to be done in place of the work; None for the work itself.
+            What to do in place of the work: fail, or raise `Interrupted`. None to do the work.
         """
-        wait = self._waits.get(threading.current_thread())
-        if wait is None:
+        schedule = self._schedules.get(threading.current_thread())
+        if schedule is None:
             return None
-        while self._clock() < wait.due:
-            if service.closing.wait(_STEP):
-                return service.check
-        fault = wait.fault
-        return None if fault is None else lambda: self._fail(jobs, service, fault)
+        while self._clock() < schedule.due:
+            if closing.wait(_POLL_SECONDS):
+                return _interrupt
+        failure = schedule.failure
+        return None if failure is None else lambda: self._fail(jobs, failure)
 
-    def after(self) -> None:
-        """Forget the work of this thread; it is done."""
-        with self._guard:
-            self._waits.pop(threading.current_thread(), None)
+    def forget(self) -> None:
+        """Forget the jobs of this thread, which have ended."""
+        with self._lock:
+            self._schedules.pop(threading.current_thread(), None)
 
     def overdue(self) -> list[threading.Thread]:
-        """Work that is due and not yet done, as far as requests wait for it."""
-        if not self._exact or not self._waits:
+        """Return the threads whose jobs are due but not done, if requests wait for those."""
+        if not self._exact or not self._schedules:
             return []
         return self._split()[0]
 
     def is_waiting(self, thread: threading.Thread) -> bool:
-        """Whether work waits for a moment that has not come."""
-        return bool(self._waits) and thread in self._split()[1]
+        """Return whether the jobs of a thread are not due yet."""
+        return bool(self._schedules) and thread in self._split()[1]
 
     def _split(self) -> tuple[list[threading.Thread], list[threading.Thread]]:
+        """Return the threads with jobs that are due, and those with jobs that are not."""
         now = self._clock()
-        with self._guard:
-            waits = list(self._waits.items())
-        due = [thread for thread, wait in waits if wait.due <= now]
-        return due, [thread for thread, wait in waits if wait.due > now]
+        with self._lock:
+            schedules = list(self._schedules.items())
+        due = [thread for thread, schedule in schedules if schedule.due <= now]
+        return due, [thread for thread, schedule in schedules if schedule.due > now]
 
-    def _fail(self, jobs: Sequence[Job], service: Jobs, fault: Fault) -> None:
+    def _fail(self, jobs: Sequence[Job], fault: Fault) -> None:
         now = int(self._clock() * 1000)
         with self._store.write() as db:
             for job in jobs:
-                _end(db, job, fault, now)
-                service.finish(db, job)
+                _set_failed(db, job, fault, now)
+                delete_job(db, job)
             numbers = [
                 row["number"]
                 for job in jobs
@@ -170,8 +172,12 @@ class Interlude:
             shutil.rmtree(version_folder(self._folder, number), ignore_errors=True)
 
 
-def _end(db: Connection, job: Job, fault: Fault, now: int) -> None:
-    """Write the failure that the service would show."""
+def _interrupt() -> NoReturn:
+    raise Interrupted
+
+
+def _set_failed(db: Connection, job: Job, fault: Fault, now: int) -> None:
+    """Store the failure of a job as AWS would report it."""
     if job.kind == "media.run":
         failure: dict[str, Any] = {
             "FailureDetails": {"Code": fault.code or "INTERNAL_ERROR", "Message": fault.message}
@@ -181,7 +187,7 @@ def _end(db: Connection, job: Job, fault: Fault, now: int) -> None:
             (now, json.dumps(failure), job.arn),
         )
         return
-    status = _ENDS[job.kind]
+    status = _FAILED_STATUS[job.kind]
     if job.kind.startswith("dataset."):
         code = "CLIENT_ERROR" if fault.code else "SERVICE_ERROR"
         db.execute(

@@ -1,4 +1,4 @@
-"""Memory that a training has used goes back to the system."""
+"""Return of free memory to the operating system, which glibc's allocator would keep."""
 
 from __future__ import annotations
 
@@ -7,40 +7,38 @@ import functools
 import gc
 import sys
 
-__all__ = ["give_back", "keep_little"]
+__all__ = ["limit_retained_memory", "release_free_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGE = 1 << 20
+_LARGE_BLOCK = 1 << 20
 
 
-def keep_little() -> None:
-    """Make the allocator return large blocks at once; for a process that does nothing but serve.
+def limit_retained_memory() -> None:
+    """Make the allocator return blocks of 1 MB and more as soon as they are freed.
 
-    glibc learns from the first large arrays to keep such blocks for the thread that freed them, up to 64 MB
-    for each of some tens of threads. Blocks of 1 MB and more are fetched from the system one by one instead.
+    Meant for a process that only serves. By default glibc raises its threshold with the first large arrays
+    and then keeps up to 64 MB for each of dozens of threads.
     """
-    library = _library()
+    library = _glibc()
     if library is not None:
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        library.mallopt(_M_TRIM_THRESHOLD, _LARGE)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+        library.mallopt(_M_TRIM_THRESHOLD, _LARGE_BLOCK)
 
 
-def give_back() -> None:
-    """Let free memory go.
+def release_free_memory() -> None:
+    """Collect garbage and return free memory to the system; without glibc, only collect.
 
-    The allocator of glibc keeps what each thread has freed for that thread, and every training runs in a new
-    one: a service that trains for hours would grow without holding anything. Elsewhere this does nothing but
-    collect.
+    glibc keeps freed memory for the thread that freed it. Every training runs in a new thread, so the memory
+    of a service that trains for hours would grow although none of it is in use.
     """
     gc.collect()
-    library = _library()
+    library = _glibc()
     if library is not None:
         library.malloc_trim(0)
 
 
 @functools.cache
-def _library() -> ctypes.CDLL | None:
-    """The C library, if it is glibc."""
+def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""One SQLite file for the threads and processes that share a workspace: a pool of connections."""
+"""Connection pool for a SQLite file that threads and processes share."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-__all__ = ["Closed", "Database"]
+__all__ = ["Database", "DatabaseClosed"]
 
-_PATIENCE = 60.0
+_BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for the writers of other processes."""
-_IDLE = 8
-"""Connections that are kept for the next call."""
+_MAX_IDLE = 8
+"""Connections kept open for later calls."""
 
 
-class Closed(sqlite3.ProgrammingError):
-    """The database was closed; its service has ended."""
+class DatabaseClosed(sqlite3.ProgrammingError):
+    """The database is closed because its service has ended."""
 
 
 class Database:
     """A pool of connections to one file.
 
-    A change is whole or not at all, and readers go on meanwhile, between threads and processes alike: that is
-    SQLite's write-ahead log.
+    Transactions are atomic, and readers do not block on writers, between threads and processes alike
+    (SQLite's write-ahead log).
 
     Args:
-        path: The file; made when missing.
-        steps: What each version of the schema adds to the one before it, as statements.
-        fsync: Whether commits are forced to the disk, against a loss of power.
+        path: The file; created when missing.
+        migrations: For each version of the schema, the statements that lead to it from the version before.
+        fsync: Whether each commit is flushed to the disk, which protects it from a power failure.
 
     Raises:
-        InvalidInput: The file is no database, comes from a newer version of rekolabels, or cannot be written.
+        InvalidInput: The file is not a database, is from a newer version of rekolabels, or cannot be written.
     """
 
-    def __init__(self, path: Path, steps: Sequence[str], *, fsync: bool = False) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], *, fsync: bool = False) -> None:
         self._path = path
         self._synchronous = "FULL" if fsync else "NORMAL"
-        # Threads of one process queue here: SQLite's own waiting is by sleeping and trying again.
-        self._turn = threading.Lock()
-        self._guard = threading.Lock()
+        # The writers of one process queue here because SQLite itself waits by sleeping and trying again.
+        self._write_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._inherited: list[sqlite3.Connection] = []
         self._process = os.getpid()
         self._closed = False
         try:
-            self._prepare(steps)
+            self._migrate(migrations)
         except sqlite3.Error as error:
             self.close()
             raise InvalidInput(
-                f"The database {path} cannot be used: {error}. It must be intact, in a folder that can be "
-                "written; or choose another folder."
+                f"Cannot use the database {path}: {error}. Expected an intact SQLite file in a writable "
+                "folder. Make the folder writable, or choose another one."
             ) from error
         except InvalidInput:
             self.close()
@@ -65,10 +65,10 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Generator[sqlite3.Connection]:
-        """A connection on which several reads see one state.
+        """Open a read transaction, whose queries all see the same state.
 
         Raises:
-            Closed: The database was closed.
+            DatabaseClosed: The database is closed.
         """
         with self._connection() as db:
             db.execute("BEGIN")
@@ -80,25 +80,25 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
-        """A connection that alone writes, among all processes; commits unless an exception passes.
+        """Open a write transaction, one at a time among all processes; an exception rolls it back.
 
         Raises:
-            Closed: The database was closed.
+            DatabaseClosed: The database is closed.
         """
-        with self._turn, self._connection() as db:
+        with self._write_lock, self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
                 db.execute("COMMIT")
             except BaseException:
-                # SQLite may have ended the transaction by itself, for example on a full disk.
+                # SQLite may have rolled back already, for example on a full disk.
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
 
     def close(self) -> None:
-        """Close the connections; those in use close when they come back."""
-        with self._guard:
+        """Close the idle connections now, and those in use when they are returned."""
+        with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
         for db in idle:
@@ -106,30 +106,31 @@ class Database:
 
     @contextlib.contextmanager
     def _connection(self) -> Generator[sqlite3.Connection]:
-        db = self._take() or self._connect()
+        db = self._check_out() or self._connect()
         try:
             yield db
         finally:
-            with self._guard:
-                keep = not self._closed and len(self._idle) < _IDLE and not db.in_transaction
+            with self._lock:
+                keep = not self._closed and len(self._idle) < _MAX_IDLE and not db.in_transaction
                 if keep:
                     self._idle.append(db)
             if not keep:
                 db.close()
 
-    def _take(self) -> sqlite3.Connection | None:
-        with self._guard:
+    def _check_out(self) -> sqlite3.Connection | None:
+        with self._lock:
             if self._closed:
-                raise Closed("the database is closed")
+                raise DatabaseClosed("The database is closed.")
             if self._process != os.getpid():
-                # A forked child may neither use nor close its parent's connections.
+                # A forked child must neither use nor close the connections of its parent.
                 self._inherited += self._idle
                 self._idle, self._process = [], os.getpid()
             return self._idle.pop() if self._idle else None
 
     def _connect(self) -> sqlite3.Connection:
-        # Transactions are ours (isolation_level=None). A connection serves one call at a time, of any thread.
-        db = sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+        # isolation_level=None: read() and write() manage the transactions. check_same_thread=False: a
+        # connection serves one call at a time, but any thread.
+        db = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             db.row_factory = sqlite3.Row
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -139,19 +140,19 @@ class Database:
             raise
         return db
 
-    def _prepare(self, steps: Sequence[str]) -> None:
+    def _migrate(self, migrations: Sequence[str]) -> None:
         with self._connection() as db:
             db.execute("PRAGMA journal_mode = WAL")
-        # Also where nothing is to be done: a file that cannot be written shall be told of now.
+        # Even without anything to migrate: report now that a file cannot be written.
         with self.write() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version > len(steps):
+            if version > len(migrations):
                 raise InvalidInput(
-                    f"The database {self._path} comes from a newer version of rekolabels: its schema is "
-                    f"version {version}, this one knows up to version {len(steps)}. Update rekolabels, or "
-                    "choose another folder."
+                    f"The database {self._path} is from a newer version of rekolabels: its schema has "
+                    f"version {version}, this release supports versions up to {len(migrations)}. Update "
+                    "rekolabels, or choose another folder."
                 )
-            for statement in ";".join(steps[version:]).split(";"):
+            for statement in ";".join(migrations[version:]).split(";"):
                 db.execute(statement)
-            if version < len(steps):
-                db.execute(f"PRAGMA user_version = {len(steps)}")
+            if version < len(migrations):
+                db.execute(f"PRAGMA user_version = {len(migrations)}")

@@ -1,4 +1,4 @@
-"""The control plane's memory: its tables, in one SQLite file of the workspace."""
+"""Store of the control plane: the tables of a workspace, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Store"]
 
-_SCHEMA = """
+_SCHEMA_1 = """
 CREATE TABLE clock (last INTEGER NOT NULL);
 INSERT INTO clock VALUES (0);
 
@@ -122,25 +122,31 @@ CREATE TABLE media_jobs (
 );
 """
 
-_STEPS = (_SCHEMA, _SCHEMA_2)
-"""What each version of the schema adds to the one before it; a change of the tables is a new step."""
+_MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
+"""The statements of each schema version. Append a new one to change the tables; released ones never "
+"change."""
 
 
 class Store(Database):
     """The projects, datasets, versions, policies, tags and jobs of a workspace.
 
     Args:
-        path: The database file; made when missing.
+        path: The database file; created when missing.
 
     Raises:
-        InvalidInput: The file is no database, comes from a newer version of rekolabels, or cannot be written.
+        InvalidInput: The file is not a database, is from a newer version of rekolabels, or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _STEPS)
+        super().__init__(path, _MIGRATIONS)
 
-    def tick(self, db: Connection, now: float) -> int:
-        """The time in milliseconds, never twice the same: ARNs are told apart by it."""
+    def next_timestamp(self, db: Connection, now: float) -> int:
+        """Return the time in milliseconds since 1970, always increasing: it makes ARNs unique.
+
+        Args:
+            db: A write transaction.
+            now: Seconds since 1970.
+        """
         (last,) = db.execute(
             "UPDATE clock SET last = max(last + 1, ?) RETURNING last", (int(now * 1000),)
         ).fetchone()

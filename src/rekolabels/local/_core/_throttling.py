@@ -1,4 +1,4 @@
-"""Limits of speed: how many requests a second the service takes before it refuses."""
+"""Request rate limits: how many requests per second the service accepts."""
 
 from __future__ import annotations
 
@@ -13,36 +13,40 @@ from rekolabels.local._core._exceptions import ServiceException
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Limits", "Tps"]
+__all__ = ["Throttle", "Tps"]
 
 
 def _positive(_instance: object, field: attrs.Attribute[float], value: float) -> None:
     if not value > 0:
-        raise InvalidInput(f"Tps.{field.name} is {value!r}; expected requests a second, more than 0.")
+        raise InvalidInput(
+            f"Invalid Tps.{field.name} {value!r}: expected requests per second, greater than 0 "
+            "(math.inf for no limit)."
+        )
 
 
 @attrs.frozen
 class Tps:
-    """Requests a second, for ``LocalService(tps=...)``; the defaults are those of a new AWS account.
+    """Requests per second (TPS) that ``LocalService(tps=...)`` accepts; defaults as for a new AWS account.
 
-    Each is a token bucket that holds the requests of one second (one at least) and fills up by the service's
-    clock. Who finds it empty gets ``ProvisionedThroughputExceededException``. ``math.inf`` is no limit.
+    Each limit is a token bucket that holds the requests of one second (at least one) and refills by the
+    service's clock. When it is empty, the service answers with ``ProvisionedThroughputExceededException``.
+    ``math.inf`` is no limit.
     """
 
     detect_per_unit: float = attrs.field(default=5.0, validator=_positive)
-    """DetectCustomLabels, for each inference unit of a model. AWS publishes no number now; it said "up to 5"
-    in 2020. A model with ``MaxInferenceUnits`` has that many at once here."""
+    """DetectCustomLabels, per inference unit of a model. AWS no longer publishes this number; in 2020 it was
+    "up to 5". For a model with ``MaxInferenceUnits``, the limit is that of all its units from the start."""
     detect: float = attrs.field(default=50.0, validator=_positive)
-    """DetectCustomLabels, of an account in a Region."""
+    """DetectCustomLabels, per account and Region."""
     control_plane: float = attrs.field(default=5.0, validator=_positive)
-    """Every other operation, each for itself, of an account in a Region."""
+    """Every other operation, separately, per account and Region."""
     tags: float = attrs.field(default=10.0, validator=_positive)
-    """TagResource, UntagResource and ListTagsForResource, each for itself."""
+    """TagResource, UntagResource and ListTagsForResource, separately, per account and Region."""
     get_media_job: float = attrs.field(default=20.0, validator=_positive)
-    """GetMediaAnalysisJob."""
+    """GetMediaAnalysisJob, per account and Region."""
 
     def of(self, operation: str) -> float:
-        """The limit of an operation for an account in a Region."""
+        """Return the limit of an operation for one account in one Region, in requests per second."""
         if operation in ("TagResource", "UntagResource", "ListTagsForResource"):
             return self.tags
         if operation == "GetMediaAnalysisJob":
@@ -50,47 +54,60 @@ class Tps:
         return self.detect if operation == "DetectCustomLabels" else self.control_plane
 
 
-class Limits:
-    """The buckets of one service; safe between threads."""
+class Throttle:
+    """The token buckets of one service; safe between threads.
+
+    Args:
+        tps: The limits; None for no limits.
+        clock: The clock of the service.
+    """
 
     def __init__(self, tps: Tps | None, clock: Callable[[], float]) -> None:
         self._tps = tps
         self._clock = clock
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._buckets: dict[Hashable, tuple[float, float]] = {}
 
     def take(self, operation: str, account: str, region: str) -> None:
-        """Count a request of an account.
+        """Count a request against the limits of its account.
 
         Raises:
             ServiceException: ``ProvisionedThroughputExceededException``.
         """
         if self._tps is not None:
             rate = self._tps.of(operation)
-            if not self._has_token((operation, account, region), rate):
-                raise _exceeded(f"The account sends more than {rate:g} {operation} requests a second.")
+            if not self._take_token((operation, account, region), rate):
+                raise _throughput_exceeded(
+                    f"The account exceeds {rate:g} {operation} requests per second. Send fewer requests."
+                )
 
     def take_inference(self, version: str, units: int) -> None:
-        """Count an image that a model shall look at.
+        """Count an image against the limit of a model.
+
+        Args:
+            version: ARN of the model version.
+            units: Inference units of the model.
 
         Raises:
             ServiceException: ``ProvisionedThroughputExceededException``.
         """
-        if self._tps is not None and not self._has_token(version, self._tps.detect_per_unit * units):
-            raise _exceeded(
-                f"The model {version} cannot keep up with {units} inference units; start it with more of "
-                "them, or send fewer requests."
-            )
+        if self._tps is not None:
+            rate = self._tps.detect_per_unit * units
+            if not self._take_token(version, rate):
+                raise _throughput_exceeded(
+                    f"The model {version} exceeds {rate:g} requests per second with {units} inference units. "
+                    "Start it with more inference units, or send fewer requests."
+                )
 
-    def _has_token(self, key: Hashable, rate: float) -> bool:
-        now, most = self._clock(), max(1.0, rate)
-        with self._guard:
-            tokens, last = self._buckets.get(key, (most, now))
-            tokens = min(most, tokens + max(0.0, now - last) * rate) if rate < float("inf") else most
+    def _take_token(self, key: Hashable, rate: float) -> bool:
+        now, capacity = self._clock(), max(1.0, rate)
+        with self._lock:
+            tokens, last = self._buckets.get(key, (capacity, now))
+            tokens = min(capacity, tokens + max(0.0, now - last) * rate) if rate < float("inf") else capacity
             granted = tokens >= 1.0
             self._buckets[key] = (tokens - 1.0 if granted else tokens, max(now, last))
         return granted
 
 
-def _exceeded(message: str) -> ServiceException:
+def _throughput_exceeded(message: str) -> ServiceException:
     return ServiceException("ProvisionedThroughputExceededException", message)

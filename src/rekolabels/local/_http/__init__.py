@@ -1,1 +1,1 @@
-"""The wire of the embedded service: HTTP server, in-process session, moto bridge, fault middleware."""
+"""HTTP of the embedded service: application, wire format, server, in-process session, moto bridge, faults."""

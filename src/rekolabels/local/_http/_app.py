@@ -1,4 +1,4 @@
-"""One WSGI application: the control plane for requests with its target header, S3 for everything else."""
+"""WSGI application of the service: Rekognition for requests with a target header, S3 for all others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from rekolabels.local._core._context import Call, Context
 from rekolabels.local._core._exceptions import ServiceException, status_of
-from rekolabels.local._core._sqlite import Closed
+from rekolabels.local._core._s3_xml import error_document
+from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._http._wire import MAX_BODY, Wire
 from rekolabels.local._operations import OPERATIONS, Operation
@@ -21,27 +22,27 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["App", "answer_with_error"]
+__all__ = ["CONTENT_TYPE", "App", "error_response"]
 
 _log = logging.getLogger("rekolabels.local")
 
-_JSON = "application/x-amz-json-1.1"
+CONTENT_TYPE = "application/x-amz-json-1.1"
 _REASONS = {200: "OK", 400: "Bad Request", 402: "Payment Required", 500: "Internal Server Error"}
-# Who asks is told by the signature; it is not verified. As with other emulators, an access key id of twelve
-# digits is the number of an account.
+# The signature names the caller but is not verified. As in other emulators, an access key ID of twelve digits
+# is an account ID.
 _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[a-z\d-]+)/")
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
 class App:
-    """The service behind every host.
+    """The application that all hosts serve.
 
     Args:
-        context: The control plane.
-        account: The account of callers whose access key names none.
-        region: The Region of callers whose signature names none.
-        s3: The S3 of the service; None when it lies elsewhere.
-        wire: Reads and writes the requests.
+        context: The service.
+        account: Account of callers whose access key ID is not an account ID.
+        region: Region of callers whose signature does not name one.
+        s3: The S3 application; None when the service uses another S3.
+        wire: Parser and serializer of the Rekognition requests.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class App:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET")
         if target is None:
-            return (self._s3 or _no_s3)(environ, start_response)
+            return (self._s3 or _without_s3)(environ, start_response)
         request_id = str(uuid.uuid4())
-        status, extra, body = self._answer(target, environ, request_id)
+        status, extra, body = self._respond(target, environ, request_id)
         headers = [
-            ("Content-Type", _JSON),
+            ("Content-Type", CONTENT_TYPE),
             ("Content-Length", str(len(body))),
             ("x-amzn-RequestId", request_id),
             *extra.items(),
@@ -68,51 +69,52 @@ class App:
         start_response(f"{status} {_REASONS[status]}", headers)
         return [body]
 
-    def _answer(
+    def _respond(
         self, target: str, environ: WSGIEnvironment, request_id: str
     ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, additional headers and body of the response."""
         try:
-            operation, handle = self._find(target)
+            name, operation = self._find(target)
             call = self._call(environ)
-            self._context.limits.take(operation, call.account, call.region)
-            parameters = self._wire.read(operation, _read_body(environ))
+            self._context.throttle.take(name, call.account, call.region)
+            parameters = self._wire.parse_request(name, _read_body(environ))
             self._context.jobs.catch_up()
-            answer = handle(call, parameters)
-            return 200, {}, self._wire.write(operation, answer)
+            result = operation(call, parameters)
+            return 200, {}, self._wire.serialize_response(name, result)
         except ServiceException as error:
-            return answer_with_error(error.code, error.message)
+            return error_response(error.code, error.message)
         except BadRequest:
-            raise  # the host, whose matter HTTP is, answers
-        except Closed:
-            # Not a fault that may pass: whoever still waits for a job here would ask again for minutes.
-            return answer_with_error(
-                "AccessDeniedException", "The embedded service is closed; make a new LocalService."
+            raise  # the host answers violations of HTTP
+        except DatabaseClosed:
+            # Not a server fault: a client that waits for a job would retry for minutes.
+            return error_response(
+                "AccessDeniedException", "The embedded service is closed. Create a new LocalService."
             )
         except (OSError, sqlite3.Error) as error:
-            # The disk is full, somebody took it away, or another process keeps it: nothing was changed.
-            _log.exception("request %s to %s failed", request_id, target)
+            # The disk is full, the folder was removed, or another process holds the lock: nothing was
+            # changed.
+            _log.exception("Request %s (%s) failed: the workspace cannot be used.", request_id, target)
             code = "ThrottlingException" if "is locked" in str(error) else "InternalServerError"
-            return answer_with_error(code, f"The workspace cannot be used now: {error}.")
-        except Exception:  # noqa: BLE001 - a fault of ours is told and logged, whatever it is
-            _log.exception("request %s to %s broke", request_id, target)
-            return answer_with_error(
-                "InternalServerError",
-                f"The embedded service made a mistake; its log tells more ({request_id}).",
+            return error_response(code, f"Cannot use the workspace of the embedded service: {error}.")
+        except Exception:  # noqa: BLE001 - whatever the defect is, it is logged and reported
+            _log.exception("Request %s (%s) failed.", request_id, target)
+            return error_response(
+                "InternalServerError", f"Internal error in the embedded service; see its log ({request_id})."
             )
 
     def _find(self, target: str) -> tuple[str, Operation]:
         prefix = self._wire.prefix
         name = target.removeprefix(prefix)
-        if not target.startswith(prefix) or not self._wire.knows(name):
-            raise ServiceException("UnknownOperationException", f"There is no operation {target[:100]!r}.")
-        handle = OPERATIONS.get(name)
-        if handle is None:
-            # Every operation declares this error, and no client tries again after it.
+        if not target.startswith(prefix) or not self._wire.has_operation(name):
+            raise ServiceException("UnknownOperationException", f"Unknown operation {target[:100]!r}.")
+        operation = OPERATIONS.get(name)
+        if operation is None:
+            # Every operation declares this error, and clients do not retry it.
             raise ServiceException(
                 "AccessDeniedException",
-                f"rekognition:{name} is not part of the embedded service; it serves Custom Labels only.",
+                f"The embedded service does not implement rekognition:{name}: it serves Custom Labels only.",
             )
-        return name, handle
+        return name, operation
 
     def _call(self, environ: WSGIEnvironment) -> Call:
         signed = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
@@ -124,31 +126,30 @@ class App:
         return Call(self._context, account, region)
 
 
-def _no_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """What S3 requests get from a service whose S3 lies elsewhere."""
-    body = (
-        b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NotImplemented</Code>'
-        b"<Message>The S3 of this service lies elsewhere; send S3 requests there.</Message></Error>"
+def _without_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer S3 requests to a service that uses another S3."""
+    body = error_document(
+        "NotImplemented", "This service stores its objects in another S3. Send S3 requests there."
     )
     headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
     start_response("501 Not Implemented", headers)
     return [body]
 
 
-def answer_with_error(code: str, message: str) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and body of an error."""
+def error_response(code: str, message: str) -> tuple[int, Mapping[str, str], bytes]:
+    """Return status, additional headers and body of an error of Rekognition."""
     body = json.dumps({"__type": code, "message": message}).encode()
     return status_of(code), {"x-amzn-ErrorType": code}, body
 
 
 def _read_body(environ: WSGIEnvironment) -> bytes:
     if environ.get("REQUEST_METHOD") != "POST":
-        raise ServiceException.invalid("Operations are called with POST.")
+        raise ServiceException.invalid("Call operations with POST.")
     length = environ.get("CONTENT_LENGTH") or ""
     stream = environ["wsgi.input"]
     if length.isascii() and length.isdigit():
         if int(length) > MAX_BODY:
-            raise ServiceException.invalid(f"The request has {length} bytes; at most {MAX_BODY} are read.")
+            raise ServiceException.invalid(f"The request has {length} bytes; the limit is {MAX_BODY}.")
         body: bytes = stream.read(int(length))
         if len(body) != int(length):
             raise ServiceException.invalid("The request ended before its Content-Length.")

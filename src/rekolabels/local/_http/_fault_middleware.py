@@ -1,4 +1,4 @@
-"""The door with faults: stands before the application and lets a request through, or not."""
+"""WSGI middleware that injects the faults of a plan before requests reach the application."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import time
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._http._app import answer_with_error
+from rekolabels.local._core._s3_xml import error_document
+from rekolabels.local._core._wsgi import ResponseStart, close_chunks
+from rekolabels.local._http._app import CONTENT_TYPE, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from rekolabels.local._core._fault_injector import Chance
+    from rekolabels.local._core._fault_injector import FaultInjector
     from rekolabels.local._core._faults import Fault, FaultPlan
 
-__all__ = ["Dropped", "FaultyApp", "check_plan"]
+__all__ = ["ConnectionDropped", "FaultMiddleware", "check_plan"]
 
-_KEY = re.compile(r"Credential=([^/,\s]+)/")
-_JSON = "application/x-amz-json-1.1"
+_ACCESS_KEY = re.compile(r"Credential=([^/,\s]+)/")
 _S3_STATUS = {"AccessDenied": 403, "InternalError": 500, "ServiceUnavailable": 503, "SlowDown": 503}
 _EXPIRED = "The security token included in the request is expired"
-_WITH_WORK = frozenset(
+_WITH_JOB = frozenset(
     {
         "CopyProjectVersion",
         "CreateDataset",
@@ -40,110 +41,99 @@ _WITH_WORK = frozenset(
         "UpdateDatasetEntries",
     }
 )
-_WITHOUT_FAILURE = frozenset({"CreateProject", "DeleteDataset", "DeleteProject", "DeleteProjectVersion"})
+_CANNOT_FAIL = frozenset({"CreateProject", "DeleteDataset", "DeleteProject", "DeleteProjectVersion"})
 
 
-class Dropped(ConnectionError):
-    """The connection breaks off here; every host closes it without an answer."""
+class ConnectionDropped(ConnectionError):
+    """The host must close the connection without a response."""
 
 
 def check_plan(plan: FaultPlan, operations: frozenset[str]) -> None:
-    """See that every fault of a plan can strike at all.
+    """Check that every fault of a plan can strike.
+
+    Args:
+        plan: The faults.
+        operations: Names of all Rekognition operations.
 
     Raises:
-        InvalidInput: It names an operation that is not there, or that does no work after its answer.
+        InvalidInput: A fault names an unknown operation, or one without a job that could fail or hang.
     """
     for fault in plan.faults:
         if fault.operation not in {"*", "S3", *operations}:
             raise InvalidInput(
-                f"A fault is for the operation {fault.operation!r}; expected one of Rekognition, such as "
-                "'DescribeProjectVersions', or '*', or 'S3'."
+                f"Unknown operation {fault.operation!r} in a fault: expected an operation of Rekognition "
+                "such as 'DescribeProjectVersions', '*' for all of them, or 'S3'."
             )
-        able = _WITH_WORK - _WITHOUT_FAILURE if fault.kind == "fail" else _WITH_WORK
-        if fault.kind in ("fail", "stick") and fault.operation not in able:
+        if fault.kind not in ("fail", "stick"):
+            continue
+        name, able = ("fails", _WITH_JOB - _CANNOT_FAIL) if fault.kind == "fail" else ("stuck", _WITH_JOB)
+        if fault.operation not in able:
             raise InvalidInput(
-                f"The work of {fault.operation!r} cannot be made to {fault.kind}; expected one of "
+                f"Fault.{name} does not apply to {fault.operation!r}: expected one of "
                 f"{', '.join(sorted(able))}."
             )
 
 
-class FaultyApp:
-    """An application behind faults.
+class FaultMiddleware:
+    """An application with injected faults.
 
     Args:
         app: The application.
-        chance: Draws from the plan.
-        clock: The service's clock.
+        injector: Selects the faults of the plan.
+        clock: The clock of the service. Slow responses use its ``sleep`` method, if it has one.
     """
 
-    def __init__(self, app: WSGIApplication, chance: Chance, clock: Callable[[], float]) -> None:
+    def __init__(self, app: WSGIApplication, injector: FaultInjector, clock: Callable[[], float]) -> None:
         self._app = app
-        self._chance = chance
+        self._injector = injector
         self._clock = clock
-        self._lifetime = chance.lifetime()
-        self._seen: dict[tuple[str, str], float] = {}
-        self._guard = threading.Lock()
+        self._credential_lifetime = injector.credential_lifetime()
+        self._first_seen: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
         self._sleep: Callable[[float], None] = getattr(clock, "sleep", time.sleep)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         target = environ.get("HTTP_X_AMZ_TARGET")
         operation = "S3" if target is None else target.rpartition(".")[2]
         if self._is_expired(environ):
-            return _refuse(operation, "ExpiredTokenException", _EXPIRED, start_response)
-        for fault in self._chance.strike(operation, ("error", "drop", "slow")):
+            return _respond_with_error(operation, "ExpiredTokenException", _EXPIRED, start_response)
+        for fault in self._injector.select(operation, ("error", "drop", "slow")):
             if fault.kind == "slow":
                 self._sleep(fault.seconds)
             elif fault.kind == "error":
-                return _refuse(operation, fault.code, fault.message, start_response)
+                return _respond_with_error(operation, fault.code, fault.message, start_response)
             else:
                 self._drop(fault, environ)
         return self._app(environ, start_response)
 
     def _drop(self, fault: Fault, environ: WSGIEnvironment) -> None:
         if fault.answered:
-            chunks = self._app(environ, _ignore)
+            chunks = self._app(environ, ResponseStart())
             for _ in chunks:
                 pass
-            closing = getattr(chunks, "close", None)
-            if closing is not None:
-                closing()
-        raise Dropped("The connection was dropped on request.")
+            close_chunks(chunks)
+        raise ConnectionDropped("The connection was dropped by an injected fault.")
 
     def _is_expired(self, environ: WSGIEnvironment) -> bool:
-        if self._lifetime is None:
+        if self._credential_lifetime is None:
             return False
-        key = _KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+        key = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
         token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "")
         now = self._clock()
-        with self._guard:
-            first = self._seen.setdefault(("" if key is None else key[1], token), now)
-        return now - first >= self._lifetime
+        with self._lock:
+            first = self._first_seen.setdefault(("" if key is None else key[1], token), now)
+        return now - first >= self._credential_lifetime
 
 
-def _ignore(
-    _status: str, _headers: list[tuple[str, str]], _error: object = None, /
-) -> Callable[[bytes], object]:
-    return _no_write
-
-
-def _no_write(_data: bytes) -> object:
-    return None
-
-
-def _refuse(operation: str, code: str, message: str, start_response: StartResponse) -> Iterable[bytes]:
+def _respond_with_error(
+    operation: str, code: str, message: str, start_response: StartResponse
+) -> Iterable[bytes]:
     if operation == "S3":
         code = code.removesuffix("Exception")
-        text = "".join(f"<{name}>{value}</{name}>" for name, value in _escaped(code, message).items())
-        body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{text}</Error>'.encode()
+        body = error_document(code, message)
         status, headers = _S3_STATUS.get(code, 400), [("Content-Type", "application/xml")]
     else:
-        status, extra, body = answer_with_error(code, message)
-        headers = [("Content-Type", _JSON), *extra.items()]
+        status, extra, body = error_response(code, message)
+        headers = [("Content-Type", CONTENT_TYPE), *extra.items()]
     start_response(f"{status} Fault", [*headers, ("Content-Length", str(len(body)))])
     return [body]
-
-
-def _escaped(code: str, message: str) -> Mapping[str, str]:
-    from xml.sax.saxutils import escape
-
-    return {"Code": escape(code), "Message": escape(message)}

@@ -1,4 +1,4 @@
-"""The service inside moto's ``mock_aws``: the one place that knows how moto finds who answers a call."""
+"""Bridge into moto: Rekognition calls inside ``mock_aws`` reach the service."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidInput
+from rekolabels.local._core._wsgi import ResponseStart
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,6 +24,8 @@ _one_at_a_time = threading.Lock()
 def inside_moto(app: WSGIApplication) -> Generator[None]:
     """Answer the Rekognition calls that moto mocks, within the block.
 
+    Only this function knows how moto routes requests: its table of URL paths is replaced for the time being.
+
     Raises:
         InvalidInput: moto is not installed.
     """
@@ -30,23 +33,18 @@ def inside_moto(app: WSGIApplication) -> Generator[None]:
         from moto.rekognition import urls
     except ModuleNotFoundError as error:
         raise InvalidInput(
-            "moto is not installed, so there is nothing to be inside of: pip install 'moto[s3]'"
+            "Cannot use inside_moto(): moto is not installed. Run: pip install 'moto[s3]'"
         ) from error
 
-    def answer(request: Any, _url: str, _headers: Any) -> tuple[int, dict[str, str], bytes]:
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], _exc_info: object = None, /) -> Any:
-            started.append((status, headers))
-
-        body = b"".join(app(request.environ, start_response))
-        ((status, headers),) = started
-        return int(status[:3]), dict(headers), body
+    def respond(request: Any, _url: str, _headers: Any) -> tuple[int, dict[str, str], bytes]:
+        start = ResponseStart()
+        body = b"".join(app(request.environ, start))
+        return start.status_code, dict(start.headers), body
 
     paths: dict[str, Any] = urls.url_paths
     with _one_at_a_time:
         before = paths[_PATH]
-        paths[_PATH] = answer
+        paths[_PATH] = respond
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""The service behind a socket on 127.0.0.1, for the AWS CLI, other languages and other processes."""
+"""HTTP server on 127.0.0.1, for the AWS CLI, other languages and other processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote_to_bytes
 
 from rekolabels.errors import InvalidInput
-from rekolabels.local._core._wsgi import BadRequest, RequestBody, open_body
+from rekolabels.local._core._wsgi import (
+    BadRequest,
+    RequestBody,
+    ResponseStart,
+    close_chunks,
+    make_environ,
+    open_body,
+)
 from rekolabels.local._http._in_process import SECRET
 
 if TYPE_CHECKING:
@@ -28,41 +34,43 @@ __all__ = ["Server"]
 
 _log = logging.getLogger("rekolabels.local")
 
-_IDLE = 120.0
-_DRAIN = 1 << 20
-_JOIN = 10.0
+_IDLE_TIMEOUT = 120.0
+"""Seconds after which an idle connection is closed."""
+_DRAIN_LIMIT = 1 << 20
+"""Bytes of an unread body that are discarded to keep a connection open."""
+_JOIN_TIMEOUT = 10.0
 _NO_BODY = frozenset({204, 304})
-# A page in a browser could reach the port under a name of its own (DNS rebinding): only names of this
-# machine are answered, with or without a bucket in front.
-_OWN_HOST = re.compile(
+# A page in a browser could reach the port through a host name of its own (DNS rebinding): answer only names
+# of this machine, with or without a bucket as the first label.
+_LOCAL_HOST = re.compile(
     r"(?:(?:[a-z\d.-]+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])\.?(?::\d+)?", re.IGNORECASE
 )
-
 _QUERY = re.compile(r"\?\S*")
 
 
-def _safe(line: str) -> str:
-    """A line for the log: without queries, which hold the signatures of presigned URLs, on one line."""
+def _redact(line: str) -> str:
+    """Remove query strings, which hold the signatures of presigned URLs, and escape control characters."""
     return _QUERY.sub("?...", line).encode("unicode_escape").decode()
 
 
 class Server:
-    """A running server.
+    """A running HTTP server of a service; a context manager.
 
     Attributes:
         url: The endpoint, such as ``http://127.0.0.1:4900``.
-        port: Its port.
-        environment: What to set so that AWS SDKs and tools reach the service.
+        port: The port.
+        environment: Environment variables that make AWS SDKs and tools use the service.
     """
 
     def __init__(self, app: WSGIApplication, *, port: int, account: str, region: str) -> None:
         try:
             self._listener = _Listener(app, port)
         except (OSError, OverflowError) as error:
-            taken = getattr(error, "errno", None) == errno.EADDRINUSE
-            reason = "it is taken" if taken else str(error).rstrip(".")
+            in_use = getattr(error, "errno", None) == errno.EADDRINUSE
+            reason = "the port is in use" if in_use else str(error).rstrip(".")
             raise InvalidInput(
-                f"Port {port} of 127.0.0.1 cannot be opened: {reason}. Choose another, or 0 for a free one."
+                f"Cannot listen on port {port} of 127.0.0.1: {reason}. Choose another port, or 0 for a free "
+                "one."
             ) from error
         self.port: int = self._listener.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -80,9 +88,9 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening and end every connection."""
+        """Stop listening and close all connections."""
         self._listener.shutdown()
-        self._thread.join(_JOIN)
+        self._thread.join(_JOIN_TIMEOUT)
         self._listener.server_close()
 
     def __enter__(self) -> Self:
@@ -105,109 +113,110 @@ class _Listener(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def __init__(self, app: WSGIApplication, port: int) -> None:
         self.app = app
-        self._open: dict[socket.socket, threading.Thread] = {}
-        self._guard = threading.Lock()
+        self._connections: dict[socket.socket, threading.Thread] = {}
+        self._lock = threading.Lock()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        with self._guard:
-            self._open[request] = threading.current_thread()
+        with self._lock:
+            self._connections[request] = threading.current_thread()
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._guard:
-                self._open.pop(request, None)
+            with self._lock:
+                self._connections.pop(request, None)
 
     def server_close(self) -> None:
         super().server_close()
-        with self._guard:
-            waiting = dict(self._open)
-        for connection in waiting:
+        with self._lock:
+            connections = dict(self._connections)
+        for connection in connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in waiting.values():
-            thread.join(_JOIN)
+        for thread in connections.values():
+            thread.join(_JOIN_TIMEOUT)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the signature of socketserver
-        _log.debug("a connection from %s broke", client_address, exc_info=True)
+        _log.debug("The connection from %s failed.", client_address, exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "rekolabels"
     sys_version = ""
-    timeout = _IDLE
+    timeout = _IDLE_TIMEOUT
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
         super().setup()
         self._listener = cast("_Listener", self.server)
-        self._awaits_go = False
+        self._continue_pending = False
 
     def handle_expect_100(self) -> bool:
-        # The client is told to go on when somebody reads its body; a refused request never sends it.
-        self._awaits_go = True
+        # Send "100 Continue" only when the body is read: then the client never sends the body of a request
+        # that is rejected.
+        self._continue_pending = True
         return True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the signature of http.server
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("%s", _safe(format % args))
+            _log.debug("%s", _redact(format % args))
 
     def __getattr__(self, name: str) -> Any:
-        # http.server looks for do_GET and the like: every method goes the same way.
+        # http.server looks up do_GET and so on: one method handles them all.
         if name.startswith("do_"):
-            return self._answer
+            return self._respond
         raise AttributeError(name)
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         try:
-            body = open_body(self.headers, self.rfile, self._go_on)
+            body = open_body(self.headers, self.rfile, self._send_continue)
         except BadRequest as error:
-            self._refuse(400, str(error))
+            self._reject(400, str(error))
             return
-        if not self._is_own_host() or not self._is_own_origin():
-            self._refuse(403, "This service answers to 127.0.0.1 and localhost only.")
+        if not self._has_local_host() or not self._has_local_origin():
+            self._reject(403, "This service answers requests to 127.0.0.1 and localhost only.")
             return
-        reply = _Reply(self)
+        response = _ResponseWriter(self)
         chunks: Iterable[bytes] = ()
         try:
-            chunks = self._listener.app(self._environ(body), reply.start)
+            chunks = self._listener.app(self._environ(body), response.start)
             body.check()
-            reply.send(chunks)
+            response.send(chunks)
             target = self.headers.get("X-Amz-Target", "")
-            self.log_message('"%s" %s %s', self.requestline, reply.status, target)
+            self.log_message('"%s" %s %s', self.requestline, response.start.status, target)
         except (ConnectionError, TimeoutError):
             self.close_connection = True
         except BadRequest as error:
-            self._refuse(400, str(error))
-        except Exception:  # noqa: BLE001 - a fault of the application must not end the connection silently
-            _log.exception("%s %s broke", self.command, _safe(self.path))
-            self._refuse(500, "The embedded service made a mistake; its log tells more.")
+            self._reject(400, str(error))
+        except Exception:  # noqa: BLE001 - a defect of the application must not end the connection silently
+            _log.exception("Request %s %s failed.", self.command, _redact(self.path))
+            self._reject(500, "Internal error in the embedded service; see its log.")
         finally:
-            closing = getattr(chunks, "close", None)
-            if closing is not None:
-                closing()
-        # What is left of the body stands before the next request.
-        if not self.close_connection and ((self._awaits_go and body.expected) or not body.drain(_DRAIN)):
+            close_chunks(chunks)
+        # Read the rest of the body, which precedes the next request on this connection.
+        if not self.close_connection and (
+            (self._continue_pending and body.expected) or not body.drain(_DRAIN_LIMIT)
+        ):
             self.close_connection = True
-        self._awaits_go = False
+        self._continue_pending = False
 
-    def _is_own_host(self) -> bool:
+    def _has_local_host(self) -> bool:
         hosts = self.headers.get_all("Host") or []
-        return len(hosts) == 1 and _OWN_HOST.fullmatch(hosts[0].strip()) is not None
+        return len(hosts) == 1 and _LOCAL_HOST.fullmatch(hosts[0].strip()) is not None
 
-    def _is_own_origin(self) -> bool:
-        # A page of somebody else's can make a browser send requests here, even if it cannot read the answers.
+    def _has_local_origin(self) -> bool:
+        # A foreign page can make a browser send requests here, even if it cannot read the responses.
         origin = self.headers.get("Origin")
-        return origin is None or _OWN_HOST.fullmatch(origin.partition("://")[2]) is not None
+        return origin is None or _LOCAL_HOST.fullmatch(origin.partition("://")[2]) is not None
 
-    def _go_on(self) -> None:
-        if self._awaits_go:
-            self._awaits_go = False
+    def _send_continue(self) -> None:
+        if self._continue_pending:
+            self._continue_pending = False
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.wfile.flush()
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _reject(self, status: int, message: str) -> None:
         self.close_connection = True
         content = f"{message}\n".encode()
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -220,33 +229,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _environ(self, body: RequestBody) -> WSGIEnvironment:
         path, _, query = self.path.partition("?")
-        environ: WSGIEnvironment = {
-            "REQUEST_METHOD": self.command,
-            "SCRIPT_NAME": "",
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
-            "QUERY_STRING": query,
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": str(self._listener.server_address[1]),
-            "SERVER_PROTOCOL": self.request_version,
-            "REMOTE_ADDR": self.client_address[0],
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": body,
-            "wsgi.input_terminated": True,
-            "wsgi.errors": _Errors(),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "rekolabels.headers": self.headers.items(),
-        }
-        for name, value in self.headers.items():
-            key = name.upper().replace("-", "_")
-            environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value.strip()
+        environ = make_environ(
+            self.command,
+            path,
+            query,
+            self.headers.items(),
+            body,
+            scheme="http",
+            host="127.0.0.1",
+            port=self._listener.server_address[1],
+            protocol=self.request_version,
+            errors=_ErrorLog(),
+        )
+        environ["REMOTE_ADDR"] = self.client_address[0]
         return environ
 
 
-class _Errors:
-    """``wsgi.errors``: what an application writes there goes to the log."""
+class _ErrorLog:
+    """``wsgi.errors`` that writes to the log."""
 
     def write(self, text: str) -> int:
         if text.strip():
@@ -258,49 +258,43 @@ class _Errors:
             self.write(line)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: lines are not buffered."""
 
 
-class _Reply:
-    """Writes an answer: small ones in one piece, those of unknown length in chunks."""
+class _ResponseWriter:
+    """Writes a response: head and first chunk at once, chunked encoding when the length is unknown."""
 
     def __init__(self, handler: _Handler) -> None:
         self._handler = handler
-        self.status = ""
-        self._headers: list[tuple[str, str]] = []
-
-    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-        if exc_info is not None and self.status:
-            raise exc_info[1]
-        self.status, self._headers = status, headers
+        self.start = ResponseStart()
 
     def send(self, chunks: Iterable[bytes]) -> None:
         iterator = iter(chunks)
         first = next(iterator, b"")
-        handler = self._handler
-        names = {name.lower() for name, _ in self._headers}
-        bare = handler.command == "HEAD" or int(self.status[:3]) in _NO_BODY
-        framed = "content-length" in names
-        chunked = not framed and not bare and handler.request_version != "HTTP/1.0"
-        head = [f"HTTP/1.1 {self.status}", *(f"{name}: {value}" for name, value in self._headers)]
+        handler, start = self._handler, self.start
+        names = {name.lower() for name, _ in start.headers}
+        without_body = handler.command == "HEAD" or start.status_code in _NO_BODY
+        has_length = "content-length" in names
+        chunked = not has_length and not without_body and handler.request_version != "HTTP/1.0"
+        head = [f"HTTP/1.1 {start.status}", *(f"{name}: {value}" for name, value in start.headers)]
         if "date" not in names:
             head.append(f"Date: {handler.date_time_string()}")
         if chunked:
             head.append("Transfer-Encoding: chunked")
-        elif not framed and not bare:
+        elif not has_length and not without_body:
             handler.close_connection = True
         if handler.close_connection:
             head.append("Connection: close")
-        beginning = "\r\n".join([*head, "", ""]).encode("latin-1")
-        if bare:
-            handler.wfile.write(beginning)
+        encoded_head = "\r\n".join([*head, "", ""]).encode("latin-1")
+        if without_body:
+            handler.wfile.write(encoded_head)
             return
-        handler.wfile.write(beginning + (_chunk(first) if chunked else first))
-        for piece in iterator:
-            handler.wfile.write(_chunk(piece) if chunked else piece)
+        handler.wfile.write(encoded_head + (_encode_chunk(first) if chunked else first))
+        for chunk in iterator:
+            handler.wfile.write(_encode_chunk(chunk) if chunked else chunk)
         if chunked:
             handler.wfile.write(b"0\r\n\r\n")
 
 
-def _chunk(piece: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b""
+def _encode_chunk(chunk: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunk else b""

@@ -1,4 +1,4 @@
-"""The shapes of the service model as the wire needs them, made from botocore's own description."""
+"""Shapes of Rekognition's service model, read from botocore."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from typing import Any
 import attrs
 from botocore.loaders import Loader
 
-__all__ = ["Model", "Shape"]
+__all__ = ["ServiceModel", "Shape"]
 
-# What the model's patterns call \p{Z}; Python's re knows no Unicode properties.
+# The characters of \p{Z} in the model's patterns; Python's re does not support Unicode properties.
 _SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _UNICODE_CLASS = re.compile(r"\[\\p\{L\}\\p\{Z\}\\p\{N\}((?:[^\]\\]|\\.)*)\]")
 
 
 @attrs.define(eq=False)
 class Shape:
-    """One shape. Members are filled in after it is made: shapes may hold themselves."""
+    """One shape. Members are set after it is created, because a shape may contain itself."""
 
     type: str
     """``structure``, ``list``, ``map``, ``string``, ``integer``, ``float`` and so on."""
-    least: float | None = None
-    """Smallest value, or shortest length."""
-    most: float | None = None
-    """Greatest value, or longest length."""
+    minimum: float | None = None
+    """Minimum value or length."""
+    maximum: float | None = None
+    """Maximum value or length."""
     pattern: re.Pattern[str] | None = None
-    """What a string must match as a whole."""
+    """Pattern that a whole string must match."""
     pattern_text: str = ""
-    """The pattern as the model has it."""
-    options: tuple[str, ...] = ()
-    """What a string must be one of; empty when it is free."""
+    """The pattern as written in the model."""
+    enum: tuple[str, ...] = ()
+    """Allowed values of a string; empty for any."""
     members: Mapping[str, Shape] = attrs.field(factory=dict[str, "Shape"])
-    """Of a structure."""
+    """Members of a structure."""
     required: tuple[str, ...] = ()
-    """Of a structure."""
+    """Names of the required members of a structure."""
     union: bool = False
-    """Whether exactly one member of a structure must be given."""
+    """Whether a structure must have exactly one member."""
     key: Shape | None = None
-    """Of a map."""
+    """Shape of a map's keys."""
     item: Shape | None = None
-    """Of a list; of a map, the value."""
+    """Shape of a list's items, or of a map's values."""
 
 
-class Model:
+class ServiceModel:
     """The service model of Amazon Rekognition."""
 
     def __init__(self) -> None:
@@ -60,15 +60,15 @@ class Model:
         return frozenset(self._operations)
 
     def input_of(self, operation: str) -> Shape:
-        """What a request of the operation holds."""
+        """Return the shape of an operation's requests."""
         return self._shape_of(operation, "input")
 
     def output_of(self, operation: str) -> Shape:
-        """What an answer of the operation holds."""
+        """Return the shape of an operation's responses."""
         return self._shape_of(operation, "output")
 
     def errors_of(self, operation: str) -> frozenset[str]:
-        """The errors that the operation declares."""
+        """Return the names of the errors that an operation declares."""
         return frozenset(error["shape"] for error in self._operations[operation].get("errors", ()))
 
     def _shape_of(self, operation: str, direction: str) -> Shape:
@@ -83,11 +83,11 @@ class Model:
         pattern = description.get("pattern")
         shape = self._shapes[name] = Shape(
             type=description["type"],
-            least=description.get("min"),
-            most=description.get("max"),
+            minimum=description.get("min"),
+            maximum=description.get("max"),
             pattern=None if pattern is None else _compile(pattern),
             pattern_text=pattern or "",
-            options=tuple(description.get("enum", ())),
+            enum=tuple(description.get("enum", ())),
             required=tuple(description.get("required", ())),
             union=description.get("union", False),
         )
@@ -104,5 +104,5 @@ class Model:
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    # Word characters but the underscore are what the model calls \p{L} and \p{N}.
+    # \p{L} and \p{N} are the word characters of Python without the underscore.
     return re.compile(_UNICODE_CLASS.sub(rf"(?:[^\\W_]|[{_SEPARATORS}\1])", pattern))

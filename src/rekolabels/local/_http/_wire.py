@@ -1,9 +1,8 @@
-"""The wire: AWS JSON 1.1, read, checked and written after botocore's own service model.
+"""Wire format: AWS JSON 1.1, parsed, validated and serialized by botocore's service model.
 
-Reading checks everything that the model says about a request: required members, types, lengths, ranges,
-patterns, enumerations and unknown members. What comes out is a dictionary whose blobs are bytes and whose
-numbers are numbers. Everything that does not fit is an ``InvalidParameterException``, the one error that
-every operation declares for a malformed request.
+Parsing validates everything that the model specifies: required and unknown members, types, lengths, ranges,
+patterns and enumerations. Any violation is an ``InvalidParameterException``, the error that every operation
+declares for malformed requests.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rekolabels.local._core._exceptions import ServiceException
-from rekolabels.local._http._shapes import Model, Shape
+from rekolabels.local._http._shapes import ServiceModel, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,10 +25,11 @@ from rekolabels.manifest._json import is_list, is_object
 __all__ = ["MAX_BODY", "Wire"]
 
 MAX_BODY = 16 * 1024 * 1024
-"""Longest request body that is read, in bytes: two 5 MB blobs in base64 fit."""
+"""Maximum size of a request body in bytes: two 5 MB blobs fit in base64."""
 
 _INTEGER_LIMITS = {"integer": 2**31, "long": 2**63}
-_SHOWN = 80
+_MAX_SHOWN = 80
+"""Characters of a value that a message quotes."""
 _JSON_TYPES: Mapping[str, str] = {
     "dict": "an object",
     "list": "a list",
@@ -41,36 +41,41 @@ _JSON_TYPES: Mapping[str, str] = {
 
 
 class Wire:
-    """Reads requests and writes answers of Amazon Rekognition."""
+    """Parses requests and serializes responses of Amazon Rekognition.
+
+    Attributes:
+        model: The service model.
+        prefix: What precedes the operation's name in the ``X-Amz-Target`` header.
+    """
 
     def __init__(self) -> None:
-        self.model = Model()
+        self.model = ServiceModel()
         self.prefix = f"{self.model.target_prefix}."
         self._names = self.model.operations
 
-    def knows(self, operation: str) -> bool:
-        """Whether the service model has an operation of that name."""
+    def has_operation(self, operation: str) -> bool:
+        """Return whether the service model has an operation with this name."""
         return operation in self._names
 
-    def read(self, operation: str, body: bytes) -> dict[str, Any]:
-        """The checked parameters of a request.
+    def parse_request(self, operation: str, body: bytes) -> dict[str, Any]:
+        """Return the validated parameters of a request; blobs are bytes.
 
         Raises:
-            ServiceException: ``InvalidParameterException`` when the body breaks any rule of the model.
+            ServiceException: ``InvalidParameterException``: the body violates the model.
         """
         try:
             document: object = json.loads(body or b"{}", parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise ServiceException.invalid(f"The request body is not valid JSON: {_short(error)}") from None
+            raise ServiceException.invalid(f"The request body is not valid JSON: {_short(error)}.") from None
         return _read_structure(self.model.input_of(operation), document, "")
 
-    def write(self, operation: str, answer: Mapping[str, Any]) -> bytes:
-        """The body of an answer; a member that is None is left out.
+    def serialize_response(self, operation: str, result: Mapping[str, Any]) -> bytes:
+        """Return the body of a response; members that are None are omitted.
 
         Raises:
-            KeyError: The answer has a member that the model does not know; a mistake of ours.
+            KeyError: The result has a member that is not in the model, which is a defect of the operation.
         """
-        return json.dumps(_write(self.model.output_of(operation), answer), separators=(",", ":")).encode()
+        return json.dumps(_write(self.model.output_of(operation), result), separators=(",", ":")).encode()
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -79,7 +84,7 @@ def _no_constant(name: str) -> NoReturn:
 
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _read(shape: Shape, value: object, where: str) -> Any:
@@ -95,13 +100,13 @@ def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
         member = known.get(name)
         if member is None:
             raise ServiceException.invalid(f"Unknown parameter {_short(_join(where, name))!r}.")
-        if inner is not None:  # a null member is an absent one
+        if inner is not None:  # null is the same as absent
             result[name] = _read(member, inner, _join(where, name))
     for name in shape.required:
         if name not in result:
             raise ServiceException.invalid(f"Missing required parameter {_join(where, name)!r}.")
     if shape.union and len(result) != 1:
-        raise ServiceException.invalid(f"Exactly one member of {where!r} must be given.")
+        raise ServiceException.invalid(f"{where!r} must have exactly one member.")
     return result
 
 
@@ -135,11 +140,11 @@ def _read_string(shape: Shape, value: object, where: str) -> str:
     if shape.pattern is not None and not shape.pattern.fullmatch(value):
         shown = _short(repr(value))
         raise ServiceException.invalid(
-            f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text}"
+            f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text!r}."
         )
-    if shape.options and value not in shape.options:
-        options = ", ".join(shape.options)
-        raise ServiceException.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {options}.")
+    if shape.enum and value not in shape.enum:
+        allowed = ", ".join(shape.enum)
+        raise ServiceException.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {allowed}.")
     return value
 
 
@@ -148,7 +153,7 @@ def _read_integer(shape: Shape, value: object, where: str) -> int:
         raise _wrong_type(where, "an integer", value)
     limit = _INTEGER_LIMITS[shape.type]
     if not -limit <= value < limit:
-        raise ServiceException.invalid(f"{where!r} is out of the range of an {shape.type}.")
+        raise ServiceException.invalid(f"{where!r} is out of range for type {shape.type}.")
     _check_range(shape, value, where)
     return value
 
@@ -161,7 +166,7 @@ def _read_float(shape: Shape, value: object, where: str) -> float:
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ServiceException.invalid(f"{where!r} is out of the range of a {shape.type}.")
+        raise ServiceException.invalid(f"{where!r} is out of range for type {shape.type}.")
     _check_range(shape, number, where)
     return number
 
@@ -208,21 +213,21 @@ def _wrong_type(where: str, expected: str, value: object) -> ServiceException:
 
 
 def _check_length(shape: Shape, length: int, where: str, unit: str) -> None:
-    if shape.least is not None and length < shape.least:
+    if shape.minimum is not None and length < shape.minimum:
         raise ServiceException.invalid(
-            f"{_short(where)!r} has {length} {unit}; at least {shape.least} are needed."
+            f"{_short(where)!r} has {length} {unit}; at least {shape.minimum} are required."
         )
-    if shape.most is not None and length > shape.most:
+    if shape.maximum is not None and length > shape.maximum:
         raise ServiceException.invalid(
-            f"{_short(where)!r} has {length} {unit}; at most {shape.most} are allowed."
+            f"{_short(where)!r} has {length} {unit}; at most {shape.maximum} are allowed."
         )
 
 
 def _check_range(shape: Shape, value: float, where: str) -> None:
-    if shape.least is not None and value < shape.least:
-        raise ServiceException.invalid(f"{where!r} is {value}; it must be at least {shape.least}.")
-    if shape.most is not None and value > shape.most:
-        raise ServiceException.invalid(f"{where!r} is {value}; it must be at most {shape.most}.")
+    if shape.minimum is not None and value < shape.minimum:
+        raise ServiceException.invalid(f"{where!r} is {value}; it must be at least {shape.minimum}.")
+    if shape.maximum is not None and value > shape.maximum:
+        raise ServiceException.invalid(f"{where!r} is {value}; it must be at most {shape.maximum}.")
 
 
 def _write(shape: Shape, value: Any) -> Any:
@@ -242,8 +247,8 @@ def _write_timestamp(value: datetime | float) -> float:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _write_single(value: float) -> float:
-    """A number in single precision, as the service sends its confidences and scores."""
+def _write_float(value: float) -> float:
+    """Round to single precision, as the service sends confidences and scores."""
     single: float = struct.unpack("f", struct.pack("f", value))[0]
     return single
 
@@ -254,6 +259,6 @@ def _write_blob(value: bytes) -> str:
 
 _WRITERS: Mapping[str, Callable[[Any], Any]] = {
     "timestamp": _write_timestamp,
-    "float": _write_single,
+    "float": _write_float,
     "blob": _write_blob,
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from rekolabels.local._core._context import Context
-    from rekolabels.local._core._job_runner import Job
+    from rekolabels.local._core._job import Job
     from rekolabels.local._jobs._manifests import Entry
     from rekolabels.manifest._line_rules import LineCheck
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
     from rekolabels.local._core._context import Context
-    from rekolabels.local._core._job_runner import Job
+    from rekolabels.local._core._job import Job
 
 __all__ = [
     "copy_version",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from sqlite3 import Connection
 
-    from rekolabels.local._core._job_runner import Job
+    from rekolabels.local._core._job import Job
 
 __all__ = ["interrupt_media_job", "run_media_job"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from sqlite3 import Connection
 
-    from rekolabels.local._core._job_runner import Job, JobKind
+    from rekolabels.local._core._job import Job, JobKind
     from rekolabels.local._core._store import Store
 
 __all__ = ["recover_resource", "remove_orphaned_folders"]

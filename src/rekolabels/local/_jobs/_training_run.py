@@ -14,7 +14,7 @@ import attrs
 
 from rekolabels.errors import RekolabelsError
 from rekolabels.local._core._context import Context
-from rekolabels.local._core._job_runner import Interrupted, Job
+from rekolabels.local._core._job import Interrupted, Job
 from rekolabels.local._core._models import version_folder
 from rekolabels.local._engine import FeatureCache, Sample, Trained, train
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
     from rekolabels.local._core._context import Call
-    from rekolabels.local._core._job_runner import Job
+    from rekolabels.local._core._job import Job
 
 __all__ = [
     "distribute_dataset_entries",

@@ -38,7 +38,7 @@ def detect_custom_labels(call: Call, parameters: dict[str, Any]) -> dict[str, An
         raise ServiceException.not_ready(
             f"The model {version['arn']} is {version['status']}; it must be RUNNING."
         )
-    context.limits.take_inference(version["arn"], version["max_units"] or version["min_units"])
+    context.throttle.take_inference(version["arn"], version["max_units"] or version["min_units"])
     data = fetch_image(call, parameters["Image"])
     loaded = context.models.load(version["number"])
     found = _predict(loaded, data)

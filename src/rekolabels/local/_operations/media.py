@@ -53,7 +53,7 @@ def start_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str
                 identity,
                 call.account,
                 call.region,
-                context.store.tick(db, context.clock()),
+                context.store.next_timestamp(db, context.clock()),
                 parameters.get(_TOKEN),
                 json.dumps(_kept(parameters)),
             ),

@@ -29,7 +29,7 @@ def put_project_policy(call: Call, parameters: dict[str, Any]) -> dict[str, Any]
     with context.store.write() as db:
         project = usable_project(call, db, parameters["ProjectArn"])["arn"]
         found = _find(db, project, name)
-        now = context.store.tick(db, context.clock())
+        now = context.store.next_timestamp(db, context.clock())
         if found is not None:
             if given is None:
                 raise ServiceException(

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from rekolabels.local._core._sqlite import Closed
+from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._s3 import _bucket_calls as buckets
 from rekolabels.local._s3 import _object_calls as objects
@@ -123,7 +123,7 @@ class S3Directory:
             answer = _refusal(error, environ.get("PATH_INFO", ""), request_id, host_id)
         except BadRequest:
             raise  # the host, whose matter HTTP is, answers
-        except Closed:
+        except DatabaseClosed:
             refusal = S3Error("ServiceUnavailable")
             answer = _refusal(refusal, environ.get("PATH_INFO", ""), request_id, host_id)
         except (OSError, sqlite3.Error) as error:
