@@ -1,4 +1,4 @@
-"""Which training labels may be wrong: each image judged by a model that has not seen it."""
+"""Search for wrong training labels by cross-validation: no model judges an image that it was trained on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["find_label_errors"]
 
-_FEWEST = 2
+_MIN_FOLDS = 2
 
 
 def find_label_errors(
@@ -37,70 +37,74 @@ def find_label_errors(
     limit: int | None = None,
     read: Callable[[str], bytes] | None = None,
 ) -> list[LabelIssue]:
-    """Rank the labels that models trained on the other images dispute, the strongest doubt first.
+    """Rank the labels that are most likely wrong, by cross-validation on this machine.
 
-    Cross-validation: the images are dealt into folds, label by label, and the images of each fold are
-    predicted by a model that was trained on the others. It takes ``folds`` trainings on this machine; the
-    features of the images are computed once. For test images, see :meth:`EvaluationResult.label_issues
+    The images are split into folds, stratified by label. For each fold, a model is trained on the images of the
+    others and predicts those of the fold. That takes ``folds`` trainings; image features are computed only once.
+    For test images use :meth:`EvaluationResult.label_issues
     <rekolabels.evaluation.EvaluationResult.label_issues>`.
 
     Args:
-        images: Labelled images.
-        folds: Parts, at least 2; more parts judge better and take longer.
-        seed: For the trainings.
-        limit: Return at most this many.
-        read: Gives the bytes of an image by its source; by default sources are paths.
+        images: Labelled images; images without labels are ignored.
+        folds: Number of folds, from 2 to the number of images. More folds judge better and take longer.
+        seed: Seed of the trainings.
+        limit: Maximum number of results; None for all.
+        read: Returns the bytes of an image, given its source. By default sources are paths.
+
+    Returns:
+        The issues, the most likely error first.
 
     Raises:
-        InvalidInput: Too few images or folds, or nothing to learn.
+        InvalidInput: There are too few images or folds, or too few labels to train on.
         InvalidImage: An image cannot be read or used.
         MissingExtra: The extra ``local`` is not installed.
     """
-    known = [image for image in images if image.labels or image.boxes]
-    if not _FEWEST <= folds <= len(known):
-        raise InvalidInput(f"folds={folds} for {len(known)} labelled images: expected {_FEWEST} to that many")
-    fetch = read or _read
+    labelled = [image for image in images if image.labels or image.boxes]
+    if not _MIN_FOLDS <= folds <= len(labelled):
+        raise InvalidInput(
+            f"Invalid folds={folds} for {len(labelled)} labelled images: expected at least {_MIN_FOLDS} folds and "
+            "one image per fold."
+        )
+    read = read or _read_file
     samples = [
-        Sample(image.source, functools.partial(fetch, image.source), image.labels, image.boxes)
-        for image in known
+        Sample(image.source, functools.partial(read, image.source), image.labels, image.boxes)
+        for image in labelled
     ]
     predictions: dict[int, Sequence[Prediction]] = {}
     try:
-        # A file, since what detectors are trained on would fill the memory: a megabyte an image.
+        # The cache is a file because the features of detectors take about a megabyte per image.
         with (
             tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
             FeatureCache(Path(folder) / "features.sqlite") as cache,
         ):
-            for part in _deal(known, folds):
-                held = set(part)
+            for fold in _assign_folds(labelled, folds):
+                held_out = set(fold)
                 trained = train(
-                    [sample for at, sample in enumerate(samples) if at not in held],
-                    [samples[at] for at in part],
+                    [sample for index, sample in enumerate(samples) if index not in held_out],
+                    [samples[index] for index in fold],
                     seed=seed,
                     features=cache,
                 )
-                predictions.update(zip(part, trained.predictions, strict=True))
+                predictions.update(zip(fold, trained.predictions, strict=True))
     except UnusableImage as error:
         raise InvalidImage(str(error)) from error
-    found = [predictions[at] for at in range(len(known))]
-    return find_label_issues(_judge(known, found, fetch), limit=limit)
+    in_order = [predictions[index] for index in range(len(labelled))]
+    return find_label_issues(_evaluate(labelled, in_order, read), limit=limit)
 
 
-def _deal(images: Sequence[LabelledImage], folds: int) -> list[list[int]]:
-    """Deal the images of each label out in turn, so that every fold has some of each."""
+def _assign_folds(images: Sequence[LabelledImage], folds: int) -> list[list[int]]:
+    """Return the indexes of each fold's images; the images of each label are spread over all folds."""
     by_label: dict[str, list[int]] = defaultdict(list)
-    for at, image in enumerate(images):
-        by_label[(*image.labels, *(box.label for box in image.boxes))[0]].append(at)
-    parts: list[list[int]] = [[] for _ in range(folds)]
-    turn = 0
-    for _, group in sorted(by_label.items()):
-        for at in group:
-            parts[turn % folds].append(at)
-            turn += 1
-    return [sorted(part) for part in parts]
+    for index, image in enumerate(images):
+        by_label[(*image.labels, *(box.label for box in image.boxes))[0]].append(index)
+    assigned: list[list[int]] = [[] for _ in range(folds)]
+    in_turn = [index for _, group in sorted(by_label.items()) for index in group]
+    for turn, index in enumerate(in_turn):
+        assigned[turn % folds].append(index)
+    return [sorted(fold) for fold in assigned]
 
 
-def _judge(
+def _evaluate(
     images: Sequence[LabelledImage],
     predictions: Sequence[Sequence[Prediction]],
     read: Callable[[str], bytes],
@@ -108,31 +112,31 @@ def _judge(
     if not any(image.boxes for image in images):
         labels = {label for image in images for label in image.labels}
         scores = [{found.label: found.confidence for found in one} for one in predictions]
-        judged = evaluate_classification([image.labels for image in images], scores, labels).verdicts
+        verdicts = evaluate_classification([image.labels for image in images], scores, labels).verdicts
         return [
-            EvaluatedImage(image.source, image.labels, verdicts=verdicts)
-            for image, verdicts in zip(images, judged, strict=True)
+            EvaluatedImage(image.source, image.labels, verdicts=of_image)
+            for image, of_image in zip(images, verdicts, strict=True)
         ]
     sizes = [image.size or check_image(read(image.source)) for image in images]
     boxes = [[_in_pixels(one, size) for one in found] for found, size in zip(predictions, sizes, strict=True)]
     labels = {box.label for image in images for box in image.boxes}
-    judged = evaluate_detection([image.boxes for image in images], boxes, labels).verdicts
+    verdicts = evaluate_detection([image.boxes for image in images], boxes, labels).verdicts
     return [
-        EvaluatedImage(image.source, (), image.boxes, size, verdicts)
-        for image, size, verdicts in zip(images, sizes, judged, strict=True)
+        EvaluatedImage(image.source, (), image.boxes, size, of_image)
+        for image, size, of_image in zip(images, sizes, verdicts, strict=True)
     ]
 
 
-def _in_pixels(found: Prediction, size: ImageSize) -> tuple[BoundingBox, float]:
-    left, top, width, height = found.box or (0.0, 0.0, 1.0, 1.0)
+def _in_pixels(prediction: Prediction, size: ImageSize) -> tuple[BoundingBox, float]:
+    left, top, width, height = prediction.box or (0.0, 0.0, 1.0, 1.0)
     box = BoundingBox(
-        found.label, left * size.width, top * size.height, width * size.width, height * size.height
+        prediction.label, left * size.width, top * size.height, width * size.width, height * size.height
     )
-    return box, found.confidence
+    return box, prediction.confidence
 
 
-def _read(source: str) -> bytes:
+def _read_file(source: str) -> bytes:
     try:
         return Path(source).read_bytes()
     except OSError as error:
-        raise InvalidImage(f"{source} cannot be read: {error.strerror or error}") from error
+        raise InvalidImage(f"Cannot read image {source!r}: {error.strerror or error}.") from error

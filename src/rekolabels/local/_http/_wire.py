@@ -87,104 +87,104 @@ def _short(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def _read(shape: Shape, value: object, where: str) -> Any:
-    return _READERS[shape.type](shape, value, where)
+def _read(shape: Shape, value: object, path: str) -> Any:
+    return _READERS[shape.type](shape, value, path)
 
 
-def _read_structure(shape: Shape, value: object, where: str) -> dict[str, Any]:
+def _read_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
     if not is_object(value):
-        raise _wrong_type(where or "The request", "an object", value)
+        raise _wrong_type(path or "The request", "an object", value)
     known = shape.members
     result: dict[str, Any] = {}
     for name, inner in value.items():
         member = known.get(name)
         if member is None:
-            raise ServiceException.invalid(f"Unknown parameter {_short(_join(where, name))!r}.")
+            raise ServiceException.invalid(f"Unknown parameter {_short(_join(path, name))!r}.")
         if inner is not None:  # null is the same as absent
-            result[name] = _read(member, inner, _join(where, name))
+            result[name] = _read(member, inner, _join(path, name))
     for name in shape.required:
         if name not in result:
-            raise ServiceException.invalid(f"Missing required parameter {_join(where, name)!r}.")
+            raise ServiceException.invalid(f"Missing required parameter {_join(path, name)!r}.")
     if shape.union and len(result) != 1:
-        raise ServiceException.invalid(f"{where!r} must have exactly one member.")
+        raise ServiceException.invalid(f"{path!r} must have exactly one member.")
     return result
 
 
-def _read_list(shape: Shape, value: object, where: str) -> list[Any]:
+def _read_list(shape: Shape, value: object, path: str) -> list[Any]:
     if not is_list(value) or shape.item is None:
-        raise _wrong_type(where, "a list", value)
-    _check_length(shape, len(value), where, "entries")
-    return [_read(shape.item, inner, f"{where}[{index}]") for index, inner in enumerate(value)]
+        raise _wrong_type(path, "a list", value)
+    _check_length(shape, len(value), path, "entries")
+    return [_read(shape.item, inner, f"{path}[{index}]") for index, inner in enumerate(value)]
 
 
-def _read_map(shape: Shape, value: object, where: str) -> dict[str, Any]:
+def _read_map(shape: Shape, value: object, path: str) -> dict[str, Any]:
     if not is_object(value) or shape.key is None or shape.item is None:
-        raise _wrong_type(where, "an object", value)
-    _check_length(shape, len(value), where, "entries")
+        raise _wrong_type(path, "an object", value)
+    _check_length(shape, len(value), path, "entries")
     result: dict[str, Any] = {}
     for key, inner in value.items():
-        _read(shape.key, key, f"{where} (key)")
-        result[key] = _read(shape.item, inner, f"{where}.{key}")
+        _read(shape.key, key, f"{path} (key)")
+        result[key] = _read(shape.item, inner, f"{path}.{key}")
     return result
 
 
-def _read_string(shape: Shape, value: object, where: str) -> str:
+def _read_string(shape: Shape, value: object, path: str) -> str:
     if not isinstance(value, str):
-        raise _wrong_type(where, "a string", value)
+        raise _wrong_type(path, "a string", value)
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ServiceException.invalid(f"{_short(where)!r} is not valid Unicode text.") from None
-    _check_length(shape, len(value), where, "characters")
+            raise ServiceException.invalid(f"{_short(path)!r} is not valid Unicode text.") from None
+    _check_length(shape, len(value), path, "characters")
     if shape.pattern is not None and not shape.pattern.fullmatch(value):
         shown = _short(repr(value))
         raise ServiceException.invalid(
-            f"{_short(where)!r} is {shown}; it must match the pattern {shape.pattern_text!r}."
+            f"{_short(path)!r} is {shown}; it must match the pattern {shape.pattern_text!r}."
         )
     if shape.enum and value not in shape.enum:
         allowed = ", ".join(shape.enum)
-        raise ServiceException.invalid(f"{where!r} is {_short(repr(value))}; it must be one of {allowed}.")
+        raise ServiceException.invalid(f"{path!r} is {_short(repr(value))}; it must be one of {allowed}.")
     return value
 
 
-def _read_integer(shape: Shape, value: object, where: str) -> int:
+def _read_integer(shape: Shape, value: object, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong_type(where, "an integer", value)
+        raise _wrong_type(path, "an integer", value)
     limit = _INTEGER_LIMITS[shape.type]
     if not -limit <= value < limit:
-        raise ServiceException.invalid(f"{where!r} is out of range for type {shape.type}.")
-    _check_range(shape, value, where)
+        raise ServiceException.invalid(f"{path!r} is out of range for type {shape.type}.")
+    _check_range(shape, value, path)
     return value
 
 
-def _read_float(shape: Shape, value: object, where: str) -> float:
+def _read_float(shape: Shape, value: object, path: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong_type(where, "a number", value)
+        raise _wrong_type(path, "a number", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ServiceException.invalid(f"{where!r} is out of range for type {shape.type}.")
-    _check_range(shape, number, where)
+        raise ServiceException.invalid(f"{path!r} is out of range for type {shape.type}.")
+    _check_range(shape, number, path)
     return number
 
 
-def _read_boolean(_shape: Shape, value: object, where: str) -> bool:
+def _read_boolean(_shape: Shape, value: object, path: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong_type(where, "true or false", value)
+        raise _wrong_type(path, "true or false", value)
     return value
 
 
-def _read_blob(shape: Shape, value: object, where: str) -> bytes:
+def _read_blob(shape: Shape, value: object, path: str) -> bytes:
     if not isinstance(value, str):
-        raise _wrong_type(where, "base64 text", value)
+        raise _wrong_type(path, "base64 text", value)
     try:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ServiceException.invalid(f"{where!r} is not valid base64.") from None
-    _check_length(shape, len(data), where, "bytes")
+        raise ServiceException.invalid(f"{path!r} is not valid base64.") from None
+    _check_length(shape, len(data), path, "bytes")
     return data
 
 
@@ -203,31 +203,31 @@ _READERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
 }
 
 
-def _join(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
-def _wrong_type(where: str, expected: str, value: object) -> ServiceException:
+def _wrong_type(path: str, expected: str, value: object) -> ServiceException:
     kind = _JSON_TYPES.get(type(value).__name__, "null")
-    return ServiceException.invalid(f"{_short(where)!r} must be {expected}, not {kind}.")
+    return ServiceException.invalid(f"{_short(path)!r} must be {expected}, not {kind}.")
 
 
-def _check_length(shape: Shape, length: int, where: str, unit: str) -> None:
+def _check_length(shape: Shape, length: int, path: str, unit: str) -> None:
     if shape.minimum is not None and length < shape.minimum:
         raise ServiceException.invalid(
-            f"{_short(where)!r} has {length} {unit}; at least {shape.minimum} are required."
+            f"{_short(path)!r} has {length} {unit}; at least {shape.minimum} are required."
         )
     if shape.maximum is not None and length > shape.maximum:
         raise ServiceException.invalid(
-            f"{_short(where)!r} has {length} {unit}; at most {shape.maximum} are allowed."
+            f"{_short(path)!r} has {length} {unit}; at most {shape.maximum} are allowed."
         )
 
 
-def _check_range(shape: Shape, value: float, where: str) -> None:
+def _check_range(shape: Shape, value: float, path: str) -> None:
     if shape.minimum is not None and value < shape.minimum:
-        raise ServiceException.invalid(f"{where!r} is {value}; it must be at least {shape.minimum}.")
+        raise ServiceException.invalid(f"{path!r} is {value}; it must be at least {shape.minimum}.")
     if shape.maximum is not None and value > shape.maximum:
-        raise ServiceException.invalid(f"{where!r} is {value}; it must be at most {shape.maximum}.")
+        raise ServiceException.invalid(f"{path!r} is {value}; it must be at most {shape.maximum}.")
 
 
 def _write(shape: Shape, value: Any) -> Any:
