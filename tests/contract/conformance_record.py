@@ -34,7 +34,7 @@ def _watch(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 def pytest_configure() -> None:
     """Stand where every answer of the control plane passes; faults on request are answered before."""
-    App._answer = _watch(App._answer)  # type: ignore[method-assign] # a test looks on
+    App._respond = _watch(App._respond)  # type: ignore[method-assign] # a test looks on
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -25,8 +25,8 @@ from rekolabels.local import LocalService
 if TYPE_CHECKING:
     from pathlib import Path
 
-Door = Literal["in process", "socket"]
-DOORS: tuple[Door, ...] = ("in process", "socket")
+Host = Literal["in process", "socket"]
+HOSTS: tuple[Host, ...] = ("in process", "socket")
 LABELS = ("blobs", "dark", "stripes")
 _SIDE = 64
 
@@ -105,10 +105,10 @@ class Trained:
 
 
 @contextmanager
-def open_backend(door: Door, path: Path | None = None, **options: Any) -> Iterator[Backend]:
+def open_backend(host: Host, path: Path | None = None, **options: Any) -> Iterator[Backend]:
     """A service behind one of its doors."""
     with LocalService(path, **options) as service:
-        if door == "in process":
+        if host == "in process":
             session = service.session()
             yield Backend(service, session.client("rekognition"), session.client("s3"))
             return
@@ -273,7 +273,7 @@ def read_result(backend: Backend, key: str) -> str:
     return content.decode()
 
 
-@pytest.fixture(name="backend", params=DOORS)
+@pytest.fixture(name="backend", params=HOSTS)
 def backend_fixture(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A fresh service with a bucket."""
     with open_backend(request.param) as opened:
@@ -281,7 +281,7 @@ def backend_fixture(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield opened
 
 
-@pytest.fixture(name="trained", scope="module", params=DOORS)
+@pytest.fixture(name="trained", scope="module", params=HOSTS)
 def trained_fixture(request: pytest.FixtureRequest) -> Iterator[Trained]:
     """A trained model of three labels."""
     with open_backend(request.param) as opened:

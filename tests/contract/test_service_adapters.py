@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 from service_backends import (
-    DOORS,
+    HOSTS,
     Backend,
     describe_version,
     make_project,
@@ -87,7 +87,7 @@ def assets(backend: Backend, name: str, lines: list[str]) -> dict[str, Any]:
     return {"Assets": [put_manifest(backend, name, lines)]}
 
 
-@pytest.fixture(name="adapted", scope="module", params=DOORS)
+@pytest.fixture(name="adapted", scope="module", params=HOSTS)
 def adapted_fixture(request: pytest.FixtureRequest) -> Iterator[Adapted]:
     """An adapter of two labels."""
     with open_backend(request.param) as backend:

@@ -8,9 +8,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 from service_backends import (
-    DOORS,
+    HOSTS,
     Backend,
-    Door,
+    Host,
     describe_dataset,
     describe_version,
     make_dataset,
@@ -42,12 +42,12 @@ def client_of(backend: Backend, name: str = "rekognition") -> Any:
     return session.client(name, config=ONCE)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("code", ERRORS)
-def test_errors_of_the_service(door: Door, code: str) -> None:
+def test_errors_of_the_service(host: Host, code: str) -> None:
     """The modelled error with its status; only at its operation, only as often as the plan says."""
     plan = FaultPlan([ERRORS[code]("DescribeProjects", after=1, times=2)])
-    with open_backend(door, faults=plan) as backend:
+    with open_backend(host, faults=plan) as backend:
         client = client_of(backend)
         client.describe_projects()
         for _ in range(2):
@@ -67,11 +67,11 @@ def test_botocore_tries_again_after_each_of_them() -> None:
         assert client.describe_projects()["ResponseMetadata"]["RetryAttempts"] == 1
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_dropped_connections(door: Door) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_dropped_connections(host: Host) -> None:
     """No answer comes; with ``answered`` the request was carried out all the same."""
     faults = [Fault.dropped("CreateProject", times=1), Fault.dropped("CreateProject", answered=True, times=1)]
-    with open_backend(door, faults=FaultPlan(faults)) as backend:
+    with open_backend(host, faults=FaultPlan(faults)) as backend:
         client = client_of(backend)
         for names in ([], ["birds"]):
             with pytest.raises(ConnectionClosedError):
@@ -80,11 +80,11 @@ def test_dropped_connections(door: Door) -> None:
             assert names == [one["ProjectArn"].split("/")[1] for one in found]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_faults_of_s3(door: Door) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_faults_of_s3(host: Host) -> None:
     """S3 has faults of its own, in its own form; the service's own work is spared."""
     faults = [Fault.error("SlowDown", "S3", after=1, times=1), Fault.dropped("S3", after=2, times=1)]
-    with open_backend(door, faults=FaultPlan(faults)) as backend:
+    with open_backend(host, faults=FaultPlan(faults)) as backend:
         s3 = client_of(backend, "s3")
         s3.create_bucket(Bucket="puppies")
         with refused("SlowDown", "fault"):
@@ -131,8 +131,8 @@ def fails(call: Any, **parameters: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_work_that_fails(door: Door) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_work_that_fails(host: Host) -> None:
     """CREATE_FAILED, UPDATE_FAILED, TRAINING_FAILED, FAILED: with the code's message or one's own words."""
     faults = [
         Fault.fails("CreateDataset", "ERROR_EMPTY_MANIFEST", times=1),
@@ -141,7 +141,7 @@ def test_work_that_fails(door: Door) -> None:
         Fault.fails("StartProjectVersion", times=1),
         Fault.fails("CopyProjectVersion", times=1),
     ]
-    with open_backend(door, faults=FaultPlan(faults)) as backend:
+    with open_backend(host, faults=FaultPlan(faults)) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         client, project = backend.rekognition, make_project(backend)
         failed = make_dataset(backend, project)
@@ -197,12 +197,12 @@ def test_a_model_stuck_in_stopping() -> None:
         assert describe_version(backend, arn)["Status"] == "STOPPING"
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_credentials_that_expire(door: Door) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_credentials_that_expire(host: Host) -> None:
     """After their time every call says ExpiredTokenException, in S3 ExpiredToken; new ones work again."""
     clock = ManualClock()
     plan = FaultPlan([Fault.expiring_credentials(900)])
-    with open_backend(door, clock=clock, faults=plan) as backend:
+    with open_backend(host, clock=clock, faults=plan) as backend:
         backend.rekognition.create_project(ProjectName="birds")
         backend.s3.create_bucket(Bucket="puppies")
         clock.advance(899)

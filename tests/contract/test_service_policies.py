@@ -41,7 +41,7 @@ def document(**changes: Any) -> str:
 
 
 def of_account(backend: Backend, account: str) -> Any:
-    """A Rekognition client of another account at the same door."""
+    """A Rekognition client of another account on the same host."""
     if backend.port is None:
         session = backend.service.session()
         return session.client("rekognition", aws_access_key_id=account, aws_secret_access_key="x")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from service_backends import (
-    DOORS,
+    HOSTS,
     Backend,
-    Door,
+    Host,
     describe_dataset,
     describe_version,
     make_dataset,
@@ -40,7 +40,7 @@ def clock_fixture() -> ManualClock:
     return ManualClock(START)
 
 
-@pytest.fixture(name="slow", params=DOORS)
+@pytest.fixture(name="slow", params=HOSTS)
 def slow_fixture(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Backend]:
     """A service whose work takes its time by the clock."""
     with open_backend(request.param, clock=clock, durations=DURATIONS) as backend:
@@ -150,10 +150,10 @@ def test_quotas_can_be_off() -> None:
         backend.settle()
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_control_plane_operations_a_second(door: Door, clock: ManualClock) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_control_plane_operations_a_second(host: Host, clock: ManualClock) -> None:
     """Five of each operation a second and account; the sixth is refused until time has passed."""
-    with open_backend(door, clock=clock, tps=Tps()) as backend:
+    with open_backend(host, clock=clock, tps=Tps()) as backend:
         for _ in range(5):
             once(backend).describe_projects()
         with refused("ProvisionedThroughputExceededException", "DescribeProjects", "5"):

@@ -39,9 +39,9 @@ def find_label_errors(
 ) -> list[LabelIssue]:
     """Rank the labels that are most likely wrong, by cross-validation on this machine.
 
-    The images are split into folds, stratified by label. For each fold, a model is trained on the images of the
-    others and predicts those of the fold. That takes ``folds`` trainings; image features are computed only once.
-    For test images use :meth:`EvaluationResult.label_issues
+    The images are split into folds, stratified by label. For each fold, a model is trained on the images of
+    the others and predicts those of the fold. That takes ``folds`` trainings; image features are computed
+    only once. For test images use :meth:`EvaluationResult.label_issues
     <rekolabels.evaluation.EvaluationResult.label_issues>`.
 
     Args:
@@ -62,8 +62,8 @@ def find_label_errors(
     labelled = [image for image in images if image.labels or image.boxes]
     if not _MIN_FOLDS <= folds <= len(labelled):
         raise InvalidInput(
-            f"Invalid folds={folds} for {len(labelled)} labelled images: expected at least {_MIN_FOLDS} folds and "
-            "one image per fold."
+            f"Invalid folds={folds} for {len(labelled)} labelled images: expected at least {_MIN_FOLDS} "
+            "folds and one image per fold."
         )
     read = read or _read_file
     samples = [
