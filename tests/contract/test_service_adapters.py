@@ -404,7 +404,7 @@ def test_the_quota_of_jobs_and_a_fault() -> None:
         backend.s3.create_bucket(Bucket="puppies")
         with backend.held():
             identity = job_of(backend, ["{}"])
-            with refused("LimitExceededException", "1 media"):
+            with refused("LimitExceededException", "media analysis jobs in progress (1)"):
                 job_of(backend, ["{}"])
         found = backend.rekognition.get_media_analysis_job(JobId=identity)
         assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", "THROTTLED")

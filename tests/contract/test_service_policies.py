@@ -88,7 +88,7 @@ def test_policies_in_pages_up_to_the_quota(backend: Backend) -> None:
         client.put_project_policy(
             ProjectArn=project, PolicyName=f"p{number}", PolicyDocument=document(Sid=f"s{number}")
         )
-    with refused("ServiceQuotaExceededException", "5 policies"):
+    with refused("ServiceQuotaExceededException", "policies (5)"):
         client.put_project_policy(ProjectArn=project, PolicyName="p5", PolicyDocument=document())
     pages = list(
         client.get_paginator("list_project_policies").paginate(
@@ -283,7 +283,7 @@ def test_what_a_copy_needs(trained: Trained) -> None:
             client.copy_project_version(**(good | {name: f"{good[name]}9"}))
         with refused("InvalidParameterException", "Region"):
             client.copy_project_version(**(good | {name: str(good[name]).replace("us-east-1", "eu-west-1")}))
-    with refused("InvalidParameterException", "none of the project"):
+    with refused("InvalidParameterException", "is not in project"):
         client.copy_project_version(**(good | {"SourceProjectArn": target}))
     with refused("InvalidParameterException", "S3Bucket"):
         client.copy_project_version(**(good | {"OutputConfig": {}}))
@@ -308,7 +308,7 @@ def test_copies_keep_to_the_quota_of_versions() -> None:
         make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
         make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
         arn = make_version(backend, project)
-        with refused("ServiceQuotaExceededException", "1 versions"):
+        with refused("ServiceQuotaExceededException", "versions (1)"):
             backend.rekognition.copy_project_version(
                 SourceProjectArn=project,
                 SourceProjectVersionArn=arn,

@@ -72,7 +72,7 @@ def test_the_quota_of_projects() -> None:
     with open_backend("in process", quotas=Quotas(projects=2)) as backend:
         for name in ("a", "b"):
             make_project(backend, name)
-        with refused("LimitExceededException", "2 projects"):
+        with refused("LimitExceededException", "projects (2)"):
             backend.rekognition.create_project(ProjectName="c")
 
 

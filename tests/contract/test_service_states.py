@@ -117,7 +117,7 @@ def test_copies_in_progress(tmp_path: Path) -> None:
         version = make_version(backend, project)
         with backend.held():
             copy(backend, project, version, "a")
-            with refused("LimitExceededException", "already being copied"):
+            with refused("LimitExceededException", "copies in progress (1)"):
                 copy(backend, project, version, "b")
         copy(backend, project, version, "b")
 

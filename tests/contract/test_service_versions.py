@@ -132,10 +132,10 @@ def test_the_quotas_of_versions_and_trainings() -> None:
         project = with_datasets(backend)
         with backend.held():
             make_version(backend, project, "v1", wait=False)
-            with refused("LimitExceededException", "1 trainings"):
+            with refused("LimitExceededException", "trainings in progress (1)"):
                 make_version(backend, project, "v2", wait=False)
         make_version(backend, project, "v2")
-        with refused("ServiceQuotaExceededException", "2 versions"):
+        with refused("ServiceQuotaExceededException", "versions (2)"):
             make_version(backend, project, "v3")
 
 
@@ -215,7 +215,7 @@ def test_the_quota_of_running_models() -> None:
         make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
         first, second = make_version(backend, project, "v1"), make_version(backend, project, "v2")
         backend.rekognition.start_project_version(ProjectVersionArn=first, MinInferenceUnits=1)
-        with refused("LimitExceededException", "1 models"):
+        with refused("LimitExceededException", "running models (1)"):
             backend.rekognition.start_project_version(ProjectVersionArn=second, MinInferenceUnits=1)
         backend.settle()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._http._wire import Wire
-from rekolabels.local._operations._pages import make_token, read_token
+from rekolabels.local._operations._parameters import make_token, read_token
 
 WIRE = Wire()
 OPERATIONS = sorted(WIRE.model.operations)

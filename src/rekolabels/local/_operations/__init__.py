@@ -1,4 +1,4 @@
-"""The operations of Custom Labels: what each one demands, changes and answers."""
+"""Operations of the embedded service, one function each: checks the request, changes state, answers."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rekolabels.local._core._context import Call
-from rekolabels.local._operations import (
-    copies,
-    datasets,
-    entries,
-    inference,
-    media,
-    moderation,
-    policies,
-    projects,
-    tags,
-    versions,
-)
+from rekolabels.local._operations import datasets, inference, media, policies, projects, tags, versions
 
 __all__ = ["OPERATIONS", "Operation"]
 
 Operation = Callable[[Call, dict[str, Any]], Mapping[str, Any]]
+"""Takes the caller and the parameters that the wire has checked; returns the answer."""
 
 OPERATIONS: Mapping[str, Operation] = {
-    "CopyProjectVersion": copies.copy_project_version,
+    "CopyProjectVersion": versions.copy_project_version,
     "CreateDataset": datasets.create_dataset,
     "CreateProject": projects.create_project,
     "CreateProjectVersion": versions.create_project_version,
@@ -36,11 +26,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "DescribeProjectVersions": versions.describe_project_versions,
     "DescribeProjects": projects.describe_projects,
     "DetectCustomLabels": inference.detect_custom_labels,
-    "DetectModerationLabels": moderation.detect_moderation_labels,
-    "DistributeDatasetEntries": entries.distribute_dataset_entries,
+    "DetectModerationLabels": inference.detect_moderation_labels,
+    "DistributeDatasetEntries": datasets.distribute_dataset_entries,
     "GetMediaAnalysisJob": media.get_media_analysis_job,
-    "ListDatasetEntries": entries.list_dataset_entries,
-    "ListDatasetLabels": entries.list_dataset_labels,
+    "ListDatasetEntries": datasets.list_dataset_entries,
+    "ListDatasetLabels": datasets.list_dataset_labels,
     "ListMediaAnalysisJobs": media.list_media_analysis_jobs,
     "ListProjectPolicies": policies.list_project_policies,
     "ListTagsForResource": tags.list_tags_for_resource,
@@ -50,6 +40,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "StopProjectVersion": versions.stop_project_version,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,
-    "UpdateDatasetEntries": entries.update_dataset_entries,
+    "UpdateDatasetEntries": datasets.update_dataset_entries,
 }
-"""Every operation that the service answers, by its name in the service model."""
+"""The function of each supported operation, by its name in botocore's service model."""

@@ -1,4 +1,4 @@
-"""Datasets: CreateDataset, DescribeDataset, DeleteDataset."""
+"""Operations on datasets and their entries."""
 
 from __future__ import annotations
 
@@ -13,35 +13,53 @@ from rekolabels.local._jobs._datasets import (
     create_from_dataset,
     create_from_manifest,
     delete_dataset_row,
+    distribute_entries,
+    update_entries,
 )
+from rekolabels.local._operations._parameters import (
+    PageQuery,
+    check_s3_object,
+    unreadable_s3_object,
+)
+from rekolabels.local._operations.projects import custom_labels_project
 from rekolabels.local._operations.tags import set_tags
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
     from rekolabels.local._core._context import Call
+    from rekolabels.local._core._job import Job
 
-__all__ = ["create_dataset", "delete_dataset", "describe_dataset", "usable_project"]
+__all__ = [
+    "create_dataset",
+    "delete_dataset",
+    "describe_dataset",
+    "distribute_dataset_entries",
+    "list_dataset_entries",
+    "list_dataset_labels",
+    "update_dataset_entries",
+]
 
 _READABLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_FAILED")
+"""Statuses in which a dataset has entries and no operation is in progress."""
 
 
 def create_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Make a dataset from a manifest, from another dataset, or empty."""
+    """Create a dataset from a manifest, from another dataset, or empty."""
     context = call.context
-    source = parameters.get("DatasetSource")
-    manifest, origin = _source(source)
-    with context.store.read() as db:
-        _check_free(db, usable_project(call, db, parameters["ProjectArn"]), parameters["DatasetType"])
-        if origin is not None:
-            _check_readable(call.dataset(db, origin))
-    if manifest is not None:
-        _check_object(call, manifest)
+    manifest, source_arn = _parse_source(parameters.get("DatasetSource"))
     kind = parameters["DatasetType"]
+    with context.store.read() as db:
+        _check_no_dataset(db, custom_labels_project(call, db, parameters["ProjectArn"]), kind)
+        if source_arn is not None:
+            _source_id(call.dataset(db, source_arn))
+    # S3 is asked outside of any transaction; what was checked above is checked again afterwards.
+    if manifest is not None:
+        _check_manifest_exists(call, manifest)
     with context.store.write() as db:
-        project = usable_project(call, db, parameters["ProjectArn"])
-        _check_free(db, project, kind)
-        from_id = None if origin is None else _check_readable(call.dataset(db, origin))
+        project = custom_labels_project(call, db, parameters["ProjectArn"])
+        _check_no_dataset(db, project, kind)
+        source_id = None if source_arn is None else _source_id(call.dataset(db, source_arn))
         arn = call.new_arn(db, project["name"], "dataset", kind.lower())
         db.execute(
             "INSERT INTO datasets (arn, project, kind, created, updated, status, message) "
@@ -54,8 +72,8 @@ def create_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     def work() -> None:
         if manifest is not None:
             create_from_manifest(context, job, manifest)
-        elif from_id is not None:
-            create_from_dataset(context, job, from_id)
+        elif source_id is not None:
+            create_from_dataset(context, job, source_id)
         else:
             create_empty(context, job)
 
@@ -64,7 +82,7 @@ def create_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The state of a dataset's last operation, and its counts."""
+    """Describe a dataset: the status of its last operation, and its statistics."""
     call.context.jobs.recover()
     with call.context.store.read() as db:
         dataset = call.dataset(db, parameters["DatasetArn"])
@@ -86,29 +104,28 @@ def describe_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Delete a dataset that nothing works on; images and manifests in S3 stay."""
+    """Delete a dataset; images and manifests in S3 stay."""
     context = call.context
     with context.store.write() as db:
         dataset = call.dataset(db, parameters["DatasetArn"])
+        arn = dataset["arn"]
         if dataset["status"].endswith("_IN_PROGRESS"):
-            raise ServiceException.in_use(
-                f"The dataset {dataset['arn']} is {dataset['status']} and cannot be deleted now."
-            )
-        # The service says nothing about a training that uses the dataset; here it keeps the dataset.
-        training = db.execute(
+            raise ServiceException.in_use(f"Cannot delete dataset {arn} while it is {dataset['status']}.")
+        # AWS does not document what happens if a training uses the dataset; here it cannot be deleted.
+        version = db.execute(
             "SELECT arn FROM versions WHERE project = ? AND status = 'TRAINING_IN_PROGRESS' LIMIT 1",
             (dataset["project"],),
         ).fetchone()
-        if training is not None:
+        if version is not None:
             raise ServiceException.in_use(
-                f"The dataset {dataset['arn']} is used by the training of {training['arn']}."
+                f"Cannot delete dataset {arn} while {version['arn']} is training with it."
             )
         db.execute(
             "UPDATE datasets SET status = 'DELETE_IN_PROGRESS', message = 'The dataset is being deleted.', "
             "code = NULL WHERE arn = ?",
-            (dataset["arn"],),
+            (arn,),
         )
-        job = context.jobs.register(db, "dataset.delete", dataset["arn"])
+        job = context.jobs.register(db, "dataset.delete", arn)
 
     def work() -> None:
         with context.store.write() as db:
@@ -119,62 +136,157 @@ def delete_dataset(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def usable_project(call: Call, db: Connection, arn: str) -> Row:
-    """A project that datasets can be made in.
+def update_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Add entries to a dataset, or replace those of the same image."""
+    content = parameters["Changes"]["GroundTruth"]
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        raise ServiceException.invalid("Changes.GroundTruth is not valid UTF-8.") from None
+    context = call.context
+    with context.store.write() as db:
+        dataset = call.dataset(db, parameters["DatasetArn"])
+        if dataset["status"] not in _READABLE:
+            raise ServiceException.in_use(
+                f"Cannot update dataset {dataset['arn']} while it is {dataset['status']}."
+            )
+        job = _begin_update(call, db, dataset["arn"])
+    context.jobs.launch(lambda: update_entries(context, job, content), job)
+    return {}
 
-    Raises:
-        ServiceException: It does not exist, is being deleted, or is one for content moderation.
-    """
-    project = call.project(db, arn)
-    if project["status"] == "DELETING":
-        raise ServiceException.not_found("project", arn)
-    if project["feature"] != "CUSTOM_LABELS":
-        raise ServiceException.invalid(
-            f"The project {arn} has the feature {project['feature']}; it takes no datasets."
+
+def list_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """List the entries that match all filters of the request, in the order in which they were added."""
+    call.context.jobs.recover()
+    page = PageQuery("ListDatasetEntries", parameters)
+    conditions = ["dataset = ?", "id > ?"]
+    values: list[Any] = []
+    if "Labeled" in parameters:
+        conditions.append("labelled = ?")
+        values.append(parameters["Labeled"])
+    # AWS's sample code sends HasErrors=False to list every entry, so it is not a filter.
+    if parameters.get("HasErrors"):
+        conditions.append("errors")
+    if "SourceRefContains" in parameters:
+        conditions.append("instr(source_ref, ?) > 0")
+        values.append(parameters["SourceRefContains"])
+    if "ContainsLabels" in parameters:
+        labels = parameters["ContainsLabels"]
+        placeholders = ", ".join("?" * len(labels))
+        conditions.append(
+            f"EXISTS (SELECT 1 FROM entry_labels WHERE entry = entries.id AND label IN ({placeholders}))"  # noqa: S608 - only placeholders
         )
-    return project
+        values += labels
+    query = f"SELECT id, line FROM entries WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?"  # noqa: S608 - the conditions above; values are bound
+    with call.context.store.read() as db:
+        dataset = _readable_dataset(call, db, parameters["DatasetArn"])
+        rows = db.execute(query, (dataset["id"], page.position or 0, *values, page.size + 1)).fetchall()
+    rows, token = page.cut(rows, "id")
+    # In AWS's recorded answers the last page has an empty token.
+    return {"DatasetEntries": [row["line"] for row in rows], "NextToken": token}
 
 
-def _source(source: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str | None]:
+def list_dataset_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """List the labels of a dataset by name, with the number of images that have them."""
+    call.context.jobs.recover()
+    page = PageQuery("ListDatasetLabels", parameters)
+    with call.context.store.read() as db:
+        dataset = _readable_dataset(call, db, parameters["DatasetArn"])
+        rows = db.execute(
+            "SELECT label, count(*) AS entries, sum(boxed) AS boxed FROM entry_labels "
+            "WHERE dataset = ? AND label > ? GROUP BY label ORDER BY label LIMIT ?",
+            (dataset["id"], page.position or "", page.size + 1),
+        ).fetchall()
+    rows, token = page.cut(rows, "label")
+    answer: dict[str, Any] = {"DatasetLabelDescriptions": [_describe_label(row) for row in rows]}
+    return answer | {"NextToken": token} if token else answer
+
+
+def distribute_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Move 20 % of the training entries to the empty test dataset of the same project."""
+    context = call.context
+    with context.store.write() as db:
+        by_kind = {
+            row["kind"]: row for row in (call.dataset(db, item["Arn"]) for item in parameters["Datasets"])
+        }
+        if set(by_kind) != {"TRAIN", "TEST"}:
+            raise ServiceException.invalid("Datasets must be one training dataset and one test dataset.")
+        train, test = by_kind["TRAIN"], by_kind["TEST"]
+        if train["project"] != test["project"]:
+            raise ServiceException.invalid("Datasets must be of the same project.")
+        for dataset in (train, test):
+            if dataset["status"] not in _READABLE:
+                raise ServiceException.not_ready(
+                    f"Cannot distribute entries while dataset {dataset['arn']} is {dataset['status']}."
+                )
+        if test["total"]:
+            raise ServiceException.invalid(
+                f"Cannot distribute entries: test dataset {test['arn']} is not empty."
+            )
+        jobs = [_begin_update(call, db, row["arn"]) for row in (train, test)]
+    context.jobs.launch(lambda: distribute_entries(context, *jobs), *jobs)
+    return {}
+
+
+def _parse_source(source: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the ``S3Object`` of the manifest, or the ARN of the dataset to copy; two Nones for neither."""
     if source is None:
         return None, None
-    manifest, origin = source.get("GroundTruthManifest"), source.get("DatasetArn")
-    if (manifest is None) == (origin is None):
-        raise ServiceException.invalid(
-            "DatasetSource needs exactly one of GroundTruthManifest and DatasetArn."
-        )
+    manifest, dataset_arn = source.get("GroundTruthManifest"), source.get("DatasetArn")
+    if (manifest is None) == (dataset_arn is None):
+        raise ServiceException.invalid("DatasetSource needs either GroundTruthManifest or DatasetArn.")
     if manifest is None:
-        return None, origin
-    place: dict[str, Any] = manifest.get("S3Object") or {}
-    if not place.get("Bucket") or not place.get("Name"):
-        raise ServiceException.invalid("GroundTruthManifest.S3Object needs both Bucket and Name.")
-    return place, None
+        return None, dataset_arn
+    s3_object: dict[str, Any] = manifest.get("S3Object") or {}
+    check_s3_object(s3_object, "GroundTruthManifest.S3Object")
+    return s3_object, None
 
 
-def _check_free(db: Connection, project: Row, kind: str) -> None:
-    taken = db.execute(
+def _check_no_dataset(db: Connection, project: Row, kind: str) -> None:
+    existing = db.execute(
         "SELECT arn FROM datasets WHERE project = ? AND kind = ?", (project["arn"], kind)
     ).fetchone()
-    if taken is not None:
+    if existing is not None:
         raise ServiceException(
             "ResourceAlreadyExistsException",
-            f"The project already has a {kind} dataset, {taken['arn']}. Delete it first.",
+            f"Project {project['name']} already has a {kind} dataset, {existing['arn']}. Delete it first.",
         )
 
 
-def _check_readable(origin: Row) -> int:
-    if origin["status"] not in _READABLE:
-        raise ServiceException.invalid(
-            f"The source dataset {origin['arn']} is {origin['status']} and cannot be copied now."
-        )
-    return int(origin["id"])
+def _source_id(source: Row) -> int:
+    if source["status"] not in _READABLE:
+        raise ServiceException.invalid(f"Cannot copy dataset {source['arn']} while it is {source['status']}.")
+    return int(source["id"])
 
 
-def _check_object(call: Call, place: dict[str, Any]) -> None:
+def _check_manifest_exists(call: Call, s3_object: dict[str, Any]) -> None:
     try:
-        call.context.s3().head_object(**get_object_args(place))
+        call.context.s3().head_object(**get_object_args(s3_object))
     except (ClientError, BotoCoreError) as error:
-        raise ServiceException(
-            "InvalidS3ObjectException",
-            f"The manifest s3://{place['Bucket']}/{place['Name']} cannot be read: {error}",
-        ) from None
+        raise unreadable_s3_object("manifest", s3_object, error) from None
+
+
+def _begin_update(call: Call, db: Connection, arn: str) -> Job:
+    db.execute(
+        "UPDATE datasets SET status = 'UPDATE_IN_PROGRESS', message = 'The dataset is being updated.', "
+        "code = NULL WHERE arn = ?",
+        (arn,),
+    )
+    return call.context.jobs.register(db, "dataset.update", arn)
+
+
+def _readable_dataset(call: Call, db: Connection, arn: str) -> Row:
+    dataset = call.dataset(db, arn)
+    status = dataset["status"]
+    message = f"Cannot list the content of dataset {arn} while it is {status}."
+    if status in ("CREATE_IN_PROGRESS", "CREATE_FAILED"):
+        raise ServiceException.not_ready(message)
+    if status not in _READABLE:
+        raise ServiceException.in_use(message)
+    return dataset
+
+
+def _describe_label(row: Row) -> dict[str, Any]:
+    # In AWS's recorded answers a label without boxes has no BoundingBoxCount.
+    stats = {"EntryCount": row["entries"], "BoundingBoxCount": row["boxed"] or None}
+    return {"LabelName": row["label"], "LabelStats": stats}

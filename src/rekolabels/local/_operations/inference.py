@@ -1,7 +1,8 @@
-"""DetectCustomLabels."""
+"""Detection operations: DetectCustomLabels and DetectModerationLabels."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -9,114 +10,162 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._engine import UnusableImage
-from rekolabels.local._operations.adapters import refuse_adapter
+from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
+from rekolabels.local._operations._parameters import check_s3_object, unreadable_s3_object
+from rekolabels.local._operations.projects import CONTENT_MODERATION
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection, Row
+
     from rekolabels.local._core._context import Call
     from rekolabels.local._core._models import LoadedModel
     from rekolabels.local._engine import Prediction
 
-__all__ = ["detect_custom_labels", "fetch_image", "refuse_image"]
+__all__ = ["detect_custom_labels", "detect_moderation_labels", "find_adapter", "refuse_adapter"]
 
-_MOST_BYTES = 4 << 20
-_MOST_BYTES_IN_S3 = 15 << 20
-_CODES = {
+_MAX_BYTES = 4 << 20
+_MAX_BYTES_IN_S3 = 15 << 20
+_ERROR_CODES = {
     "format": "InvalidImageFormatException",
     "unreadable": "InvalidImageFormatException",
     "too large": "ImageTooLargeException",
 }
+"""The engine's reasons for which AWS has an error of its own."""
 
 
 def detect_custom_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """What a running model sees in an image, the most confident first."""
+    """Detect custom labels in an image with a running model, the most confident first."""
     context = call.context
-    _check_image_given(parameters["Image"])
+    s3_object = _check_image(parameters["Image"])
     with context.store.read() as db:
         version = call.version(db, parameters["ProjectVersionArn"])
     if version["status"] != "RUNNING":
         refuse_adapter(version)
         raise ServiceException.not_ready(
-            f"The model {version['arn']} is {version['status']}; it must be RUNNING."
+            f"Model {version['arn']} is {version['status']}; it must be RUNNING. "
+            "Start it with StartProjectVersion."
         )
     context.throttle.take_inference(version["arn"], version["max_units"] or version["min_units"])
-    data = fetch_image(call, parameters["Image"])
+    data = _image_bytes(call, parameters["Image"], s3_object)
     loaded = context.models.load(version["number"])
-    found = _predict(loaded, data)
-    least = parameters.get("MinConfidence")
-    kept = [one for one in found if _reaches(one, least, loaded)]
-    most = parameters.get("MaxResults")
-    return {"CustomLabels": [_describe(one) for one in kept[:most]]}
+    try:
+        found = loaded.model.predict(data)
+    except UnusableImage as error:
+        raise _image_error(error) from None
+    min_confidence = parameters.get("MinConfidence")
+    kept = [one for one in found if _is_confident(one, min_confidence, loaded)]
+    return {"CustomLabels": [_describe(one) for one in kept[: parameters.get("MaxResults")]]}
 
 
-def fetch_image(call: Call, image: dict[str, Any]) -> bytes:
-    """The image of a request, from within it or from S3.
+def detect_moderation_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Detect moderation labels in an image with an adapter; the base model finds none."""
+    if "HumanLoopConfig" in parameters:
+        raise ServiceException.invalid(
+            "HumanLoopConfig is not supported: the embedded service has no human reviewers."
+        )
+    arn = parameters.get("ProjectVersion")
+    number: int | None = None
+    if arn is not None:
+        with call.context.store.read() as db:
+            number = find_adapter(call, db, arn)["number"]
+    data = _image_bytes(call, parameters["Image"], _check_image(parameters["Image"]))
+    min_confidence = parameters.get("MinConfidence", DEFAULT_MIN_CONFIDENCE)
+    try:
+        labels = detect_labels(call.context.models, number, data, min_confidence)
+    except UnusableImage as error:
+        raise _image_error(error) from None
+    return {
+        "ModerationLabels": labels,
+        "ModerationModelVersion": BASE_MODEL,
+        "ProjectVersion": arn,
+        "ContentTypes": [],
+    }
+
+
+def find_adapter(call: Call, db: Connection, arn: str) -> Row:
+    """Return a trained adapter.
 
     Raises:
-        ServiceException: It is given twice or not at all, too large, or cannot be read.
+        ServiceException: It does not exist, is a Custom Labels model, or is not trained.
     """
-    source = _check_image_given(image)
-    return bytes(image["Bytes"]) if source is None else _fetch(call, source)
+    version = call.version(db, arn)
+    if not _is_adapter(version):
+        raise ServiceException.invalid(f"{arn} is a Custom Labels model, not a content moderation adapter.")
+    if version["status"] != "TRAINING_COMPLETED":
+        raise ServiceException.not_ready(
+            f"Adapter {arn} is {version['status']}; it must be TRAINING_COMPLETED."
+        )
+    return version
 
 
-def _check_image_given(image: dict[str, Any]) -> dict[str, Any] | None:
-    """The place in S3, or None when the image is in the request."""
-    data, place = image.get("Bytes"), image.get("S3Object")
-    if (data is None) == (place is None):
-        raise ServiceException.invalid("Image needs exactly one of Bytes and S3Object.")
-    if place is None:
-        if len(image["Bytes"]) > _MOST_BYTES:
+def refuse_adapter(version: Row) -> None:
+    """Raise for an adapter, where only Custom Labels models can be used.
+
+    Raises:
+        ServiceException: ``InvalidParameterException``: the version is an adapter.
+    """
+    if _is_adapter(version):
+        raise ServiceException.invalid(
+            f"{version['arn']} is a content moderation adapter, which cannot be started, stopped or copied. "
+            "Use it with DetectModerationLabels as soon as it is trained."
+        )
+
+
+def _is_adapter(version: Row) -> bool:
+    return bool(json.loads(version["request"]).get("Feature") == CONTENT_MODERATION)
+
+
+def _check_image(image: dict[str, Any]) -> dict[str, Any] | None:
+    """Check an ``Image``, and return its ``S3Object``; None if the request contains the image."""
+    data, s3_object = image.get("Bytes"), image.get("S3Object")
+    if (data is None) == (s3_object is None):
+        raise ServiceException.invalid("Image needs either Bytes or S3Object.")
+    if s3_object is None:
+        if len(image["Bytes"]) > _MAX_BYTES:
             raise ServiceException(
                 "ImageTooLargeException",
-                f"The image has {len(image['Bytes'])} bytes; at most {_MOST_BYTES} (4 MB) can be sent. Put "
-                "larger images into S3.",
+                f"The image has {len(image['Bytes'])} bytes; a request can contain at most {_MAX_BYTES} "
+                "(4 MB). Store larger images in S3.",
             )
         return None
-    if not place.get("Bucket") or not place.get("Name"):
-        raise ServiceException.invalid("Image.S3Object needs both Bucket and Name.")
-    found: dict[str, Any] = place
-    return found
+    check_s3_object(s3_object, "Image.S3Object")
+    checked: dict[str, Any] = s3_object
+    return checked
 
 
-def _fetch(call: Call, place: dict[str, Any]) -> bytes:
+def _image_bytes(call: Call, image: dict[str, Any], s3_object: dict[str, Any] | None) -> bytes:
+    """Return the encoded image, from the request or from S3."""
+    if s3_object is None:
+        return bytes(image["Bytes"])
     try:
-        answer = call.context.s3().get_object(**get_object_args(place))
+        answer = call.context.s3().get_object(**get_object_args(s3_object))
         with answer["Body"] as body:
             size = answer["ContentLength"]
-            if size > _MOST_BYTES_IN_S3:
+            if size > _MAX_BYTES_IN_S3:
                 raise ServiceException(
                     "ImageTooLargeException",
-                    f"The image has {size} bytes; at most {_MOST_BYTES_IN_S3} (15 MB) are allowed in S3.",
+                    f"The image in S3 has {size} bytes; at most {_MAX_BYTES_IN_S3} (15 MB) are allowed.",
                 )
             data: bytes = body.read()
             return data
     except (ClientError, BotoCoreError) as error:
-        raise ServiceException(
-            "InvalidS3ObjectException",
-            f"The image s3://{place['Bucket']}/{place['Name']} cannot be read: {error}",
-        ) from None
+        raise unreadable_s3_object("image", s3_object, error) from None
 
 
-def _predict(loaded: LoadedModel, data: bytes) -> list[Prediction]:
-    try:
-        return loaded.model.predict(data)
-    except UnusableImage as error:
-        raise refuse_image(error) from None
+def _image_error(error: UnusableImage) -> ServiceException:
+    return ServiceException(_ERROR_CODES.get(error.reason, "InvalidParameterException"), str(error))
 
 
-def refuse_image(error: UnusableImage) -> ServiceException:
-    """The error that an image which cannot be used is answered with."""
-    return ServiceException(_CODES.get(error.reason, "InvalidParameterException"), str(error))
-
-
-def _reaches(one: Prediction, least: float | None, loaded: LoadedModel) -> bool:
-    if least is None:
+def _is_confident(one: Prediction, min_confidence: float | None, loaded: LoadedModel) -> bool:
+    """Return whether a prediction reaches MinConfidence, or else the assumed threshold of its label."""
+    if min_confidence is None:
         return one.confidence >= loaded.thresholds.get(one.label, 0.0)
-    return one.confidence * 100 >= least
+    return one.confidence * 100 >= min_confidence
 
 
 def _describe(one: Prediction) -> dict[str, Any]:
-    found: dict[str, Any] = {"Name": one.label, "Confidence": min(one.confidence * 100, 100.0)}
+    label: dict[str, Any] = {"Name": one.label, "Confidence": min(one.confidence * 100, 100.0)}
     if one.box is not None:
         left, top, width, height = one.box
-        found["Geometry"] = {"BoundingBox": {"Width": width, "Height": height, "Left": left, "Top": top}}
-    return found
+        label["Geometry"] = {"BoundingBox": {"Width": width, "Height": height, "Left": left, "Top": top}}
+    return label

@@ -1,4 +1,4 @@
-"""Media analysis jobs: StartMediaAnalysisJob, GetMediaAnalysisJob, ListMediaAnalysisJobs."""
+"""Operations on media analysis jobs: StartMediaAnalysisJob, GetMediaAnalysisJob, ListMediaAnalysisJobs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._jobs._media import run_media_job
-from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
-from rekolabels.local._operations.moderation import find_adapter
+from rekolabels.local._operations._parameters import PageQuery, check_s3_object, unreadable_s3_object
+from rekolabels.local._operations.inference import find_adapter
 
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
@@ -22,49 +22,52 @@ if TYPE_CHECKING:
 
 __all__ = ["get_media_analysis_job", "list_media_analysis_jobs", "start_media_analysis_job"]
 
-_LARGEST = 1 << 30
+_MAX_MANIFEST_BYTES = 1 << 30
 _TOKEN = "ClientRequestToken"  # noqa: S105 - the name of a parameter
 
 
 def start_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Look at every image of a manifest. The same token with the same parameters is the same job."""
+    """Start a job that moderates every image of a manifest.
+
+    Idempotent: a request with the same ClientRequestToken and parameters returns the same job.
+    """
     context = call.context
     settings = parameters["OperationsConfig"].get("DetectModerationLabels")
     if settings is None:
         raise ServiceException.invalid(
-            "OperationsConfig needs DetectModerationLabels; nothing else is offered."
+            "OperationsConfig needs DetectModerationLabels, the only operation for media analysis jobs."
         )
     with context.store.read() as db:
-        known = _known(call, db, parameters)
+        known = _job_with_token(call, db, parameters)
         if known is not None:
             return {"JobId": known}
-        adapter = _adapter(call, db, settings)
+        adapter = _adapter_number(call, db, settings)
     _check_manifest(call, parameters["Input"]["S3Object"])
     with context.store.write() as db:
-        known = _known(call, db, parameters)
+        known = _job_with_token(call, db, parameters)
         if known is not None:
             return {"JobId": known}
-        _check_room(call, db)
-        identity = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
+        _check_quota(call, db)
+        job_id = hashlib.sha256(uuid.uuid4().bytes).hexdigest()
         db.execute(
             "INSERT INTO media_jobs (id, account, region, created, status, token, request) "
             "VALUES (?, ?, ?, ?, 'IN_PROGRESS', ?, ?)",
             (
-                identity,
+                job_id,
                 call.account,
                 call.region,
                 context.store.next_timestamp(db, context.clock()),
                 parameters.get(_TOKEN),
-                json.dumps(_kept(parameters)),
+                json.dumps(_without_token(parameters)),
             ),
         )
-        job = context.jobs.register(db, "media.run", identity)
+        job = context.jobs.register(db, "media.run", job_id)
     context.jobs.launch(lambda: run_media_job(context, job, adapter), job)
-    return {"JobId": identity}
+    return {"JobId": job_id}
 
 
 def get_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """One job."""
+    """Describe one job."""
     call.context.jobs.recover()
     with call.context.store.read() as db:
         row = db.execute(
@@ -77,71 +80,69 @@ def get_media_analysis_job(call: Call, parameters: dict[str, Any]) -> dict[str, 
 
 
 def list_media_analysis_jobs(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The jobs of the account in the Region, newest first."""
+    """List the jobs of the account in the Region, newest first."""
     call.context.jobs.recover()
-    most = parameters.get("MaxResults", DEFAULT_PAGE)
-    position = read_token("ListMediaAnalysisJobs", parameters)
+    page = PageQuery("ListMediaAnalysisJobs", parameters)
     with call.context.store.read() as db:
         rows = db.execute(
             "SELECT * FROM media_jobs WHERE account = ? AND region = ? AND (? IS NULL OR created < ?) "
             "ORDER BY created DESC LIMIT ?",
-            (call.account, call.region, position, position, most + 1),
+            (call.account, call.region, page.position, page.position, page.size + 1),
         ).fetchall()
-    answer: dict[str, Any] = {"MediaAnalysisJobs": [_describe(row) for row in rows[:most]]}
-    if len(rows) > most:
-        answer["NextToken"] = make_token("ListMediaAnalysisJobs", parameters, rows[most - 1]["created"])
-    return answer
+    rows, token = page.cut(rows, "created")
+    answer: dict[str, Any] = {"MediaAnalysisJobs": [_describe(row) for row in rows]}
+    return answer | {"NextToken": token} if token else answer
 
 
-def _known(call: Call, db: Connection, parameters: dict[str, Any]) -> str | None:
-    """The job that the same request has started before."""
+def _job_with_token(call: Call, db: Connection, parameters: dict[str, Any]) -> str | None:
+    """Return the id of the job that the same request started earlier."""
     row = db.execute(
         "SELECT id, request FROM media_jobs WHERE account = ? AND region = ? AND token = ?",
         (call.account, call.region, parameters.get(_TOKEN)),
     ).fetchone()
     if row is None:
         return None
-    if json.loads(row["request"]) != _kept(parameters):
+    if json.loads(row["request"]) != _without_token(parameters):
         raise ServiceException(
             "IdempotentParameterMismatchException",
-            f"The ClientRequestToken was used for the job {row['id']} with other parameters.",
+            f"ClientRequestToken was used with other parameters before, for job {row['id']}. "
+            "Use a new token.",
         )
     return str(row["id"])
 
 
-def _kept(parameters: dict[str, Any]) -> dict[str, Any]:
+def _without_token(parameters: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in parameters.items() if name != _TOKEN}
 
 
-def _adapter(call: Call, db: Connection, settings: dict[str, Any]) -> int | None:
+def _adapter_number(call: Call, db: Connection, settings: dict[str, Any]) -> int | None:
     arn = settings.get("ProjectVersion")
     return None if arn is None else int(find_adapter(call, db, arn)["number"])
 
 
-def _check_manifest(call: Call, place: dict[str, Any]) -> None:
-    if not place.get("Bucket") or not place.get("Name"):
-        raise ServiceException.invalid("Input.S3Object needs both Bucket and Name.")
-    name = f"s3://{place['Bucket']}/{place['Name']}"
+def _check_manifest(call: Call, s3_object: dict[str, Any]) -> None:
+    check_s3_object(s3_object, "Input.S3Object")
     try:
-        size = call.context.s3().head_object(**get_object_args(place))["ContentLength"]
+        size = call.context.s3().head_object(**get_object_args(s3_object))["ContentLength"]
     except (ClientError, BotoCoreError) as error:
+        raise unreadable_s3_object("manifest", s3_object, error) from None
+    if not 0 < size <= _MAX_MANIFEST_BYTES:
         raise ServiceException(
-            "InvalidS3ObjectException", f"The manifest {name} cannot be read: {error}"
-        ) from None
-    if not 0 < size <= _LARGEST:
-        raise ServiceException(
-            "InvalidManifestException", f"The manifest {name} has {size} bytes; 1 to {_LARGEST} are allowed."
+            "InvalidManifestException",
+            f"Manifest s3://{s3_object['Bucket']}/{s3_object['Name']} has {size} bytes; "
+            f"1 to {_MAX_MANIFEST_BYTES} are allowed.",
         )
 
 
-def _check_room(call: Call, db: Connection) -> None:
+def _check_quota(call: Call, db: Connection) -> None:
     (count,) = db.execute(
         "SELECT count(*) FROM media_jobs WHERE account = ? AND region = ? AND status = 'IN_PROGRESS'",
         (call.account, call.region),
     ).fetchone()
     if count >= call.context.quotas.media_jobs:
         raise ServiceException.limit(
-            f"{count} media analysis jobs are already in progress; wait until one has ended."
+            f"The account has reached its quota of media analysis jobs in progress ({count}). "
+            "Wait until one ends."
         )
 
 

@@ -1,4 +1,4 @@
-"""Projects: CreateProject, DescribeProjects, DeleteProject."""
+"""Operations on projects: CreateProject, DescribeProjects, DeleteProject."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._jobs._lifecycle import delete_project_row, mark_project_created
-from rekolabels.local._operations._pages import DEFAULT_PAGE, make_token, read_token
+from rekolabels.local._operations._parameters import PageQuery
 from rekolabels.local._operations.tags import set_tags
 
 if TYPE_CHECKING:
@@ -14,35 +14,47 @@ if TYPE_CHECKING:
 
     from rekolabels.local._core._context import Call
 
-__all__ = ["create_project", "delete_project", "describe_projects"]
+__all__ = [
+    "CONTENT_MODERATION",
+    "create_project",
+    "custom_labels_project",
+    "delete_project",
+    "describe_projects",
+    "existing_project",
+]
 
+CONTENT_MODERATION = "CONTENT_MODERATION"
+"""``Feature`` of the projects that adapters are trained in."""
 _CUSTOM_LABELS = "CUSTOM_LABELS"
 
 
 def create_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Make an empty project. It can be used at once, while its status still is ``CREATING``."""
+    """Create an empty project, which can be used while its status is still ``CREATING``."""
     name = parameters["ProjectName"]
     feature = parameters.get("Feature", _CUSTOM_LABELS)
     auto_update = parameters.get("AutoUpdate")
     if feature == _CUSTOM_LABELS and auto_update is not None:
-        raise ServiceException.invalid("AutoUpdate is not for projects with the feature CUSTOM_LABELS.")
+        raise ServiceException.invalid("AutoUpdate is not supported for projects with Feature=CUSTOM_LABELS.")
     if feature != _CUSTOM_LABELS and auto_update is None:
-        raise ServiceException.invalid(f"AutoUpdate must be given for a project with the feature {feature}.")
+        raise ServiceException.invalid(f"AutoUpdate is required for projects with Feature={feature}.")
     context = call.context
     with context.store.write() as db:
         scope = (call.account, call.region)
-        taken = db.execute(
+        existing = db.execute(
             "SELECT status FROM projects WHERE account = ? AND region = ? AND name = ?", (*scope, name)
         ).fetchone()
-        if taken is not None:
+        if existing is not None:
             raise ServiceException.in_use(
-                f"A project named {name} already exists (status {taken['status']})."
+                f"Project {name} already exists; its status is {existing['status']}."
             )
         (count,) = db.execute(
             "SELECT count(*) FROM projects WHERE account = ? AND region = ?", scope
         ).fetchone()
         if count >= context.quotas.projects:
-            raise ServiceException.limit(f"The account already has {count} projects; more are not allowed.")
+            raise ServiceException.limit(
+                f"Cannot create project {name}: the account has reached its quota of projects "
+                f"({context.quotas.projects}). Delete one first."
+            )
         arn = call.new_arn(db, name, "project")
         db.execute(
             "INSERT INTO projects (arn, account, region, name, created, status, feature, auto_update) "
@@ -62,43 +74,41 @@ def create_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe_projects(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The projects of the account in the Region, newest first."""
+    """Describe the projects of the account in the Region, newest first."""
     call.context.jobs.recover()
     features = parameters.get("Features") or [_CUSTOM_LABELS]
     names = parameters.get("ProjectNames")
-    most = parameters.get("MaxResults", DEFAULT_PAGE)
-    position = read_token("DescribeProjects", parameters)
-    conditions = ["account = ?", "region = ?", f"feature IN ({_marks(features)})"]
+    page = PageQuery("DescribeProjects", parameters)
+    conditions = ["account = ?", "region = ?", f"feature IN ({_placeholders(features)})"]
     values: list[Any] = [call.account, call.region, *features]
     if names:
-        conditions.append(f"name IN ({_marks(names)})")
+        conditions.append(f"name IN ({_placeholders(names)})")
         values += names
-    if position is not None:
+    if page.position is not None:
         conditions.append("created < ?")
-        values.append(position)
-    # Only our own words and question marks are put together here; the values are bound.
-    query = f"SELECT * FROM projects WHERE {' AND '.join(conditions)} ORDER BY created DESC LIMIT ?"  # noqa: S608
+        values.append(page.position)
+    query = f"SELECT * FROM projects WHERE {' AND '.join(conditions)} ORDER BY created DESC LIMIT ?"  # noqa: S608 - the conditions above; values are bound
     with call.context.store.read() as db:
-        rows = db.execute(query, (*values, most + 1)).fetchall()
-        answer: dict[str, Any] = {"ProjectDescriptions": [_describe(db, row) for row in rows[:most]]}
-    if len(rows) > most:
-        answer["NextToken"] = make_token("DescribeProjects", parameters, rows[most - 1]["created"])
-    return answer
+        rows = db.execute(query, (*values, page.size + 1)).fetchall()
+        rows, token = page.cut(rows, "created")
+        answer: dict[str, Any] = {"ProjectDescriptions": [_describe(db, row) for row in rows]}
+    return answer | {"NextToken": token} if token else answer
 
 
 def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Delete a project that has neither datasets nor versions left."""
+    """Delete a project without datasets and versions."""
     context = call.context
     with context.store.write() as db:
         project = call.project(db, parameters["ProjectArn"])
         arn = project["arn"]
         if project["status"] == "DELETING":
-            raise ServiceException.in_use(f"The project {arn} is already being deleted.")
-        for table, what in (("versions", "model versions"), ("datasets", "datasets")):
-            left = db.execute(f"SELECT arn FROM {table} WHERE project = ? LIMIT 1", (arn,)).fetchone()  # noqa: S608 - the two names above
-            if left is not None:
+            raise ServiceException.in_use(f"Project {arn} is already being deleted.")
+        for table, content in (("versions", "model versions"), ("datasets", "datasets")):
+            remaining = db.execute(f"SELECT arn FROM {table} WHERE project = ? LIMIT 1", (arn,)).fetchone()  # noqa: S608 - one of the two names above
+            if remaining is not None:
                 raise ServiceException.in_use(
-                    f"The project still has {what}, such as {left['arn']}. Delete them first."
+                    f"Cannot delete project {arn}: it still has {content}, such as {remaining['arn']}. "
+                    "Delete them first."
                 )
         db.execute("UPDATE projects SET status = 'DELETING' WHERE arn = ?", (arn,))
         job = context.jobs.register(db, "project.delete", arn)
@@ -110,6 +120,33 @@ def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
 
     context.jobs.launch(work, job)
     return {"Status": "DELETING"}
+
+
+def existing_project(call: Call, db: Connection, arn: str) -> Row:
+    """Return a project of either feature that is not being deleted.
+
+    Raises:
+        ServiceException: ``ResourceNotFoundException``.
+    """
+    project = call.project(db, arn)
+    if project["status"] == "DELETING":
+        raise ServiceException.not_found("project", arn)
+    return project
+
+
+def custom_labels_project(call: Call, db: Connection, arn: str) -> Row:
+    """Return a Custom Labels project that is not being deleted.
+
+    Raises:
+        ServiceException: It does not exist, is being deleted, or is a content moderation project.
+    """
+    project = existing_project(call, db, arn)
+    if project["feature"] != _CUSTOM_LABELS:
+        raise ServiceException.invalid(
+            f"Project {arn} has Feature={project['feature']}: such projects have no datasets, policies or "
+            "copies. Use a project with Feature=CUSTOM_LABELS."
+        )
+    return project
 
 
 def _describe(db: Connection, row: Row) -> dict[str, Any]:
@@ -132,11 +169,11 @@ def _describe(db: Connection, row: Row) -> dict[str, Any]:
             for dataset in datasets
         ],
     }
-    # The recorded answers for Custom Labels projects name no feature; only that of an adapter is told.
+    # AWS's recorded answers give no feature for Custom Labels projects.
     if row["feature"] != _CUSTOM_LABELS:
         description |= {"Feature": row["feature"], "AutoUpdate": row["auto_update"]}
     return description
 
 
-def _marks(values: list[Any]) -> str:
+def _placeholders(values: list[Any]) -> str:
     return ", ".join("?" * len(values))
