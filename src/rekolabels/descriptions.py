@@ -1,6 +1,6 @@
-"""Frozen snapshots of what AWS said about a resource.
+"""Snapshots of AWS resources, as frozen values.
 
-A snapshot never changes: ask the handle's ``describe()`` for a new one.
+A snapshot does not change; ``describe()`` of the handle returns a new one.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class S3Location:
 
     @classmethod
     def parse(cls, uri: str) -> S3Location:
-        """Read ``s3://bucket/key``; the key may be empty, where a bucket or prefix is meant.
+        """Parse ``s3://bucket/key``; the key may be empty, for a bucket.
 
         Raises:
-            InvalidInput: It is no such URI.
+            InvalidInput: The text is not such a URI.
 
         >>> S3Location.parse("s3://puppies/train/rex.jpg")
         S3Location(bucket='puppies', key='train/rex.jpg')
@@ -54,7 +54,7 @@ class S3Location:
         scheme, separator, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme.lower() != "s3" or not separator or not bucket:
-            raise InvalidInput(f"{uri!r} is no S3 location: expected s3://bucket/key")
+            raise InvalidInput(f"Invalid S3 location {uri!r}: expected s3://bucket/key.")
         return cls(bucket, key)
 
     @property
@@ -68,7 +68,7 @@ class S3Location:
 
 @attrs.frozen
 class DatasetSummary:
-    """A dataset as its project lists it (``DatasetMetadata`` of DescribeProjects)."""
+    """A dataset in the description of its project (``DatasetMetadata`` of DescribeProjects)."""
 
     arn: str
     """ARN of the dataset."""
@@ -77,9 +77,9 @@ class DatasetSummary:
     status: str
     """Status of the last operation, such as ``CREATE_COMPLETE``."""
     status_message: str
-    """The service's text about the last operation; may be empty."""
+    """The service's message about the last operation; may be empty."""
     created_at: datetime | None
-    """When it was created, UTC."""
+    """Time of creation, UTC."""
 
 
 @attrs.frozen
@@ -89,17 +89,17 @@ class ProjectDescription:
     arn: str
     """ARN of the project."""
     name: str
-    """Its name, unique in the account and Region; part of the ARN."""
+    """Name, unique in the account and Region; part of the ARN."""
     status: str
     """``CREATING``, ``CREATED`` or ``DELETING``."""
     created_at: datetime | None
-    """When it was created, UTC."""
+    """Time of creation, UTC."""
     datasets: tuple[DatasetSummary, ...] = ()
     """At most one training and one test dataset."""
     feature: str = "CUSTOM_LABELS"
     """``CUSTOM_LABELS`` or ``CONTENT_MODERATION``."""
     auto_update: str | None = None
-    """``ENABLED`` or ``DISABLED``; adapters only."""
+    """``ENABLED`` or ``DISABLED``; for adapters only."""
 
 
 @attrs.frozen
@@ -109,23 +109,23 @@ class DatasetDescription:
     arn: str
     """ARN of the dataset."""
     status: str
-    """Status of the *last operation*: after a failed update the earlier content is still usable."""
+    """Status of the *last operation*: after a failed update, the earlier content is still usable."""
     status_message: str
-    """On failure the reason; may be empty."""
+    """Reason of a failure; may be empty."""
     status_code: str | None
-    """``SUCCESS``, ``CLIENT_ERROR`` (mend the input) or ``SERVICE_ERROR`` (try again)."""
+    """``SUCCESS``, ``CLIENT_ERROR`` (fix the input) or ``SERVICE_ERROR`` (retry)."""
     created_at: datetime | None
-    """When it was created, UTC."""
+    """Time of creation, UTC."""
     updated_at: datetime | None
-    """When it was last changed, UTC."""
+    """Time of the last change, UTC."""
     total_entries: int
-    """Images in the dataset."""
+    """Number of images in the dataset."""
     labelled_entries: int
-    """Images with at least one label."""
+    """Number of images with at least one label."""
     error_entries: int
-    """Images whose line has an error."""
+    """Number of images whose manifest line has an error."""
     total_labels: int
-    """Labels of the dataset."""
+    """Number of different labels."""
 
 
 @attrs.frozen
@@ -135,21 +135,21 @@ class LabelCount:
     label: str
     """Name of the label."""
     images: int
-    """Images that use it."""
+    """Number of images with this label."""
     images_with_boxes: int = 0
-    """Images (not boxes) that have it on a bounding box."""
+    """Number of images (not boxes) with this label on a bounding box."""
 
 
 @attrs.frozen
 class EntryError:
-    """A mistake that the service found in an image of a dataset (``cl-errors`` of ListDatasetEntries)."""
+    """An error that the service found in a dataset entry (``cl-errors`` of ListDatasetEntries)."""
 
     source: str
     """The image, ``s3://bucket/key``."""
     code: str
     """The service's code, such as ``ERROR_INVALID_BOUNDING_BOX``."""
     message: str
-    """The service's text."""
+    """The service's message."""
 
 
 @attrs.frozen
@@ -159,93 +159,99 @@ class ModelDescription:
     arn: str
     """ARN of the model version."""
     version_name: str
-    """Its name, unique in the project; part of the ARN."""
+    """Name, unique in the project; part of the ARN."""
     status: str
-    """Such as ``TRAINING_IN_PROGRESS``, ``TRAINING_COMPLETED``, ``RUNNING``, ``STOPPED``."""
+    """Such as ``TRAINING_IN_PROGRESS``, ``TRAINING_COMPLETED``, ``RUNNING`` or ``STOPPED``."""
     status_message: str
-    """The service's text; on failure the reason."""
+    """The service's message; on failure the reason."""
     created_at: datetime | None
-    """When the training was started, UTC."""
+    """Start of the training, UTC."""
     training_ended_at: datetime | None
-    """When the training ended, UTC."""
+    """End of the training, UTC; None before."""
     billable_training_seconds: int | None
-    """Billed seconds of a successful training; may exceed the time on the clock."""
+    """Billed seconds of a successful training; may exceed its duration."""
     f1: float | None
-    """Aggregated F1 score, 0 to 1; after a successful training only."""
+    """Aggregated F1 score, 0 to 1; None before a successful training."""
     evaluation_summary: S3Location | None
     """``EvaluationResultSummary-<project>-<version>.json``."""
     manifest_summary: S3Location | None
-    """``ManifestSummary-<project>-<version>.json``: what the service counted in the training data."""
+    """``ManifestSummary-<project>-<version>.json``: the service's counts and errors of the training data."""
     training_snapshot: S3Location | None
-    """``TrainingGroundTruth-…``: the lines that were used for training."""
+    """``TrainingGroundTruth-…``: the manifest lines that were used for training."""
     testing_snapshot: S3Location | None
-    """``TestingGroundTruth-…``: the test lines with the model's predictions."""
+    """``TestingGroundTruth-…``: the manifest lines of the test dataset, with the model's predictions."""
     training_validation: S3Location | None
     """``TrainingManifestWithValidation-…``: the training lines with the service's errors and warnings."""
     testing_validation: S3Location | None
     """``TestingManifestWithValidation-…``: the same for the test lines."""
     output: S3Location | None
-    """Bucket and prefix that the result files were asked for in."""
+    """Bucket and prefix of the result files, as requested for the training."""
     min_inference_units: int | None
-    """Inference units that the model was started with; None before the first start."""
+    """Inference units that the model was last started with; None before the first start."""
     max_inference_units: int | None
-    """Upper bound of auto-scaling; None without it."""
+    """Upper limit of auto-scaling; None without auto-scaling."""
     description: str | None = None
-    """The caller's text about this version."""
+    """Description that was given to the training."""
     source_arn: str | None = None
-    """For a copied version, the ARN of the original."""
+    """ARN of the original, for a copied version."""
     kms_key_id: str | None = None
-    """The key that encrypts copies and results."""
+    """KMS key that encrypts the copies of the images and the results."""
 
 
 @attrs.frozen
 class ProjectPolicy:
-    """A policy that says who may copy model versions out of a project (``ProjectPolicy``)."""
+    """A policy that controls who may copy model versions from a project (``ProjectPolicy``)."""
 
     name: str
     """Its name, unique in the project."""
     document: str
-    """The policy, JSON text."""
+    """The policy as JSON text."""
     revision_id: str
-    """Changes with each change of the document."""
+    """Id of this revision; every change of the document makes a new one."""
     created_at: datetime | None
-    """When it was attached, UTC."""
+    """Time at which the policy was attached, UTC."""
     updated_at: datetime | None
-    """When it was last changed, UTC."""
+    """Time of the last change, UTC."""
 
 
 @attrs.frozen
 class Box:
-    """A box in shares of the image's width and height; the origin is the upper left corner.
+    """A bounding box as fractions of the image's width and height; the origin is the upper left corner.
 
-    Values may be slightly below 0 or above 1 where the object is cut by the frame.
+    Values may be slightly below 0 or above 1 where the frame cuts off the object.
     """
 
     left: float
-    """Left edge, as a share of the width."""
+    """Left edge, as a fraction of the width of the image."""
     top: float
-    """Upper edge, as a share of the height."""
+    """Top edge, as a fraction of the height of the image."""
     width: float
-    """Width, as a share of the width."""
+    """Width, as a fraction of the width of the image."""
     height: float
-    """Height, as a share of the height."""
+    """Height, as a fraction of the height of the image."""
 
 
 @attrs.frozen
 class Detection:
-    """Something that a model found in an image (``CustomLabel`` of DetectCustomLabels)."""
+    """A label that a model found in an image (``CustomLabel`` of DetectCustomLabels)."""
 
     label: str
-    """What was found."""
+    """The label."""
     confidence: float
-    """0 to 100, in per cent."""
+    """Confidence of the model in percent, 0 to 100."""
     box: Box | None = None
-    """Where it was found; None for models with image-level labels."""
+    """Bounding box; None for models with image-level labels."""
 
     def draw(self, image: Any) -> Any:
-        """Draw it into an upright copy of a Pillow image, and return the copy.
+        """Draw the detection into an upright copy of a Pillow image.
 
-        ``rekolabels.inference.draw`` draws all detections of an image, and takes other images too.
+        ``rekolabels.inference.draw`` draws all detections of an image, and accepts other kinds of images.
+
+        Args:
+            image: A Pillow image.
+
+        Returns:
+            The copy, a Pillow image.
 
         Raises:
             MissingExtra: Pillow is not installed.
@@ -255,16 +261,16 @@ class Detection:
 
 @attrs.frozen
 class UnitsInService:
-    """How many inference units a model had in service for a time, as CloudWatch has measured it."""
+    """Inference units that a model had in service during a period, as measured by CloudWatch."""
 
     since: datetime
-    """Begin, UTC."""
+    """Start of the period, UTC."""
     until: datetime
-    """End, UTC."""
+    """End of the period, UTC."""
     units: float
-    """The average of ``InServiceInferenceUnits``; 0 or more."""
+    """Average of ``InServiceInferenceUnits``; 0 or more."""
 
     @property
     def unit_seconds(self) -> float:
-        """Units times seconds."""
+        """Inference units multiplied by seconds."""
         return self.units * (self.until - self.since).total_seconds()

@@ -1,4 +1,4 @@
-"""Labelled images: the values that every room passes on."""
+"""Labelled images: the values that readers make and that datasets, splits and manifests take."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ __all__ = ["BoundingBox", "ImageSize", "LabelledImage"]
 
 @attrs.frozen
 class BoundingBox:
-    """A box around one object, in pixels of the image; the origin is the upper left corner."""
+    """A bounding box in pixels; the origin is the upper left corner of the image."""
 
     label: str
-    """What the box holds."""
+    """Label of the object in the box."""
     left: float
-    """Distance of the box from the left edge, in pixels."""
+    """Left edge, in pixels from the left of the image."""
     top: float
-    """Distance of the box from the upper edge, in pixels."""
+    """Top edge, in pixels from the top of the image."""
     width: float
-    """Width in pixels; the service asks for more than 1."""
+    """Width in pixels; the service requires more than 1."""
     height: float
-    """Height in pixels; the service asks for more than 1."""
+    """Height in pixels; the service requires more than 1."""
 
 
 @attrs.frozen
 class ImageSize:
-    """The size of an image in pixels."""
+    """Size of an image in pixels."""
 
     width: int
-    """64 to 4096 for the service."""
+    """Width in pixels; the service accepts 64 to 4096."""
     height: int
-    """64 to 4096 for the service."""
+    """Height in pixels; the service accepts 64 to 4096."""
     depth: int = 3
-    """Channels; 3 for RGB. The service does not use it."""
+    """Number of channels, 3 for RGB. The service ignores it."""
 
 
 def _labels(labels: Iterable[str]) -> tuple[str, ...]:
     if isinstance(labels, str):
-        raise InvalidInput(f"labels takes several labels: write labels=[{labels!r}], not labels={labels!r}.")
+        raise InvalidInput(
+            f"Invalid labels={labels!r}: expected a list of labels. Write labels=[{labels!r}]."
+        )
     return tuple(labels)
 
 
@@ -52,7 +54,7 @@ def _boxes(boxes: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
 
 @attrs.frozen
 class LabelledImage:
-    """An image, where it lies, and what is known about it.
+    """An image and its labels, bounding boxes and size.
 
     >>> image = LabelledImage("puppies/rex.jpg", labels=["puppy"])
     >>> attrs.evolve(image, source="s3://my-bucket/rex.jpg").labels
@@ -62,15 +64,14 @@ class LabelledImage:
     source: str = attrs.field(converter=str)
     """An ``s3://bucket/key`` URI or a local path."""
     labels: tuple[str, ...] = attrs.field(default=(), converter=_labels)
-    """Image-level labels; any iterable of them can be given."""
+    """Image-level labels; accepts any iterable."""
     boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes)
-    """Labelled bounding boxes; any iterable of them can be given."""
+    """Bounding boxes; accepts any iterable."""
     size: ImageSize | None = None
-    """The size of the image; a manifest needs it where there are boxes."""
+    """Size of the image; a manifest needs it when there are boxes."""
     attributes: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
-    """The keys of the manifest line that it was read from, except ``source-ref``; empty for an image made
-    anew.
+    """Keys of the manifest line that the image was read from, except ``source-ref``; otherwise empty.
 
-    A manifest that is written from the image keeps them. Where they and the fields above disagree, because an
-    image was changed with ``attrs.evolve``, the fields win.
+    ``write_manifest`` keeps them. Where they disagree with the fields above, because the image was changed
+    with ``attrs.evolve``, the fields win.
     """

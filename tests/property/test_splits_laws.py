@@ -1,4 +1,4 @@
-"""Laws of splits, over images that hypothesis makes up."""
+"""Properties that hold for every split, checked on generated images."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def _image(number: int, labels: list[str], boxes: list[str]) -> LabelledImage:
 
 
 @st.composite
-def sets(draw: st.DrawFn, most: int = 30) -> list[LabelledImage]:
-    """Images with up to three labels and up to four boxes each, of few labels so that they are shared."""
+def image_sets(draw: st.DrawFn, max_size: int = 30) -> list[LabelledImage]:
+    """Images with up to three labels and four boxes each, from five labels so that images share them."""
     label = st.sampled_from("abcde")
     drawn = draw(
         st.lists(
-            st.tuples(st.lists(label, max_size=3), st.lists(label, max_size=4)), min_size=2, max_size=most
+            st.tuples(st.lists(label, max_size=3), st.lists(label, max_size=4)), min_size=2, max_size=max_size
         )
     )
     return [_image(number, labels, boxes) for number, (labels, boxes) in enumerate(drawn)]
 
 
-@given(sets(), SHARES, st.integers())
+@given(image_sets(), SHARES, st.integers())
 def test_a_split_is_a_partition(images: list[LabelledImage], test: float, seed: int) -> None:
-    """Each image is on exactly one side, neither side is empty, and the balance counts what is there."""
+    """Each image is on exactly one side, no side is empty, and the balance shows the true counts."""
     parts = split(images, test=test, seed=seed, allow_rare=True)
     assert sorted(i.source for i in images) == sorted(i.source for i in (*parts.train, *parts.test))
     assert (len(parts.train), len(parts.test)) == (parts.balance.train, parts.balance.test)
@@ -51,11 +51,11 @@ def test_a_split_is_a_partition(images: list[LabelledImage], test: float, seed: 
         assert entry.train == sum(entry.label in labels_of(image) for image in parts.train)
 
 
-@given(sets(), SHARES, st.integers(), st.randoms(use_true_random=False))
+@given(image_sets(), SHARES, st.integers(), st.randoms(use_true_random=False))
 def test_the_order_of_the_images_does_not_matter(
     images: list[LabelledImage], test: float, seed: int, shuffle: st.DataObject
 ) -> None:
-    """A stream in any order gives the same two parts, in the same order."""
+    """Images in any order give the same two parts, in the same order."""
     expected = split(images, test=test, seed=seed, allow_rare=True)
     shuffled = images.copy()
     shuffle.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random of hypothesis
@@ -64,7 +64,7 @@ def test_the_order_of_the_images_does_not_matter(
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=8), SHARES, st.integers())
 def test_single_labels_are_exact(counts: list[int], test: float, seed: int) -> None:
-    """Each label gets its share rounded down or up, one at least; the total is exact if it can be."""
+    """Each label gets its share rounded down or up, at least one; the total is exact where possible."""
     images = [
         _image(100 * n + m, ["abcdefgh"[n]], []) for n, count in enumerate(counts) for m in range(count)
     ]
@@ -83,11 +83,11 @@ def test_single_labels_are_exact(counts: list[int], test: float, seed: int) -> N
     assert len(parts.test) == min(max(wanted, sum(low for low, _ in bounds)), sum(high for _, high in bounds))
 
 
-@given(sets(most=9), SHARES, st.integers(0, 99))
+@given(image_sets(max_size=9), SHARES, st.integers(0, 99))
 def test_labels_are_on_both_sides_whenever_that_is_possible(
     images: list[LabelledImage], test: float, seed: int
 ) -> None:
-    """An exhaustive search over all divisions agrees with split on whether there is one."""
+    """The split succeeds exactly when an exhaustive search finds a division."""
     sets_of_labels = [labels_of(image) for image in images]
     labels = frozenset().union(*sets_of_labels)
     possible = any(
@@ -104,7 +104,7 @@ def test_labels_are_on_both_sides_whenever_that_is_possible(
         assert parts.balance.one_sided == ()
 
 
-@given(sets(), SHARES, st.integers(0, 99), st.lists(st.integers(0, 8), min_size=30, max_size=30))
+@given(image_sets(), SHARES, st.integers(0, 99), st.lists(st.integers(0, 8), min_size=30, max_size=30))
 def test_groups_are_never_divided(
     images: list[LabelledImage], test: float, seed: int, keys: list[int]
 ) -> None:
@@ -118,9 +118,9 @@ def test_groups_are_never_divided(
         assert not {key_of[i.source] for i in parts.train} & {key_of[i.source] for i in parts.test}
 
 
-@given(sets(), st.integers(2, 6), st.integers(0, 99))
+@given(image_sets(), st.integers(2, 6), st.integers(0, 99))
 def test_folds_test_every_image_once(images: list[LabelledImage], k: int, seed: int) -> None:
-    """The test parts of all folds are the images, and differ by one image in size at most."""
+    """Together the test parts of all folds are the images, and none is empty."""
     try:
         parts = folds(images, k, seed=seed, allow_rare=True)
     except CannotSplit:
@@ -132,7 +132,7 @@ def test_folds_test_every_image_once(images: list[LabelledImage], k: int, seed: 
 
 
 def _groups(size: int, pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
-    """What hangs together by pairs."""
+    """Return the connected components of pairs."""
     groups = [{number} for number in range(size)]
     for one, other in pairs:
         if groups[one] is not groups[other]:
@@ -149,7 +149,7 @@ def _groups(size: int, pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
     )
 )
 def test_near_duplicates_are_those_that_differ_by_four_bits(drawn: list[tuple[int, set[int]]]) -> None:
-    """The quick search by bands of bits joins what comparing each with each would join."""
+    """The search by bands of bits finds the same groups as comparing all pairs."""
     hashes = [base ^ sum(1 << bit for bit in bits) for base, bits in drawn]
     expected = [
         (one, other)

@@ -1,4 +1,4 @@
-"""Splits: exact for single labels, complete for every label, the same everywhere."""
+"""Splits: exact for single labels, every label on both sides, reproducible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def images_of(counts: dict[str, int], root: str = "set") -> list[LabelledImage]:
-    """Make images with one label each, in a folder for each label."""
+    """Make images with one label each, in one folder per label."""
     return [
         LabelledImage(f"{root}/{label}/{number:03}.jpg", labels=[label])
         for label, count in counts.items()
@@ -32,12 +32,12 @@ def images_of(counts: dict[str, int], root: str = "set") -> list[LabelledImage]:
 
 
 def names(images: Iterable[LabelledImage]) -> list[str]:
-    """The last two parts of the sources."""
+    """Return the last two parts of each source."""
     return ["/".join(image.source.split("/")[-2:]) for image in images]
 
 
 def test_single_labels_get_their_exact_share() -> None:
-    """Each label's test images are its share rounded up or down, and together they are the whole share."""
+    """Each label's test images are its share, rounded up or down; their sum is the exact share."""
     parts = split(images_of({"a": 100, "b": 33, "c": 12, "d": 7}), test=0.2)
     expected = {"a": 20, "b": 7, "c": 2, "d": 1}
     assert expected == {entry.label: entry.test for entry in parts.balance}
@@ -48,12 +48,12 @@ def test_single_labels_get_their_exact_share() -> None:
     ("count", "test", "expected"), [(100, 0.29, 29), (30, 0.1, 3), (10, 0.7, 7), (5, 0.5, 3)]
 )
 def test_shares_are_decimal_numbers(count: int, test: float, expected: int) -> None:
-    """0.29 of 100 is 29, though the nearest binary number is a little less; halves are rounded up."""
+    """0.29 of 100 is 29, although the nearest float is slightly less; halves are rounded up."""
     assert expected == len(split(images_of({"a": count}), test=test).test)
 
 
-def test_every_label_is_on_both_sides_even_where_the_share_is_less() -> None:
-    """Two images of a label are one on each side, whatever the share; the balance shows what was wanted."""
+def test_every_label_is_on_both_sides_even_if_its_share_is_less() -> None:
+    """Two images of a label are put on opposite sides, whatever the share; the balance shows the share."""
     parts = split(images_of({"a": 50, "b": 2, "c": 3}), test=0.05)
     assert {entry.label: entry.test for entry in parts.balance} == {"a": 2, "b": 1, "c": 1}
     assert pytest.approx(0.1) == parts.balance["b"].wanted
@@ -63,7 +63,7 @@ def test_every_label_is_on_both_sides_even_where_the_share_is_less() -> None:
 
 
 def test_the_split_is_the_same_everywhere() -> None:
-    """A recorded split: it must never change with the machine, the Python version or a release of ours."""
+    """A recorded split: it must not change with the machine, the Python version or a release."""
     parts = split(images_of({"a": 6, "b": 4}), test=0.3, seed=11)
     assert names(parts.test) == ["a/000.jpg", "a/005.jpg", "b/002.jpg"]
     boxes = [
@@ -76,7 +76,7 @@ def test_the_split_is_the_same_everywhere() -> None:
 
 
 def test_large_splits_are_the_same_everywhere() -> None:
-    """The same for labels, boxes, groups and folds: recorded once, equal on Python 3.10 to 3.13."""
+    """A recorded hash of splits by labels, boxes, groups and folds, equal on all Python versions."""
     plain = [LabelledImage(f"x/{n}.jpg", {f"l{n * m % 61}" for m in range(n % 5)}) for n in range(400)]
     plain = [attrs.evolve(image, labels=sorted(image.labels)) for image in plain]
     boxed = [
@@ -96,10 +96,10 @@ def test_large_splits_are_the_same_everywhere() -> None:
 
 
 def test_order_folder_and_separator_do_not_matter() -> None:
-    """The same images in another order, another folder, in S3 or with backslashes are split alike."""
+    """Images in another order, in another folder, in S3 or with backslashes are split the same way."""
     counts = {"a": 20, "b": 11}
     expected = names(split(images_of(counts), seed=5).test)
-    shuffled = images_of(counts, root="/home/somebody/pictures")
+    shuffled = images_of(counts, root="/home/user/images")
     random.Random(1).shuffle(shuffled)  # noqa: S311 - a test
     assert expected == names(split(shuffled, seed=5).test)
     assert expected == names(split(images_of(counts, root="s3://bucket/prefix"), seed=5).test)
@@ -108,14 +108,14 @@ def test_order_folder_and_separator_do_not_matter() -> None:
 
 
 def test_another_seed_gives_another_split() -> None:
-    """Ten seeds give ten different test parts of the same size."""
+    """Ten seeds give ten different test parts."""
     images = images_of({"a": 40, "b": 40})
     found = {tuple(names(split(images, seed=seed).test)) for seed in range(-5, 5)}
     assert len(found) == 10
 
 
-def test_labels_of_boxes_count_as_well_as_their_boxes() -> None:
-    """A detection set is balanced by images and by boxes of each label."""
+def test_images_and_boxes_of_a_label_are_balanced() -> None:
+    """A detection dataset is balanced by the images and by the boxes of each label."""
     images = [
         LabelledImage(
             f"x/{n:03}.jpg",
@@ -131,8 +131,8 @@ def test_labels_of_boxes_count_as_well_as_their_boxes() -> None:
     assert (rare.test, rare.test_boxes) in {(1, 1), (2, 2)}
 
 
-def test_rare_labels_are_reserved_for_both_sides() -> None:
-    """1,000 images with 204 labels of two to four images: none is missing from a side, the size is exact."""
+def test_rare_labels_are_on_both_sides() -> None:
+    """Of 204 labels with two to four images, none is missing from a side, and the size is exact."""
     draw = random.Random(4)  # noqa: S311 - a test
     labels: list[set[str]] = [{f"common-{draw.randrange(8)}"} for _ in range(1000)]
     for number in range(204):
@@ -144,44 +144,44 @@ def test_rare_labels_are_reserved_for_both_sides() -> None:
     assert len(parts.test) == 200
 
 
-def test_labels_that_pull_in_two_directions_are_untangled() -> None:
-    """Chains of labels with two images each leave one way only (alternating), and it is found."""
+def test_conflicting_labels_are_resolved() -> None:
+    """A chain of labels with two images each has a single solution (alternating), and it is found."""
     images = [LabelledImage(f"x/{n:02}.jpg", [f"link-{n}", f"link-{n + 1}"]) for n in range(40)]
     images += [LabelledImage("x/a.jpg", ["link-0"]), LabelledImage("x/b.jpg", ["link-40"])]
     for seed in range(5):
         assert split(images, test=0.2, seed=seed).balance.one_sided == ()
 
 
-def test_what_cannot_be_untangled_is_said() -> None:
-    """Three images of which each two share a label of their own cannot be divided."""
+def test_unresolvable_labels_are_an_error() -> None:
+    """Three images cannot be divided when each pair of them shares a label."""
     images = [LabelledImage(f"x/{a}{b}.jpg", [a, b]) for a, b in itertools.combinations("abc", 2)]
     with pytest.raises(CannotSplit) as caught:
         split(images)
     assert re.fullmatch(
-        r"no way was found to have these labels in both parts: '[abc]'\. Their images share other rare "
-        r"labels; add images of them, or pass allow_rare=True",
+        r"Cannot split: found no division with these labels in both parts: '[abc]'\. Their images share "
+        r"other rare labels\. Add images of them or pass allow_rare=True\.",
         str(caught.value),
     )
     assert len(split(images, allow_rare=True).balance.one_sided) == 1
 
 
-def test_a_label_with_one_image_is_an_error_that_says_the_way_out() -> None:
-    """The message names the labels and the option that keeps them in training."""
+def test_a_label_with_one_image_is_an_error_that_names_the_option() -> None:
+    """The message names the labels and the option that keeps their images in training."""
     images = images_of({"a": 5, "b": 1, "c": 1})
     with pytest.raises(CannotSplit) as caught:
         split(images)
     assert str(caught.value) == (
-        "these labels cannot be in both the training and the test images: 'b' (one image), 'c' (one image). "
-        "Add images of them (of another group), remove them, or pass allow_rare=True to keep their images in "
-        "training"
+        "Cannot split: these labels cannot be in both the training and the test images: 'b' (one image), "
+        "'c' (one image). Add images of them (in another group), remove them, or keep their images in "
+        "training with allow_rare=True."
     )
     parts = split(images, test=0.9, allow_rare=True)
     assert parts.balance.one_sided == ("b", "c")
     assert (parts.balance["b"].train, parts.balance["b"].test) == (1, 0)
 
 
-def test_a_long_list_of_rare_labels_is_cut() -> None:
-    """Ten labels are named, the others counted."""
+def test_a_long_list_of_rare_labels_is_shortened() -> None:
+    """The message names ten labels and counts the others."""
     with pytest.raises(CannotSplit, match=r": 'l00' \(one.*'l09' \(one image\) and 20 more\. Add"):
         split(images_of({f"l{n:02}": 1 for n in range(30)}))
     with pytest.raises(CannotSplit, match=r"'l09' \(one image\)\. Add"):
@@ -191,40 +191,37 @@ def test_a_long_list_of_rare_labels_is_cut() -> None:
 @pytest.mark.parametrize(
     ("count", "expected"), [(0, "no images were given"), (1, "all images are one image or one group")]
 )
-def test_nothing_to_divide(count: int, expected: str) -> None:
-    """No image, or one: an error of ours."""
+def test_too_few_images_are_refused(count: int, expected: str) -> None:
+    """No image or a single image raises CannotSplit."""
     with pytest.raises(CannotSplit) as caught:
         split(images_of({"a": count}))
-    assert str(caught.value) == f"{expected}; a split needs at least two that can be told apart"
+    assert str(caught.value) == f"Cannot split: {expected}. A split needs at least two images or groups."
 
 
 @pytest.mark.parametrize("test", [0, 1, -0.2, 1.5, float("nan"), float("inf"), "much", None, 20])
 def test_shares_outside_of_zero_and_one_are_refused(test: float) -> None:
-    """The message says what a share is."""
+    """The message shows the value and what was expected."""
     with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), test=test)
-    assert str(caught.value) in {
-        f"test: expected a share such as 0.2, not {test!r}",
-        f"test: expected a share of the images between 0 and 1, such as 0.2, not {test!r}",
-    }
+    assert str(caught.value) == f"Invalid test={test!r}: expected a number between 0 and 1, such as 0.2."
 
 
 @pytest.mark.parametrize("seed", [1.5, "x", None, True])
 def test_seeds_are_integers(seed: int) -> None:
-    """A float or text would be a mistake that nobody sees."""
+    """A float or a string is a mistake that would otherwise go unnoticed."""
     with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), seed=seed)
-    assert str(caught.value) == f"seed: expected an integer, not {seed!r}"
+    assert str(caught.value) == f"Invalid seed={seed!r}: expected an integer."
 
 
-def test_only_labelled_images_are_taken() -> None:
-    """A list of paths is a mistake that the message mends."""
-    with pytest.raises(InvalidInput, match=r"LabelledImage values, not of str: read them with"):
-        split(["a.jpg", "b.jpg"])  # type: ignore[list-item]  # the mistake that is meant
+def test_only_labelled_images_are_accepted() -> None:
+    """For a list of paths, the message names the readers."""
+    with pytest.raises(InvalidInput, match=r"of type str: expected LabelledImage values\. Read them with"):
+        split(["a.jpg", "b.jpg"])  # type: ignore[list-item]  # the mistake under test
 
 
 def test_groups_stay_together() -> None:
-    """Neither a function nor a mapping lets a group be divided; images without a key stand alone."""
+    """A function or a mapping keeps groups together; images without a key are not grouped."""
     images = images_of({"a": 40, "b": 40})
 
     def burst(image: LabelledImage) -> int | None:
@@ -242,24 +239,24 @@ def test_groups_stay_together() -> None:
 
 
 def test_a_label_in_one_group_is_an_error() -> None:
-    """The message says that it is the group, not the number of images."""
+    """The message says that the images are in one group."""
     images = images_of({"a": 10, "b": 3})
     with pytest.raises(CannotSplit, match=r"'b' \(3 images in one group\)"):
         split(images, group_by=lambda image: image.labels == ("b",) or None)
 
 
 def test_keys_must_be_hashable() -> None:
-    """A list as key is said with the image that it came for."""
+    """The message names the image and the type of its key."""
     with pytest.raises(InvalidInput) as caught:
-        split(images_of({"a": 4}), group_by=lambda image: list(image.labels))  # type: ignore[arg-type]  # meant
+        split(images_of({"a": 4}), group_by=lambda image: list(image.labels))  # type: ignore[arg-type]  # under test
     assert str(caught.value) == (
-        "group_by: the key of set/a/000.jpg is a list, which cannot be hashed; use text, a number or a tuple "
-        "of them"
+        "Invalid group_by key for set/a/000.jpg: a list is not hashable. Use a string, a number or a tuple "
+        "of them."
     )
 
 
 def test_an_image_that_occurs_twice_stays_on_one_side() -> None:
-    """A file that is listed twice, with two labels, is never trained on and tested with."""
+    """A file that is listed twice, with two labels, is not in training and test at once."""
     images = [LabelledImage(f"x/{n}.jpg", [label]) for n in range(20) for label in ("a", "b")]
     for seed in range(5):
         parts = split(images, seed=seed)
@@ -268,7 +265,7 @@ def test_an_image_that_occurs_twice_stays_on_one_side() -> None:
 
 
 def test_images_without_labels_are_divided_too() -> None:
-    """Nothing is lost: an unlabelled image goes to a side like any other."""
+    """No image is lost: an unlabelled image goes to a side like any other."""
     images = [*images_of({"a": 10}), *(LabelledImage(f"set/none/{n}.jpg") for n in range(10))]
     parts = split(images, test=0.3)
     assert (len(parts.train), len(parts.test)) == (14, 6)
@@ -276,7 +273,7 @@ def test_images_without_labels_are_divided_too() -> None:
 
 
 def test_the_balance_prints_as_a_table() -> None:
-    """Counts of boxes appear where there are any; control characters do not reach the terminal."""
+    """Counts of boxes are shown if there are any; control characters are escaped."""
     images = [LabelledImage(f"x/{n}.jpg", boxes=[BoundingBox("a\x1b\n", 0, 0, 9, 9)] * 2) for n in range(10)]
     table = str(split(images).balance)
     assert table.splitlines() == [
@@ -285,11 +282,11 @@ def test_the_balance_prints_as_a_table() -> None:
         "all images      8     2     2.0  20.0%           16           4",
     ]
     with pytest.raises(KeyError):
-        split(images).balance["nobody"]
+        split(images).balance["absent"]
 
 
 def test_folds_test_each_image_once() -> None:
-    """The test parts are disjoint, together all images, equal in size, and balanced."""
+    """The test parts are disjoint, cover all images, and are equal in size and balanced."""
     images = images_of({"a": 50, "b": 23, "c": 4})
     parts = folds(images, 5)
     assert sorted(names(images)) == sorted(name for part in parts for name in names(part.test))
@@ -301,7 +298,7 @@ def test_folds_test_each_image_once() -> None:
 
 
 def test_folds_keep_groups_and_seeds() -> None:
-    """group_by and seed mean what they mean for split."""
+    """group_by and seed have the same meaning as for split."""
     images = images_of({"a": 40, "b": 40})
     parts = folds(images, 4, group_by=lambda image: image.source[-6:-4], seed=2)
     for part in parts:
@@ -312,21 +309,21 @@ def test_folds_keep_groups_and_seeds() -> None:
 
 @pytest.mark.parametrize("k", [1, 0, -1, 2.5, True, "5"])
 def test_folds_are_at_least_two(k: int) -> None:
-    """One fold would have nothing to train on."""
+    """A single fold would have no training images."""
     with pytest.raises(InvalidInput) as caught:
         folds(images_of({"a": 9}), k)
-    assert str(caught.value) == f"k: expected a number of folds of at least 2, not {k!r}"
+    assert str(caught.value) == f"Invalid k={k!r}: expected at least 2 folds."
 
 
 def test_more_folds_than_images() -> None:
-    """An empty test part would be worthless."""
+    """No fold may have an empty test part."""
     with pytest.raises(CannotSplit) as caught:
         folds(images_of({"a": 3}), 5)
-    assert str(caught.value) == "3 images or groups cannot fill 5 folds; take fewer folds"
+    assert str(caught.value) == "Cannot make 5 folds of 3 images or groups. Use fewer folds."
 
 
 def test_near_duplicates_stay_together(tmp_path: Path) -> None:
-    """Copies in other sizes and compressions are found; other pictures are not."""
+    """Copies in other sizes and compressions are found, other images are not."""
     pytest.importorskip("imagehash")
     from PIL import Image
 
@@ -339,31 +336,31 @@ def test_near_duplicates_stay_together(tmp_path: Path) -> None:
             small.resize((side, side), Image.Resampling.BICUBIC).save(path, quality=quality)
             images.append(LabelledImage(str(path), ["ab"[number % 2]]))
     parts = split(images, test=0.25, near_duplicates=True)
-    pictures = [{Path(i.source).name[:2] for i in part} for part in (parts.train, parts.test)]
-    assert not pictures[0] & pictures[1]
-    assert (len(pictures[0]), len(pictures[1])) == (9, 3)
+    found = [{Path(i.source).name[:2] for i in part} for part in (parts.train, parts.test)]
+    assert not found[0] & found[1]
+    assert (len(found[0]), len(found[1])) == (9, 3)
 
 
 def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
-    """S3 URIs, broken and huge files are errors of ours."""
+    """S3 URIs, broken files and huge images raise errors that name the image."""
     pytest.importorskip("imagehash")
     with pytest.raises(InvalidInput) as refused:
         split([LabelledImage(f"S3://b/{n}.jpg", ["a"]) for n in range(4)], near_duplicates=True)
     assert str(refused.value) == (
-        "S3://b/0.jpg: near duplicates are found in local files only; split before the upload, or pass "
-        "group_by"
+        "S3://b/0.jpg: Near duplicates can be found in local files only. Split before the upload, or pass "
+        "group_by."
     )
     broken = tmp_path / "broken.png"
     header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
     for content, expected in (
-        (header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0", "cannot be decoded: "),
+        (header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0", "Cannot be decoded: "),
         (
             header + b"\0\1\0\0\0\1\0\0\x08\x02\0\0\0",
-            "65536 x 65536 pixels, more than the service takes",
+            "65536 x 65536 pixels exceed the service's limit of 4096 x 4096.",
         ),
         (
             header + b"\0\0\x10\1\0\0\x10\0\x08\x02\0\0\0",
-            "4097 x 4096 pixels, more than the service takes",
+            "4097 x 4096 pixels exceed the service's limit of 4096 x 4096.",
         ),
     ):
         broken.write_bytes(content)
@@ -384,6 +381,6 @@ def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
         (["set", "set/a.jpg"], 0),
     ],
 )
-def test_the_folder_that_all_share(sources: list[str], expected: int) -> None:
-    """What comes before it does not count: a set that was moved is split alike."""
+def test_common_folder(sources: list[str], expected: int) -> None:
+    """The path up to the common folder does not count: moved images are split the same way."""
     assert _common_folder(sources) == expected

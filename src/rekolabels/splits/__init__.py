@@ -1,4 +1,4 @@
-"""Training and test images: stratified, the same for the same seed everywhere, with counts to show for it."""
+"""Split images into training and test images: stratified by label and reproducible."""
 
 from rekolabels.splits._balance import Balance, LabelBalance
 from rekolabels.splits._groups import GroupBy

@@ -1,4 +1,4 @@
-"""What a split did, label by label."""
+"""Counts of a split, label by label."""
 
 from __future__ import annotations
 
@@ -11,51 +11,50 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from rekolabels.splits._table import Table
-
+    from rekolabels.splits._groups import FeatureTable
 
 __all__ = ["Balance", "LabelBalance", "make_balance"]
 
 
 @attrs.frozen
 class LabelBalance:
-    """How the images and boxes of one label were divided."""
+    """Images and boxes of one label on both sides of a split."""
 
     label: str
-    """The label, of whole images or of boxes."""
+    """The label, image-level or of boxes."""
     train: int
-    """Training images that have it."""
+    """Training images with this label."""
     test: int
-    """Test images that have it."""
+    """Test images with this label."""
     wanted: float
-    """Test images that it should have by the share that was asked for; seldom a whole number."""
+    """Test images that the requested share asks for; seldom a whole number."""
     train_boxes: int = 0
-    """Its boxes in training images."""
+    """Boxes with this label in training images."""
     test_boxes: int = 0
-    """Its boxes in test images."""
+    """Boxes with this label in test images."""
 
     @property
     def share(self) -> float:
-        """The part of its images that is on the test side, from 0 to 1."""
+        """Share of its images that are test images, 0 to 1."""
         return self.test / (self.train + self.test)
 
 
 @attrs.frozen
 class Balance:
-    """The counts of a split; prints as a table."""
+    """Counts of a split, label by label; ``print`` shows a table."""
 
     share: float
-    """The test share that was asked for, from 0 to 1."""
+    """Requested share of test images, 0 to 1."""
     train: int
-    """Training images."""
+    """Number of training images."""
     test: int
-    """Test images."""
+    """Number of test images."""
     labels: tuple[LabelBalance, ...]
-    """One entry a label, in the order of the labels."""
+    """One entry per label, sorted by label."""
 
     @property
     def one_sided(self) -> tuple[str, ...]:
-        """The labels that have images on one side only."""
+        """Labels with images on one side only."""
         return tuple(entry.label for entry in self.labels if not (entry.train and entry.test))
 
     def __iter__(self) -> Iterator[LabelBalance]:
@@ -71,7 +70,7 @@ class Balance:
         boxes = any(entry.train_boxes or entry.test_boxes for entry in self.labels)
         rows = [["label", "train", "test", "wanted", "share"] + ["train boxes", "test boxes"] * boxes]
         for entry in self.labels:
-            row = [_line(entry.label), str(entry.train), str(entry.test), f"{entry.wanted:.1f}"]
+            row = [_printable(entry.label), str(entry.train), str(entry.test), f"{entry.wanted:.1f}"]
             row.append(f"{entry.share:.1%}")
             rows.append(row + [str(entry.train_boxes), str(entry.test_boxes)] * boxes)
         total = self.train + self.test
@@ -86,8 +85,8 @@ class Balance:
         )
 
 
-def make_balance(table: Table, chosen: Collection[int], share: float) -> Balance:
-    """Count what lies on each side, given the rows of the test side."""
+def make_balance(table: FeatureTable, chosen: Collection[int], share: float) -> Balance:
+    """Count images and boxes on both sides, given the rows of the test side."""
     test = Counter(itertools.chain.from_iterable(table.rows[row] for row in chosen))
     test_size = sum(table.sizes[row] for row in chosen)
     totals = table.totals
@@ -109,6 +108,6 @@ def make_balance(table: Table, chosen: Collection[int], share: float) -> Balance
     )
 
 
-def _line(label: str) -> str:
-    """A label in one printable line, whatever it holds."""
+def _printable(label: str) -> str:
+    """Return a label as one printable line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in label)

@@ -1,10 +1,11 @@
-"""From images to the units that a split deals out: their order, their groups, their labels."""
+"""Groups of images that must stay together, and the counts of their labels and boxes."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import operator
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,68 +14,73 @@ import attrs
 from rekolabels.errors import InvalidInput
 from rekolabels.images import LabelledImage
 from rekolabels.splits._near_duplicates import near_duplicates as find_near_duplicates
+from rekolabels.splits._stratify import Feature, Row
+
+__all__ = ["FeatureTable", "GroupBy", "Groups", "gather_images", "labels_of", "make_groups", "make_table"]
 
 _source = operator.attrgetter("source")
 
-__all__ = ["GroupBy", "Units", "gather_images", "labels_of", "make_units"]
-
 GroupBy: TypeAlias = Callable[[LabelledImage], Hashable] | Mapping[str, Hashable]
-"""What images must share to stay together: a function of the image, or a mapping from sources to keys."""
+"""A function that returns the group key of an image, or a mapping from sources to keys."""
 
 
 @attrs.frozen
-class Units:
-    """What must stay together, in an order that depends on nothing but the sources and the seed."""
+class Groups:
+    """Groups of images, in an order that depends only on the sources and the seed."""
 
     images: Sequence[LabelledImage]
     """All images in the order of their sources."""
     members: Sequence[Sequence[int]] | None
-    """The images of each unit, by index into ``images``; None when each image stands alone."""
+    """The images of each group, by index into ``images``; None when each image is a group of its own."""
     order: Sequence[int]
-    """The units (or the images, when each stands alone) in the order in which they are dealt out."""
+    """The groups (or the images, when each is a group of its own) in the order in which they are assigned."""
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def indices(self, place: int) -> Sequence[int]:
-        """The images of the unit at a place of ``order``, by index into ``images``."""
-        unit = self.order[place]
-        return (unit,) if self.members is None else self.members[unit]
+    def indices(self, position: int) -> Sequence[int]:
+        """Return the images of the group at a position of ``order``, by index into ``images``."""
+        group = self.order[position]
+        return (group,) if self.members is None else self.members[group]
 
 
 def labels_of(image: LabelledImage) -> frozenset[str]:
-    """All labels of an image: those of the whole image and those of its boxes."""
+    """Return all labels of an image: its image-level labels and those of its boxes."""
     if not image.boxes:
         return frozenset(image.labels)
     return frozenset(image.labels).union([box.label for box in image.boxes])
 
 
 def gather_images(images: Iterable[LabelledImage]) -> list[LabelledImage]:
-    """Hold all images of a stream, in the order of their sources."""
+    """Collect all images of a stream, in the order of their sources.
+
+    Raises:
+        InvalidInput: A value is not a ``LabelledImage``.
+    """
     gathered = list(images)
     kinds: set[type] = set(map(type, gathered))
     if not all(issubclass(kind, LabelledImage) for kind in kinds):
         raise InvalidInput(
-            f"a split is made of LabelledImage values, not of {', '.join(kind.__name__ for kind in kinds)}: "
-            "read them with rekolabels.formats or rekolabels.manifest"
+            f"Cannot split values of type {', '.join(kind.__name__ for kind in kinds)}: expected "
+            "LabelledImage values. Read them with rekolabels.formats or rekolabels.manifest."
         )
     gathered.sort(key=_source)
     return gathered
 
 
-def make_units(
+def make_groups(
     images: Sequence[LabelledImage], *, seed: int, group_by: GroupBy | None, near_duplicates: bool
-) -> Units:
-    """Put images that must stay together into units, and the units into the order of the seed.
+) -> Groups:
+    """Group images that must stay together, and put the groups into the order of the seed.
 
     Args:
         images: All images in the order of their sources.
         seed: Any integer.
-        group_by: What images must share to stay together; None as a key stands for no group.
+        group_by: Gives the key of an image. Images with the same key stay together; None is not a key.
         near_duplicates: Whether images of the same picture stay together, too.
 
     Raises:
-        InvalidInput: The seed is no integer, or ``group_by`` gives a key that cannot be hashed.
+        InvalidInput: The seed is not an integer, or ``group_by`` gives a key that is not hashable.
         MissingExtra: ``near_duplicates`` without the extra ``dedupe``.
     """
     sources = list(map(_source, images))
@@ -83,21 +89,21 @@ def make_units(
     if near_duplicates:
         clusters.extend(find_near_duplicates(images))
     if not clusters:
-        return Units(images, None, sorted(range(len(images)), key=digests.__getitem__))
-    members = _joined(len(images), clusters)
-    # The place of a group must not depend on the order of its images.
-    first = [min(digests[index] for index in unit) for unit in members]
-    return Units(images, members, sorted(range(len(members)), key=first.__getitem__))
+        return Groups(images, None, sorted(range(len(images)), key=digests.__getitem__))
+    members = _merge(len(images), clusters)
+    # The position of a group must not depend on the order of its images.
+    first = [min(digests[index] for index in group) for group in members]
+    return Groups(images, members, sorted(range(len(members)), key=first.__getitem__))
 
 
 def _digests(sources: Sequence[str], seed: int) -> list[bytes]:
-    """What the images are shuffled by.
+    """Return the sort keys that shuffle the images.
 
-    Only the part of the sources below their common folder counts, with ``/`` as separator, so that the same
-    images are split alike in another folder, on another system, and in S3 after the upload.
+    They depend only on the part of the sources below their common folder, with ``/`` as separator. So the
+    same images are split the same way in another folder, on another system, and in S3 after the upload.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
-        raise InvalidInput(f"seed: expected an integer, not {seed!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise InvalidInput(f"Invalid seed={seed!r}: expected an integer.")
     keyed = hashlib.blake2b(b"%d\0" % seed, digest_size=8)
     names = sources
     if any("\\" in source for source in sources):
@@ -112,7 +118,7 @@ def _digests(sources: Sequence[str], seed: int) -> list[bytes]:
 
 
 def _common_folder(names: Sequence[str]) -> int:
-    """The length of the folder that all names begin with."""
+    """Return the length of the folder that all names begin with."""
     if not names:
         return 0
     low, high = min(names), max(names)
@@ -121,7 +127,7 @@ def _common_folder(names: Sequence[str]) -> int:
 
 
 def _same_source(sources: Sequence[str]) -> list[list[int]]:
-    """Images that occur more than once: one file on both sides would make the test worthless."""
+    """Return pairs of images with the same source: a file on both sides would make the test worthless."""
     same = map(operator.eq, sources, itertools.islice(sources, 1, None))
     return [[index, index + 1] for index in itertools.compress(range(len(sources)), same)]
 
@@ -141,14 +147,14 @@ def _same_key(images: Sequence[LabelledImage], group_by: GroupBy | None) -> list
                 groups.setdefault(key, []).append(index)
             except TypeError as error:
                 raise InvalidInput(
-                    f"group_by: the key of {image.source} is a {type(key).__name__}, which cannot be hashed; "
-                    "use text, a number or a tuple of them"
+                    f"Invalid group_by key for {image.source}: a {type(key).__name__} is not hashable. Use a "
+                    "string, a number or a tuple of them."
                 ) from error
     return [members for members in groups.values() if len(members) > 1]
 
 
-def _joined(size: int, clusters: Iterable[Sequence[int]]) -> list[list[int]]:
-    """All indices below ``size`` in units, such that no cluster is divided."""
+def _merge(size: int, clusters: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Merge overlapping clusters into groups (union-find); any other index is a group of its own."""
     parent = list(range(size))
 
     def root(index: int) -> int:
@@ -160,10 +166,64 @@ def _joined(size: int, clusters: Iterable[Sequence[int]]) -> list[list[int]]:
     for cluster in clusters:
         first = root(cluster[0])
         for index in cluster[1:]:
-            # The smaller index leads, so that units come in the order of their first images.
+            # The smaller index becomes the root, so that groups come in the order of their first images.
             other = root(index)
             parent[max(first, other)] = first = min(first, other)
-    units: dict[int, list[int]] = {}
+    groups: dict[int, list[int]] = {}
     for index in range(size):
-        units.setdefault(root(index), []).append(index)
-    return list(units.values())
+        groups.setdefault(root(index), []).append(index)
+    return list(groups.values())
+
+
+@attrs.frozen
+class FeatureTable:
+    """The features of some groups, one row per group, in the order in which they are assigned."""
+
+    rows: Sequence[Row]
+    """The features of each group."""
+    sizes: Sequence[int]
+    """The number of images of each group."""
+    members: Mapping[Feature, Sequence[int]]
+    """The rows that have each feature, in order."""
+    totals: Mapping[Feature, int]
+    """How often each feature occurs in all rows."""
+    repeats: bool
+    """Whether a group may have several images, or a feature more than once."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], sizes: Sequence[int], *, repeats: bool) -> FeatureTable:
+        """Count the features of rows."""
+        members: defaultdict[Feature, list[int]] = defaultdict(list)
+        for index, row in enumerate(map(set, rows) if repeats else rows):
+            for feature in row:
+                members[feature].append(index)
+        totals: Mapping[Feature, int] = {feature: len(indices) for feature, indices in members.items()}
+        if repeats:
+            totals = Counter(itertools.chain.from_iterable(rows))
+        return cls(rows, sizes, dict(members), totals, repeats)
+
+    def subset(self, indices: Sequence[int]) -> FeatureTable:
+        """Return a table of some of the rows."""
+        if len(indices) == len(self.rows):
+            return self
+        rows = [self.rows[index] for index in indices]
+        return FeatureTable.of(rows, [self.sizes[index] for index in indices], repeats=self.repeats)
+
+
+def make_table(groups: Groups) -> FeatureTable:
+    """Count the images, labels and boxes of each group."""
+    if groups.members is not None or any(map(operator.attrgetter("boxes"), groups.images)):
+        rows: list[Row] = []
+        for position in range(len(groups)):
+            images = [groups.images[index] for index in groups.indices(position)]
+            labels = [label for image in images for label in sorted(labels_of(image))]
+            rows.append((*labels, *((box.label,) for image in images for box in image.boxes)))
+        sizes = [len(groups.indices(position)) for position in range(len(groups))]
+        return FeatureTable.of(rows, sizes, repeats=True)
+    # The images' own tuples of labels serve as rows, so that no objects are made.
+    label_sets: list[tuple[str, ...]] = list(map(operator.attrgetter("labels"), groups.images))
+    if sum(map(len, label_sets)) != sum(map(len, map(set, label_sets))):
+        label_sets = [tuple(dict.fromkeys(labels)) for labels in label_sets]
+    return FeatureTable.of(
+        [label_sets[index] for index in groups.order], [1] * len(label_sets), repeats=False
+    )

@@ -1,4 +1,4 @@
-"""Images that show the same picture, found by a perceptual hash."""
+"""Near duplicates among images, found with a perceptual hash."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["near_duplicates"]
 
 _BITS = 64
-_DISTANCE = 4
-_BANDS = _DISTANCE + 1
-_MOST_PIXELS = 4096 * 4096  # the service's largest image; bigger ones are not decoded
+"""Length of a hash."""
+_MAX_DISTANCE = 4
+"""Bits by which the hashes of near duplicates may differ."""
+_BANDS = _MAX_DISTANCE + 1
+_MAX_SIDE = 4096
+"""The service's limit in pixels; larger images are not decoded."""
 
 
 def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
-    """Find pairs of images that show the same picture: copies, other sizes, other compression.
+    """Find pairs of images that show the same picture, in another size or compression.
 
-    Each image is reduced to the 64 bits of ``imagehash.phash``; two are near when at most 4 bits differ.
+    Two images are near duplicates when their 64-bit hashes (``imagehash.phash``) differ in at most 4 bits.
     Photos of one scene from another angle are not found: group those with ``group_by``.
 
     Args:
@@ -40,7 +43,7 @@ def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
         InvalidImage: An image cannot be decoded.
     """
     hashes = [_hash(image) for image in images]
-    # Two hashes that differ in at most 4 bits agree in at least one of 5 bands (pigeonhole).
+    # Hashes that differ in at most 4 bits agree in at least one of 5 bands (pigeonhole principle).
     pairs: set[tuple[int, int]] = set()
     edges = [_BITS * band // _BANDS for band in range(_BANDS + 1)]
     for low, high in itertools.pairwise(edges):
@@ -52,7 +55,7 @@ def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
             for same in bucket.values():
                 pairs.update(itertools.pairwise(same))
             for one, other in itertools.combinations(bucket, 2):
-                if (one ^ other).bit_count() <= _DISTANCE:
+                if (one ^ other).bit_count() <= _MAX_DISTANCE:
                     pairs.add((bucket[one][0], bucket[other][0]))
     return sorted(pairs)
 
@@ -65,17 +68,18 @@ def _hash(image: LabelledImage) -> int:
         raise MissingExtra("dedupe", "near_duplicates=True") from error
     if image.source.lower().startswith("s3://"):
         raise InvalidInput(
-            f"{image.source}: near duplicates are found in local files only; "
-            "split before the upload, or pass group_by"
+            f"{image.source}: Near duplicates can be found in local files only. Split before the upload, or "
+            "pass group_by."
         )
     size = image_size(image.source)
-    if size.width * size.height > _MOST_PIXELS:
+    if size.width * size.height > _MAX_SIDE * _MAX_SIDE:
         raise InvalidImage(
-            f"{image.source}: {size.width} x {size.height} pixels, more than the service takes"
+            f"{image.source}: {size.width} x {size.height} pixels exceed the service's limit of "
+            f"{_MAX_SIDE} x {_MAX_SIDE}."
         )
     try:
-        with warnings.catch_warnings(), Image.open(image.source, formats=("JPEG", "PNG")) as picture:
-            warnings.simplefilter("ignore")  # about EXIF blocks and the like: the pixels count
-            return int(str(imagehash.phash(picture)), 16)
+        with warnings.catch_warnings(), Image.open(image.source, formats=("JPEG", "PNG")) as opened:
+            warnings.simplefilter("ignore")  # about damaged EXIF blocks: only the pixels matter
+            return int(str(imagehash.phash(opened)), 16)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidImage(f"{image.source}: cannot be decoded: {error}") from error
+        raise InvalidImage(f"{image.source}: Cannot be decoded: {error}.") from error

@@ -1,13 +1,12 @@
-"""Divide rows in two so that every label gets its share on both sides.
+"""Iterative stratification: divide rows in two so that every label gets its share on both sides.
 
-A row is one image, or images that must stay together. What is balanced are its features: the images of a
-label, the boxes of a label, and the size of the row in images.
+A row is one image, or a group of images that stays together. Its features are counted: the images of each
+label, the boxes of each label, and the number of images.
 
-The method, in plain counters: rows are taken from the rarest label to the commonest, and each goes to the
-side where it leaves the smaller squared deviation from the shares so far. That alone comes close. Then labels
-that are missing from a side are given one row, single moves that lower the deviation are made until none
-helps, and at last the test side is brought to its exact size. Everything is a function of the rows' order; no
-random numbers are drawn.
+Rows are assigned from the rarest label to the most common, each to the side where it leaves the smaller
+squared deviation from the shares so far. That alone comes close. Then labels that are missing from a side are
+given a row, single moves that lower the deviation are made until none helps, and finally the test side is
+brought to its exact size. The result depends only on the order of the rows; no random numbers are used.
 """
 
 from __future__ import annotations
@@ -21,32 +20,37 @@ from typing import TypeAlias
 
 import attrs
 
-__all__ = ["Feature", "Problem", "Row", "divide"]
+__all__ = ["Feature", "Row", "StratifyInput", "stratify"]
 
 Feature: TypeAlias = str | tuple[str]
-"""What is counted: a label stands for its images, a label in a tuple for its boxes."""
+"""What is counted: ``label`` stands for the label's images, ``(label,)`` for its boxes."""
 Row: TypeAlias = tuple[Feature, ...]
-"""The features of one unit, each as often as it is in it."""
+"""The features of one group, each as often as it occurs in it."""
 
-_REPAIR_STEPS = 20  # for each label that is missing from a side
-_ROUNDS = 8
+_REPAIR_STEPS = 20
+"""Moves for each label that is missing from a side."""
+_PASSES = 8
+"""Passes over all features that are off their share."""
 _CANDIDATES = 300
-_ROUNDING = 1e-9  # gains below it may be errors of rounding, which a move back would find again
-_HALF = 0.5  # a deviation below it is the nearest that whole numbers come
+"""Rows that are considered for one feature."""
+_ROUNDING = 1e-9
+"""Smaller gains may be rounding errors, which a move back would seem to gain again."""
+_HALF = 0.5
+"""A smaller deviation is as close as whole numbers come."""
 
 
 @attrs.frozen
-class Problem:
-    """What is to be divided."""
+class StratifyInput:
+    """Rows to divide, and what each side should get."""
 
     rows: Sequence[Row]
     """The features of each row."""
     sizes: Sequence[int]
     """The number of images of each row."""
     size: int
-    """All images."""
+    """The number of all images."""
     test_size: int
-    """How many images the test side should get."""
+    """The number of images that the test side should get."""
     members: Mapping[Feature, Sequence[int]]
     """The rows of each feature, in order."""
     totals: Mapping[Feature, int]
@@ -54,139 +58,137 @@ class Problem:
     wanted: Mapping[Feature, float]
     """How often each feature should occur on the test side."""
     weights: Mapping[Feature, float]
-    """What a squared deviation of one costs, by feature."""
-    guarded: AbstractSet[Feature]
+    """Cost of a squared deviation of one, by feature."""
+    required: AbstractSet[Feature]
     """The features that must be on both sides; each is in two rows at least."""
     repeats: bool
-    """Whether a row may have a feature, or an image, more than once."""
+    """Whether a row may have several images, or a feature more than once."""
 
 
-def divide(problem: Problem) -> list[bool]:
+def stratify(data: StratifyInput) -> list[bool]:
     """Decide for each row whether it goes to the test side.
 
     Returns:
-        One answer a row. A guarded feature is missing from a side only where no way was found to have all of
-        them on both sides, as with three rows of which each two share a label of their own.
+        One bool per row. A required feature is missing from a side only when no division was found that has
+        all of them on both sides, as with three rows of which each two share a label of their own.
     """
-    sides = _first_pass(problem)
-    state = _State(problem, sides)
+    sides = _assign_greedily(data)
+    state = _State(data, sides)
     _repair(state)
     _refine(state)
-    _settle(state)
+    _match_test_size(state)
     return sides
 
 
-def _first_pass(problem: Problem) -> list[bool]:
-    # With d = test so far - share * seen so far, a row that has a feature once changes the weighted square of
-    # d by weight * (2 d + 1 - 2 share) more on the test side than on the other: that is `lean`, kept up to
-    # date. The images of a row are one more feature, of which every row has some.
-    skews = {f: _lean(total, problem.wanted[f], problem.weights[f]) for f, total in problem.totals.items()}
-    lean = {feature: first for feature, (first, _, _) in skews.items()}
-    to_test = {feature: step for feature, (_, step, _) in skews.items()}
-    to_train = {feature: step for feature, (_, _, step) in skews.items()}
-    size_lean, size_to_test, size_to_train = size_skews = _lean(
-        problem.size, problem.test_size, 1.0 / problem.size
-    )
-    rows, sizes, repeats = problem.rows, problem.sizes, problem.repeats
+def _assign_greedily(data: StratifyInput) -> list[bool]:
+    # Let d = test so far - share * seen so far. A row that has a feature once changes the weighted square of
+    # d by weight * (2 d + 1 - 2 share) more on the test side than on the training side. `bias` keeps that
+    # value for each feature. The images of a row are one more feature.
+    steps = {f: _bias(total, data.wanted[f], data.weights[f]) for f, total in data.totals.items()}
+    bias = {feature: initial for feature, (initial, _, _) in steps.items()}
+    to_test = {feature: step for feature, (_, step, _) in steps.items()}
+    to_train = {feature: step for feature, (_, _, step) in steps.items()}
+    size_bias, size_to_test, size_to_train = size_steps = _bias(data.size, data.test_size, 1.0 / data.size)
+    rows, sizes, repeats = data.rows, data.sizes, data.repeats
     sides = [False] * len(rows)
     done = [False] * len(rows)
-    rarest_first = sorted(problem.members, key=lambda f: (problem.totals[f], isinstance(f, tuple), f))
-    for number in itertools.chain(*(problem.members[feature] for feature in rarest_first), range(len(rows))):
-        if done[number]:
+    rarest_first = sorted(data.members, key=lambda f: (data.totals[f], isinstance(f, tuple), f))
+    for index in itertools.chain(*(data.members[feature] for feature in rarest_first), range(len(rows))):
+        if done[index]:
             continue
-        done[number] = True
-        row = rows[number]
-        # A plain loop: sum() of floats gives other last digits since Python 3.12.
-        cost = size_lean
+        done[index] = True
+        row = rows[index]
+        # Not sum(): since Python 3.12 it rounds floats differently, and the split must not change.
+        cost = size_bias
         for feature in row:
-            cost += lean[feature]
+            cost += bias[feature]
         images = 1
         if repeats:
-            # A feature that is there c times changes the square by c * (c - 1) * weight * (1 - 2 share) more.
-            images = sizes[number]
-            cost += (images - 1) * (size_lean + images * size_skews[0])
+            # A feature that occurs c times adds c * (c - 1) * weight * (1 - 2 share).
+            images = sizes[index]
+            cost += (images - 1) * (size_bias + images * size_steps[0])
             for feature, count in Counter(row).items():
-                cost += count * (count - 1) * skews[feature][0]
+                cost += count * (count - 1) * steps[feature][0]
         if cost < 0.0:
-            sides[number] = True
-            size_lean += images * size_to_test
+            sides[index] = True
+            size_bias += images * size_to_test
             for feature in row:
-                lean[feature] += to_test[feature]
+                bias[feature] += to_test[feature]
         else:
-            size_lean += images * size_to_train
+            size_bias += images * size_to_train
             for feature in row:
-                lean[feature] += to_train[feature]
+                bias[feature] += to_train[feature]
     return sides
 
 
-def _lean(total: int, wanted: float, weight: float) -> tuple[float, float, float]:
-    """How a feature leans at the beginning, and how one more on the test side or the other changes that."""
+def _bias(total: int, wanted: float, weight: float) -> tuple[float, float, float]:
+    """Return a feature's initial bias, and how one more on the test or training side changes it."""
     share = wanted / total
     return weight * (1.0 - 2.0 * share), 2.0 * weight * (1.0 - share), -2.0 * weight * share
 
 
 class _State:
-    """A division that is being improved, with the counts that tell what a move would do."""
+    """A division that is being improved, with the counts that show what a move would change."""
 
-    def __init__(self, problem: Problem, sides: list[bool]) -> None:
-        self.problem = problem
+    def __init__(self, data: StratifyInput, sides: list[bool]) -> None:
+        self.data = data
         self.sides = sides
         self.moves: Counter[int] = Counter()
-        test_rows = itertools.compress(problem.rows, sides)
+        test_rows = itertools.compress(data.rows, sides)
         self.on_test = Counter(itertools.chain.from_iterable(test_rows))
-        self.test_size = sum(itertools.compress(problem.sizes, sides))
+        self.test_size = sum(itertools.compress(data.sizes, sides))
 
     def excess(self, feature: Feature) -> float:
-        """How much more of a feature the test side has than it should."""
-        return self.on_test[feature] - self.problem.wanted[feature]
+        """Return by how much the test side exceeds its share of a feature; negative when it has less."""
+        return self.on_test[feature] - self.data.wanted[feature]
 
-    def move(self, number: int) -> None:
-        """Take a row to the other side."""
-        step = -1 if self.sides[number] else 1
-        self.sides[number] = not self.sides[number]
-        self.moves[number] += 1
-        self.test_size += step * self.problem.sizes[number]
-        for feature in self.problem.rows[number]:
+    def move(self, index: int) -> None:
+        """Move a row from its side to the opposite one."""
+        step = -1 if self.sides[index] else 1
+        self.sides[index] = not self.sides[index]
+        self.moves[index] += 1
+        self.test_size += step * self.data.sizes[index]
+        for feature in self.data.rows[index]:
             self.on_test[feature] += step
 
-    def cost_of_moving(self, number: int) -> float:
-        """How much the weighted squared deviation grows when the row is moved."""
-        problem, row, images = self.problem, self.problem.rows[number], self.problem.sizes[number]
-        step = -2.0 if self.sides[number] else 2.0
-        cost = images * (step * (self.test_size - problem.test_size) + images) / problem.size
-        for feature, count in Counter(row).items() if problem.repeats else zip(row, itertools.repeat(1)):
-            cost += problem.weights[feature] * count * (step * self.excess(feature) + count)
+    def cost_of_moving(self, index: int) -> float:
+        """Return by how much a move of the row would increase the weighted squared deviation."""
+        data, row, images = self.data, self.data.rows[index], self.data.sizes[index]
+        step = -2.0 if self.sides[index] else 2.0
+        cost = images * (step * (self.test_size - data.test_size) + images) / data.size
+        for feature, count in Counter(row).items() if data.repeats else zip(row, itertools.repeat(1)):
+            cost += data.weights[feature] * count * (step * self.excess(feature) + count)
         return cost
 
-    def broken_by_moving(self, number: int) -> int:
-        """How many guarded features would leave the row's side altogether."""
-        broken = 0
-        row = self.problem.rows[number]
-        for feature in set(row) & self.problem.guarded:
+    def required_lost_by_moving(self, index: int) -> int:
+        """Return how many required features a move of the row would remove from its side."""
+        lost = 0
+        row = self.data.rows[index]
+        for feature in set(row) & self.data.required:
             on_test = self.on_test[feature]
-            on_side = on_test if self.sides[number] else self.problem.totals[feature] - on_test
-            broken += on_side == row.count(feature)
-        return broken
+            on_side = on_test if self.sides[index] else self.data.totals[feature] - on_test
+            lost += on_side == row.count(feature)
+        return lost
 
     def is_one_sided(self, feature: Feature) -> bool:
-        """Whether a feature is missing from a side."""
-        return self.on_test[feature] in {0, self.problem.totals[feature]}
+        """Return whether a feature is missing from a side."""
+        return self.on_test[feature] in {0, self.data.totals[feature]}
 
     def one_sided(self) -> list[Feature]:
-        """The guarded features that are missing from a side, the rarest first."""
-        missing = filter(self.is_one_sided, self.problem.guarded)
-        return sorted(missing, key=lambda feature: (self.problem.totals[feature], feature))
+        """Return the required features that are missing from a side, the rarest first."""
+        missing = filter(self.is_one_sided, self.data.required)
+        return sorted(missing, key=lambda feature: (self.data.totals[feature], feature))
 
 
 def _repair(state: _State) -> None:
-    """Give each guarded feature that is on one side only a row on the other.
+    """Give each required feature that is missing from a side a row there.
 
-    Where every row of it would take away another feature's last one, the way leads through such moves; rows
-    that have been moved before are the dearer the more often, so that the search does not go in circles.
+    Where each of its rows would remove another required feature, such a row is moved nevertheless. A row
+    costs more with each move, so that the search does not run in circles.
     """
 
-    def price(number: int) -> tuple[int, float, int]:
-        return state.broken_by_moving(number) + state.moves[number], state.cost_of_moving(number), number
+    def cost(index: int) -> tuple[int, float, int]:
+        return state.required_lost_by_moving(index) + state.moves[index], state.cost_of_moving(index), index
 
     missing = state.one_sided()
     steps = _REPAIR_STEPS * len(missing)
@@ -194,51 +196,51 @@ def _repair(state: _State) -> None:
         steps -= len(missing)
         for feature in missing:
             if state.is_one_sided(feature):
-                state.move(min(state.problem.members[feature], key=price))
+                state.move(min(state.data.members[feature], key=cost))
         missing = state.one_sided()
 
 
 def _refine(state: _State) -> None:
-    """Make single moves that lower the deviation, for the features that are off by half a count or more."""
-    weights = state.problem.weights
-    for _ in range(_ROUNDS):
+    """Make single moves that lower the deviation of the features that are off by half a count or more."""
+    weights = state.data.weights
+    for _ in range(_PASSES):
         off = [feature for feature in weights if abs(state.excess(feature)) >= _HALF]
         off.sort(key=lambda f: -weights[f] * state.excess(f) * state.excess(f))
-        if not sum(_lower(state, feature) for feature in off):
+        if not sum(_reduce_deviation(state, feature) for feature in off):
             break
 
 
-def _lower(state: _State, feature: Feature) -> int:
-    """Move rows of a feature from the side that has too much of it, as long as that helps the whole."""
+def _reduce_deviation(state: _State, feature: Feature) -> int:
+    """Move rows of a feature from the side that has too much of it, as long as the total cost falls."""
     from_test = state.excess(feature) > 0
-    members = (number for number in state.problem.members[feature] if state.sides[number] is from_test)
-    # Sorted once: a move changes the others' costs, so each is looked at again before it is made.
+    members = (index for index in state.data.members[feature] if state.sides[index] is from_test)
+    # Sorted once, although a move changes the costs of others: each cost is computed again before the move.
     candidates = sorted(
-        (state.cost_of_moving(number), number) for number in itertools.islice(members, _CANDIDATES)
+        (state.cost_of_moving(index), index) for index in itertools.islice(members, _CANDIDATES)
     )
     moved = 0
-    for cost, number in candidates:
+    for cost, index in candidates:
         if cost >= 0.0 or (state.excess(feature) > 0) is not from_test:
             break
-        if state.cost_of_moving(number) < -_ROUNDING and not state.broken_by_moving(number):
-            state.move(number)
+        if state.cost_of_moving(index) < -_ROUNDING and not state.required_lost_by_moving(index):
+            state.move(index)
             moved += 1
     return moved
 
 
-def _settle(state: _State) -> None:
-    """Bring the test side to its size with the moves that cost the labels least."""
-    problem = state.problem
-    over = state.test_size > problem.test_size
-    rows = (number for number, test in enumerate(state.sides) if test is over)
-    heap = [(state.cost_of_moving(number), number) for number in itertools.islice(rows, 10 * _CANDIDATES)]
+def _match_test_size(state: _State) -> None:
+    """Bring the test side to its size with the moves that cost least."""
+    data = state.data
+    over = state.test_size > data.test_size
+    rows = (index for index, test in enumerate(state.sides) if test is over)
+    heap = [(state.cost_of_moving(index), index) for index in itertools.islice(rows, 10 * _CANDIDATES)]
     heapq.heapify(heap)
-    while heap and state.test_size != problem.test_size:
-        _, number = heapq.heappop(heap)
-        cost = state.cost_of_moving(number)
-        if heap and cost > heap[0][0]:  # other moves made it dearer: it waits for its turn
-            heapq.heappush(heap, (cost, number))
-        elif problem.sizes[number] <= abs(state.test_size - problem.test_size) and not (
-            state.broken_by_moving(number)
+    while heap and state.test_size != data.test_size:
+        _, index = heapq.heappop(heap)
+        cost = state.cost_of_moving(index)
+        if heap and cost > heap[0][0]:  # earlier moves made it more expensive
+            heapq.heappush(heap, (cost, index))
+        elif data.sizes[index] <= abs(state.test_size - data.test_size) and not (
+            state.required_lost_by_moving(index)
         ):
-            state.move(number)
+            state.move(index)
