@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from s3_door import Clock, Door, make_client
+from s3_clients import Clock, Door, make_client
 
 from rekolabels.local._s3 import S3Directory
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from s3_door import MIB, NOW, make_client
+from s3_clients import MIB, NOW, make_client
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local._s3 import S3Directory
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
-    from s3_door import Clock
+    from s3_clients import Clock
 
 
 def _code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:

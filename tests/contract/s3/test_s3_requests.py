@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
-from s3_door import MIB, make_client
+from s3_clients import MIB, make_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
-    from s3_door import Clock
+    from s3_clients import Clock
 
     from rekolabels.local._s3 import S3Directory
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
-from rekolabels.local._s3 import _bucket_calls as buckets
-from rekolabels.local._s3 import _object_calls as objects
-from rekolabels.local._s3 import _upload_calls as uploads
+from rekolabels.local._s3 import _bucket_operations as buckets
+from rekolabels.local._s3 import _multipart_operations as uploads
+from rekolabels.local._s3 import _object_operations as objects
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._presigned import check_expiry
 from rekolabels.local._s3._request import Answer, Request, read_request

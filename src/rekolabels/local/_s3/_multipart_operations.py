@@ -9,11 +9,11 @@ from rekolabels.local._core._s3_xml import MalformedDocument, parse
 from rekolabels.local._s3 import _conditions as conditions
 from rekolabels.local._s3 import _multipart as multipart
 from rekolabels.local._s3._body import SIZES, header_checksums
-from rekolabels.local._s3._bucket_calls import OWNER, count, key_writer, read_document, timestamp
+from rekolabels.local._s3._bucket_operations import OWNER, count, key_writer, read_document, timestamp
 from rekolabels.local._s3._conditions import Guard, part_number
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._multipart import Claim, Upload
-from rekolabels.local._s3._object_calls import (
+from rekolabels.local._s3._object_operations import (
     checksum_elements,
     checksum_headers,
     copy_source,

@@ -10,7 +10,7 @@ import attrs
 
 from rekolabels.local._s3 import _conditions as conditions
 from rekolabels.local._s3._body import BLOCK, HASHERS
-from rekolabels.local._s3._bucket_calls import checksum_type, timestamp
+from rekolabels.local._s3._bucket_operations import checksum_type, timestamp
 from rekolabels.local._s3._conditions import Guard
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._index import Stored
