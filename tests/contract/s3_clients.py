@@ -1,4 +1,4 @@
-"""An S3 directory behind a client of boto3, in the same process, with a clock of the test's own."""
+"""boto3 clients of an in-process S3 directory, and a clock that tests set."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ NOW = 1_700_000_000.0
 
 @attrs.define
 class Clock:
-    """A clock that stands where it is put."""
+    """A clock that stands still at ``now``, in seconds since 1970."""
 
     now: float = NOW
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.now
 
 
-class Door:
-    """An application that stands for another one: making a client costs more than most tests."""
+class SwitchableApp:
+    """A WSGI application that forwards to ``app``, so that many tests share one client.
+
+    Making a client takes longer than most tests.
+    """
 
     app: S3Directory
 
     def __call__(self, *request: Any) -> Any:
-        """Hand a request on."""
+        """Forward a request."""
         return self.app(*request)
 
 
-def make_client(app: S3Directory | Door, region: str = "us-east-1", **config: Any) -> S3Client:
-    """A client of boto3 that does not repeat its calls."""
+def make_client(app: S3Directory | SwitchableApp, region: str = "us-east-1", **config: Any) -> S3Client:
+    """Return a boto3 client that never retries."""
     session = make_session(app, account="123456789012", region=region)
     client: S3Client = session.client("s3", config=Config(retries={"total_max_attempts": 1}, **config))
     return client

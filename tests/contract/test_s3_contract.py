@@ -1,4 +1,4 @@
-"""What every S3 does: one suite for the directory, in process and over a socket, and for moto."""
+"""What every S3 does: one suite for the S3 directory, in process and over a socket, and for moto."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ MIB = 1024 * 1024
 CONFIG = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
 
 
-class _Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # says "100 Continue", which boto3 otherwise waits a second for
+class _QuietHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # sends "100 Continue", which boto3 otherwise waits one second for
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the standard library's
-        """Say nothing."""
+        """Log nothing."""
 
 
-class _Threaded(ThreadingMixIn, WSGIServer):
+class _ThreadedServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind without the name look-up of the standard library: it takes seconds without a network."""
+        """Bind without the standard library's DNS query, which takes seconds without a network."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "localhost", self.server_address[1]
         self.setup_environ()
@@ -46,7 +46,7 @@ class _Threaded(ThreadingMixIn, WSGIServer):
 
 @pytest.fixture(params=["in process", "socket", "moto"])
 def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Client]:
-    """A client of an S3 that holds the empty bucket ``dogs``."""
+    """Yield a client of an S3 that holds the empty bucket ``dogs``."""
     if request.param == "moto":
         with mock_aws():
             client = boto3.client(
@@ -66,7 +66,7 @@ def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Client]:
         client.create_bucket(Bucket="dogs")
         yield client
     else:
-        server = make_server("127.0.0.1", 0, app, server_class=_Threaded, handler_class=_Quiet)
+        server = make_server("127.0.0.1", 0, app, server_class=_ThreadedServer, handler_class=_QuietHandler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         client = boto3.client(
@@ -86,13 +86,13 @@ def s3(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[S3Client]:
     app.close()
 
 
-def _code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
-    response: Any = refused.value.response
+def _code(raised: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
+    response: Any = raised.value.response
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def _is_moto(s3: S3Client) -> bool:
-    """Where moto is known to differ from S3, a test says so and leaves it out."""
+    """Return whether the backend is moto; tests skip what moto is known to do differently from S3."""
     return s3.meta.endpoint_url.endswith("amazonaws.com")
 
 
@@ -107,8 +107,8 @@ def _prefixes(answer: Any) -> list[str]:
 # -- buckets -------------------------------------------------------------------------------------------------
 
 
-def test_buckets_are_made_found_listed_and_removed(s3: S3Client) -> None:
-    """The life of a bucket, with the Region that it was made for."""
+def test_buckets_are_created_listed_and_deleted(s3: S3Client) -> None:
+    """A bucket reports the Region that it was created in, and is gone after DeleteBucket."""
     s3.create_bucket(Bucket="cats", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
     assert sorted(bucket["Name"] for bucket in s3.list_buckets()["Buckets"]) == ["cats", "dogs"]
@@ -118,37 +118,37 @@ def test_buckets_are_made_found_listed_and_removed(s3: S3Client) -> None:
 
     s3.delete_bucket(Bucket="cats")
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.head_bucket(Bucket="cats")
-    assert _code(refused) == ("404", 404)
+    assert _code(raised) == ("404", 404)
 
 
-def test_a_bucket_can_be_made_again_in_us_east_1_only(s3: S3Client) -> None:
-    """S3's oldest Region lets it pass, the others say that the bucket is yours already."""
+def test_a_bucket_can_be_created_again_in_us_east_1_only(s3: S3Client) -> None:
+    """us-east-1 accepts it; other Regions answer with BucketAlreadyOwnedByYou."""
     s3.create_bucket(Bucket="dogs")
-    there: Any = {"LocationConstraint": "eu-west-1"}
-    s3.create_bucket(Bucket="cats", CreateBucketConfiguration=there)
+    ireland: Any = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket="cats", CreateBucketConfiguration=ireland)
 
-    with pytest.raises(ClientError) as refused:
-        s3.create_bucket(Bucket="cats", CreateBucketConfiguration=there)
+    with pytest.raises(ClientError) as raised:
+        s3.create_bucket(Bucket="cats", CreateBucketConfiguration=ireland)
 
-    assert _code(refused) == ("BucketAlreadyOwnedByYou", 409)
+    assert _code(raised) == ("BucketAlreadyOwnedByYou", 409)
 
 
-def test_a_bucket_with_objects_is_not_removed(s3: S3Client) -> None:
-    """Nobody loses objects by removing a bucket."""
+def test_a_bucket_with_objects_is_not_deleted(s3: S3Client) -> None:
+    """DeleteBucket never deletes objects."""
     s3.put_object(Bucket="dogs", Key="rex.jpg", Body=b"x")
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.delete_bucket(Bucket="dogs")
 
-    assert _code(refused) == ("BucketNotEmpty", 409)
+    assert _code(raised) == ("BucketNotEmpty", 409)
 
 
 @pytest.mark.parametrize(
     "call", ["list_objects_v2", "list_objects", "get_object", "put_object", "delete_objects"]
 )
-def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3: S3Client, call: str) -> None:
+def test_missing_buckets(s3: S3Client, call: str) -> None:
     """Every operation on a missing bucket fails with NoSuchBucket."""
     arguments: dict[str, Any] = {"Bucket": "wolves"}
     if call in {"get_object", "put_object"}:
@@ -156,17 +156,17 @@ def test_a_bucket_that_is_not_there_is_named_as_the_reason(s3: S3Client, call: s
     if call == "delete_objects":
         arguments["Delete"] = {"Objects": [{"Key": "rex.jpg"}]}
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         getattr(s3, call)(**arguments)
 
-    assert _code(refused) == ("NoSuchBucket", 404)
+    assert _code(raised) == ("NoSuchBucket", 404)
 
 
 # -- objects -------------------------------------------------------------------------------------------------
 
 
-def test_an_object_comes_back_as_it_was_put(s3: S3Client) -> None:
-    """Bytes, ETag, standard headers and user metadata."""
+def test_objects_are_returned_as_they_were_put(s3: S3Client) -> None:
+    """Bytes, ETag, standard headers and user metadata are the same."""
     put = s3.put_object(
         Bucket="dogs",
         Key="train/rex 1.jpg",
@@ -196,14 +196,14 @@ def test_an_object_comes_back_as_it_was_put(s3: S3Client) -> None:
         assert answer["AcceptRanges"] == "bytes"
 
 
-def test_what_is_not_there_is_NoSuchKey(s3: S3Client) -> None:  # noqa: N802 - the code of S3
-    """Reading fails with the code that clients look for; removing does not fail."""
-    with pytest.raises(ClientError) as refused:
+def test_missing_objects(s3: S3Client) -> None:
+    """Reading fails with NoSuchKey; deleting succeeds."""
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="none")
-    assert _code(refused) == ("NoSuchKey", 404)
-    with pytest.raises(ClientError) as refused:
+    assert _code(raised) == ("NoSuchKey", 404)
+    with pytest.raises(ClientError) as raised:
         s3.head_object(Bucket="dogs", Key="none")
-    assert _code(refused) == ("404", 404)
+    assert _code(raised) == ("404", 404)
     assert s3.delete_object(Bucket="dogs", Key="none")["ResponseMetadata"]["HTTPStatusCode"] == 204
 
 
@@ -219,7 +219,7 @@ def test_what_is_not_there_is_NoSuchKey(s3: S3Client) -> None:  # noqa: N802 - t
     ],
 )
 def test_ranges(s3: S3Client, wanted: str, status: int, expected: bytes) -> None:
-    """A range brings its bytes and says which they are."""
+    """A range returns its bytes and Content-Range."""
     s3.put_object(Bucket="dogs", Key="ten", Body=b"0123456789")
 
     got = s3.get_object(Bucket="dogs", Key="ten", Range=wanted)
@@ -230,50 +230,50 @@ def test_ranges(s3: S3Client, wanted: str, status: int, expected: bytes) -> None
     assert got["ContentRange"] == f"bytes {first}-{first + len(expected) - 1}/10"
 
 
-def test_a_range_outside_of_the_object(s3: S3Client) -> None:
-    """It cannot be satisfied, and S3 says so."""
+def test_a_range_beyond_the_object(s3: S3Client) -> None:
+    """It is answered with InvalidRange."""
     s3.put_object(Bucket="dogs", Key="ten", Body=b"0123456789")
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="ten", Range="bytes=10-")
 
-    assert _code(refused) == ("InvalidRange", 416)
+    assert _code(raised) == ("InvalidRange", 416)
 
 
 def test_conditional_reads(s3: S3Client) -> None:
-    """An ETag decides whether there is anything to send."""
+    """If-Match, If-None-Match and If-Modified-Since decide whether the object is sent."""
     etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"x")["ETag"]
 
     assert s3.get_object(Bucket="dogs", Key="rex", IfMatch=etag)["Body"].read() == b"x"
     assert s3.get_object(Bucket="dogs", Key="rex", IfNoneMatch='"other"')["Body"].read() == b"x"
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="rex", IfNoneMatch=etag)
-    assert _code(refused) == ("304", 304)
-    with pytest.raises(ClientError) as refused:
+    assert _code(raised) == ("304", 304)
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="rex", IfMatch='"other"')
-    assert _code(refused) == ("PreconditionFailed", 412)
+    assert _code(raised) == ("PreconditionFailed", 412)
     modified = s3.head_object(Bucket="dogs", Key="rex")["LastModified"]
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="rex", IfModifiedSince=modified)
-    assert _code(refused) == ("304", 304)
+    assert _code(raised) == ("304", 304)
 
 
 def test_conditional_writes(s3: S3Client) -> None:
-    """If-None-Match: * creates only, If-Match replaces only what one has seen."""
+    """``If-None-Match: *`` only creates; If-Match only replaces the version with this ETag."""
     etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"1", IfNoneMatch="*")["ETag"]
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.put_object(Bucket="dogs", Key="rex", Body=b"2", IfNoneMatch="*")
-    assert _code(refused) == ("PreconditionFailed", 412)
-    with pytest.raises(ClientError) as refused:
+    assert _code(raised) == ("PreconditionFailed", 412)
+    with pytest.raises(ClientError) as raised:
         s3.put_object(Bucket="dogs", Key="rex", Body=b"2", IfMatch='"0123"')
-    assert _code(refused) == ("PreconditionFailed", 412)
+    assert _code(raised) == ("PreconditionFailed", 412)
     s3.put_object(Bucket="dogs", Key="rex", Body=b"3", IfMatch=etag)
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"3"
 
 
-def test_many_objects_are_removed_at_once(s3: S3Client) -> None:
-    """Those that are there and those that are not are both reported as removed."""
+def test_delete_objects(s3: S3Client) -> None:
+    """Existing and missing keys are both reported as deleted."""
     for key in ("a", "b&<c", "d"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"x")
 
@@ -286,7 +286,7 @@ def test_many_objects_are_removed_at_once(s3: S3Client) -> None:
 
 
 def test_copies(s3: S3Client) -> None:
-    """Metadata comes along, or is replaced when asked for."""
+    """Metadata is copied, or replaced on request."""
     s3.put_object(Bucket="dogs", Key="a +%/é", Body=b"x", ContentType="image/png", Metadata={"n": "1"})
 
     s3.copy_object(Bucket="dogs", Key="b", CopySource={"Bucket": "dogs", "Key": "a +%/é"})
@@ -304,27 +304,27 @@ def test_copies(s3: S3Client) -> None:
     assert (other["Body"].read(), other["Metadata"], other["ContentType"]) == (b"x", {"n": "2"}, "image/jpeg")
 
 
-def test_copies_that_cannot_be(s3: S3Client) -> None:
-    """No source, a source that has changed, an object onto itself."""
+def test_invalid_copies(s3: S3Client) -> None:
+    """A missing source, a changed source, and an object copied onto itself are refused."""
     s3.put_object(Bucket="dogs", Key="a", Body=b"x")
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.copy_object(Bucket="dogs", Key="b", CopySource={"Bucket": "dogs", "Key": "none"})
-    assert _code(refused) == ("NoSuchKey", 404)
-    if not _is_moto(s3):  # which does not look at the conditions
-        with pytest.raises(ClientError) as refused:
+    assert _code(raised) == ("NoSuchKey", 404)
+    if not _is_moto(s3):  # moto ignores the conditions
+        with pytest.raises(ClientError) as raised:
             s3.copy_object(Bucket="dogs", Key="b", CopySource="dogs/a", CopySourceIfMatch='"0"')
-        assert _code(refused) == ("PreconditionFailed", 412)
-    with pytest.raises(ClientError) as refused:
+        assert _code(raised) == ("PreconditionFailed", 412)
+    with pytest.raises(ClientError) as raised:
         s3.copy_object(Bucket="dogs", Key="a", CopySource={"Bucket": "dogs", "Key": "a"})
-    assert _code(refused) == ("InvalidRequest", 400)
+    assert _code(raised) == ("InvalidRequest", 400)
 
 
 # -- listings ------------------------------------------------------------------------------------------------
 
 
-def test_listings_are_in_the_order_of_utf_8(s3: S3Client) -> None:
-    """Which differs from that of UTF-16 and of most alphabets."""
+def test_listings_are_in_utf_8_order(s3: S3Client) -> None:
+    """Keys are sorted by their UTF-8 bytes, which differs from UTF-16 and from locales."""
     keys = ["a", "B", "a/b", "a b", "é", "\uff00", "\U0001f436", "Z"]
     for key in keys:
         s3.put_object(Bucket="dogs", Key=key, Body=b"x")
@@ -334,7 +334,7 @@ def test_listings_are_in_the_order_of_utf_8(s3: S3Client) -> None:
 
 
 def test_prefixes_and_delimiters(s3: S3Client) -> None:
-    """What lies below a delimiter is one entry."""
+    """Keys with a delimiter after the prefix are grouped into common prefixes."""
     for key in ("a.jpg", "train/1.jpg", "train/2.jpg", "train/x/3.jpg", "test/1.jpg"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"x")
 
@@ -346,24 +346,24 @@ def test_prefixes_and_delimiters(s3: S3Client) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_pages_join_to_the_whole(s3: S3Client, size: int) -> None:
-    """Whatever the size of a page, every entry comes exactly once, in both versions of the listing."""
+def test_pages_hold_every_entry_once(s3: S3Client, size: int) -> None:
+    """With any page size, every entry is listed exactly once, in both versions of the listing."""
     for key in ("a", "b/1", "b/2", "c", "d/1", "d/2", "e"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"x")
 
-    # moto's first version of the listing repeats common prefixes on every page.
+    # moto's ListObjects (version 1) repeats common prefixes on every page.
     for call in ("list_objects_v2",) if _is_moto(s3) else ("list_objects_v2", "list_objects"):
         paginator: Any = s3.get_paginator(call)  # type: ignore[call-overload] # the name is a variable
         pages = list(paginator.paginate(Bucket="dogs", PaginationConfig={"PageSize": size}))
-        rolled = list(paginator.paginate(Bucket="dogs", Delimiter="/", PaginationConfig={"PageSize": size}))
+        grouped = list(paginator.paginate(Bucket="dogs", Delimiter="/", PaginationConfig={"PageSize": size}))
 
         assert [key for page in pages for key in _keys(page)] == ["a", "b/1", "b/2", "c", "d/1", "d/2", "e"]
-        assert [key for page in rolled for key in _keys(page)] == ["a", "c", "e"]
-        assert [prefix for page in rolled for prefix in _prefixes(page)] == ["b/", "d/"]
+        assert [key for page in grouped for key in _keys(page)] == ["a", "c", "e"]
+        assert [prefix for page in grouped for prefix in _prefixes(page)] == ["b/", "d/"]
 
 
 def test_start_after(s3: S3Client) -> None:
-    """A listing can begin behind any key, be it there or not."""
+    """A listing can start after any key, whether it exists or not."""
     for key in ("a", "b", "c"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"x")
 
@@ -372,11 +372,11 @@ def test_start_after(s3: S3Client) -> None:
     assert _keys(s3.list_objects(Bucket="dogs", Marker="b")) == ["c"]
 
 
-# -- uploads in parts ----------------------------------------------------------------------------------------
+# -- multipart uploads ---------------------------------------------------------------------------------------
 
 
-def _begin(s3: S3Client, parts: dict[int, bytes], **more: Any) -> tuple[str, list[Any]]:
-    upload = s3.create_multipart_upload(Bucket="dogs", Key="big", **more)["UploadId"]
+def _start_upload(s3: S3Client, parts: dict[int, bytes], **arguments: Any) -> tuple[str, list[Any]]:
+    upload = s3.create_multipart_upload(Bucket="dogs", Key="big", **arguments)["UploadId"]
     sent = [
         {
             "PartNumber": number,
@@ -389,10 +389,10 @@ def _begin(s3: S3Client, parts: dict[int, bytes], **more: Any) -> tuple[str, lis
     return upload, sent
 
 
-def test_an_upload_in_parts(s3: S3Client) -> None:
-    """The parts are joined by number; the ETag is made of theirs."""
+def test_multipart_uploads(s3: S3Client) -> None:
+    """The parts are joined by number; the ETag is computed from theirs."""
     bodies = {1: b"a" * 5 * MIB, 3: b"b" * 5 * MIB, 7: b"c"}
-    upload, sent = _begin(s3, bodies, ContentType="image/png", Metadata={"n": "1"})
+    upload, sent = _start_upload(s3, bodies, ContentType="image/png", Metadata={"n": "1"})
 
     listed = s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)["Parts"]
     assert [(part["PartNumber"], part["Size"]) for part in listed] == [(1, 5 * MIB), (3, 5 * MIB), (7, 1)]
@@ -411,40 +411,40 @@ def test_an_upload_in_parts(s3: S3Client) -> None:
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="dogs")
 
 
-def test_an_upload_that_is_given_up(s3: S3Client) -> None:
-    """Its parts are gone, and no object appears."""
-    upload, _ = _begin(s3, {1: b"a"})
+def test_aborted_uploads(s3: S3Client) -> None:
+    """The parts are removed, and no object appears."""
+    upload, _ = _start_upload(s3, {1: b"a"})
 
     s3.abort_multipart_upload(Bucket="dogs", Key="big", UploadId=upload)
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)
-    assert _code(refused) == ("NoSuchUpload", 404)
+    assert _code(raised) == ("NoSuchUpload", 404)
     assert _keys(s3.list_objects_v2(Bucket="dogs")) == []
 
 
-@pytest.mark.parametrize("mistake", ["InvalidPart", "InvalidPartOrder", "EntityTooSmall"])
-def test_parts_that_do_not_fit(s3: S3Client, mistake: str) -> None:
-    """A part that never came, a wrong order, a part too small: nothing is made of it."""
-    if mistake == "InvalidPartOrder" and _is_moto(s3):
-        pytest.skip("moto puts the parts into order by itself")
-    first = b"a" if mistake == "EntityTooSmall" else b"a" * 5 * MIB
-    upload, sent = _begin(s3, {1: first, 2: b"b" * 5 * MIB})
-    if mistake == "InvalidPart":
+@pytest.mark.parametrize("code", ["InvalidPart", "InvalidPartOrder", "EntityTooSmall"])
+def test_invalid_parts(s3: S3Client, code: str) -> None:
+    """A part that was not uploaded, a wrong order, or a part too small: no object is created."""
+    if code == "InvalidPartOrder" and _is_moto(s3):
+        pytest.skip("moto sorts the parts itself")
+    first = b"a" if code == "EntityTooSmall" else b"a" * 5 * MIB
+    upload, sent = _start_upload(s3, {1: first, 2: b"b" * 5 * MIB})
+    if code == "InvalidPart":
         sent[1]["ETag"] = '"0123456789abcdef0123456789abcdef"'
-    elif mistake == "InvalidPartOrder":
+    elif code == "InvalidPartOrder":
         sent.reverse()
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.complete_multipart_upload(
             Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent}
         )
 
-    assert _code(refused) == (mistake, 400)
+    assert _code(raised) == (code, 400)
     assert len(s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)["Parts"]) == 2
 
 
-def test_parts_that_are_copied(s3: S3Client) -> None:
+def test_upload_part_copy(s3: S3Client) -> None:
     """A part can be a range of an object."""
     s3.put_object(Bucket="dogs", Key="source", Body=b"0123456789")
     upload = s3.create_multipart_upload(Bucket="dogs", Key="big")["UploadId"]
@@ -468,7 +468,7 @@ def test_parts_that_are_copied(s3: S3Client) -> None:
 
 
 def test_the_transfer_manager_of_boto3(s3: S3Client, tmp_path: Path) -> None:
-    """upload_file and download_file, which use several threads and parts."""
+    """upload_file and download_file work; they use several threads and parts."""
     content = bytes(range(256)) * 4096 * 18
     source, target = tmp_path / "source.bin", tmp_path / "target.bin"
     source.write_bytes(content)

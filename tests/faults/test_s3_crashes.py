@@ -1,4 +1,4 @@
-"""The S3 directory when processes work on it at once, and when they die in the middle."""
+"""The S3 directory under concurrent processes, and after crashes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 KIB = 1024
-# Each version of an object is one byte, over and over: a mixture of two is seen at once.
+# Each version of an object repeats one byte, so that a mixture of two versions is detected.
 WRITER = """
 import sys
 from pathlib import Path
@@ -70,14 +70,14 @@ def _writer(root: Path, kind: str, seed: int) -> Iterator[subprocess.Popen[bytes
 
 
 def _client(app: S3Directory) -> S3Client:
-    # An error that goes away by itself when boto3 tries again is still an error.
+    # Without retries: an error that a retry would hide is still an error.
     once = Config(retries={"total_max_attempts": 1})
     client: S3Client = make_session(app, account="123456789012", region="us-east-1").client("s3", config=once)
     return client
 
 
 def _check(s3: S3Client, key: str) -> None:
-    """One read is one version: its bytes, its length and its ETag belong together."""
+    """Check that one read returns one version: bytes, length and ETag belong together."""
     try:
         got = s3.get_object(Bucket="dogs", Key=key)
     except s3.exceptions.NoSuchKey:
@@ -92,7 +92,7 @@ def _check(s3: S3Client, key: str) -> None:
 
 
 def _check_folder(root: Path, s3: S3Client) -> None:
-    """Plain files are what the objects are, and nothing is on the disk that nobody needs."""
+    """Check that the plain files equal the objects, and that there are no unreferenced bodies."""
     listed: Any = s3.list_objects_v2(Bucket="dogs").get("Contents", [])
     plain = {str(path.relative_to(root / "dogs")) for path in (root / "dogs").rglob("*") if path.is_file()}
     assert plain == {entry["Key"] for entry in listed}
@@ -109,7 +109,7 @@ def _check_folder(root: Path, s3: S3Client) -> None:
 
 
 def test_readers_see_whole_versions_while_processes_overwrite(tmp_path: Path) -> None:
-    """Two processes overwrite, upload and remove the same objects; a third reads, in four threads."""
+    """Two processes overwrite, upload and delete the same objects while four threads read."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
@@ -143,7 +143,7 @@ def test_readers_see_whole_versions_while_processes_overwrite(tmp_path: Path) ->
 
 
 def test_writers_in_threads_lose_nothing(tmp_path: Path) -> None:
-    """Eight threads write objects of their own and one in common: all are there, and the last one wins."""
+    """Eight threads write their own objects and a common one: all exist, and the common one is consistent."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
@@ -170,8 +170,8 @@ def test_writers_in_threads_lose_nothing(tmp_path: Path) -> None:
     app.close()
 
 
-def test_applications_that_start_at_once_on_a_new_folder(tmp_path: Path) -> None:
-    """One of them makes the index, the others find it."""
+def test_concurrent_starts_on_a_new_folder(tmp_path: Path) -> None:
+    """One application creates the index, and the others find it."""
     start = threading.Barrier(6)
     failures: list[BaseException] = []
 
@@ -192,7 +192,7 @@ def test_applications_that_start_at_once_on_a_new_folder(tmp_path: Path) -> None
 
 
 def test_only_one_of_many_creates_an_object(tmp_path: Path) -> None:
-    """If-None-Match decides between writers that start at the same moment."""
+    """If-None-Match lets one of several concurrent writers win."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
@@ -219,7 +219,7 @@ def test_only_one_of_many_creates_an_object(tmp_path: Path) -> None:
 def test_an_object_that_is_overwritten_between_finding_and_opening_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reader gets the newer version, whole; or hears that there is none any more."""
+    """The reader gets the newer version, or NoSuchKey when the object was deleted."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
@@ -245,13 +245,13 @@ def test_an_object_that_is_overwritten_between_finding_and_opening_it(
 def test_a_crash_between_the_commit_and_the_plain_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next start brings the plain files up to date, and removes the bodies that are no longer needed."""
+    """The next start updates the plain files and removes unreferenced bodies."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
     for key in ("changed", "gone", "gone and back", "a/folder"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"1")
-    monkeypatch.setattr(app._store, "settle", lambda: None)
+    monkeypatch.setattr(app._store, "sync_disk", lambda: None)
     for key in ("changed", "gone and back", "new"):
         s3.put_object(Bucket="dogs", Key=key, Body=b"2")
     for key in ("gone", "gone and back", "a/folder"):
@@ -269,14 +269,14 @@ def test_a_crash_between_the_commit_and_the_plain_files(
         "gone and back",
         "new",
     ]
-    shown = {path.name: path.read_bytes() for path in (tmp_path / "dogs").rglob("*") if path.is_file()}
-    assert shown == {"a": b"3", "changed": b"2", "gone and back": b"3", "new": b"2"}
+    plain = {path.name: path.read_bytes() for path in (tmp_path / "dogs").rglob("*") if path.is_file()}
+    assert plain == {"a": b"3", "changed": b"2", "gone and back": b"3", "new": b"2"}
     _check_folder(tmp_path, s3)
     app.close()
 
 
 def test_a_crash_after_a_plain_file_was_placed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is ours although nothing says that it is there: it follows the object from then on."""
+    """The file belongs to the object although the index does not say so; later changes update it."""
     app = S3Directory(tmp_path)
     s3 = _client(app)
     s3.create_bucket(Bucket="dogs")
@@ -285,7 +285,7 @@ def test_a_crash_after_a_plain_file_was_placed(tmp_path: Path, monkeypatch: pyte
         raise OSError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rekolabels.local._s3._index.mark_shown", crash)
+        patch.setattr("rekolabels.local._s3._index.set_plain_file", crash)
         for _ in range(2):
             with pytest.raises(s3.exceptions.ClientError, match="killed"):
                 s3.put_object(Bucket="dogs", Key="rex", Body=os.urandom(8))
@@ -301,10 +301,10 @@ def test_a_crash_after_a_plain_file_was_placed(tmp_path: Path, monkeypatch: pyte
     app.close()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("kind", ["puts", "parts"])
 def test_a_process_that_is_killed(tmp_path: Path, kind: str) -> None:
-    """Whatever it was doing: what it had answered is there, the rest is old or new, nothing is left over."""
+    """Answered writes persist, others are old or new, and no leftovers remain, whenever it is killed."""
     S3Directory(tmp_path).close()
     app = S3Directory(tmp_path)
     _client(app).create_bucket(Bucket="dogs")
@@ -318,7 +318,7 @@ def test_a_process_that_is_killed(tmp_path: Path, kind: str) -> None:
             threading.Event().wait(chosen.uniform(0.0, 0.15))
             process.send_signal(signal.SIGKILL)
             answered = [int(line) for line in process.stdout.read().split(b"\n")[:-1]]
-            process.wait()  # the end of its output is not yet the end of its locks
+            process.wait()  # its locks may outlast its output
 
         app = S3Directory(tmp_path)
         s3 = _client(app)
@@ -330,12 +330,12 @@ def test_a_process_that_is_killed(tmp_path: Path, kind: str) -> None:
 
 
 def _check_answered(s3: S3Client, kind: str, answered: list[int]) -> None:
-    """Each object is the last version that was answered, or the one that was under way."""
+    """Check that each object is the last answered version, or the one that was in progress."""
     if not answered:
         return
-    under_way = answered[-1] + 1
+    in_progress = answered[-1] + 1
     for number in answered[-3:]:
-        if number % 3 == under_way % 3:
+        if number % 3 == in_progress % 3:
             continue
         if kind == "puts" and number % 11 == 0:
             with pytest.raises(s3.exceptions.NoSuchKey):

@@ -1,4 +1,4 @@
-"""Laws that the S3 directory keeps for any key, any body, any range and any listing."""
+"""Properties of the S3 directory that hold for any key, body, range and listing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rekolabels.local._http._in_process import make_session
 from rekolabels.local._s3 import S3Directory
-from rekolabels.local._s3._body import AwsChunked
+from rekolabels.local._s3._body import AwsChunkedReader
 from rekolabels.local._s3._disk import plain_parts
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-# Pieces of which nasty keys are made, and any text besides.
+# Pieces of difficult keys, and any other text.
 PIECES = st.one_of(
     st.sampled_from(
         ["a", "A", "..", ".", "/", "//", "\0", "\\", "~", "%2e", "é", "e\u0301", "ﬁ", "+", " ", "#", "?"]
@@ -30,13 +30,13 @@ PIECES = st.one_of(
 )
 KEYS = st.lists(PIECES, min_size=1, max_size=8).map("".join).filter(lambda key: len(key.encode()) <= 1024)
 WORDS = st.lists(st.sampled_from(["a", "b", "/", "-", "é"]), min_size=1, max_size=6).map("".join)
-# The fixture is one application for all examples on purpose: each example empties its bucket.
+# All examples share one application on purpose: each example empties the bucket.
 SHARED = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[S3Client]:
-    """A client that sees the bucket ``dogs``."""
+    """Yield a client of an S3 that holds the bucket ``dogs``."""
     with tempfile.TemporaryDirectory() as folder:
         app = S3Directory(Path(folder) / "root")
         client: S3Client = make_session(app, account="123456789012", region="us-east-1").client("s3")
@@ -46,7 +46,7 @@ def s3() -> Iterator[S3Client]:
 
 
 def _empty(s3: S3Client) -> None:
-    # One by one: a document cannot hold every character that a key can.
+    # One by one: the XML of DeleteObjects cannot hold every character that a key can.
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket="dogs"):
         for entry in page.get("Contents", []):
             s3.delete_object(Bucket="dogs", Key=entry["Key"])
@@ -54,8 +54,8 @@ def _empty(s3: S3Client) -> None:
 
 @SHARED
 @given(bodies=st.dictionaries(KEYS, st.binary(max_size=64), min_size=1, max_size=6))
-def test_what_was_put_is_listed_and_comes_back(s3: S3Client, bodies: dict[str, bytes]) -> None:
-    """Any set of keys lives side by side, however alike they are, and leaves nothing behind."""
+def test_any_keys_are_listed_and_returned(s3: S3Client, bodies: dict[str, bytes]) -> None:
+    """Any set of keys can coexist, however similar they are, and be deleted without leftovers."""
     for key, body in bodies.items():
         s3.put_object(Bucket="dogs", Key=key, Body=body)
     try:
@@ -70,7 +70,7 @@ def test_what_was_put_is_listed_and_comes_back(s3: S3Client, bodies: dict[str, b
 
 @given(key=KEYS)
 def test_plain_paths_never_leave_their_folder(key: str) -> None:
-    """A key is a plain file under exactly its own name, or none at all."""
+    """The plain file of a key has exactly the key's path, or the key has no plain file."""
     parts = plain_parts(key)
     assume(parts is not None)
     assert parts is not None
@@ -88,10 +88,10 @@ def test_plain_paths_never_leave_their_folder(key: str) -> None:
     delimiter=st.sampled_from(["", "/", "-", "a", "/a"]),
     size=st.integers(1, 5),
 )
-def test_listings_are_what_the_definition_says(
+def test_listings_match_the_definition(
     s3: S3Client, keys: set[str], prefix: str, delimiter: str, size: int
 ) -> None:
-    """Both versions, in pages of any size, equal a listing made from the definition."""
+    """Both versions, with any page size, equal a listing made from the definition."""
     expected_keys: list[str] = []
     expected_prefixes: list[str] = []
     for key in sorted(keys, key=str.encode):
@@ -126,15 +126,15 @@ def test_listings_are_what_the_definition_says(
 @SHARED
 @given(body=st.binary(min_size=1, max_size=40), length=st.integers(1, 45), data=st.data())
 def test_ranges_are_slices(s3: S3Client, body: bytes, length: int, data: st.DataObject) -> None:
-    """A range is the slice of the body that it names."""
+    """A range returns that slice of the body."""
     first = data.draw(st.integers(0, len(body) - 1))
     s3.put_object(Bucket="dogs", Key="rex", Body=body)
 
-    there = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes={first}-{first + length - 1}")
+    inside = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes={first}-{first + length - 1}")
     to_the_end = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes={first}-")
     tail = s3.get_object(Bucket="dogs", Key="rex", Range=f"bytes=-{length}")
 
-    assert there["Body"].read() == body[first : first + length]
+    assert inside["Body"].read() == body[first : first + length]
     assert to_the_end["Body"].read() == body[first:]
     assert tail["Body"].read() == body[-length:]
     _empty(s3)
@@ -153,13 +153,13 @@ def test_ranges_are_slices(s3: S3Client, body: bytes, length: int, data: st.Data
 def test_aws_chunked_decodes_what_was_encoded(
     pieces: list[bytes], trailers: dict[str, str], *, signed: bool, block: int
 ) -> None:
-    """Whatever the chunks, the signatures and the size of the reads."""
+    """The reader decodes any chunks, with and without signatures, at any read size."""
     signature = b";chunk-signature=" + b"0" * 64 if signed else b""
     encoded = b"".join(b"%x%s\r\n%s\r\n" % (len(piece), signature, piece) for piece in pieces)
     encoded += b"0" + signature + b"\r\n"
     encoded += b"".join(f"{name}:{value}\r\n".encode() for name, value in trailers.items()) + b"\r\n"
 
-    reader = AwsChunked(io.BytesIO(encoded))
+    reader = AwsChunkedReader(io.BytesIO(encoded))
     decoded = b"".join(iter(lambda: reader.read(block), b""))
 
     assert decoded == b"".join(pieces)

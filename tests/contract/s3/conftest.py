@@ -1,11 +1,11 @@
-"""What the tests of the S3 directory share."""
+"""Fixtures of the tests of the S3 directory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from s3_clients import Clock, Door, make_client
+from s3_clients import Clock, SwitchableApp, make_client
 
 from rekolabels.local._s3 import S3Directory
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clock() -> Clock:
-    """The clock of the application."""
+    """Return the clock of the application."""
     return Clock()
 
 
 @pytest.fixture
 def app(tmp_path: Path, clock: Clock) -> Iterator[S3Directory]:
-    """The application."""
-    made = S3Directory(tmp_path / "root", clock=clock)
-    yield made
-    made.close()
+    """Yield the application."""
+    directory = S3Directory(tmp_path / "root", clock=clock)
+    yield directory
+    directory.close()
 
 
 @pytest.fixture(scope="module")
-def shared() -> tuple[Door, S3Client]:
-    """A client for all tests, and the door that it knocks at."""
-    door = Door()
-    return door, make_client(door)
+def shared() -> tuple[SwitchableApp, S3Client]:
+    """Return one client for all tests of a module, and the application that it calls."""
+    switchable = SwitchableApp()
+    return switchable, make_client(switchable)
 
 
 @pytest.fixture
-def s3(app: S3Directory, shared: tuple[Door, S3Client]) -> S3Client:
-    """A client that sees the empty bucket ``dogs``."""
-    door, client = shared
-    door.app = app
+def s3(app: S3Directory, shared: tuple[SwitchableApp, S3Client]) -> S3Client:
+    """Return a client of an S3 that holds the empty bucket ``dogs``."""
+    switchable, client = shared
+    switchable.app = app
     client.create_bucket(Bucket="dogs")
     return client

@@ -1,4 +1,4 @@
-"""What the S3 directory promises beyond what every S3 does: files on disk, restarts, checksums, Regions."""
+"""The S3 directory beyond what every S3 does: files on disk, restarts, checksums, Regions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from s3_clients import Clock
 
 
-def _code(refused: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
-    response: Any = refused.value.response
+def _code(raised: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
+    response: Any = raised.value.response
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
@@ -41,7 +41,7 @@ def _files(folder: Path) -> list[str]:
 
 
 def test_objects_are_plain_files(s3: S3Client, tmp_path: Path) -> None:
-    """People find their images under the names that they gave them, and the newest content."""
+    """Users find their images under the names that they gave them, with the latest content."""
     s3.put_object(Bucket="dogs", Key="train/poodle/rex.jpg", Body=b"1")
     s3.put_object(Bucket="dogs", Key="train/poodle/rex.jpg", Body=b"2")
     s3.put_object(Bucket="dogs", Key="é 1+1=2.txt", Body=b"3")
@@ -50,8 +50,8 @@ def test_objects_are_plain_files(s3: S3Client, tmp_path: Path) -> None:
     assert (tmp_path / "root" / "dogs" / "train" / "poodle" / "rex.jpg").read_bytes() == b"2"
 
 
-def test_plain_files_go_with_their_objects(s3: S3Client, tmp_path: Path) -> None:
-    """A removed object leaves no file and no empty folder; a removed bucket leaves nothing."""
+def test_plain_files_are_removed_with_their_objects(s3: S3Client, tmp_path: Path) -> None:
+    """A deleted object leaves no file and no empty folder; a deleted bucket leaves nothing."""
     s3.put_object(Bucket="dogs", Key="a/b/c.jpg", Body=b"1")
     s3.put_object(Bucket="dogs", Key="a/d.jpg", Body=b"1")
 
@@ -87,8 +87,8 @@ def test_plain_files_go_with_their_objects(s3: S3Client, tmp_path: Path) -> None
         "\U0001f436" * 256,
     ],
 )
-def test_keys_that_are_no_file_names_stay_inside(tmp_path: Path, s3: S3Client, key: str) -> None:
-    """Whatever a key looks like, the object is there, and nothing appears outside of the folder."""
+def test_keys_that_cannot_be_file_names_stay_inside(tmp_path: Path, s3: S3Client, key: str) -> None:
+    """Any key can be stored, and none creates a file outside of the root folder."""
     assert len(key.encode()) <= 1024
     outside = _files(tmp_path.parent)
 
@@ -103,7 +103,7 @@ def test_keys_that_are_no_file_names_stay_inside(tmp_path: Path, s3: S3Client, k
 
 
 def test_a_key_that_is_also_a_folder(s3: S3Client, tmp_path: Path) -> None:
-    """On S3 ``a`` and ``a/b`` are two objects; on disk the first one has the name."""
+    """In S3 ``a`` and ``a/b`` are two objects; on disk the one stored first has its path."""
     for key in ("a", "a/b", "c/d", "c"):
         s3.put_object(Bucket="dogs", Key=key, Body=key.encode())
 
@@ -115,8 +115,8 @@ def test_a_key_that_is_also_a_folder(s3: S3Client, tmp_path: Path) -> None:
     assert _files(tmp_path / "root" / "dogs") == ["a/b", "c/d"]
 
 
-def test_files_of_other_people_are_left_alone(s3: S3Client, tmp_path: Path) -> None:
-    """A file that somebody has put there is neither read as an object nor overwritten nor removed."""
+def test_foreign_files_are_left_alone(s3: S3Client, tmp_path: Path) -> None:
+    """A file that the user put there is neither read as an object nor overwritten nor removed."""
     mine = tmp_path / "root" / "dogs" / "rex.jpg"
     mine.write_bytes(b"mine")
 
@@ -127,9 +127,9 @@ def test_files_of_other_people_are_left_alone(s3: S3Client, tmp_path: Path) -> N
     assert mine.read_bytes() == b"mine"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_links_do_not_lead_out(s3: S3Client, tmp_path: Path) -> None:
-    """A symbolic link in the folder of a bucket is not followed, neither for writing nor for removing."""
+@pytest.mark.skipif(os.name == "nt", reason="creating symbolic links needs a privilege on Windows")
+def test_symbolic_links_are_not_followed(s3: S3Client, tmp_path: Path) -> None:
+    """A symbolic link in the folder of a bucket is followed neither for writing nor for removing."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "rex.jpg").write_bytes(b"mine")
@@ -143,24 +143,24 @@ def test_links_do_not_lead_out(s3: S3Client, tmp_path: Path) -> None:
     assert (outside / "rex.jpg").read_bytes() == b"mine"
 
 
-def test_a_body_that_somebody_removed(s3: S3Client, tmp_path: Path) -> None:
-    """The object cannot be read any more, and the answer is an error, not another object."""
+def test_a_body_that_was_removed_from_outside(s3: S3Client, tmp_path: Path) -> None:
+    """The object cannot be read any more, and the response is an error, not other bytes."""
     s3.put_object(Bucket="dogs", Key="rex.jpg", Body=b"1")
     for body in (tmp_path / "root" / ".rekolabels" / "bodies").rglob("*"):
         if body.is_file() and body.name != "lock":
             body.unlink()
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.get_object(Bucket="dogs", Key="rex.jpg")
 
-    assert _code(refused) == ("InternalError", 500)
+    assert _code(raised) == ("InternalError", 500)
 
 
 # -- restarts ------------------------------------------------------------------------------------------------
 
 
 def test_everything_survives_a_restart(app: S3Directory, s3: S3Client, tmp_path: Path) -> None:
-    """Objects, metadata, buckets and begun uploads."""
+    """Objects, metadata, buckets and unfinished uploads survive."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1", Metadata={"n": "1"})
     upload = s3.create_multipart_upload(Bucket="dogs", Key="big")["UploadId"]
     etag = s3.upload_part(Bucket="dogs", Key="big", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
@@ -177,7 +177,7 @@ def test_everything_survives_a_restart(app: S3Directory, s3: S3Client, tmp_path:
 
 
 def test_leftovers_are_removed_at_the_next_start(app: S3Directory, s3: S3Client, tmp_path: Path) -> None:
-    """A body that the index does not know is what a crash leaves; the bodies of objects stay."""
+    """A body that the index does not refer to, as a crash leaves, is removed; bodies of objects stay."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
     bodies = tmp_path / "root" / ".rekolabels" / "bodies"
     (known,) = (path for path in bodies.rglob("*") if path.is_file() and path.name != "lock")
@@ -185,7 +185,7 @@ def test_leftovers_are_removed_at_the_next_start(app: S3Directory, s3: S3Client,
     leftover.write_bytes(b"half")
 
     beside = S3Directory(tmp_path / "root")
-    assert leftover.exists(), "a process that is alive may be writing it"
+    assert leftover.exists(), "a running process may be writing it"
     beside.close()
     app.close()
     again = S3Directory(tmp_path / "root")
@@ -196,31 +196,31 @@ def test_leftovers_are_removed_at_the_next_start(app: S3Directory, s3: S3Client,
 
 
 def test_two_applications_on_one_directory(s3: S3Client, tmp_path: Path) -> None:
-    """What one writes the other reads at once."""
+    """What one application writes, the other reads immediately."""
     other = S3Directory(tmp_path / "root")
 
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
-    there = make_client(other)
-    assert there.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
-    there.put_object(Bucket="dogs", Key="rex", Body=b"2")
+    other_s3 = make_client(other)
+    assert other_s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
+    other_s3.put_object(Bucket="dogs", Key="rex", Body=b"2")
 
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"2"
     assert (tmp_path / "root" / "dogs" / "rex").read_bytes() == b"2"
     other.close()
 
 
-def test_a_closed_application_says_so(app: S3Directory, s3: S3Client) -> None:
-    """Requests after close() are refused, not half served."""
+def test_a_closed_application_is_unavailable(app: S3Directory, s3: S3Client) -> None:
+    """Requests after close() are refused with ServiceUnavailable."""
     app.close()
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.list_buckets()
 
-    assert _code(refused) == ("ServiceUnavailable", 503)
+    assert _code(raised) == ("ServiceUnavailable", 503)
 
 
-def test_a_directory_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
-    """The host gets a clear error instead of a damaged index."""
+def test_a_directory_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    """The user gets an error, and the index stays as it is."""
     S3Directory(tmp_path).close()
     with sqlite3.connect(tmp_path / ".rekolabels" / "index.sqlite") as db:
         db.execute("PRAGMA user_version = 99")
@@ -231,18 +231,18 @@ def test_a_directory_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_directories_that_cannot_be_used(tmp_path: Path) -> None:
-    """A file in its place, an index that is none."""
+    """A file in place of the folder, and an index that is not a database, are refused."""
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InvalidInput, match="cannot hold an S3 directory"):
+    with pytest.raises(InvalidInput, match=r"Cannot store S3 objects in .*LocalService\("):
         S3Directory(tmp_path / "file")
     (tmp_path / "root" / ".rekolabels").mkdir(parents=True)
     (tmp_path / "root" / ".rekolabels" / "index.sqlite").write_bytes(b"no database, but long enough" * 100)
-    with pytest.raises(InvalidInput, match=r"index\.sqlite cannot be used"):
+    with pytest.raises(InvalidInput, match=r"Cannot use the database .*index\.sqlite"):
         S3Directory(tmp_path / "root")
 
 
-def test_writes_that_are_forced_to_the_disk(tmp_path: Path) -> None:
-    """With fsync everything works as without."""
+def test_writes_that_are_flushed_to_the_disk(tmp_path: Path) -> None:
+    """The application works the same with fsync."""
     app = S3Directory(tmp_path, fsync=True)
     s3 = make_client(app)
     s3.create_bucket(Bucket="dogs")
@@ -256,7 +256,7 @@ def test_writes_that_are_forced_to_the_disk(tmp_path: Path) -> None:
 
 
 def test_bodies_are_streamed_both_ways(s3: S3Client, tmp_path: Path) -> None:
-    """48 MiB come and go in a few: nothing holds a whole body."""
+    """48 MiB are written and read in less than 8 MiB of memory: nothing holds a whole body."""
     source = tmp_path / "source.bin"
     with source.open("wb") as file:
         file.truncate(48 * MIB)
@@ -275,7 +275,7 @@ def test_bodies_are_streamed_both_ways(s3: S3Client, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
 def test_checksums_come_back(s3: S3Client, algorithm: Any) -> None:
-    """The client verifies what it reads against what it wrote."""
+    """HEAD and GET return the checksum of the PUT."""
     name = f"Checksum{algorithm}"
     put: Any = s3.put_object(Bucket="dogs", Key="rex", Body=b"woof", ChecksumAlgorithm=algorithm)
     head: Any = s3.head_object(Bucket="dogs", Key="rex", ChecksumMode="ENABLED")
@@ -285,12 +285,12 @@ def test_checksums_come_back(s3: S3Client, algorithm: Any) -> None:
     assert got["Body"].read() == b"woof"
 
 
-# -- uploads in parts ----------------------------------------------------------------------------------------
+# -- multipart uploads ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("COMPOSITE", "-2"), ("FULL_OBJECT", "")])
 def test_checksums_of_uploads(s3: S3Client, kind: Any, suffix: str) -> None:
-    """Of the parts' checksums, or of the whole object."""
+    """The checksum is that of the parts' checksums, or that of the whole object."""
     bodies = [b"a" * 5 * MIB, b"b"]
     upload = s3.create_multipart_upload(
         Bucket="dogs", Key="big", ChecksumAlgorithm="CRC32", ChecksumType=kind
@@ -316,23 +316,23 @@ def test_checksums_of_uploads(s3: S3Client, kind: Any, suffix: str) -> None:
 
 
 def test_an_upload_that_must_not_overwrite(s3: S3Client) -> None:
-    """The condition is checked when the upload is completed, and the parts stay for another try."""
+    """The condition is checked when the upload is completed; after a failure the parts stay."""
     upload = s3.create_multipart_upload(Bucket="dogs", Key="rex")["UploadId"]
     where: Any = {"Bucket": "dogs", "Key": "rex", "UploadId": upload}
     etag = s3.upload_part(**where, PartNumber=1, Body=b"2")["ETag"]
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
     parts: Any = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
 
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         s3.complete_multipart_upload(**where, MultipartUpload=parts, IfNoneMatch="*")
 
-    assert _code(refused) == ("PreconditionFailed", 412)
+    assert _code(raised) == ("PreconditionFailed", 412)
     s3.complete_multipart_upload(**where, MultipartUpload=parts)
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"2"
 
 
 def test_parts_and_uploads_in_pages(s3: S3Client) -> None:
-    """The paginators of boto3 see each part and each upload once."""
+    """boto3's paginators return each part and each upload once."""
     uploads = [s3.create_multipart_upload(Bucket="dogs", Key=key)["UploadId"] for key in ("a", "a", "b")]
     for number in (1, 2, 5):
         s3.upload_part(Bucket="dogs", Key="b", UploadId=uploads[2], PartNumber=number, Body=b"x")
@@ -348,18 +348,18 @@ def test_parts_and_uploads_in_pages(s3: S3Client) -> None:
     assert [part["PartNumber"] for page in found for part in page.get("Parts", [])] == [1, 2, 5]
 
 
-# -- the rest -----------------------------------------------------------------------------------------------
+# -- other ---------------------------------------------------------------------------------------------------
 
 
 def test_buckets_of_other_regions(app: S3Directory) -> None:
-    """A bucket is made in the Region of the client, which must say so."""
+    """A bucket is created in the Region of the client, which must send it as LocationConstraint."""
     ireland = make_client(app, region="eu-west-1")
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as raised:
         ireland.create_bucket(Bucket="cats")
-    assert _code(refused) == ("IllegalLocationConstraintException", 400)
-    with pytest.raises(ClientError) as refused:
+    assert _code(raised) == ("IllegalLocationConstraintException", 400)
+    with pytest.raises(ClientError) as raised:
         ireland.create_bucket(Bucket="cats", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
-    assert _code(refused) == ("IllegalLocationConstraintException", 400)
+    assert _code(raised) == ("IllegalLocationConstraintException", 400)
 
     ireland.create_bucket(Bucket="cats", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
 
@@ -367,14 +367,14 @@ def test_buckets_of_other_regions(app: S3Directory) -> None:
 
 
 def test_metadata_names_with_underscores(s3: S3Client) -> None:
-    """WSGI would fold them into hyphens; a host that hands over the raw headers keeps them."""
+    """Underscores survive when the host passes the raw headers; WSGI alone turns them into hyphens."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1", Metadata={"my_name": "a", "my-name": "b"})
 
     assert s3.head_object(Bucket="dogs", Key="rex")["Metadata"] == {"my_name": "a", "my-name": "b"}
 
 
 def test_headers_with_any_character(app: S3Directory, s3: S3Client) -> None:
-    """They come back as the bytes that they are, which is what WSGI can say."""
+    """A header outside Latin-1 is stored as its UTF-8 bytes decoded as Latin-1, which is WSGI's form."""
     name = 'attachment; filename="犬.jpg"'
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1", ContentDisposition=name)
 
@@ -382,7 +382,7 @@ def test_headers_with_any_character(app: S3Directory, s3: S3Client) -> None:
 
 
 def test_times_are_those_of_the_clock(s3: S3Client, clock: Clock) -> None:
-    """Nothing looks at another clock."""
+    """Every time comes from the injected clock."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
     clock.now += 3600
     s3.put_object(Bucket="dogs", Key="max", Body=b"1")
@@ -392,15 +392,15 @@ def test_times_are_those_of_the_clock(s3: S3Client, clock: Clock) -> None:
     assert s3.head_object(Bucket="dogs", Key="rex")["LastModified"].timestamp() == NOW
 
 
-def test_tags_cannot_be_given_so_there_are_none(s3: S3Client) -> None:
-    """``aws s3 cp`` from S3 to S3 asks for the tags of large objects."""
+def test_objects_have_no_tags(s3: S3Client) -> None:
+    """GetObjectTagging returns none; ``aws s3 cp`` from S3 to S3 reads the tags of large objects."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
     assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == []
 
 
 def test_buckets_are_listed_in_pages(s3: S3Client) -> None:
-    """By prefix, and no more at once than asked for."""
+    """ListBuckets filters by prefix and honours the page size."""
     for name in ("cats", "dogs-2", "dogs-3"):
         s3.create_bucket(Bucket=name)
 

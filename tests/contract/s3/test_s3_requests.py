@@ -1,4 +1,4 @@
-"""What the S3 directory answers to requests that no SDK sends: broken, hostile, or beyond what it does."""
+"""The S3 directory's responses to requests that no SDK sends: malformed, hostile, or unsupported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Reply:
-    """What the application answered to a request that no SDK would send."""
+    """A response of the application."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,7 +68,7 @@ def _call(
     return Reply(int(status[:3]), {name.lower(): value for name, value in answered}, content)
 
 
-def _refusal(reply: Reply) -> tuple[int, str]:
+def _error(reply: Reply) -> tuple[int, str]:
     return reply.status, reply.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
 
 
@@ -77,13 +77,13 @@ def _listed(s3: S3Client) -> list[str]:
 
 
 def test_digests_are_verified(app: S3Directory, s3: S3Client) -> None:
-    """A body that is not what the client meant to send is refused, and nothing is stored."""
-    zero = base64.b64encode(bytes(16)).decode()
+    """A body that does not match its digest or checksum is refused, and nothing is stored."""
+    zeros = base64.b64encode(bytes(16)).decode()
     crc = base64.b64encode(bytes(4)).decode()
 
     for headers, expected in (
-        ({"content_md5": zero}, (400, "BadDigest")),
-        ({"content_md5": "no base64"}, (400, "InvalidDigest")),
+        ({"content_md5": zeros}, (400, "BadDigest")),
+        ({"content_md5": "not base64"}, (400, "InvalidDigest")),
         ({"x_amz_checksum_crc32": crc}, (400, "BadDigest")),
         ({"x_amz_checksum_crc32": "AAAA"}, (400, "InvalidRequest")),
         ({"x_amz_checksum_sha1": base64.b64encode(bytes(20)).decode()}, (400, "BadDigest")),
@@ -93,13 +93,13 @@ def test_digests_are_verified(app: S3Directory, s3: S3Client) -> None:
         ({"x_amz_content_sha256": "0" * 64}, (400, "XAmzContentSHA256Mismatch")),
         ({"x_amz_content_sha256": "something"}, (400, "InvalidArgument")),
     ):
-        assert _refusal(_call(app, "PUT", "/dogs/rex", body=b"woof", **headers)) == expected
+        assert _error(_call(app, "PUT", "/dogs/rex", body=b"woof", **headers)) == expected
 
     assert _listed(s3) == []
 
 
-def test_checksums_that_are_kept_unverified(app: S3Directory, s3: S3Client) -> None:
-    """What the standard library cannot compute is given back for the reader to verify."""
+def test_checksums_that_are_stored_unverified(app: S3Directory, s3: S3Client) -> None:
+    """A checksum that the standard library cannot compute is returned for the reader to verify."""
     value = base64.b64encode(bytes(8)).decode()
 
     assert _call(app, "PUT", "/dogs/rex", body=b"woof", x_amz_checksum_crc64nvme=value).status == 200
@@ -108,16 +108,16 @@ def test_checksums_that_are_kept_unverified(app: S3Directory, s3: S3Client) -> N
 
 
 def test_a_body_that_ends_early(app: S3Directory, s3: S3Client) -> None:
-    """The connection broke, or the host cannot say where the body ends: nothing is stored."""
-    assert _refusal(_call(app, "PUT", "/dogs/rex", body=b"woof", content_length="5")) == (
+    """When the connection ends early, or the length is unknown or too large, nothing is stored."""
+    assert _error(_call(app, "PUT", "/dogs/rex", body=b"woof", content_length="5")) == (
         400,
         "IncompleteBody",
     )
-    assert _refusal(_call(app, "PUT", "/dogs/rex", transfer_encoding="chunked")) == (
+    assert _error(_call(app, "PUT", "/dogs/rex", transfer_encoding="chunked")) == (
         411,
         "MissingContentLength",
     )
-    assert _refusal(_call(app, "PUT", "/dogs/rex", content_length=str(5 * 1024**3 + 1))) == (
+    assert _error(_call(app, "PUT", "/dogs/rex", content_length=str(5 * 1024**3 + 1))) == (
         400,
         "EntityTooLarge",
     )
@@ -133,7 +133,7 @@ def _chunked(body: bytes, size: int, *, signature: str = "", trailer: str = "") 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 100_000])
 def test_aws_chunked_bodies_are_decoded(app: S3Directory, size: int) -> None:
-    """With signatures, with trailers, with both: the object is what the chunks hold."""
+    """With signatures, with trailers, and with both, the object is the content of the chunks."""
     body = b"woof" * 3
     crc = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
     signed = f";chunk-signature={'a' * 64}"
@@ -181,10 +181,10 @@ def test_aws_chunked_bodies_are_decoded(app: S3Directory, size: int) -> None:
         (b"", (400, "IncompleteBody")),
     ],
 )
-def test_aws_chunked_bodies_that_are_broken(
+def test_malformed_aws_chunked_bodies(
     app: S3Directory, s3: S3Client, data: bytes, expected: tuple[int, str]
 ) -> None:
-    """Each is refused with its reason, and nothing is stored."""
+    """Each is refused with its error code, and nothing is stored."""
     reply = _call(
         app,
         "PUT",
@@ -195,12 +195,12 @@ def test_aws_chunked_bodies_that_are_broken(
         x_amz_trailer="x-amz-checksum-crc32",
     )
 
-    assert _refusal(reply) == expected
+    assert _error(reply) == expected
     assert _listed(s3) == []
 
 
 def test_presigned_urls(app: S3Directory, s3: S3Client, clock: Clock) -> None:
-    """They work until they expire, and may say how the object is to be shown."""
+    """They work until they expire, and may override the response headers."""
     s3.put_object(Bucket="dogs", Key="rex 1.jpg", Body=b"woof", ContentType="image/jpeg")
     url = urlsplit(
         s3.generate_presigned_url(
@@ -209,7 +209,7 @@ def test_presigned_urls(app: S3Directory, s3: S3Client, clock: Clock) -> None:
             ExpiresIn=60,
         )
     )
-    # botocore signs by the real clock; the application's stands wherever the test wants it.
+    # botocore signs with the real clock; the clock of the application is set by the test.
     for passed, expected in ((30, 200), (61, 403)):
         clock.now = time.time() + passed
         reply = _call(app, "GET", "/dogs/rex 1.jpg", url.query)
@@ -248,14 +248,14 @@ def test_presigned_urls(app: S3Directory, s3: S3Client, clock: Clock) -> None:
 def test_when_presigned_urls_expire(
     app: S3Directory, s3: S3Client, query: str, expected: tuple[int, str]
 ) -> None:
-    """Both versions of the signature, at the second."""
+    """URLs of both signature versions expire at the exact second."""
     assert s3.meta.region_name == "us-east-1"
 
-    assert _refusal(_call(app, "GET", "/dogs/none", query)) == expected
+    assert _error(_call(app, "GET", "/dogs/none", query)) == expected
 
 
 def test_buckets_in_the_host_name(app: S3Directory, s3: S3Client) -> None:
-    """Clients that put the bucket before the endpoint are understood."""
+    """Virtual-hosted requests work for AWS's host names, localhost, and existing buckets elsewhere."""
     s3.put_object(Bucket="dogs", Key="cats/rex", Body=b"woof")
 
     for host in ("dogs.s3.us-east-1.amazonaws.com", "dogs.localhost:4900", "dogs.lan"):
@@ -272,10 +272,10 @@ def test_buckets_in_the_host_name(app: S3Directory, s3: S3Client) -> None:
     "name",
     ["Dogs", "ab", "a" * 64, "-dogs", "dogs-", "do..gs", "192.168.1.1", "xn--dogs", "dogs_1", ".rekolabels"],
 )
-def test_names_that_no_bucket_can_have(app: S3Directory, name: str) -> None:
-    """Refused by the rules of S3, which also keeps them inside of the folder."""
-    assert _refusal(_call(app, "PUT", f"/{name}")) == (400, "InvalidBucketName")
-    assert _refusal(_call(app, "GET", f"/{name}")) == (400, "InvalidBucketName")
+def test_invalid_bucket_names(app: S3Directory, name: str) -> None:
+    """They are refused by S3's rules, which also keeps every bucket inside the root folder."""
+    assert _error(_call(app, "PUT", f"/{name}")) == (400, "InvalidBucketName")
+    assert _error(_call(app, "GET", f"/{name}")) == (400, "InvalidBucketName")
 
 
 @pytest.mark.parametrize(
@@ -293,11 +293,11 @@ def test_names_that_no_bucket_can_have(app: S3Directory, name: str) -> None:
         ("DELETE", "/dogs/rex", "tagging"),
     ],
 )
-def test_what_is_not_imitated(app: S3Directory, s3: S3Client, method: str, path: str, query: str) -> None:
-    """What S3 has beyond this is refused; above all, it does not read or write the object instead."""
+def test_unsupported_operations(app: S3Directory, s3: S3Client, method: str, path: str, query: str) -> None:
+    """Other operations of S3 are refused; above all, they do not read or write the object instead."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
-    assert _refusal(_call(app, method, path, query)) == (501, "NotImplemented")
+    assert _error(_call(app, method, path, query)) == (501, "NotImplemented")
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"
 
 
@@ -321,8 +321,8 @@ def test_what_is_not_imitated(app: S3Directory, s3: S3Client, method: str, path:
 def test_headers_that_are_refused(
     app: S3Directory, s3: S3Client, headers: dict[str, str], expected: tuple[int, str]
 ) -> None:
-    """Nothing that was asked for is silently left out, and nothing is stored."""
-    assert _refusal(_call(app, "PUT", "/dogs/rex", body=b"1", **headers)) == expected
+    """No header is silently ignored, and nothing is stored."""
+    assert _error(_call(app, "PUT", "/dogs/rex", body=b"1", **headers)) == expected
     assert _listed(s3) == []
 
 
@@ -344,21 +344,21 @@ def test_headers_that_are_refused(
         ("/dogs/" + "x" * 1025, "", (400, "KeyTooLongError")),
     ],
 )
-def test_requests_that_make_no_sense(
+def test_invalid_parameters(
     app: S3Directory, s3: S3Client, path: str, query: str, expected: tuple[int, str]
 ) -> None:
-    """Each gets the code that S3 has for it."""
+    """Each is answered with S3's error code for it."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
-    assert _refusal(_call(app, "GET", path, query)) == expected
+    assert _error(_call(app, "GET", path, query)) == expected
 
 
-def test_methods_that_do_not_exist(app: S3Directory, s3: S3Client) -> None:
-    """405, not a crash."""
+def test_unknown_methods(app: S3Directory, s3: S3Client) -> None:
+    """They are answered with 405."""
     assert s3.meta.region_name == "us-east-1"
 
-    assert _refusal(_call(app, "PATCH", "/dogs/rex")) == (405, "MethodNotAllowed")
-    assert _refusal(_call(app, "DELETE", "/")) == (405, "MethodNotAllowed")
+    assert _error(_call(app, "PATCH", "/dogs/rex")) == (405, "MethodNotAllowed")
+    assert _error(_call(app, "DELETE", "/")) == (405, "MethodNotAllowed")
 
 
 BOMB = b"""<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>
@@ -384,14 +384,14 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "aaaaaaaaaa"><!ENTITY b 
     ids=range(12),
 )
 def test_documents_that_are_refused(app: S3Directory, s3: S3Client, document: bytes) -> None:
-    """Entities, depth, length, wrong elements: MalformedXML, and nothing happens."""
+    """Entities, depth, length or wrong elements: MalformedXML, and nothing is deleted."""
     s3.put_object(Bucket="dogs", Key="a", Body=b"1")
 
-    assert _refusal(_call(app, "POST", "/dogs", "delete", body=document)) == (400, "MalformedXML")
+    assert _error(_call(app, "POST", "/dogs", "delete", body=document)) == (400, "MalformedXML")
     assert _listed(s3) == ["a"]
 
 
-def test_errors_carry_what_support_asks_for(app: S3Directory, s3: S3Client) -> None:
+def test_errors_carry_the_request_id(app: S3Directory, s3: S3Client) -> None:
     """The request id is in the headers and in the document; the key is escaped."""
     assert s3.meta.region_name == "us-east-1"
 
@@ -404,10 +404,10 @@ def test_errors_carry_what_support_asks_for(app: S3Directory, s3: S3Client) -> N
     assert _call(app, "HEAD", "/dogs/none").body == b""
 
 
-def test_faults_are_errors_of_s3(
+def test_disk_errors_become_internal_errors(
     app: S3Directory, s3: S3Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A full disk is an InternalError for the client, is logged for the host, and leaves what was there."""
+    """A full disk is logged and answered with InternalError, and leaves the old object in place."""
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
     def full(*_: object) -> int:
@@ -417,7 +417,7 @@ def test_faults_are_errors_of_s3(
         patch.setattr(os, "write", full)
         reply = _call(app, "PUT", "/dogs/rex", body=b"2")
 
-    assert _refusal(reply) == (500, "InternalError")
+    assert _error(reply) == (500, "InternalError")
     assert b"No space left" in reply.body
-    assert "PUT /dogs/rex failed" in caplog.text
+    assert "PUT /dogs/rex failed." in caplog.text
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"1"

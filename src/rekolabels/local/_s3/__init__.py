@@ -1,20 +1,22 @@
 """S3 on a directory, as one WSGI application.
 
-The rooms of this package, from the disk to the wire:
+The modules, from the disk up to HTTP:
 
-============== ==================================================================
-``_disk``      bodies in files, and the plain files that people look at
-``_index``     the SQLite index: what exists, and where its body lies
-``_listing``   pages of keys, with prefixes rolled up
-``_store``     objects and buckets: every change is one commit of the index
-``_multipart`` uploads in parts
-``_body``      what a request carries: lengths, aws-chunked, checksums
-``_conditions`` ``If-Match`` and its relatives, ranges
-``_request``   a request taken apart, an answer put together
-``_errors``    the errors of S3
-``_*_calls``   one function for each operation of S3
-``_app``       the door: which operation a request means
-============== ==================================================================
+========================== ======================================================
+``_disk``                  files: object bodies, and plain copies for people to read
+``_index``                 SQLite index of buckets, objects, uploads; listings
+``_store``                 buckets and objects; each change is one index commit
+``_multipart``             multipart uploads
+``_response``              responses and the XML documents in them
+``_errors``                error codes of S3
+``_request``               parsed requests, presigned URLs, common parameters
+``_body``                  request bodies: lengths, ``aws-chunked``, checksums, XML
+``_conditions``            conditional requests (``If-Match`` etc.) and ranges
+``_bucket_operations``     operations on buckets, listings, DeleteObjects
+``_object_operations``     operations on single objects
+``_multipart_operations``  operations on multipart uploads
+``_app``                   WSGI application and routing
+========================== ======================================================
 """
 
 from rekolabels.local._s3._app import S3Directory

@@ -1,4 +1,4 @@
-"""The door: which operation a request means, and how its outcome is sent."""
+"""WSGI application of the local S3: routing, and responses to errors."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from rekolabels.local._s3 import _bucket_operations as buckets
 from rekolabels.local._s3 import _multipart_operations as uploads
 from rekolabels.local._s3 import _object_operations as objects
 from rekolabels.local._s3._errors import S3Error, not_implemented
-from rekolabels.local._s3._presigned import check_expiry
-from rekolabels.local._s3._request import Answer, Request, read_request
+from rekolabels.local._s3._request import Request, check_expiry, parse_request
+from rekolabels.local._s3._response import Response
 from rekolabels.local._s3._store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+__all__ = ["S3Directory"]
+
 _LOG = logging.getLogger("rekolabels.local.s3")
 
-Operation: TypeAlias = Callable[[Store, Request], Answer]
+Operation: TypeAlias = Callable[[Store, Request], Response]
 
-_RESPONSES = (
+_OVERRIDES = (
     "response-cache-control response-content-disposition response-content-encoding response-content-language"
     " response-content-type response-expires"
 )
 _PAGING = "prefix delimiter encoding-type"
 
-# What stands in the query decides: the operation, and which parameters it knows. The empty name is the
-# operation without any of the others. Whatever else is asked for is refused, so that nothing is taken for
-# what it is not.
+# By method and by the query parameter that selects the operation ("" for the default operation): the
+# operation, and its other parameters. Any other parameter is refused, so that no request is misunderstood.
 _SERVICE: dict[tuple[str, str], tuple[Operation, str]] = {
     ("GET", ""): (buckets.list_buckets, "prefix max-buckets continuation-token bucket-region"),
 }
@@ -49,26 +50,29 @@ _BUCKET: dict[tuple[str, str], tuple[Operation, str]] = {
         buckets.list_objects_v2,
         f"{_PAGING} max-keys continuation-token start-after fetch-owner",
     ),
-    ("GET", "location"): (buckets.bucket_location, ""),
+    ("GET", "location"): (buckets.get_bucket_location, ""),
     ("POST", "delete"): (buckets.delete_objects, ""),
-    ("GET", "uploads"): (uploads.list_uploads, f"{_PAGING} max-uploads key-marker upload-id-marker"),
+    ("GET", "uploads"): (
+        uploads.list_multipart_uploads,
+        f"{_PAGING} max-uploads key-marker upload-id-marker",
+    ),
 }
 _OBJECT: dict[tuple[str, str], tuple[Operation, str]] = {
     ("PUT", ""): (objects.put_object, ""),
-    ("GET", ""): (objects.get_object, f"{_RESPONSES} versionId partNumber"),
-    ("HEAD", ""): (objects.head_object, f"{_RESPONSES} versionId partNumber"),
+    ("GET", ""): (objects.get_object, f"{_OVERRIDES} versionId partNumber"),
+    ("HEAD", ""): (objects.head_object, f"{_OVERRIDES} versionId partNumber"),
     ("DELETE", ""): (objects.delete_object, "versionId"),
-    ("GET", "tagging"): (objects.object_tagging, "versionId"),
-    ("POST", "uploads"): (uploads.create_upload, ""),
+    ("GET", "tagging"): (objects.get_object_tagging, "versionId"),
+    ("POST", "uploads"): (uploads.create_multipart_upload, ""),
     ("PUT", "uploadId"): (uploads.upload_part, "partNumber"),
-    ("POST", "uploadId"): (uploads.complete_upload, ""),
-    ("DELETE", "uploadId"): (uploads.abort_upload, ""),
+    ("POST", "uploadId"): (uploads.complete_multipart_upload, ""),
+    ("DELETE", "uploadId"): (uploads.abort_multipart_upload, ""),
     ("GET", "uploadId"): (uploads.list_parts, "max-parts part-number-marker"),
 }
-_COPIES: dict[str, Operation] = {"": objects.copy_object, "uploadId": uploads.copy_part}
+_COPIES: dict[str, Operation] = {"": objects.copy_object, "uploadId": uploads.upload_part_copy}
 _SIGNATURE = {"AWSAccessKeyId", "Signature", "Expires"}
-# Headers that ask for what would have to be imitated.
-_REFUSED = (
+# Headers of features that are not implemented.
+_UNSUPPORTED_HEADERS = (
     "x-amz-server-side-encryption-customer-",
     "x-amz-copy-source-server-side-encryption-customer-",
     "x-amz-object-lock-",
@@ -81,22 +85,22 @@ _REFUSED = (
 class S3Directory:
     """S3 on a directory, as a WSGI application.
 
-    Speaks what boto3, ``aws s3`` and the JavaScript SDK need for work with files: buckets, objects (ranges,
-    conditions, checksums, user metadata, presigned URLs, ``aws-chunked`` bodies), copies, listings of both
-    versions, uploads in parts. Signatures are not verified, and nobody is refused anything. What S3 has
-    beyond this is answered with ``NotImplemented``. Several threads, and several processes with one
-    application each, can work on one directory.
+    Implements what boto3, ``aws s3`` and the JavaScript SDK need for work with files: buckets, objects
+    (ranges, conditions, checksums, user metadata, presigned URLs, ``aws-chunked`` bodies), copies, both
+    versions of the listing, and multipart uploads. Signatures and permissions are not checked. Other features
+    of S3 are answered with ``NotImplemented``. Several threads, and several processes with one application
+    each, can use the same directory.
 
     Args:
-        root: The directory. Objects lie in ``<root>/<bucket>/<key>`` as plain files to be read, as far as
-            the file system can hold the key.
-        region: The Region for requests that are not signed for another one.
-        clock: The time, in seconds since 1970.
-        fsync: Whether every write is forced to the disk before it is answered. Without it what was answered
-            survives the death of the process, not a loss of power.
+        root: The directory. Objects are plain files ``<root>/<bucket>/<key>`` for reading, as far as the
+            file system can hold the key.
+        region: Region of requests whose signature does not name one.
+        clock: Returns seconds since 1970.
+        fsync: Whether every write is flushed to the disk before it is answered. Without it, answered writes
+            survive the death of the process, but not a loss of power.
 
     Raises:
-        InvalidInput: The directory cannot be used, or a newer rekolabels wrote it.
+        InvalidInput: The directory cannot be used, or a newer version of rekolabels wrote it.
     """
 
     def __init__(
@@ -111,52 +115,52 @@ class S3Directory:
         self._store = Store(Path(root), region=region, clock=clock, fsync=fsync)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer a request."""
         request_id = secrets.token_hex(8).upper()
         host_id = secrets.token_hex(24)
         method = environ["REQUEST_METHOD"].upper()
+        path = environ.get("PATH_INFO", "")
         try:
-            request = read_request(environ, self._store.has_bucket)
+            request = parse_request(environ, self._store.has_bucket)
             check_expiry(request.query, self._clock())
-            answer = _operation(request)(self._store, request)
+            response = _route(request)(self._store, request)
         except S3Error as error:
-            answer = _refusal(error, environ.get("PATH_INFO", ""), request_id, host_id)
+            response = _error_response(error, path, request_id, host_id)
         except BadRequest:
-            raise  # the host, whose matter HTTP is, answers
+            raise  # invalid HTTP: the host answers it
         except DatabaseClosed:
-            refusal = S3Error("ServiceUnavailable")
-            answer = _refusal(refusal, environ.get("PATH_INFO", ""), request_id, host_id)
+            response = _error_response(S3Error("ServiceUnavailable"), path, request_id, host_id)
         except (OSError, sqlite3.Error) as error:
-            # The disk is full, or somebody took it away: the message is for whoever hosts the service.
-            _LOG.exception("%s %s failed", method, environ.get("PATH_INFO", ""))
+            # The disk is full, or the folder was removed: the message helps the user who runs the service.
+            _LOG.exception("%s %s failed.", method, path)
             internal = S3Error("InternalError", f"We encountered an internal error: {error}")
-            answer = _refusal(internal, environ.get("PATH_INFO", ""), request_id, host_id)
-        except Exception:  # noqa: BLE001 - whatever went wrong, a client of S3 understands only S3
-            _LOG.exception("%s %s failed", method, environ.get("PATH_INFO", ""))
-            answer = _refusal(S3Error("InternalError"), environ.get("PATH_INFO", ""), request_id, host_id)
-        headers = {"x-amz-request-id": request_id, "x-amz-id-2": host_id, **answer.headers}
-        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(headers.items()))
-        return () if method == "HEAD" else answer.body
+            response = _error_response(internal, path, request_id, host_id)
+        except Exception:  # noqa: BLE001 - a client of S3 understands only errors of S3
+            _LOG.exception("%s %s failed.", method, path)
+            response = _error_response(S3Error("InternalError"), path, request_id, host_id)
+        headers = {"x-amz-request-id": request_id, "x-amz-id-2": host_id, **response.headers}
+        start_response(f"{response.status} {HTTPStatus(response.status).phrase}", list(headers.items()))
+        return () if method == "HEAD" else response.body
 
     def close(self) -> None:
-        """Let go of the directory; later requests are answered with ``ServiceUnavailable``."""
+        """Release the directory; later requests are answered with ``ServiceUnavailable``."""
         self._store.close()
 
 
-def _refusal(error: S3Error, path: str, request_id: str, host_id: str) -> Answer:
+def _error_response(error: S3Error, path: str, request_id: str, host_id: str) -> Response:
     if error.status == HTTPStatus.NOT_MODIFIED:
-        return Answer(error.status, error.headers)
+        return Response(error.status, error.headers)
     resource = path.encode("latin-1", "replace").decode(errors="replace")
     body = error.document(resource=resource, request_id=request_id, host_id=host_id)
     headers = {"Content-Type": "application/xml", "Content-Length": str(len(body)), **error.headers}
-    return Answer(error.status, headers, [body])
+    return Response(error.status, headers, [body])
 
 
-def _operation(request: Request) -> Operation:
-    """The operation that a request means.
+def _route(request: Request) -> Operation:
+    """Return the operation for a request.
 
     Raises:
-        S3Error: ``MethodNotAllowed``, or ``NotImplemented`` for everything that S3 can do and this cannot.
+        S3Error: ``MethodNotAllowed``, or ``NotImplemented`` for features of S3 that are missing here.
     """
     table = _OBJECT if request.key else _BUCKET if request.bucket else _SERVICE
     names = [name for name in request.query if not name.lower().startswith("x-") and name not in _SIGNATURE]
@@ -165,12 +169,12 @@ def _operation(request: Request) -> Operation:
         if names:
             raise not_implemented(f"{request.method} with ?{names[0]}")
         raise S3Error("MethodNotAllowed", Method=request.method)
-    operation, known = table[request.method, chosen]
+    operation, parameters = table[request.method, chosen]
     for name in names:
-        if name not in {chosen, *known.split()}:
+        if name not in {chosen, *parameters.split()}:
             raise not_implemented(f"{request.method} with ?{name}")
     for header in request.headers:
-        if header.startswith(_REFUSED) and header != "x-amz-tagging-directive":
+        if header.startswith(_UNSUPPORTED_HEADERS) and header != "x-amz-tagging-directive":
             raise not_implemented(f"The header {header}")
     if request.method == "PUT" and request.key and "x-amz-copy-source" in request.headers:
         return _COPIES[chosen]

@@ -1,4 +1,4 @@
-"""What a request carries: lengths, aws-chunked, digests and checksums.
+"""Request bodies: lengths, the ``aws-chunked`` encoding, digests and checksums, XML documents.
 
 ``aws-chunked`` is described in "Signature calculations for the Authorization header: transferring payload in
 multiple chunks" of the Amazon S3 API Reference. Signatures are skipped; lengths and checksums are verified.
@@ -16,21 +16,39 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from rekolabels.local._core._s3_xml import MalformedDocument, parse
 from rekolabels.local._s3._errors import S3Error, not_implemented
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from xml.etree.ElementTree import Element
 
-    from rekolabels.local._s3._request import Input, Request
+    from rekolabels.local._s3._request import ByteStream, Request
 
-BLOCK = 256 * 1024  # bytes that are held in memory at a time
-LARGEST_BODY = 5 * 1024**3  # bytes of one PUT
-_LONGEST_LINE = 4096
-_MOST_TRAILERS = 16
+__all__ = [
+    "BLOCK_SIZE",
+    "CHECKSUM_SIZES",
+    "HASHERS",
+    "AwsChunkedReader",
+    "BodyInfo",
+    "encode_checksum",
+    "header_checksums",
+    "md5",
+    "parse_document",
+    "read_document",
+    "receive",
+]
+
+BLOCK_SIZE = 256 * 1024
+"""Bytes that are read into memory at a time."""
+_MAX_BODY = 5 * 1024**3  # bytes of one PUT
+_MAX_DOCUMENT = 4 * 1024 * 1024  # bytes; 10,000 parts with their checksums need less than half
+_MAX_LINE = 4096  # bytes of a chunk header or a trailer
+_MAX_TRAILERS = 16
 _CHECKSUM = "x-amz-checksum-"
-_HEX = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
-SIZES: Mapping[str, int] = {
+CHECKSUM_SIZES: Mapping[str, int] = {
     "crc32": 4,
     "crc32c": 4,
     "crc64nvme": 8,
@@ -42,22 +60,22 @@ SIZES: Mapping[str, int] = {
     "xxhash3": 8,
     "xxhash128": 16,
 }
-"""The algorithms of S3 and the bytes of their values.
+"""Checksum algorithms of S3, and the length of their values in bytes.
 
-crc32c, crc64nvme and the xxhashes are not in the standard library (in plain Python a megabyte takes about a
-second): their values are kept and given back, for the reader to verify, but not verified here.
+crc32c, crc64nvme and xxhash are not in the standard library, and plain Python needs about a second per
+megabyte. Their values are stored and returned, for the reader to verify, but not verified here.
 """
 
 
 class Hasher(Protocol):
-    """What a checksum needs."""
+    """Incremental hash, as in `hashlib`."""
 
     def update(self, data: bytes, /) -> None:
-        """Take in more bytes."""
+        """Add bytes."""
         ...
 
     def digest(self) -> bytes:
-        """The value so far."""
+        """Return the value of the bytes so far."""
         ...
 
 
@@ -73,7 +91,7 @@ class _Crc32:
 
 
 def md5() -> Hasher:
-    """The hash of ETags: no security hangs on it."""
+    """Return a new MD5 hash, for ETags; not used for security."""
     return hashlib.md5(usedforsecurity=False)
 
 
@@ -84,28 +102,29 @@ HASHERS: Mapping[str, Callable[[], Hasher]] = {
     "sha256": hashlib.sha256,
     "sha512": hashlib.sha512,
 }
-"""The algorithms that are computed."""
+"""Constructors of the checksum algorithms that can be computed here."""
 
 
-def encode(digest: bytes) -> str:
-    """A checksum as S3 writes it."""
+def encode_checksum(digest: bytes) -> str:
+    """Encode a checksum in Base64, as S3 does."""
     return base64.b64encode(digest).decode()
 
 
 @attrs.frozen
-class Received:
-    """What came in."""
+class BodyInfo:
+    """Size and digests of a body."""
 
     size: int
+    """Bytes."""
     md5: bytes
     checksums: Mapping[str, str]
-    """Those that the client gave or asked for, by algorithm."""
+    """Base64 by algorithm (``crc32``): those that the client sent or asked for."""
 
 
-class _Plain:
-    """A body of a known length, or up to the end that the host marks."""
+class _PlainReader:
+    """Reader of a body of a known length, or up to the end of the stream."""
 
-    def __init__(self, stream: Input, length: int | None) -> None:
+    def __init__(self, stream: ByteStream, length: int | None) -> None:
         self._stream = stream
         self._left = length
 
@@ -114,16 +133,16 @@ class _Plain:
             return self._stream.read(size)
         if not self._left:
             return b""
-        return self._taken(self._stream.read(min(size, self._left)))
+        return self._count(self._stream.read(min(size, self._left)))
 
     def readline(self, size: int) -> bytes:
         if self._left is None:
             return self._stream.readline(size)
         if not self._left:
             return b""
-        return self._taken(self._stream.readline(min(size, self._left)))
+        return self._count(self._stream.readline(min(size, self._left)))
 
-    def _taken(self, data: bytes) -> bytes:
+    def _count(self, data: bytes) -> bytes:
         if not data:
             raise S3Error("IncompleteBody")
         if self._left is not None:
@@ -131,23 +150,27 @@ class _Plain:
         return data
 
 
-class AwsChunked:
-    """The reader of an ``aws-chunked`` body.
+class AwsChunkedReader:
+    """Reader that decodes an ``aws-chunked`` body.
 
     Attributes:
-        trailers: What followed the last chunk, names in lower case; filled when the body has been read.
+        trailers: Trailing headers by lower-case name; complete once the body has been read to its end.
     """
 
-    def __init__(self, stream: Input) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self.trailers: dict[str, str] = {}
         self._stream = stream
         self._left = 0
-        self._begun = False
-        self._ended = False
+        self._started = False
+        self._finished = False
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes of what the chunks hold; none at the end."""
-        if self._ended or not (self._left or self._next_chunk()):
+        """Return up to ``size`` decoded bytes; ``b""`` at the end.
+
+        Raises:
+            S3Error: ``IncompleteBody``, ``InvalidRequest`` or ``MalformedTrailerError``.
+        """
+        if self._finished or not (self._left or self._next_chunk()):
             return b""
         data = self._stream.read(min(size, self._left))
         if not data:
@@ -156,21 +179,23 @@ class AwsChunked:
         return data
 
     def _next_chunk(self) -> bool:
-        if self._begun and self._line():
-            raise S3Error("InvalidRequest", "A chunk of the aws-chunked body does not end where it should.")
-        self._begun = True
+        if self._started and self._line():
+            raise S3Error(
+                "InvalidRequest", "A chunk of the aws-chunked body does not end after its declared size."
+            )
+        self._started = True
         number = self._line().partition(b";")[0]
-        # int() alone would take "-1", "0x10" and "1_0" as well.
+        # int() alone would accept "-1", "0x10" and "1_0" as well.
         if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", number):
             raise S3Error("InvalidRequest", "A chunk of the aws-chunked body has no valid size.")
         self._left = int(number, 16)
         if not self._left:
             self._read_trailers()
-            self._ended = True
-        return not self._ended
+            self._finished = True
+        return not self._finished
 
     def _read_trailers(self) -> None:
-        for _ in range(_MOST_TRAILERS):
+        for _ in range(_MAX_TRAILERS):
             line = self._line(last=True)
             if not line:
                 return
@@ -181,7 +206,7 @@ class AwsChunked:
         raise S3Error("MalformedTrailerError")
 
     def _line(self, *, last: bool = False) -> bytes:
-        line = self._stream.readline(_LONGEST_LINE)
+        line = self._stream.readline(_MAX_LINE)
         if line.endswith(b"\n"):
             return line.rstrip(b"\r\n")
         if last and not line:
@@ -189,8 +214,7 @@ class AwsChunked:
         raise S3Error("IncompleteBody")
 
 
-def is_chunked(request: Request) -> bool:
-    """Whether the body of a request is ``aws-chunked``."""
+def _is_aws_chunked(request: Request) -> bool:
     codings = request.headers.get("content-encoding", "").lower().split(",")
     return request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or any(
         coding.strip() == "aws-chunked" for coding in codings
@@ -201,29 +225,30 @@ def receive(
     request: Request,
     write: Callable[[bytes], object],
     *,
-    also: Collection[str] = (),
+    algorithms: Collection[str] = (),
     checksums: bool = True,
-) -> Received:
-    """Read the body of a request to its end, and verify it.
+) -> BodyInfo:
+    """Read the body of a request to its end, and verify its length, digests and checksums.
 
     Args:
         request: The request.
-        write: Takes the blocks.
-        also: Algorithms to compute whether or not the client gave a value.
-        checksums: Whether the headers ``x-amz-checksum-*`` are about this body.
+        write: Called with each block of the decoded body.
+        algorithms: Checksums to compute even when the client sent none.
+        checksums: Whether the headers ``x-amz-checksum-*`` describe this body.
 
     Raises:
         S3Error: ``IncompleteBody``, ``BadDigest``, ``InvalidDigest``, ``XAmzContentSHA256Mismatch``,
-            ``MissingContentLength``, ``EntityTooLarge`` or another one that says what does not fit.
+            ``MissingContentLength``, ``EntityTooLarge``, ``InvalidRequest``, ``InvalidArgument``,
+            ``MalformedTrailerError`` or ``NotImplemented``.
     """
     if request.length == 0 and "transfer-encoding" in request.headers:
-        # The host hands over a chunked transfer as it came, and WSGI gives no way to find its end.
+        # This host passes a chunked transfer on undecoded, and WSGI offers no way to find its end.
         raise S3Error("MissingContentLength")
-    if (request.length or 0) > LARGEST_BODY:
-        raise S3Error("EntityTooLarge", ProposedSize=str(request.length), MaxSizeAllowed=str(LARGEST_BODY))
-    plain = _Plain(request.stream, request.length)
-    chunked = AwsChunked(plain) if is_chunked(request) else None
-    size, hashers = _copy(chunked or plain, write, _algorithms(request, also))
+    if (request.length or 0) > _MAX_BODY:
+        raise S3Error("EntityTooLarge", ProposedSize=str(request.length), MaxSizeAllowed=str(_MAX_BODY))
+    plain = _PlainReader(request.stream, request.length)
+    chunked = AwsChunkedReader(plain) if _is_aws_chunked(request) else None
+    size, hashers = _copy(chunked or plain, write, _wanted_algorithms(request, algorithms))
     if chunked is not None:
         _check_decoded_length(request, size)
     digests = {name: hasher.digest() for name, hasher in hashers.items()}
@@ -231,64 +256,64 @@ def receive(
     _check_payload_hash(request, digests)
     given = _given_checksums(request, chunked.trailers if chunked else {}) if checksums else {}
     _check_checksums(given, digests)
-    wanted = {name: encode(digests[name]) for name in also if name in digests}
-    return Received(size=size, md5=digests["md5"], checksums={**wanted, **given})
+    computed = {name: encode_checksum(digests[name]) for name in algorithms if name in digests}
+    return BodyInfo(size=size, md5=digests["md5"], checksums={**computed, **given})
 
 
 def _copy(
-    reader: _Plain | AwsChunked, write: Callable[[bytes], object], algorithms: Collection[str]
+    reader: _PlainReader | AwsChunkedReader, write: Callable[[bytes], object], algorithms: Collection[str]
 ) -> tuple[int, dict[str, Hasher]]:
     hashers = {name: HASHERS[name]() for name in algorithms}
     size = 0
-    while block := reader.read(BLOCK):
+    while block := reader.read(BLOCK_SIZE):
         size += len(block)
-        if size > LARGEST_BODY:
-            raise S3Error("EntityTooLarge", MaxSizeAllowed=str(LARGEST_BODY))
+        if size > _MAX_BODY:
+            raise S3Error("EntityTooLarge", MaxSizeAllowed=str(_MAX_BODY))
         for hasher in hashers.values():
             hasher.update(block)
         write(block)
     return size, hashers
 
 
-def _algorithms(request: Request, also: Collection[str]) -> set[str]:
-    names = {"md5", *also, *_announced(request)}
+def _wanted_algorithms(request: Request, algorithms: Collection[str]) -> set[str]:
+    names = {"md5", *algorithms, *_announced(request)}
     names.update(name.removeprefix(_CHECKSUM) for name in request.headers if name.startswith(_CHECKSUM))
-    if _HEX.fullmatch(request.headers.get("x-amz-content-sha256", "")):
+    if _SHA256.fullmatch(request.headers.get("x-amz-content-sha256", "")):
         names.add("sha256")
     return names & HASHERS.keys()
 
 
 def _announced(request: Request) -> list[str]:
-    """The checksums that the request promises to send after its body."""
+    """Return the checksum algorithms that ``x-amz-trailer`` announces."""
     names = (name.strip().lower() for name in request.headers.get("x-amz-trailer", "").split(","))
     return [name.removeprefix(_CHECKSUM) for name in names if name.startswith(_CHECKSUM)]
 
 
 def _check_decoded_length(request: Request, size: int) -> None:
-    declared = request.wants("x-amz-decoded-content-length")
+    declared = request.header("x-amz-decoded-content-length")
     if declared is None:
         raise S3Error("MissingContentLength", "x-amz-decoded-content-length is missing.")
     if declared != str(size):
         raise S3Error(
-            "IncompleteBody", f"The body holds {size} bytes, x-amz-decoded-content-length is {declared}."
+            "IncompleteBody", f"The body holds {size} bytes, but x-amz-decoded-content-length is {declared}."
         )
 
 
 def _check_md5(request: Request, digest: bytes) -> None:
-    given = request.wants("content-md5")
+    given = request.header("content-md5")
     if given is None:
         return
-    if _decoded(given, SIZES["md5"]) is None:
+    if _decode_checksum(given, CHECKSUM_SIZES["md5"]) is None:
         raise S3Error("InvalidDigest", ContentMD5=given)
-    if given != encode(digest):
-        raise S3Error("BadDigest", ExpectedDigest=given, CalculatedDigest=encode(digest))
+    if given != encode_checksum(digest):
+        raise S3Error("BadDigest", ExpectedDigest=given, CalculatedDigest=encode_checksum(digest))
 
 
 def _check_payload_hash(request: Request, digests: Mapping[str, bytes]) -> None:
-    given = request.wants("x-amz-content-sha256")
+    given = request.header("x-amz-content-sha256")
     if given is None or given == "UNSIGNED-PAYLOAD" or given.startswith("STREAMING-"):
         return
-    if not _HEX.fullmatch(given):
+    if not _SHA256.fullmatch(given):
         raise S3Error(
             "InvalidArgument",
             "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING- value, or a valid sha256 value.",
@@ -315,7 +340,11 @@ def _given_checksums(request: Request, trailers: Mapping[str, str]) -> dict[str,
 
 
 def header_checksums(request: Request) -> dict[str, str]:
-    """The checksums in the headers of a request, by algorithm."""
+    """Return the checksums in the headers of a request, in Base64 by algorithm.
+
+    Raises:
+        S3Error: ``InvalidRequest`` for an invalid value, ``NotImplemented`` for an unknown algorithm.
+    """
     given: dict[str, str] = {}
     for header, value in request.headers.items():
         name = header.removeprefix(_CHECKSUM)
@@ -325,24 +354,66 @@ def header_checksums(request: Request) -> dict[str, str]:
 
 
 def _checked_value(name: str, value: str) -> str:
-    if name not in SIZES:
+    if name not in CHECKSUM_SIZES:
         raise not_implemented(f"The checksum algorithm {name}")
-    if _decoded(value.partition("-")[0], SIZES[name]) is None:
+    if _decode_checksum(value.partition("-")[0], CHECKSUM_SIZES[name]) is None:
         raise S3Error("InvalidRequest", f"Value for {_CHECKSUM}{name} header is invalid.")
     return value
 
 
 def _check_checksums(given: Mapping[str, str], digests: Mapping[str, bytes]) -> None:
     for name, value in given.items():
-        if name in digests and value != encode(digests[name]):
+        if name in digests and value != encode_checksum(digests[name]):
             raise S3Error(
                 "BadDigest", f"The {name.upper()} you specified did not match the calculated checksum."
             )
 
 
-def _decoded(text: str, size: int) -> bytes | None:
+def _decode_checksum(text: str, size: int) -> bytes | None:
     try:
         value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
     return value if len(value) == size else None
+
+
+# -- XML documents -------------------------------------------------------------------------------------------
+
+
+def read_document(request: Request, *, checksums: bool = True) -> bytes:
+    """Read and verify a body that is an XML document.
+
+    Args:
+        request: The request.
+        checksums: Whether the headers ``x-amz-checksum-*`` describe the document.
+
+    Raises:
+        S3Error: ``MalformedXML`` when the document is too long, or what `receive` raises.
+    """
+    blocks: list[bytes] = []
+    if (request.length or 0) > 2 * _MAX_DOCUMENT:
+        raise S3Error("MalformedXML")
+
+    def write(block: bytes) -> None:
+        blocks.append(block)
+        if sum(map(len, blocks)) > _MAX_DOCUMENT:
+            raise S3Error("MalformedXML")
+
+    receive(request, write, checksums=checksums)
+    return b"".join(blocks)
+
+
+def parse_document(data: bytes, root: str) -> Element:
+    """Parse an XML document from a client, and strip its namespaces.
+
+    Args:
+        data: The document in UTF-8; `read_document` has limited its size.
+        root: Expected name of the root element.
+
+    Raises:
+        S3Error: ``MalformedXML`` for invalid XML, a declaration such as ``<!DOCTYPE``, or another root.
+    """
+    try:
+        return parse(data, root)
+    except MalformedDocument as error:
+        raise S3Error("MalformedXML") from error

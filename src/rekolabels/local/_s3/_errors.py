@@ -1,4 +1,4 @@
-"""The errors of S3, after "Error Responses" of the Amazon S3 API Reference."""
+"""Error codes of S3, from "Error Responses" in the Amazon S3 API Reference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from rekolabels.local._core._s3_xml import error_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = ["CODES", "S3Error", "not_implemented"]
 
 CODES: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access Denied"),
@@ -76,24 +78,26 @@ CODES: Mapping[str, tuple[int, str]] = {
     "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
     "NotModified": (304, "Not Modified"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
-    "ServiceUnavailable": (503, "The service is closed."),
+    "ServiceUnavailable": (503, "The local service is closed."),
     "XAmzContentSHA256Mismatch": (
         400,
         "The provided 'x-amz-content-sha256' header does not match what was computed.",
     ),
 }
-"""Each code that this S3 answers with: its HTTP status and its message."""
+"""HTTP status and default message of each error code that this S3 returns."""
 
 
 class S3Error(Exception):
-    """An answer of S3 that is an error.
+    """An error response of S3.
+
+    Args:
+        code: One of `CODES`.
+        message: Message for people; None for the default one of the code.
+        headers: Response headers, such as the ``ETag`` of a 304.
+        **details: Further elements of the document, such as ``Key`` or ``BucketName``.
 
     Attributes:
-        code: The code, one of `CODES`.
-        status: Its HTTP status.
-        message: The sentence for people.
-        details: Further elements of the document, such as ``Key`` or ``BucketName``.
-        headers: Headers that belong to the answer, such as the ``ETag`` of a 304.
+        status: HTTP status of the code.
     """
 
     def __init__(
@@ -113,7 +117,7 @@ class S3Error(Exception):
         super().__init__(f"{code}: {self.message}")
 
     def document(self, *, resource: str, request_id: str, host_id: str) -> bytes:
-        """The XML that S3 sends for this error."""
+        """Return the XML document of this error."""
         return error_document(
             self.code,
             self.message,
@@ -121,6 +125,9 @@ class S3Error(Exception):
         )
 
 
-def not_implemented(what: str) -> S3Error:
-    """The answer to what this S3 does not do, so that nobody takes an imitation for the real thing."""
-    return S3Error("NotImplemented", f"{what} is not implemented by the S3 of rekolabels.")
+def not_implemented(feature: str) -> S3Error:
+    """Return the error for a feature of S3 that this one lacks.
+
+    Such requests are refused rather than half served: a client could not tell the difference.
+    """
+    return S3Error("NotImplemented", f"{feature} is not implemented by the local S3.")

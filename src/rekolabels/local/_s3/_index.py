@@ -1,6 +1,6 @@
-"""The SQLite index: what exists, and where its body lies.
+"""SQLite index of buckets, objects and uploads, and the listings made from it.
 
-A commit of the index is the one moment at which a change of S3 happens.
+Every change takes effect with one commit of the index; the files on the disk follow it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,30 @@ if TYPE_CHECKING:
     from pathlib import Path
     from sqlite3 import Connection, Row
 
+__all__ = [
+    "Bucket",
+    "Index",
+    "ListPage",
+    "ListQuery",
+    "StoredObject",
+    "add_garbage",
+    "all_buckets",
+    "bodies_with_prefix",
+    "find_bucket",
+    "find_object",
+    "key_after",
+    "key_after_prefix",
+    "list_page",
+    "put_object",
+    "remove_object",
+    "set_plain_file",
+]
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS buckets (
     name TEXT PRIMARY KEY, region TEXT NOT NULL, created INTEGER NOT NULL
 ) WITHOUT ROWID;
--- Keys are UTF-8 bytes: they compare in the order in which S3 lists them, and a NUL is a byte like another.
+-- Keys are UTF-8 bytes: they sort in the order of S3's listings, and may hold NUL.
 CREATE TABLE IF NOT EXISTS objects (
     bucket TEXT NOT NULL, key BLOB NOT NULL, body TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     modified INTEGER NOT NULL, headers TEXT NOT NULL, checksums TEXT NOT NULL, parts TEXT NOT NULL,
@@ -39,7 +58,7 @@ CREATE TABLE IF NOT EXISTS parts (
     etag TEXT NOT NULL, modified INTEGER NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY (upload, number)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS parts_by_body ON parts (body);
--- What the disk still has to follow after a commit: plain files to bring up to date, bodies to remove.
+-- What remains to be done on the disk after a commit: plain files to update, bodies to remove.
 CREATE TABLE IF NOT EXISTS stale (
     bucket TEXT NOT NULL, key BLOB NOT NULL, shown INTEGER NOT NULL, PRIMARY KEY (bucket, key)
 ) WITHOUT ROWID;
@@ -49,53 +68,55 @@ CREATE TABLE IF NOT EXISTS garbage (body TEXT PRIMARY KEY) WITHOUT ROWID;
 
 @attrs.frozen
 class Bucket:
-    """A bucket: its name, the Region that it was created for, and when (seconds since 1970)."""
+    """A bucket."""
 
     name: str
     region: str
+    """Region that it was created in."""
     created: int
+    """Seconds since 1970."""
 
 
 @attrs.frozen
-class Stored:
-    """An object as the index holds it."""
+class StoredObject:
+    """An object in the index."""
 
     bucket: str
     key: str
     body: str
-    """The name of its body on the disk; a new one for each version."""
+    """Name of its body on the disk; each version of an object has a body of its own."""
     size: int
     """Bytes."""
     etag: str
-    """Without quotation marks; ends in ``-N`` when it was uploaded in N parts."""
+    """Without quotation marks; ends in ``-N`` after an upload in N parts."""
     modified: int
-    """Seconds since 1970: S3 knows no fractions."""
+    """Whole seconds since 1970, as in S3."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """The headers that come back with it, user metadata included; names in lower case."""
+    """Headers that a GET returns, user metadata included; by lower-case name."""
     checksums: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """Base64 by algorithm (``crc32``)."""
     parts: tuple[int, ...] = ()
-    """The sizes of the parts that it was uploaded in; empty when in one go."""
-    shown: bool = False
-    """Whether its plain file is there."""
+    """Sizes of the parts in bytes; empty unless it was uploaded in parts."""
+    has_plain_file: bool = False
+    """Whether its plain file exists."""
 
 
 class Index(Database):
-    """The index of one root.
+    """The index of one root folder.
 
     Args:
-        path: The file of the index; made if need be.
-        fsync: Whether commits are forced to the disk, against a loss of power.
+        path: The SQLite file; created when missing.
+        fsync: Whether every commit is flushed to the disk, so that it survives a loss of power.
 
     Raises:
-        InvalidInput: The file is no index, or was written by a newer rekolabels.
+        InvalidInput: The file is not an index, or a newer version of rekolabels wrote it.
     """
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
         super().__init__(path, [_SCHEMA], fsync=fsync)
 
-    def find(self, bucket: str, key: str) -> Stored | None:
-        """One object, read by itself."""
+    def find(self, bucket: str, key: str) -> StoredObject | None:
+        """Return an object, or None; one read without a transaction."""
         with self._connection() as db:
             return find_object(db, bucket, key)
 
@@ -104,13 +125,13 @@ class Index(Database):
 
 
 def find_bucket(db: Connection, name: str) -> Bucket | None:
-    """One bucket."""
+    """Return a bucket, or None."""
     row = db.execute("SELECT name, region, created FROM buckets WHERE name = ?", (name,)).fetchone()
     return None if row is None else Bucket(*row)
 
 
 def all_buckets(db: Connection) -> list[Bucket]:
-    """All buckets, by name."""
+    """Return all buckets, sorted by name."""
     return [Bucket(*row) for row in db.execute("SELECT name, region, created FROM buckets ORDER BY name")]
 
 
@@ -119,10 +140,9 @@ def all_buckets(db: Connection) -> list[Bucket]:
 _FIELDS = "bucket, key, body, size, etag, modified, headers, checksums, parts, shown"
 
 
-def stored(row: Row) -> Stored:
-    """A row of the table of objects as a value."""
+def _object_from_row(row: Row) -> StoredObject:
     bucket, key, body, size, etag, modified, headers, checksums, parts, shown = row
-    return Stored(
+    return StoredObject(
         bucket=bucket,
         key=key.decode(),
         body=body,
@@ -132,38 +152,28 @@ def stored(row: Row) -> Stored:
         headers=json.loads(headers),
         checksums=json.loads(checksums),
         parts=tuple(json.loads(parts)),
-        shown=bool(shown),
+        has_plain_file=bool(shown),
     )
 
 
-def find_object(db: Connection, bucket: str, key: str) -> Stored | None:
-    """One object."""
+def find_object(db: Connection, bucket: str, key: str) -> StoredObject | None:
+    """Return an object, or None."""
     row = db.execute(
         f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key = ?",  # noqa: S608 - constants
         (bucket, key.encode()),
     ).fetchone()
-    return None if row is None else stored(row)
+    return None if row is None else _object_from_row(row)
 
 
-def objects_from(db: Connection, bucket: str, first: bytes, end: bytes | None) -> Iterator[Stored]:
-    """The objects of a bucket with keys from ``first`` to below ``end`` (None: no end), in order."""
-    upper = "" if end is None else " AND key < ?"
-    rows = db.execute(
-        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key >= ?{upper} ORDER BY key",  # noqa: S608 - the same
-        (bucket, first) if end is None else (bucket, first, end),
-    )
-    return map(stored, rows)
-
-
-def keep_object(db: Connection, new: Stored, old: Stored | None, *, free: bool) -> None:
-    """Put an object in the place of the old one, and note what the disk has to follow.
+def put_object(db: Connection, new: StoredObject, old: StoredObject | None, *, path_is_free: bool) -> None:
+    """Insert or replace an object, and record what is left to do on the disk.
 
     Args:
-        db: The index.
+        db: A connection with a write transaction.
         new: The object.
-        old: What is there now.
-        free: Whether there is no file where the plain file would be. Then whatever appears there is ours,
-            also when a crash comes between placing it and remembering that.
+        old: The object that it replaces.
+        path_is_free: Whether nothing exists at the path of the plain file. Then any file that appears there
+            later is ours, even if a crash prevents us from recording that we placed it.
     """
     db.execute(
         "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -180,41 +190,43 @@ def keep_object(db: Connection, new: Stored, old: Stored | None, *, free: bool) 
             False,
         ),
     )
-    _note(db, new, old, ours=free)
+    _record_change(db, new, old, owns_path=path_is_free)
 
 
-def drop_object(db: Connection, old: Stored) -> None:
-    """Take an object out, and note what the disk has to follow."""
+def remove_object(db: Connection, old: StoredObject) -> None:
+    """Remove an object, and record what is left to do on the disk."""
     db.execute("DELETE FROM objects WHERE bucket = ? AND key = ?", (old.bucket, old.key.encode()))
-    _note(db, old, old, ours=False)
+    _record_change(db, old, old, owns_path=False)
 
 
-def _note(db: Connection, about: Stored, old: Stored | None, *, ours: bool) -> None:
-    # The note of an earlier change may still wait, and knows more about the plain file than the object does.
+def _record_change(
+    db: Connection, changed: StoredObject, old: StoredObject | None, *, owns_path: bool
+) -> None:
+    # A pending record of an earlier change may know that the plain file is ours when the object does not.
     db.execute(
         "INSERT INTO stale VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET shown = max(shown, excluded.shown)",
-        (about.bucket, about.key.encode(), ours or (old is not None and old.shown)),
+        (changed.bucket, changed.key.encode(), owns_path or (old is not None and old.has_plain_file)),
     )
     if old is not None:
-        discard(db, old.body)
+        add_garbage(db, old.body)
 
 
-def discard(db: Connection, body: str) -> None:
-    """Note a body that nothing refers to any more."""
+def add_garbage(db: Connection, body: str) -> None:
+    """Record that a body is no longer referenced and can be removed."""
     db.execute("INSERT OR IGNORE INTO garbage VALUES (?)", (body,))
 
 
-def mark_shown(db: Connection, there: Stored, *, shown: bool) -> None:
-    """Remember whether the plain file of an object is there."""
-    if shown != there.shown:
+def set_plain_file(db: Connection, stored: StoredObject, *, exists: bool) -> None:
+    """Record whether the plain file of an object exists."""
+    if exists != stored.has_plain_file:
         db.execute(
             "UPDATE objects SET shown = ? WHERE bucket = ? AND key = ?",
-            (shown, there.bucket, there.key.encode()),
+            (exists, stored.bucket, stored.key.encode()),
         )
 
 
-def bodies_under(db: Connection, prefix: str) -> set[str]:
-    """The bodies that objects and parts refer to, among those whose names start with a prefix."""
+def bodies_with_prefix(db: Connection, prefix: str) -> set[str]:
+    """Return the names of the referenced bodies (of objects and parts) that start with a prefix."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     rows = db.execute(
         "SELECT body FROM objects WHERE body >= ?1 AND body < ?2"
@@ -222,3 +234,85 @@ def bodies_under(db: Connection, prefix: str) -> set[str]:
         (prefix, end),
     )
     return {row[0] for row in rows}
+
+
+# -- listings ------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class ListQuery:
+    """Parameters of a listing of keys."""
+
+    prefix: str = ""
+    """Only list keys with this prefix."""
+    delimiter: str = ""
+    """Group keys that contain it after the prefix into one common prefix; empty for no grouping."""
+    first: bytes = b""
+    """Smallest key to list."""
+    limit: int = 1000
+    """Maximum number of entries: objects and common prefixes together."""
+
+
+@attrs.frozen
+class ListPage:
+    """One page of a listing."""
+
+    objects: tuple[StoredObject, ...]
+    prefixes: tuple[str, ...]
+    """Common prefixes."""
+    next_key: bytes | None
+    """Smallest key of the next page; None on the last page."""
+    last: str
+    """Last entry of this page, a key or a common prefix; empty when the page is empty."""
+
+
+def key_after(key: bytes) -> bytes:
+    """Return the smallest key greater than this one."""
+    return key + b"\0"
+
+
+def key_after_prefix(prefix: bytes) -> bytes:
+    """Return the smallest key greater than all keys with this prefix; UTF-8 has no byte 0xFF to overflow."""
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def list_page(db: Connection, bucket: str, query: ListQuery) -> ListPage:
+    """Return one page of the keys of a bucket, in the order of their UTF-8 bytes."""
+    prefix, delimiter = query.prefix.encode(), query.delimiter.encode()
+    end = key_after_prefix(prefix) if prefix else None
+    cursor = max(query.first, prefix)
+    objects: list[StoredObject] = []
+    prefixes: list[str] = []
+    last = ""
+    scanning = query.limit > 0
+    while scanning:
+        scanning = False
+        for found in _iter_objects(db, bucket, cursor, end):
+            key = found.key.encode()
+            if key < cursor:
+                # Within a common prefix that is listed already: query again from the first key after it.
+                scanning = True
+                break
+            if len(objects) + len(prefixes) == query.limit:
+                return ListPage(tuple(objects), tuple(prefixes), cursor, last)
+            at = key.find(delimiter, len(prefix)) if delimiter else -1
+            if at < 0:
+                objects.append(found)
+                last = found.key
+                cursor = key_after(key)
+            else:
+                common = key[: at + len(delimiter)]
+                last = common.decode()
+                prefixes.append(last)
+                cursor = key_after_prefix(common)
+    return ListPage(tuple(objects), tuple(prefixes), None, last)
+
+
+def _iter_objects(db: Connection, bucket: str, first: bytes, end: bytes | None) -> Iterator[StoredObject]:
+    """Iterate over the objects with ``first <= key < end`` (None: no end), in order."""
+    upper = "" if end is None else " AND key < ?"
+    rows = db.execute(
+        f"SELECT {_FIELDS} FROM objects WHERE bucket = ? AND key >= ?{upper} ORDER BY key",  # noqa: S608 - the same
+        (bucket, first) if end is None else (bucket, first, end),
+    )
+    return map(_object_from_row, rows)

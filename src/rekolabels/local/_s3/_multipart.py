@@ -1,4 +1,4 @@
-"""Uploads in parts: the parts lie on the disk as bodies, the index knows them, completing joins them."""
+"""Multipart uploads: parts are bodies on the disk, listed in the index until they are joined."""
 
 from __future__ import annotations
 
@@ -11,23 +11,37 @@ from typing import TYPE_CHECKING, BinaryIO
 import attrs
 
 from rekolabels.local._s3 import _index as index
-from rekolabels.local._s3._body import HASHERS, Received, encode, md5
+from rekolabels.local._s3._body import HASHERS, BodyInfo, encode_checksum, md5
 from rekolabels.local._s3._errors import S3Error
-from rekolabels.local._s3._store import Body, Store, drop_upload, existing_bucket
+from rekolabels.local._s3._store import Body, Store, remove_upload, require_bucket
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Generator, Sequence
 
-    from rekolabels.local._s3._conditions import Guard
-    from rekolabels.local._s3._index import Stored
+    from rekolabels.local._s3._conditions import Preconditions
+    from rekolabels.local._s3._index import StoredObject
 
-SMALLEST_PART = 5 * 1024 * 1024  # bytes, for all but the last
+__all__ = [
+    "CompletedPart",
+    "Part",
+    "Upload",
+    "abort",
+    "all_parts",
+    "complete",
+    "create",
+    "find",
+    "iter_uploads",
+    "new_id",
+    "put_part",
+]
+
+_MIN_PART_SIZE = 5 * 1024 * 1024  # bytes, for all parts but the last
 
 
 @attrs.frozen
 class Upload:
-    """An upload that has begun."""
+    """A multipart upload in progress."""
 
     id: str
     bucket: str
@@ -35,41 +49,52 @@ class Upload:
     created: int
     """Seconds since 1970."""
     headers: Mapping[str, str]
+    """Headers of the future object, by lower-case name."""
     algorithm: str
-    """Of the checksums of the parts; empty for none."""
-    kind: str
-    """``COMPOSITE``, ``FULL_OBJECT``, or empty where there is no checksum."""
+    """Checksum algorithm of the parts (``crc32``); empty for none."""
+    checksum_type: str
+    """``COMPOSITE`` or ``FULL_OBJECT``; empty without a checksum."""
 
 
 @attrs.frozen
 class Part:
-    """A part that has arrived."""
+    """An uploaded part."""
 
     number: int
     body: str
+    """Name of its body on the disk."""
     size: int
+    """Bytes."""
     etag: str
     modified: int
+    """Seconds since 1970."""
     checksums: Mapping[str, str]
+    """Base64 by algorithm."""
 
 
 @attrs.frozen
-class Claim:
-    """A part as the client names it when it completes the upload."""
+class CompletedPart:
+    """A part as the client lists it in CompleteMultipartUpload."""
 
     number: int
     etag: str
     checksums: Mapping[str, str]
+    """Base64 by algorithm."""
 
 
-def begin(store: Store, upload: Upload) -> None:
-    """Begin an upload.
+def new_id() -> str:
+    """Return a unique, unguessable upload id."""
+    return secrets.token_urlsafe(48)
+
+
+def create(store: Store, upload: Upload) -> None:
+    """Add an upload to the index.
 
     Raises:
-        S3Error: ``NoSuchBucket``.
+        S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
     """
     with store.index.write() as db:
-        existing_bucket(db, upload.bucket)
+        require_bucket(db, upload.bucket)
         db.execute(
             "INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
@@ -79,28 +104,23 @@ def begin(store: Store, upload: Upload) -> None:
                 upload.created,
                 json.dumps(dict(upload.headers)),
                 upload.algorithm,
-                upload.kind,
+                upload.checksum_type,
             ),
         )
 
 
-def new_id() -> str:
-    """A name for an upload that nobody guesses and no other upload has."""
-    return secrets.token_urlsafe(48)
-
-
 def find(store: Store, bucket: str, key: str, upload_id: str) -> Upload:
-    """An upload.
+    """Return an upload.
 
     Raises:
-        S3Error: ``NoSuchUpload``, also when it is an upload of another object.
+        S3Error: ``NoSuchUpload``, also when the upload is for another key; ``NoSuchBucket``.
     """
     with store.index.read() as db:
-        existing_bucket(db, bucket)
-        return _existing(db, bucket, key, upload_id)
+        require_bucket(db, bucket)
+        return _require_upload(db, bucket, key, upload_id)
 
 
-def _existing(db: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> Upload:
+def _require_upload(db: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> Upload:
     row = db.execute(
         "SELECT id, bucket, key, created, headers, algorithm, kind FROM uploads"
         " WHERE id = ? AND bucket = ? AND key = ?",
@@ -108,27 +128,27 @@ def _existing(db: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> 
     ).fetchone()
     if row is None:
         raise S3Error("NoSuchUpload", UploadId=upload_id)
-    return _upload(row)
+    return _upload_from_row(row)
 
 
-def _upload(row: tuple[str, str, bytes, int, str, str, str]) -> Upload:
-    upload_id, bucket, key, created, headers, algorithm, kind = row
-    return Upload(upload_id, bucket, key.decode(), created, json.loads(headers), algorithm, kind)
+def _upload_from_row(row: tuple[str, str, bytes, int, str, str, str]) -> Upload:
+    upload_id, bucket, key, created, headers, algorithm, checksum_type = row
+    return Upload(upload_id, bucket, key.decode(), created, json.loads(headers), algorithm, checksum_type)
 
 
-def uploads(db: sqlite3.Connection, bucket: str, after: tuple[bytes, str]) -> Generator[Upload]:
-    """The uploads of a bucket after a key and an upload of it, in order."""
+def iter_uploads(db: sqlite3.Connection, bucket: str, after: tuple[bytes, str]) -> Generator[Upload]:
+    """Iterate over the uploads of a bucket, sorted by key and id, after a given key and id."""
     rows = db.execute(
         "SELECT id, bucket, key, created, headers, algorithm, kind FROM uploads"
         " WHERE bucket = ? AND (key, id) > (?, ?) ORDER BY key, id",
         (bucket, *after),
     )
     for row in rows:
-        yield _upload(row)
+        yield _upload_from_row(row)
 
 
-def parts(db: sqlite3.Connection, upload_id: str) -> list[Part]:
-    """The parts of an upload, by number."""
+def all_parts(db: sqlite3.Connection, upload_id: str) -> list[Part]:
+    """Return the parts of an upload, sorted by number."""
     rows = db.execute(
         "SELECT number, body, size, etag, modified, checksums FROM parts WHERE upload = ? ORDER BY number",
         (upload_id,),
@@ -139,22 +159,22 @@ def parts(db: sqlite3.Connection, upload_id: str) -> list[Part]:
     ]
 
 
-def keep_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
-    """Let a part be the one whose body lies on the disk. When this fails, the body is removed.
+def put_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
+    """Commit a part whose body is on the disk, or replace it; remove the body when that fails.
 
     Raises:
-        S3Error: ``NoSuchUpload`` when somebody has completed or aborted it meanwhile.
+        S3Error: ``NoSuchUpload`` when the upload was completed or aborted in the meantime.
     """
-    received = body.received
-    part = Part(number, body.name, received.size, received.md5.hex(), store.now(), received.checksums)
+    info = body.info
+    part = Part(number, body.name, info.size, info.md5.hex(), store.now(), info.checksums)
     try:
         with store.index.write() as db:
-            _existing(db, upload.bucket, upload.key, upload.id)
+            _require_upload(db, upload.bucket, upload.key, upload.id)
             old = db.execute(
                 "SELECT body FROM parts WHERE upload = ? AND number = ?", (upload.id, number)
             ).fetchone()
             if old is not None:
-                index.discard(db, old[0])
+                index.add_garbage(db, old[0])
             db.execute(
                 "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -168,124 +188,131 @@ def keep_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
                 ),
             )
     except Exception:
-        # Not for a KeyboardInterrupt: it may have come after the commit. The next start tidies up.
+        # Not on KeyboardInterrupt, which may come after the commit. The next start removes leftovers.
         store.disk.remove(body.name)
         raise
     if old is not None:
-        store.settle()
+        store.sync_disk()
     return part
 
 
 def abort(store: Store, upload: Upload) -> None:
-    """Give an upload up, and remove its parts."""
+    """Remove an upload and its parts.
+
+    Raises:
+        S3Error: ``NoSuchUpload`` when the upload was completed or aborted in the meantime.
+    """
     with store.index.write() as db:
-        _existing(db, upload.bucket, upload.key, upload.id)
-        drop_upload(db, upload.id)
-    store.settle()
+        _require_upload(db, upload.bucket, upload.key, upload.id)
+        remove_upload(db, upload.id)
+    store.sync_disk()
 
 
 def complete(
-    store: Store, upload: Upload, claims: Sequence[Claim], guard: Guard, given: Mapping[str, str]
-) -> Stored:
-    """Join the parts to the object.
+    store: Store,
+    upload: Upload,
+    completed: Sequence[CompletedPart],
+    preconditions: Preconditions,
+    given: Mapping[str, str],
+) -> StoredObject:
+    """Join the parts of an upload into the object.
 
     Args:
         store: The store.
         upload: The upload.
-        claims: The parts, as the client names them.
-        guard: What must hold for the object that is there.
-        given: Checksums of the object that the client computed, by algorithm.
+        completed: The parts as the client lists them.
+        preconditions: Conditions on the object that is replaced.
+        given: Checksums of the whole object from the client, in Base64 by algorithm.
 
     Raises:
         S3Error: ``InvalidPart``, ``InvalidPartOrder``, ``EntityTooSmall``, ``BadDigest``, ``NoSuchUpload``,
-            or what the guard raises. The upload and its parts stay as they are.
+            or what ``preconditions`` raises. The upload and its parts then stay as they are.
     """
-    chosen = _chosen(store, upload, claims)
-    body = _joined(store, upload, chosen)
+    parts = _check_parts(store, upload, completed)
+    body = _join(store, upload, parts)
     etags = md5()
-    for part in chosen:
+    for part in parts:
         etags.update(bytes.fromhex(part.etag))
-    new = index.Stored(
+    new = index.StoredObject(
         bucket=upload.bucket,
         key=upload.key,
         body=body.name,
-        size=body.received.size,
-        etag=f"{etags.digest().hex()}-{len(chosen)}",
+        size=body.info.size,
+        etag=f"{etags.digest().hex()}-{len(parts)}",
         modified=store.now(),
         headers=upload.headers,
-        checksums=body.received.checksums,
-        parts=tuple(part.size for part in chosen),
+        checksums=body.info.checksums,
+        parts=tuple(part.size for part in parts),
     )
 
     def finish(db: sqlite3.Connection) -> None:
-        _existing(db, upload.bucket, upload.key, upload.id)
+        _require_upload(db, upload.bucket, upload.key, upload.id)
         for algorithm, value in given.items():
             if new.checksums.get(algorithm, value).partition("-")[0] != value.partition("-")[0]:
                 raise S3Error(
                     "BadDigest", f"The {algorithm.upper()} you specified did not match what we received."
                 )
-        drop_upload(db, upload.id)
+        remove_upload(db, upload.id)
 
-    # What cannot be computed here is kept as the client gave it.
+    # Checksums that cannot be computed here are stored as the client gave them.
     new = attrs.evolve(new, checksums={**given, **new.checksums})
-    store.keep(new, guard, also=finish)
+    store.put(new, preconditions, within_commit=finish)
     return new
 
 
-def _chosen(store: Store, upload: Upload, claims: Sequence[Claim]) -> list[Part]:
+def _check_parts(store: Store, upload: Upload, completed: Sequence[CompletedPart]) -> list[Part]:
+    """Return the parts to join, after checking order, ETags, checksums and sizes."""
     with store.index.read() as db:
-        _existing(db, upload.bucket, upload.key, upload.id)
-        there = {part.number: part for part in parts(db, upload.id)}
-    chosen: list[Part] = []
-    for claim in claims:
-        if chosen and claim.number <= chosen[-1].number:
+        _require_upload(db, upload.bucket, upload.key, upload.id)
+        uploaded = {part.number: part for part in all_parts(db, upload.id)}
+    parts: list[Part] = []
+    for listed in completed:
+        if parts and listed.number <= parts[-1].number:
             raise S3Error("InvalidPartOrder", UploadId=upload.id)
-        part = there.get(claim.number)
-        if part is None or part.etag != claim.etag or _differ(claim.checksums, part.checksums):
-            raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(claim.number), ETag=claim.etag)
-        chosen.append(part)
-    for part in chosen[:-1]:
-        if part.size < SMALLEST_PART:
+        part = uploaded.get(listed.number)
+        if part is None or part.etag != listed.etag or _contradict(listed.checksums, part.checksums):
+            raise S3Error("InvalidPart", UploadId=upload.id, PartNumber=str(listed.number), ETag=listed.etag)
+        parts.append(part)
+    for part in parts[:-1]:
+        if part.size < _MIN_PART_SIZE:
             raise S3Error(
                 "EntityTooSmall",
                 ProposedSize=str(part.size),
-                MinSizeAllowed=str(SMALLEST_PART),
+                MinSizeAllowed=str(_MIN_PART_SIZE),
                 PartNumber=str(part.number),
                 ETag=part.etag,
             )
-    return chosen
+    return parts
 
 
-def _differ(claimed: Mapping[str, str], there: Mapping[str, str]) -> bool:
-    return any(there.get(algorithm, value) != value for algorithm, value in claimed.items())
+def _contradict(listed: Mapping[str, str], uploaded: Mapping[str, str]) -> bool:
+    return any(uploaded.get(algorithm, value) != value for algorithm, value in listed.items())
 
 
-def _joined(store: Store, upload: Upload, chosen: Sequence[Part]) -> Body:
-    """The body of the object, with the checksum that the upload asked for."""
+def _join(store: Store, upload: Upload, parts: Sequence[Part]) -> Body:
+    """Write the body of the object, and compute the checksum that the upload asked for."""
     algorithm = upload.algorithm
-    if upload.kind == "COMPOSITE":
-        checksums = _composite(algorithm, chosen)
-    elif len(chosen) == 1:
-        checksums = {name: value for name, value in chosen[0].checksums.items() if name == algorithm}
+    if upload.checksum_type == "COMPOSITE":
+        checksums = _composite_checksum(algorithm, parts)
+    elif len(parts) == 1:
+        checksums = {name: value for name, value in parts[0].checksums.items() if name == algorithm}
     else:
         checksums = {}
-    if len(chosen) == 1:
-        (part,) = chosen
+    if len(parts) == 1:
+        (part,) = parts
         try:
-            twin = store.disk.twin(part.body)
+            name = store.disk.duplicate(part.body)
         except FileNotFoundError as error:
             raise S3Error("NoSuchUpload", UploadId=upload.id) from error
-        return Body(twin, Received(part.size, bytes.fromhex(part.etag), checksums))
-    whole = (algorithm,) if upload.kind == "FULL_OBJECT" else ()
-    body = store.write_body(_opened(store, chosen), also=whole)
-    return attrs.evolve(
-        body, received=attrs.evolve(body.received, checksums={**checksums, **body.received.checksums})
-    )
+        return Body(name, BodyInfo(part.size, bytes.fromhex(part.etag), checksums))
+    algorithms = (algorithm,) if upload.checksum_type == "FULL_OBJECT" else ()
+    body = store.write_body(_open_parts(store, parts), algorithms=algorithms)
+    return attrs.evolve(body, info=attrs.evolve(body.info, checksums={**checksums, **body.info.checksums}))
 
 
-def _opened(store: Store, chosen: Sequence[Part]) -> Generator[tuple[BinaryIO, int, int]]:
-    """One part after the other, so that 10,000 of them do not keep 10,000 files open."""
-    for part in chosen:
+def _open_parts(store: Store, parts: Sequence[Part]) -> Generator[tuple[BinaryIO, int, int]]:
+    """Open one part at a time: an upload may have 10,000."""
+    for part in parts:
         stream = store.disk.open(part.body)
         if stream is None:
             raise S3Error("NoSuchUpload")
@@ -293,12 +320,12 @@ def _opened(store: Store, chosen: Sequence[Part]) -> Generator[tuple[BinaryIO, i
             yield stream, 0, part.size
 
 
-def _composite(algorithm: str, chosen: Sequence[Part]) -> dict[str, str]:
-    """The checksum of the checksums of the parts, as S3 defines it; none where one is missing."""
-    values = [part.checksums.get(algorithm, "") for part in chosen]
+def _composite_checksum(algorithm: str, parts: Sequence[Part]) -> dict[str, str]:
+    """Return the checksum of the parts' checksums, as S3 defines it; empty when one is missing."""
+    values = [part.checksums.get(algorithm, "") for part in parts]
     if algorithm not in HASHERS or not all(values):
         return {}
     hasher = HASHERS[algorithm]()
     for value in values:
         hasher.update(base64.b64decode(value))
-    return {algorithm: f"{encode(hasher.digest())}-{len(chosen)}"}
+    return {algorithm: f"{encode_checksum(hasher.digest())}-{len(parts)}"}

@@ -1,26 +1,26 @@
-"""The operations on uploads in parts."""
+"""Operations on multipart uploads."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from rekolabels.local._core._s3_xml import MalformedDocument, parse
-from rekolabels.local._s3 import _conditions as conditions
 from rekolabels.local._s3 import _multipart as multipart
-from rekolabels.local._s3._body import SIZES, header_checksums
-from rekolabels.local._s3._bucket_operations import OWNER, count, key_writer, read_document, timestamp
-from rekolabels.local._s3._conditions import Guard, part_number
+from rekolabels.local._s3._body import CHECKSUM_SIZES, header_checksums, parse_document, read_document
+from rekolabels.local._s3._conditions import Preconditions, check_copy_conditions, requested_copy_range
 from rekolabels.local._s3._errors import S3Error, not_implemented
-from rekolabels.local._s3._multipart import Claim, Upload
-from rekolabels.local._s3._object_operations import (
+from rekolabels.local._s3._multipart import CompletedPart, Upload
+from rekolabels.local._s3._object_operations import stored_headers
+from rekolabels.local._s3._request import MAX_PARTS, copy_source, key_encoder, page_size, parse_part_number
+from rekolabels.local._s3._response import (
+    OWNER,
+    Response,
     checksum_elements,
     checksum_headers,
-    copy_source,
-    headers_to_keep,
+    timestamp,
+    xml_response,
 )
-from rekolabels.local._s3._request import Answer, document
-from rekolabels.local._s3._store import existing_bucket
+from rekolabels.local._s3._store import require_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,46 +30,56 @@ if TYPE_CHECKING:
     from rekolabels.local._s3._request import Request
     from rekolabels.local._s3._store import Store
 
-_WHOLE_ONLY = {"crc64nvme"}
+__all__ = [
+    "abort_multipart_upload",
+    "complete_multipart_upload",
+    "create_multipart_upload",
+    "list_multipart_uploads",
+    "list_parts",
+    "upload_part",
+    "upload_part_copy",
+]
+
+_FULL_OBJECT_ONLY = {"crc64nvme"}
 _COMPOSITE_ONLY = {"sha1", "sha256"}
 
 
-def create_upload(store: Store, request: Request) -> Answer:
-    """CreateMultipartUpload."""
+def create_multipart_upload(store: Store, request: Request) -> Response:
+    """Answer CreateMultipartUpload."""
     algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
-    if algorithm and algorithm not in SIZES:
+    if algorithm and algorithm not in CHECKSUM_SIZES:
         raise S3Error("InvalidRequest", "Checksum algorithm provided is unsupported.")
     upload = Upload(
         id=multipart.new_id(),
         bucket=request.bucket,
         key=request.key,
         created=store.now(),
-        headers=headers_to_keep(request),
+        headers=stored_headers(request),
         algorithm=algorithm,
-        kind=_kind(request, algorithm),
+        checksum_type=_checksum_type(request, algorithm),
     )
-    multipart.begin(store, upload)
-    said = (
-        {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": upload.kind}
+    multipart.create(store, upload)
+    headers = (
+        {"x-amz-checksum-algorithm": algorithm.upper(), "x-amz-checksum-type": upload.checksum_type}
         if algorithm
         else {}
     )
-    return document(
+    return xml_response(
         "InitiateMultipartUploadResult",
         [("Bucket", upload.bucket), ("Key", upload.key), ("UploadId", upload.id)],
-        headers=said,
+        headers=headers,
     )
 
 
-def _kind(request: Request, algorithm: str) -> str:
-    """What the checksum of the object will be made of."""
+def _checksum_type(request: Request, algorithm: str) -> str:
+    """Return ``COMPOSITE`` or ``FULL_OBJECT``; empty without a checksum."""
     if not algorithm:
         return ""
     kind = request.headers.get("x-amz-checksum-type", "").upper()
     if not kind:
-        return "FULL_OBJECT" if algorithm in _WHOLE_ONLY else "COMPOSITE"
-    possible = {"FULL_OBJECT": _COMPOSITE_ONLY, "COMPOSITE": _WHOLE_ONLY}
-    if kind not in possible or algorithm in possible[kind]:
+        return "FULL_OBJECT" if algorithm in _FULL_OBJECT_ONLY else "COMPOSITE"
+    excluded = {"FULL_OBJECT": _COMPOSITE_ONLY, "COMPOSITE": _FULL_OBJECT_ONLY}
+    if kind not in excluded or algorithm in excluded[kind]:
         raise S3Error(
             "InvalidRequest",
             f"The {kind} checksum type cannot be used with the {algorithm} checksum algorithm.",
@@ -77,83 +87,80 @@ def _kind(request: Request, algorithm: str) -> str:
     return kind
 
 
-def _upload(store: Store, request: Request) -> Upload:
+def _find_upload(store: Store, request: Request) -> Upload:
     return multipart.find(store, request.bucket, request.key, request.query["uploadId"])
 
 
-def _number(request: Request) -> int:
-    return part_number(request.query.get("partNumber", ""))
+def _part_number(request: Request) -> int:
+    return parse_part_number(request.query.get("partNumber", ""))
 
 
-def upload_part(store: Store, request: Request) -> Answer:
-    """UploadPart."""
-    number = _number(request)
-    upload = _upload(store, request)
-    body = store.take_in(request, also=(upload.algorithm,) if upload.algorithm else ())
-    part = multipart.keep_part(store, upload, number, body)
+def upload_part(store: Store, request: Request) -> Response:
+    """Answer UploadPart."""
+    number = _part_number(request)
+    upload = _find_upload(store, request)
+    body = store.receive(request, algorithms=(upload.algorithm,) if upload.algorithm else ())
+    part = multipart.put_part(store, upload, number, body)
     checksums = {
         name: value
         for name, value in checksum_headers(part.checksums).items()
         if name != "x-amz-checksum-type"
     }
-    return Answer(headers={"ETag": f'"{part.etag}"', "Content-Length": "0", **checksums})
+    return Response(headers={"ETag": f'"{part.etag}"', "Content-Length": "0", **checksums})
 
 
-def copy_part(store: Store, request: Request) -> Answer:
-    """UploadPartCopy."""
-    number = _number(request)
-    upload = _upload(store, request)
+def upload_part_copy(store: Store, request: Request) -> Response:
+    """Answer UploadPartCopy."""
+    number = _part_number(request)
+    upload = _find_upload(store, request)
     source, stream = store.open(*copy_source(request))
     with stream:
-        conditions.check_copy_source(request, source)
-        first, end = conditions.copy_range(request, source)
-        body = store.write_body([(stream, first, end)], also=(upload.algorithm,))
-    part = multipart.keep_part(store, upload, number, body)
-    return document(
+        check_copy_conditions(request, source)
+        first, end = requested_copy_range(request, source)
+        body = store.write_body([(stream, first, end)], algorithms=(upload.algorithm,))
+    part = multipart.put_part(store, upload, number, body)
+    return xml_response(
         "CopyPartResult",
         [
             ("LastModified", timestamp(part.modified)),
             ("ETag", f'"{part.etag}"'),
-            *_plain_checksums(part.checksums),
+            *_part_checksums(part.checksums),
         ],
     )
 
 
-def _plain_checksums(checksums: Mapping[str, str]) -> Children:
+def _part_checksums(checksums: Mapping[str, str]) -> Children:
     return [element for element in checksum_elements(checksums) if element[0] != "ChecksumType"]
 
 
-def complete_upload(store: Store, request: Request) -> Answer:
-    """CompleteMultipartUpload."""
-    guard = Guard.of(request)
-    upload = _upload(store, request)
-    # The headers are about the object; the document's own checksum would come as Content-MD5.
-    claims = _claims(read_document(request, checksums=False))
-    made = multipart.complete(store, upload, claims, guard, header_checksums(request))
-    return document(
+def complete_multipart_upload(store: Store, request: Request) -> Response:
+    """Answer CompleteMultipartUpload."""
+    preconditions = Preconditions.of(request)
+    upload = _find_upload(store, request)
+    # The checksum headers describe the object; a checksum of the document would be Content-MD5.
+    completed = _completed_parts(read_document(request, checksums=False))
+    stored = multipart.complete(store, upload, completed, preconditions, header_checksums(request))
+    return xml_response(
         "CompleteMultipartUploadResult",
         [
-            ("Location", f"/{made.bucket}/{made.key}"),
-            ("Bucket", made.bucket),
-            ("Key", made.key),
-            ("ETag", f'"{made.etag}"'),
-            *checksum_elements(made.checksums),
+            ("Location", f"/{stored.bucket}/{stored.key}"),
+            ("Bucket", stored.bucket),
+            ("Key", stored.key),
+            ("ETag", f'"{stored.etag}"'),
+            *checksum_elements(stored.checksums),
         ],
     )
 
 
-def _claims(body: bytes) -> list[Claim]:
-    try:
-        top = parse(body, "CompleteMultipartUpload")
-    except MalformedDocument as error:
-        raise S3Error("MalformedXML") from error
-    claims = [_claim(part) for part in top.findall("Part")]
-    if not 1 <= len(claims) <= conditions.MOST_PARTS:
+def _completed_parts(body: bytes) -> list[CompletedPart]:
+    top = parse_document(body, "CompleteMultipartUpload")
+    parts = [_completed_part(part) for part in top.findall("Part")]
+    if not 1 <= len(parts) <= MAX_PARTS:
         raise S3Error("MalformedXML")
-    return claims
+    return parts
 
 
-def _claim(part: Element) -> Claim:
+def _completed_part(part: Element) -> CompletedPart:
     number = (part.findtext("PartNumber") or "").strip()
     etag = part.findtext("ETag")
     if not re.fullmatch("[0-9]{1,5}", number) or etag is None:
@@ -163,26 +170,26 @@ def _claim(part: Element) -> Claim:
         for child in part
         if child.tag.startswith("Checksum")
     }
-    return Claim(int(number), etag.strip().strip('"'), checksums)
+    return CompletedPart(int(number), etag.strip().strip('"'), checksums)
 
 
-def abort_upload(store: Store, request: Request) -> Answer:
-    """AbortMultipartUpload."""
-    multipart.abort(store, _upload(store, request))
-    return Answer(204)
+def abort_multipart_upload(store: Store, request: Request) -> Response:
+    """Answer AbortMultipartUpload."""
+    multipart.abort(store, _find_upload(store, request))
+    return Response(204)
 
 
-def list_parts(store: Store, request: Request) -> Answer:
-    """ListParts."""
-    limit = count(request, "max-parts")
+def list_parts(store: Store, request: Request) -> Response:
+    """Answer ListParts."""
+    limit = page_size(request, "max-parts")
     marker = request.query.get("part-number-marker") or "0"
     if not re.fullmatch("[0-9]{1,10}", marker):
         raise S3Error("InvalidArgument", ArgumentName="part-number-marker", ArgumentValue=marker)
-    upload = _upload(store, request)
+    upload = _find_upload(store, request)
     with store.index.read() as db:
-        wanted = [part for part in multipart.parts(db, upload.id) if part.number > int(marker)]
-    shown = wanted[:limit]
-    return document(
+        remaining = [part for part in multipart.all_parts(db, upload.id) if part.number > int(marker)]
+    page = remaining[:limit]
+    return xml_response(
         "ListPartsResult",
         [
             ("Bucket", upload.bucket),
@@ -192,11 +199,11 @@ def list_parts(store: Store, request: Request) -> Answer:
             ("Owner", OWNER),
             ("StorageClass", upload.headers.get("x-amz-storage-class", "STANDARD")),
             ("PartNumberMarker", marker),
-            ("NextPartNumberMarker", shown[-1].number if shown else None),
+            ("NextPartNumberMarker", page[-1].number if page else None),
             ("MaxParts", limit),
-            ("IsTruncated", len(shown) < len(wanted)),
+            ("IsTruncated", len(page) < len(remaining)),
             ("ChecksumAlgorithm", upload.algorithm.upper() or None),
-            ("ChecksumType", upload.kind or None),
+            ("ChecksumType", upload.checksum_type or None),
             *[
                 (
                     "Part",
@@ -205,55 +212,55 @@ def list_parts(store: Store, request: Request) -> Answer:
                         ("LastModified", timestamp(part.modified)),
                         ("ETag", f'"{part.etag}"'),
                         ("Size", part.size),
-                        *_plain_checksums(part.checksums),
+                        *_part_checksums(part.checksums),
                     ],
                 )
-                for part in shown
+                for part in page
             ],
         ],
     )
 
 
-def list_uploads(store: Store, request: Request) -> Answer:
-    """ListMultipartUploads."""
+def list_multipart_uploads(store: Store, request: Request) -> Response:
+    """Answer ListMultipartUploads."""
     query = request.query
     if query.get("delimiter"):
         raise not_implemented("A delimiter for ListMultipartUploads")
-    show = key_writer(request)
-    limit = count(request, "max-uploads")
+    encode = key_encoder(request)
+    limit = page_size(request, "max-uploads")
     prefix = query.get("prefix", "")
     key_marker = query.get("key-marker", "")
-    # Without an upload id the marker stands for all uploads of its key: no id is greater than this.
+    # A key marker without an upload id stands for all uploads of the key: no id sorts after this character.
     id_marker = (query.get("upload-id-marker") or "\U0010ffff") if key_marker else ""
-    shown: list[Upload] = []
-    more = False
+    page: list[Upload] = []
+    truncated = False
     with store.index.read() as db:
-        existing_bucket(db, request.bucket)
-        for upload in multipart.uploads(db, request.bucket, (key_marker.encode(), id_marker)):
+        require_bucket(db, request.bucket)
+        for upload in multipart.iter_uploads(db, request.bucket, (key_marker.encode(), id_marker)):
             if not upload.key.startswith(prefix):
                 continue
-            if len(shown) == limit:
-                more = True
+            if len(page) == limit:
+                truncated = True
                 break
-            shown.append(upload)
-    return document(
+            page.append(upload)
+    return xml_response(
         "ListMultipartUploadsResult",
         [
             ("Bucket", request.bucket),
-            ("KeyMarker", show(key_marker)),
+            ("KeyMarker", encode(key_marker)),
             ("UploadIdMarker", query.get("upload-id-marker", "")),
-            ("NextKeyMarker", show(shown[-1].key) if more and shown else None),
-            ("NextUploadIdMarker", shown[-1].id if more and shown else None),
-            ("Prefix", show(prefix)),
+            ("NextKeyMarker", encode(page[-1].key) if truncated and page else None),
+            ("NextUploadIdMarker", page[-1].id if truncated and page else None),
+            ("Prefix", encode(prefix)),
             ("EncodingType", query.get("encoding-type")),
             ("MaxUploads", limit),
-            ("IsTruncated", more),
-            *[("Upload", _entry(upload, show(upload.key))) for upload in shown],
+            ("IsTruncated", truncated),
+            *[("Upload", _upload_elements(upload, encode(upload.key))) for upload in page],
         ],
     )
 
 
-def _entry(upload: Upload, key: str) -> Children:
+def _upload_elements(upload: Upload, key: str) -> Children:
     return [
         ("Key", key),
         ("UploadId", upload.id),
@@ -262,5 +269,5 @@ def _entry(upload: Upload, key: str) -> Children:
         ("StorageClass", upload.headers.get("x-amz-storage-class", "STANDARD")),
         ("Initiated", timestamp(upload.created)),
         ("ChecksumAlgorithm", upload.algorithm.upper() or None),
-        ("ChecksumType", upload.kind or None),
+        ("ChecksumType", upload.checksum_type or None),
     ]

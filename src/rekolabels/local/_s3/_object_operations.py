@@ -1,26 +1,46 @@
-"""The operations on objects."""
+"""Operations on single objects."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import unquote
 
 import attrs
 
-from rekolabels.local._s3 import _conditions as conditions
-from rekolabels.local._s3._body import BLOCK, HASHERS
-from rekolabels.local._s3._bucket_operations import checksum_type, timestamp
-from rekolabels.local._s3._conditions import Guard
+from rekolabels.local._s3._body import BLOCK_SIZE, HASHERS
+from rekolabels.local._s3._conditions import (
+    Preconditions,
+    check_copy_conditions,
+    check_read_conditions,
+    requested_part,
+    requested_range,
+)
 from rekolabels.local._s3._errors import S3Error, not_implemented
-from rekolabels.local._s3._index import Stored
-from rekolabels.local._s3._request import Answer, Request, document, http_date
+from rekolabels.local._s3._index import StoredObject
+from rekolabels.local._s3._request import Request, check_version, copy_source
+from rekolabels.local._s3._response import (
+    Response,
+    checksum_elements,
+    checksum_headers,
+    http_date,
+    timestamp,
+    xml_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rekolabels.local._core._s3_xml import Children
     from rekolabels.local._s3._store import Body, Store
+
+__all__ = [
+    "copy_object",
+    "delete_object",
+    "get_object",
+    "get_object_tagging",
+    "head_object",
+    "put_object",
+    "stored_headers",
+]
 
 _HEADERS = (
     "cache-control",
@@ -30,11 +50,11 @@ _HEADERS = (
     "content-type",
     "expires",
 )
-_KEPT = (*_HEADERS, "x-amz-website-redirect-location")
+_STORED = (*_HEADERS, "x-amz-website-redirect-location")
 _META = "x-amz-meta-"
-_LARGEST_META = 2048  # bytes of names and values together
+_MAX_META = 2048  # bytes of user metadata, names and values together
 _OVERRIDES = {f"response-{name}": name for name in _HEADERS}
-# Classes whose objects can be read at once; the archives would need RestoreObject to be honest.
+# Classes whose objects can be read immediately; objects in an archive would need RestoreObject first.
 _CLASSES = {
     "STANDARD",
     "REDUCED_REDUNDANCY",
@@ -47,24 +67,24 @@ _ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-# -- headers -------------------------------------------------------------------------------------------------
+# -- writing -------------------------------------------------------------------------------------------------
 
 
-def headers_to_keep(request: Request) -> dict[str, str]:
-    """The headers of a request that come back with the object.
+def stored_headers(request: Request) -> dict[str, str]:
+    """Return the headers of a request that are stored with the object, user metadata included.
 
     Raises:
-        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass`` or ``NotImplemented`` (archives).
+        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, or ``NotImplemented`` for archive classes.
     """
-    kept = {name: request.headers[name] for name in _KEPT if request.headers.get(name)}
+    kept = {name: request.headers[name] for name in _STORED if request.headers.get(name)}
     kept.setdefault("content-type", "binary/octet-stream")
     codings = [coding.strip() for coding in kept.pop("content-encoding", "").split(",")]
     if remaining := ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked"):
         kept["content-encoding"] = remaining
     meta = {name: value for name, value in request.headers.items() if name.startswith(_META)}
     size = sum(len(name) - len(_META) + len(value) for name, value in meta.items())
-    if size > _LARGEST_META:
-        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(_LARGEST_META))
+    if size > _MAX_META:
+        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(_MAX_META))
     storage_class = request.headers.get("x-amz-storage-class", "STANDARD")
     if storage_class in _ARCHIVES:
         raise not_implemented(f"The storage class {storage_class}")
@@ -75,76 +95,46 @@ def headers_to_keep(request: Request) -> dict[str, str]:
     return {**kept, **meta}
 
 
-def checksum_headers(checksums: Mapping[str, str]) -> dict[str, str]:
-    """Checksums as headers."""
-    if not checksums:
-        return {}
-    named = {f"x-amz-checksum-{name}": value for name, value in checksums.items()}
-    return {**named, "x-amz-checksum-type": checksum_type(checksums)}
-
-
-def checksum_elements(checksums: Mapping[str, str]) -> Children:
-    """Checksums as elements."""
-    if not checksums:
-        return []
-    named = [(f"Checksum{name.upper()}", value) for name, value in checksums.items()]
-    return [*named, ("ChecksumType", checksum_type(checksums))]
-
-
-def check_version(version: str | None) -> None:
-    """Refuse any version but the one that unversioned buckets have.
-
-    Raises:
-        S3Error: ``InvalidArgument``.
-    """
-    if version not in {None, "null"}:
-        raise S3Error(
-            "InvalidArgument",
-            "Invalid version id specified",
-            ArgumentName="versionId",
-            ArgumentValue=version or "",
-        )
-
-
-# -- writing -------------------------------------------------------------------------------------------------
-
-
-def put_object(store: Store, request: Request) -> Answer:
-    """PutObject."""
-    guard = Guard.of(request)
-    headers = headers_to_keep(request)
-    body = store.take_in(request)
-    new = _stored(store, request, body, headers)
-    store.keep(new, guard)
-    return Answer(
+def put_object(store: Store, request: Request) -> Response:
+    """Answer PutObject."""
+    preconditions = Preconditions.of(request)
+    headers = stored_headers(request)
+    body = store.receive(request)
+    new = _new_object(store, request, body, headers)
+    store.put(new, preconditions)
+    return Response(
         headers={"ETag": f'"{new.etag}"', "Content-Length": "0", **checksum_headers(new.checksums)},
     )
 
 
-def _stored(store: Store, request: Request, body: Body, headers: Mapping[str, str]) -> Stored:
-    return Stored(
+def _new_object(store: Store, request: Request, body: Body, headers: Mapping[str, str]) -> StoredObject:
+    return StoredObject(
         bucket=request.bucket,
         key=request.key,
         body=body.name,
-        size=body.received.size,
-        etag=body.received.md5.hex(),
+        size=body.info.size,
+        etag=body.info.md5.hex(),
         modified=store.now(),
         headers=headers,
-        checksums=body.received.checksums,
+        checksums=body.info.checksums,
     )
 
 
-def copy_object(store: Store, request: Request) -> Answer:
-    """CopyObject."""
-    guard = Guard.of(request)
+def copy_object(store: Store, request: Request) -> Response:
+    """Answer CopyObject."""
+    preconditions = Preconditions.of(request)
     bucket, key = copy_source(request)
     directive = request.headers.get("x-amz-metadata-directive", "COPY").upper()
     if directive not in {"COPY", "REPLACE"}:
         raise S3Error(
             "InvalidArgument", "Unknown metadata directive.", ArgumentName="x-amz-metadata-directive"
         )
-    given = headers_to_keep(request)
-    if directive == "COPY" and (bucket, key) == (request.bucket, request.key) and not _changes(request):
+    given = stored_headers(request)
+    if (
+        directive == "COPY"
+        and (bucket, key) == (request.bucket, request.key)
+        and not _changes_metadata(request)
+    ):
         raise S3Error(
             "InvalidRequest",
             "This copy request is illegal because it is trying to copy an object to itself without changing"
@@ -152,13 +142,13 @@ def copy_object(store: Store, request: Request) -> Answer:
         )
     algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
     if algorithm and algorithm not in HASHERS:
-        raise not_implemented(f"Computing {algorithm.upper()}")
+        raise not_implemented(f"Computing the checksum {algorithm.upper()}")
     store.bucket(request.bucket)
-    conditions.check_copy_source(request, store.find(bucket, key))
+    check_copy_conditions(request, store.find(bucket, key))
     source, body = store.copy_body(bucket, key, algorithms=(algorithm,) if algorithm else ())
-    new = _stored(store, request, body, _copied_headers(source, given, directive))
-    store.keep(new, guard)
-    return document(
+    new = _new_object(store, request, body, _copied_headers(source, given, directive))
+    store.put(new, preconditions)
+    return xml_response(
         "CopyObjectResult",
         [
             ("LastModified", timestamp(new.modified)),
@@ -168,69 +158,46 @@ def copy_object(store: Store, request: Request) -> Answer:
     )
 
 
-def _changes(request: Request) -> bool:
+def _changes_metadata(request: Request) -> bool:
     names = {"x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption"}
     return not names.isdisjoint(request.headers)
 
 
-def _copied_headers(source: Stored, given: Mapping[str, str], directive: str) -> Mapping[str, str]:
+def _copied_headers(source: StoredObject, given: Mapping[str, str], directive: str) -> Mapping[str, str]:
     if directive == "REPLACE":
         return given
-    # The storage class and the redirect are the request's, whatever the directive.
-    own = {"x-amz-storage-class", "x-amz-website-redirect-location"}
-    kept = {name: value for name, value in source.headers.items() if name not in own}
-    return {**kept, **{name: value for name, value in given.items() if name in own}}
+    # The storage class and the redirect come from the request, whatever the directive.
+    not_copied = {"x-amz-storage-class", "x-amz-website-redirect-location"}
+    copied = {name: value for name, value in source.headers.items() if name not in not_copied}
+    return {**copied, **{name: value for name, value in given.items() if name in not_copied}}
 
 
-def copy_source(request: Request) -> tuple[str, str]:
-    """The bucket and the key that a copy is made of.
-
-    Raises:
-        S3Error: ``InvalidArgument`` or ``NotImplemented`` (access points).
-    """
-    text, _, version = request.headers["x-amz-copy-source"].partition("?versionId=")
-    check_version(version or None)
-    try:
-        path = unquote(text, errors="strict").removeprefix("/")
-    except UnicodeDecodeError as error:
-        raise S3Error("InvalidArgument", "Copy Source must be URL-encoded UTF-8.") from error
-    if path.startswith("arn:"):
-        raise not_implemented("A copy from an access point")
-    bucket, _, key = path.partition("/")
-    if not bucket or not key:
-        raise S3Error(
-            "InvalidArgument",
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            ArgumentName="x-amz-copy-source",
-            ArgumentValue=text,
-        )
-    return bucket, key
-
-
-def delete_object(store: Store, request: Request) -> Answer:
-    """DeleteObject."""
+def delete_object(store: Store, request: Request) -> Response:
+    """Answer DeleteObject."""
     check_version(request.query.get("versionId"))
-    (error,) = store.delete(request.bucket, [(request.key, Guard(if_match=request.wants("if-match")))])
+    (error,) = store.delete(
+        request.bucket, [(request.key, Preconditions(if_match=request.header("if-match")))]
+    )
     if error is not None:
         raise error
-    return Answer(204)
+    return Response(204)
 
 
 # -- reading -------------------------------------------------------------------------------------------------
 
 
 @attrs.define
-class FileBlocks:
-    """Bytes of a file, block by block; WSGI closes it when it is sent, or when the client has gone."""
+class _FileBlocks:
+    """The next ``left`` bytes of a file, in blocks; WSGI calls ``close`` in any case."""
 
     stream: BinaryIO
     left: int
 
     def __iter__(self) -> Iterator[bytes]:
         while self.left:
-            block = self.stream.read(min(BLOCK, self.left))
+            block = self.stream.read(min(BLOCK_SIZE, self.left))
             if not block:
-                raise OSError("the body of an object has been cut short on the disk")
+                raise OSError("A body on the disk is shorter than its entry in the index.")
             self.left -= len(block)
             yield block
 
@@ -239,56 +206,56 @@ class FileBlocks:
         self.stream.close()
 
 
-def get_object(store: Store, request: Request) -> Answer:
-    """GetObject."""
+def get_object(store: Store, request: Request) -> Response:
+    """Answer GetObject."""
     check_version(request.query.get("versionId"))
-    there, stream = store.open(request.bucket, request.key)
+    stored, stream = store.open(request.bucket, request.key)
     try:
-        answer, start, end = _described(request, there)
+        response, start, end = _response_head(request, stored)
         stream.seek(start)
-        if end - start > BLOCK:
-            return attrs.evolve(answer, body=FileBlocks(stream, end - start))
-        # What fits into one block is read at once, and the file need not stay open.
-        body = list(FileBlocks(stream, end - start))
+        if end - start > BLOCK_SIZE:
+            return attrs.evolve(response, body=_FileBlocks(stream, end - start))
+        # A small body is read now, so that the file need not stay open.
+        body = list(_FileBlocks(stream, end - start))
     except BaseException:
         stream.close()
         raise
     stream.close()
-    return attrs.evolve(answer, body=body)
+    return attrs.evolve(response, body=body)
 
 
-def head_object(store: Store, request: Request) -> Answer:
-    """HeadObject."""
+def head_object(store: Store, request: Request) -> Response:
+    """Answer HeadObject."""
     check_version(request.query.get("versionId"))
-    return _described(request, store.find(request.bucket, request.key))[0]
+    return _response_head(request, store.find(request.bucket, request.key))[0]
 
 
-def _described(request: Request, there: Stored) -> tuple[Answer, int, int]:
-    """The answer but for the body, and which bytes of it are asked for."""
-    conditions.check_read(request, there)
+def _response_head(request: Request, stored: StoredObject) -> tuple[Response, int, int]:
+    """Return the response without its body, and the start and end of the bytes to send."""
+    check_read_conditions(request, stored)
     headers = {
-        "ETag": f'"{there.etag}"',
-        "Last-Modified": http_date(there.modified),
+        "ETag": f'"{stored.etag}"',
+        "Last-Modified": http_date(stored.modified),
         "Accept-Ranges": "bytes",
-        **there.headers,
+        **stored.headers,
         **_overrides(request),
     }
     number = request.query.get("partNumber")
     if number is None:
-        piece = conditions.read_range(request, there)
-    elif request.wants("range"):
+        byte_range = requested_range(request, stored)
+    elif request.header("range"):
         raise S3Error("InvalidRequest", "Cannot specify both Range header and partNumber query parameter")
     else:
-        piece = conditions.read_part(number, there)
-        if there.parts:
-            headers["x-amz-mp-parts-count"] = str(len(there.parts))
-    start, end = piece or (0, there.size)
+        byte_range = requested_part(number, stored)
+        if stored.parts:
+            headers["x-amz-mp-parts-count"] = str(len(stored.parts))
+    start, end = byte_range or (0, stored.size)
     headers["Content-Length"] = str(end - start)
-    if piece is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{there.size}"
+    if byte_range is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
     elif request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-        headers.update(checksum_headers(there.checksums))
-    return Answer(200 if piece is None else 206, headers), start, end
+        headers.update(checksum_headers(stored.checksums))
+    return Response(200 if byte_range is None else 206, headers), start, end
 
 
 def _overrides(request: Request) -> dict[str, str]:
@@ -296,15 +263,15 @@ def _overrides(request: Request) -> dict[str, str]:
         header: request.query[name] for name, header in _OVERRIDES.items() if request.query.get(name)
     }
     for name, value in overrides.items():
-        # What comes from a query may hold anything; a line feed would begin a header of somebody's choice.
-        if _CONTROL.search(value) or not _is_latin(value):
+        # A line feed in a query parameter would let its author add headers to the response.
+        if _CONTROL.search(value) or not _is_latin_1(value):
             raise S3Error(
                 "InvalidArgument", "Header value cannot be represented.", ArgumentName=f"response-{name}"
             )
     return overrides
 
 
-def _is_latin(text: str) -> bool:
+def _is_latin_1(text: str) -> bool:
     try:
         text.encode("latin-1")
     except UnicodeEncodeError:
@@ -312,8 +279,8 @@ def _is_latin(text: str) -> bool:
     return True
 
 
-def object_tagging(store: Store, request: Request) -> Answer:
-    """GetObjectTagging: nothing can be tagged here, so there are no tags (``aws s3 cp`` asks for them)."""
+def get_object_tagging(store: Store, request: Request) -> Response:
+    """Answer GetObjectTagging with no tags: tagging is not implemented, but ``aws s3 cp`` reads tags."""
     check_version(request.query.get("versionId"))
     store.find(request.bucket, request.key)
-    return document("Tagging", [("TagSet", [])])
+    return xml_response("Tagging", [("TagSet", [])])

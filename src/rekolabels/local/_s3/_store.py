@@ -1,4 +1,4 @@
-"""Buckets and objects: every change is one commit of the index, and the disk follows it."""
+"""Buckets and objects: every change is one commit of the index, and the files follow it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local._s3 import _index as index
-from rekolabels.local._s3._body import HASHERS, Received, encode, md5, receive
-from rekolabels.local._s3._disk import PRIVATE, Disk
+from rekolabels.local._s3._body import HASHERS, BodyInfo, encode_checksum, md5, receive
+from rekolabels.local._s3._disk import PRIVATE_FOLDER, Disk
 from rekolabels.local._s3._errors import S3Error
-from rekolabels.local._s3._index import Bucket, Stored
-from rekolabels.local._s3._listing import Page, Wish, list_page
+from rekolabels.local._s3._index import Bucket, ListPage, ListQuery, StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from rekolabels.local._s3._conditions import Guard
+    from rekolabels.local._s3._conditions import Preconditions
     from rekolabels.local._s3._request import Request
 
-_BLOCK = 1024 * 1024
+__all__ = ["Body", "Store", "remove_upload", "require_bucket"]
+
+_BLOCK_SIZE = 1024 * 1024  # bytes that are copied at a time
 _BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 _RESERVED = re.compile(r"\A(?:xn--|sthree-|amzn-s3-demo-)|(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)\Z")
-_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+_IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 
 @attrs.frozen
 class Body:
-    """A body that lies on the disk, and that the index does not know yet."""
+    """A body on the disk that is not in the index yet."""
 
     name: str
-    received: Received
+    info: BodyInfo
 
 
 class Store:
-    """The buckets and objects under one root.
+    """The buckets and objects under one root folder.
 
     Args:
-        root: The folder; made if need be.
-        region: The Region that requests are for which do not say so.
-        clock: Seconds since 1970.
-        fsync: Whether everything is forced to the disk, against a loss of power.
+        root: The root folder; created when missing.
+        region: Region for requests that do not name one.
+        clock: Returns seconds since 1970.
+        fsync: Whether every write is flushed to the disk, so that it survives a loss of power.
 
     Raises:
         InvalidInput: The folder cannot be used.
@@ -58,50 +59,54 @@ class Store:
         self.disk = Disk(root, fsync=fsync)
         try:
             with contextlib.ExitStack() as undo:
-                (root / PRIVATE).mkdir(parents=True, exist_ok=True)
-                self.index = index.Index(root / PRIVATE / "index.sqlite", fsync=fsync)
+                (root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
+                self.index = index.Index(root / PRIVATE_FOLDER / "index.sqlite", fsync=fsync)
                 undo.callback(self.close)
                 self._start()
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
-            raise InvalidInput(f"{root} cannot hold an S3 directory: {error}") from error
+            raise InvalidInput(
+                f"Cannot store S3 objects in {root}: {error}. Choose a folder that can be written: "
+                'LocalService("path/to/folder").'
+            ) from error
 
     def _start(self) -> None:
-        """Tidy up after those who came before, and begin."""
+        """Clean up after processes that have ended, and start the session of this one."""
         with self.index.write() as db:
-            self.disk.open_session()
-            self.disk.tidy(lambda prefix: index.bodies_under(db, prefix))
+            self.disk.start_session()
+            self.disk.remove_leftovers(lambda prefix: index.bodies_with_prefix(db, prefix))
             for bucket in index.all_buckets(db):
-                self.disk.show_bucket(bucket.name)
-        self.settle()
+                self.disk.make_bucket_folder(bucket.name)
+        self.sync_disk()
 
     def now(self) -> int:
-        """The time, in whole seconds."""
+        """Return the time in whole seconds since 1970."""
         return int(self._clock())
 
     def close(self) -> None:
-        """Let go of everything; nothing can be done with the store afterwards."""
+        """Close the index and end the session; the store cannot be used afterwards."""
         self.index.close()
-        self.disk.close_session()
+        self.disk.end_session()
 
-    def settle(self) -> None:
-        """Let the disk follow the index: plain files as it has them, bodies that nothing needs removed.
+    def sync_disk(self) -> None:
+        """Bring the disk in line with the index: update plain files, remove unreferenced bodies.
 
-        Done after every change. It works from notes that were committed together with the change, under the
-        lock of the index, so a crash in between only puts it off until the next change or start.
+        Called after every change. The work to do was recorded in the commit of the change and is done within
+        a write of the index, so after a crash the next change or start completes it.
         """
         with self.index.write() as db:
-            notes = [
-                (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(ours))
-                for bucket, key, ours in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
+            stale = [
+                (index.find_object(db, bucket, key.decode()), bucket, key.decode(), bool(owns_path))
+                for bucket, key, owns_path in db.execute("SELECT bucket, key, shown FROM stale").fetchall()
             ]
-            # What goes makes room first: "a/b" may have to go before "a" can be a file.
-            for there, bucket, key, ours in notes:
-                if there is None and ours:
-                    self.disk.hide(bucket, key)
-            for there, _, _, ours in notes:
-                if there is not None:
-                    index.mark_shown(db, there, shown=self.disk.show(there, ours=ours))
+            # Remove before placing: "a/b" may have to go before "a" can be a file.
+            for stored, bucket, key, owns_path in stale:
+                if stored is None and owns_path:
+                    self.disk.remove_plain_file(bucket, key)
+            for stored, _, _, owns_path in stale:
+                if stored is not None:
+                    exists = self.disk.place_plain_file(stored, owns_path=owns_path)
+                    index.set_plain_file(db, stored, exists=exists)
             db.execute("DELETE FROM stale")
             for (body,) in db.execute("SELECT body FROM garbage").fetchall():
                 if self.disk.remove(body):
@@ -110,96 +115,100 @@ class Store:
     # -- buckets ---------------------------------------------------------------------------------------------
 
     def create_bucket(self, name: str, region: str) -> Bucket:
-        """Make a bucket.
+        """Create a bucket.
 
         Raises:
-            S3Error: ``InvalidBucketName``; ``BucketAlreadyOwnedByYou``, except in us-east-1, where S3 lets
-                creating a bucket again pass.
+            S3Error: ``InvalidBucketName``; ``BucketAlreadyOwnedByYou``, except in us-east-1, where creating
+                a bucket again succeeds, as in S3.
         """
         check_bucket_name(name)
         with self.index.write() as db:
-            there = index.find_bucket(db, name)
-            if there is not None:
-                if there.region == region == "us-east-1":
-                    return there
+            existing = index.find_bucket(db, name)
+            if existing is not None:
+                if existing.region == region == "us-east-1":
+                    return existing
                 raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
-            made = Bucket(name, region, self.now())
-            db.execute("INSERT INTO buckets VALUES (?, ?, ?)", attrs.astuple(made))
-            self.disk.show_bucket(name)
-        return made
+            created = Bucket(name, region, self.now())
+            db.execute("INSERT INTO buckets VALUES (?, ?, ?)", attrs.astuple(created))
+            self.disk.make_bucket_folder(name)
+        return created
 
     def has_bucket(self, name: str) -> bool:
-        """Whether there is a bucket of that name."""
+        """Return whether the bucket exists."""
         with self.index.read() as db:
             return index.find_bucket(db, name) is not None
 
     def bucket(self, name: str) -> Bucket:
-        """A bucket.
+        """Return a bucket.
 
         Raises:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
         with self.index.read() as db:
-            return existing_bucket(db, name)
+            return require_bucket(db, name)
 
     def buckets(self) -> list[Bucket]:
-        """All buckets, by name."""
+        """Return all buckets, sorted by name."""
         with self.index.read() as db:
             return index.all_buckets(db)
 
     def delete_bucket(self, name: str) -> None:
-        """Remove a bucket, and with it the uploads that nobody completed.
+        """Remove an empty bucket and its unfinished uploads.
 
         Raises:
-            S3Error: ``NoSuchBucket`` or ``BucketNotEmpty``.
+            S3Error: ``NoSuchBucket``, ``InvalidBucketName`` or ``BucketNotEmpty``.
         """
         with self.index.write() as db:
-            existing_bucket(db, name)
+            require_bucket(db, name)
             if db.execute("SELECT 1 FROM objects WHERE bucket = ? LIMIT 1", (name,)).fetchone():
                 raise S3Error("BucketNotEmpty", BucketName=name)
             for (upload,) in db.execute("SELECT id FROM uploads WHERE bucket = ?", (name,)).fetchall():
-                drop_upload(db, upload)
+                remove_upload(db, upload)
             db.execute("DELETE FROM buckets WHERE name = ?", (name,))
-            self.disk.hide_bucket(name)
-        self.settle()
+            self.disk.remove_bucket_folder(name)
+        self.sync_disk()
 
     # -- objects ---------------------------------------------------------------------------------------------
 
-    def take_in(self, request: Request, *, also: tuple[str, ...] = ()) -> Body:
-        """Write the body of a request to the disk, in bounded memory, and verify it."""
+    def receive(self, request: Request, *, algorithms: tuple[str, ...] = ()) -> Body:
+        """Write the body of a request to the disk, in bounded memory, and verify it; see `_body.receive`."""
         with self.disk.new_body() as (name, descriptor):
-            received = receive(request, lambda block: _write_all(descriptor, block), also=also)
-        return Body(name, received)
+            info = receive(request, lambda block: _write_all(descriptor, block), algorithms=algorithms)
+        return Body(name, info)
 
-    def keep(
-        self, new: Stored, guard: Guard, *, also: Callable[[sqlite3.Connection], object] | None = None
+    def put(
+        self,
+        new: StoredObject,
+        preconditions: Preconditions,
+        *,
+        within_commit: Callable[[sqlite3.Connection], object] | None = None,
     ) -> None:
-        """Let an object be the new one, whose body lies on the disk. When this fails, the body is removed.
+        """Commit an object whose body is on the disk; remove the body when that fails.
 
         Args:
             new: The object.
-            guard: What must hold for the object that is there.
-            also: What else belongs to the same commit.
+            preconditions: Conditions on the object that it replaces.
+            within_commit: Called with the connection, for changes that belong to the same commit.
 
         Raises:
-            S3Error: ``NoSuchBucket``, or what the guard or ``also`` raises.
+            S3Error: ``NoSuchBucket``, or what ``preconditions`` or ``within_commit`` raises.
         """
         try:
             with self.index.write() as db:
-                existing_bucket(db, new.bucket)
+                require_bucket(db, new.bucket)
                 old = index.find_object(db, new.bucket, new.key)
-                guard.check(old)
-                if also is not None:
-                    also(db)
-                index.keep_object(db, new, old, free=self.disk.is_free(new))
+                preconditions.check(old)
+                if within_commit is not None:
+                    within_commit(db)
+                index.put_object(db, new, old, path_is_free=self.disk.is_plain_path_free(new))
         except Exception:
-            # Not for a KeyboardInterrupt: it may have come after the commit. The next start tidies up.
+            # Not on KeyboardInterrupt, which may come after the commit. The next start removes leftovers.
             self.disk.remove(new.body)
             raise
-        self.settle()
+        self.sync_disk()
 
-    def find(self, bucket: str, key: str) -> Stored:
-        """An object.
+    def find(self, bucket: str, key: str) -> StoredObject:
+        """Return an object.
 
         Raises:
             S3Error: ``NoSuchKey``, ``NoSuchBucket`` or ``InvalidBucketName``.
@@ -210,15 +219,14 @@ class Store:
             raise S3Error("NoSuchKey", Key=key)
         return found
 
-    def open(self, bucket: str, key: str) -> tuple[Stored, BinaryIO]:
-        """An object together with its body, both of one version. The caller closes the body.
+    def open(self, bucket: str, key: str) -> tuple[StoredObject, BinaryIO]:
+        """Return an object and its open body, both of the same version. The caller closes the body.
 
-        The index names the body of exactly this version, and a body never changes, so what was opened
-        belongs together however many writers follow. Between the look into the index and the opening a
-        writer may have removed the body: then the index knows the next one.
+        The index names the body of exactly this version, and bodies never change. When a writer removes the
+        body between the query and the opening, the index names the next one.
 
         Raises:
-            S3Error: As `find` does; ``InternalError`` when somebody has removed the body from the folder.
+            S3Error: As `find` does; ``InternalError`` when the body was removed from outside.
         """
         found = self.find(bucket, key)
         while (stream := self.disk.open(found.body)) is None:
@@ -228,98 +236,107 @@ class Store:
             found = newer
         return found, stream
 
-    def copy_body(self, bucket: str, key: str, *, algorithms: tuple[str, ...] = ()) -> tuple[Stored, Body]:
-        """A second body with the bytes of an object, and the object.
+    def copy_body(
+        self, bucket: str, key: str, *, algorithms: tuple[str, ...] = ()
+    ) -> tuple[StoredObject, Body]:
+        """Return an object and a new body with the same bytes.
 
-        Shares the bytes with the source unless they have to be read: for the ETag of an object that was
-        uploaded in parts (a copy has the MD5 of the whole), or for a checksum.
+        The body shares its bytes with the source, unless they must be read: for a checksum, or for the ETag
+        of an object that was uploaded in parts (that of a copy is the MD5 of the whole).
         """
         while True:
             source, stream = self.open(bucket, key)
             with stream:
                 if "-" in source.etag or algorithms:
-                    return source, self.write_body([(stream, 0, source.size)], also=algorithms)
+                    return source, self.write_body([(stream, 0, source.size)], algorithms=algorithms)
             try:
-                twin = self.disk.twin(source.body)
+                name = self.disk.duplicate(source.body)
             except FileNotFoundError:
                 continue
-            return source, Body(twin, Received(source.size, bytes.fromhex(source.etag), source.checksums))
+            return source, Body(name, BodyInfo(source.size, bytes.fromhex(source.etag), source.checksums))
 
-    def write_body(self, pieces: Iterable[tuple[BinaryIO, int, int]], *, also: tuple[str, ...] = ()) -> Body:
-        """Make a body out of pieces: a file, the first byte, and one past the last."""
-        hashers = {name: HASHERS[name]() for name in also if name in HASHERS}
+    def write_body(
+        self, pieces: Iterable[tuple[BinaryIO, int, int]], *, algorithms: tuple[str, ...] = ()
+    ) -> Body:
+        """Write a body from pieces of files.
+
+        Args:
+            pieces: An open file, the start of the piece, and one past its end, in bytes.
+            algorithms: Checksums to compute; those that cannot be computed here are left out.
+        """
+        hashers = {name: HASHERS[name]() for name in algorithms if name in HASHERS}
         whole = md5()
         size = 0
         with self.disk.new_body() as (name, descriptor):
-            for stream, first, end in pieces:
-                stream.seek(first)
-                left = end - first
-                while left and (block := stream.read(min(left, _BLOCK))):
+            for stream, start, end in pieces:
+                stream.seek(start)
+                left = end - start
+                while left and (block := stream.read(min(left, _BLOCK_SIZE))):
                     for hasher in (whole, *hashers.values()):
                         hasher.update(block)
                     _write_all(descriptor, block)
                     left -= len(block)
                     size += len(block)
                 if left:
-                    raise OSError("a body has been cut short on the disk")
-        checksums = {algorithm: encode(hasher.digest()) for algorithm, hasher in hashers.items()}
-        return Body(name, Received(size, whole.digest(), checksums))
+                    raise OSError("A body on the disk is shorter than its entry in the index.")
+        checksums = {algorithm: encode_checksum(hasher.digest()) for algorithm, hasher in hashers.items()}
+        return Body(name, BodyInfo(size, whole.digest(), checksums))
 
-    def delete(self, bucket: str, wanted: Sequence[tuple[str, Guard]]) -> list[S3Error | None]:
-        """Remove objects in one commit; it is fine when one is not there.
+    def delete(self, bucket: str, wanted: Sequence[tuple[str, Preconditions]]) -> list[S3Error | None]:
+        """Remove objects in one commit; missing ones count as removed, as in S3.
 
         Args:
             bucket: The bucket.
-            wanted: The keys, each with what must hold for its object.
+            wanted: Keys, each with the conditions on its object.
 
         Returns:
-            For each key the refusal of its guard, or None.
+            For each key, the error of its conditions, or None.
 
         Raises:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
         outcomes: list[S3Error | None] = []
         with self.index.write() as db:
-            existing_bucket(db, bucket)
-            for key, guard in wanted:
+            require_bucket(db, bucket)
+            for key, preconditions in wanted:
                 old = index.find_object(db, bucket, key)
                 try:
-                    guard.check(old)
+                    preconditions.check(old)
                 except S3Error as error:
                     outcomes.append(error)
                     continue
                 outcomes.append(None)
                 if old is not None:
-                    index.drop_object(db, old)
-        self.settle()
+                    index.remove_object(db, old)
+        self.sync_disk()
         return outcomes
 
-    def page(self, bucket: str, wish: Wish) -> Page:
-        """One page of the keys of a bucket; see `list_page`.
+    def list_page(self, bucket: str, query: ListQuery) -> ListPage:
+        """Return one page of the keys of a bucket.
 
         Raises:
             S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
         """
         with self.index.read() as db:
-            existing_bucket(db, bucket)
-            return list_page(db, bucket, wish)
+            require_bucket(db, bucket)
+            return index.list_page(db, bucket, query)
 
 
 def check_bucket_name(name: str) -> None:
-    """Refuse what is no name of a bucket ("General purpose bucket naming rules" of the Amazon S3 User Guide).
+    """Check a name against "General purpose bucket naming rules" of the Amazon S3 User Guide.
 
     Raises:
         S3Error: ``InvalidBucketName``.
     """
-    if not _BUCKET_NAME.fullmatch(name) or _RESERVED.search(name) or _ADDRESS.fullmatch(name):
+    if not _BUCKET_NAME.fullmatch(name) or _RESERVED.search(name) or _IP_ADDRESS.fullmatch(name):
         raise S3Error("InvalidBucketName", BucketName=name)
 
 
-def existing_bucket(db: sqlite3.Connection, name: str) -> Bucket:
-    """A bucket that must exist.
+def require_bucket(db: sqlite3.Connection, name: str) -> Bucket:
+    """Return a bucket that must exist.
 
     Raises:
-        S3Error: ``NoSuchBucket``, or ``InvalidBucketName`` when none could have that name.
+        S3Error: ``NoSuchBucket``, or ``InvalidBucketName`` for a name that no bucket can have.
     """
     found = index.find_bucket(db, name)
     if found is None:
@@ -328,16 +345,16 @@ def existing_bucket(db: sqlite3.Connection, name: str) -> Bucket:
     return found
 
 
-def drop_upload(db: sqlite3.Connection, upload: str) -> None:
-    """Take out an upload and its parts, and note their bodies as garbage."""
+def remove_upload(db: sqlite3.Connection, upload: str) -> None:
+    """Remove an upload and its parts, and record their bodies as garbage."""
     for (body,) in db.execute("SELECT body FROM parts WHERE upload = ?", (upload,)).fetchall():
-        index.discard(db, body)
+        index.add_garbage(db, body)
     db.execute("DELETE FROM parts WHERE upload = ?", (upload,))
     db.execute("DELETE FROM uploads WHERE id = ?", (upload,))
 
 
 def _write_all(descriptor: int, block: bytes) -> None:
-    """Write a block: the system may take it in several bites."""
+    """Write a whole block; one ``os.write`` may write less."""
     view: memoryview | bytes = block
     while (written := os.write(descriptor, view)) < len(view):
         view = memoryview(view)[written:]
