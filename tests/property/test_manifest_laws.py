@@ -186,7 +186,7 @@ def manifests(draw: st.DrawFn) -> list[str]:
 
 def told(manifest: list[str], *, plain: bool) -> Any:
     """Everything that a check of a manifest says, by the shortcut or without it."""
-    scan = Scan(manifest, "training", max_lines=1000, empty_allowed=True)
+    scan = Scan(manifest, "training", max_lines=1000, allow_empty=True)
     images = [check.image for check in scan.checks() if check.image] if plain else list(scan.images())
     return images, [dict(image.attributes) for image in images], scan.issues(), attrs.asdict(scan.counts())
 

@@ -231,7 +231,7 @@ def written(make: Make) -> list[str]:
 
 def told(manifest: str, *, plain: bool) -> Any:
     """Everything that a check of a manifest says, by the shortcut or without it."""
-    scan = Scan(manifest.encode(), "training", max_lines=10 * LINES, empty_allowed=True)
+    scan = Scan(manifest.encode(), "training", max_lines=10 * LINES, allow_empty=True)
     images = [check.image for check in scan.checks() if check.image] if plain else list(scan.images())
     return images, [dict(image.attributes) for image in images], scan.issues(), attrs.asdict(scan.counts())
 

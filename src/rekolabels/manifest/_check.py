@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._dataset_rules import ContentFinding, check_content, check_dataset
+from rekolabels.manifest._dataset_rules import ContentFinding, check_dataset, check_training
 from rekolabels.manifest._image_files import ImageInspector
 from rekolabels.manifest._scan import Scan
 from rekolabels.manifest.limits import LINES
@@ -147,7 +147,7 @@ class CheckedManifest:
             for side in self._sources.keys() - self._scans.keys():
                 for _ in self.images(side):
                     pass
-            self._report = self._made_report()
+            self._report = self._make_report()
         return self._report
 
     def _scan(self, side: Side, inspector: ImageInspector | None) -> Scan:
@@ -155,22 +155,22 @@ class CheckedManifest:
             self._sources[side],
             side,
             max_lines=self._max_lines,
-            empty_allowed=self._stage == "dataset",
+            allow_empty=self._stage == "dataset",
             inspect=None if inspector is None else inspector.inspect,
             size_of=None if inspector is None else inspector.size_of,
         )
 
-    def _made_report(self) -> ManifestReport:
+    def _make_report(self) -> ManifestReport:
         training, testing = self._scans["training"], self._scans.get("testing")
         use_case: UseCase = "NOT_DETERMINED"
         findings: list[ContentFinding] = []
-        if not any(scan.ended for scan in self._scans.values()):
+        if not any(scan.aborted for scan in self._scans.values()):
             if self._stage == "dataset":
                 for side, scan in self._scans.items():
                     findings += check_dataset(scan.statistics, side)
             else:
                 counts = None if testing is None else testing.statistics
-                use_case, found = check_content(training.statistics, counts, auto_split=self._auto_split)
+                use_case, found = check_training(training.statistics, counts, auto_split=self._auto_split)
                 findings += found
         for side, scan in self._scans.items():
             if scan.statistics.local:
@@ -189,10 +189,10 @@ class CheckedManifest:
             testing_counts=None if testing is None else testing.counts(),
             use_case=use_case,
             stage=self._stage,
-            checks=self._read_again,
+            checks=self._reread,
         )
 
-    def _read_again(self, side: Side) -> Iterator[LineCheck]:
+    def _reread(self, side: Side) -> Iterator[LineCheck]:
         """Every line of a manifest once more, for the files that show what is wrong in them."""
         source = self._sources.get(side)
         if source is None:

@@ -23,12 +23,12 @@ from rekolabels.manifest.limits import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rekolabels.manifest._fast_path import Clean
+    from rekolabels.manifest._fast_path import CleanBlock
     from rekolabels.manifest._line_rules import LineCheck
 
-__all__ = ["ContentFinding", "DatasetStatistics", "Side", "UseCase", "check_content", "check_dataset"]
+__all__ = ["ContentFinding", "DatasetStatistics", "Side", "UseCase", "check_dataset", "check_training"]
 
-_MOST_NAMES: Final = 10_000
+_MAX_NAMES: Final = 10_000
 """So many different labels and buckets are counted: far beyond every limit, but bounded."""
 
 
@@ -89,7 +89,7 @@ class DatasetStatistics:
         """All labels of valid lines, of images and of boxes."""
         return self.label_images.keys() | self.box_images.keys()
 
-    def sources_in(self, other: DatasetStatistics) -> int:
+    def count_shared_images(self, other: DatasetStatistics) -> int:
         """How many images another dataset has too."""
         return len(self._seen.keys() & other._seen.keys())
 
@@ -101,7 +101,7 @@ class DatasetStatistics:
         """
         source = check.source
         if source is not None:
-            first = self._seen.setdefault(_token(source), check.line)
+            first = self._seen.setdefault(_source_hash(source), check.line)
             if first != check.line:
                 check = check.failed("DUPLICATE_SOURCE_REF", f"{source!r} is in line {first}.")
             else:
@@ -119,7 +119,7 @@ class DatasetStatistics:
             self._add_labels(frozenset(check.image.labels), box_labels, 1)
         return check
 
-    def add_all(self, clean: Clean, line: int) -> bool:
+    def add_block(self, clean: CleanBlock, line: int) -> bool:
         """Count lines that were all found valid at once.
 
         Args:
@@ -133,7 +133,7 @@ class DatasetStatistics:
         tokens = list(map(hash, clean.sources))  # as _token: their scheme is in lower case
         if len(set(tokens)) != len(tokens) or not self._seen.keys().isdisjoint(tokens):
             return False
-        if len(self.label_images) + len(self.box_images) > _MOST_NAMES:
+        if len(self.label_images) + len(self.box_images) > _MAX_NAMES:
             return False
         self._seen.update(zip(tokens, range(line, line + len(tokens)), strict=True))
         self.total += len(tokens)
@@ -147,7 +147,7 @@ class DatasetStatistics:
     def _add_bucket(self, source: str) -> None:
         match = SOURCE_REF.match(source)
         self.local += match is None
-        if match is not None and (len(self.buckets) < _MOST_NAMES or match[1] in self.buckets):
+        if match is not None and (len(self.buckets) < _MAX_NAMES or match[1] in self.buckets):
             self.buckets[match[1]] += 1
 
     def _add_labels(self, labels: frozenset[str], box_labels: frozenset[str], count: int) -> None:
@@ -163,11 +163,11 @@ class DatasetStatistics:
 
 def _count(counter: Counter[str], names: frozenset[str], count: int) -> None:
     for name in names:
-        if name in counter or len(counter) < _MOST_NAMES:
+        if name in counter or len(counter) < _MAX_NAMES:
             counter[name] += count
 
 
-def _token(source: str) -> int:
+def _source_hash(source: str) -> int:
     """What stands for an image: the scheme may be written in either case."""
     return hash("s" + source[1:] if source.startswith("S3://") else source)
 
@@ -176,7 +176,7 @@ UseCase: TypeAlias = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_D
 """The kind of model, in the words of the manifest summary."""
 Side: TypeAlias = Literal["training", "testing"]
 
-_LEAST_TO_SPLIT: Final = 2
+_MIN_IMAGES_TO_SPLIT: Final = 2
 """Images that a label needs to be on both sides of a split; the service's number is not known."""
 
 
@@ -197,7 +197,7 @@ class ContentFinding:
         return CODES[self.code].message.format(round(LABEL_OVERLAP * 100))
 
 
-def use_case_of(training: DatasetStatistics, testing: DatasetStatistics | None) -> UseCase:
+def choose_use_case(training: DatasetStatistics, testing: DatasetStatistics | None) -> UseCase:
     """Which kind of model the service would choose.
 
     How it chooses for mixed data is not published. Here: detection when usable test lines have boxes
@@ -207,7 +207,7 @@ def use_case_of(training: DatasetStatistics, testing: DatasetStatistics | None) 
     return "OBJECT_LOCALIZATION" if deciding.boxed_lines else "IMAGE_LEVEL_LABELS"
 
 
-def check_content(
+def check_training(
     training: DatasetStatistics, testing: DatasetStatistics | None = None, *, auto_split: bool = False
 ) -> tuple[UseCase, tuple[ContentFinding, ...]]:
     """Hold the datasets of a training against the rules for their content.
@@ -227,14 +227,14 @@ def check_content(
     if testing is not None:
         sides["testing"] = testing
     advice = _advice(sides)
-    found = [finding for side, counts in sides.items() for finding in _lines(side, counts)]
+    found = [finding for side, counts in sides.items() for finding in _check_lines(side, counts)]
     if found:
         return "NOT_DETERMINED", (*found, *advice)
-    use_case = use_case_of(training, testing)
-    found = _labels(sides, use_case)
+    use_case = choose_use_case(training, testing)
+    found = _check_labels(sides, use_case)
     if auto_split and testing is None:
-        found += _split(training)
-    return use_case, (*(found or _usable(sides, use_case)), *advice)
+        found += _check_auto_split(training)
+    return use_case, (*(found or _check_usable_labels(sides, use_case)), *advice)
 
 
 def check_dataset(counts: DatasetStatistics, side: Side = "training") -> tuple[ContentFinding, ...]:
@@ -243,76 +243,76 @@ def check_dataset(counts: DatasetStatistics, side: Side = "training") -> tuple[C
     if counts.too_many_dropped:
         detail = f"{counts.dropped} of {counts.total} lines would be left out."
         found.append(ContentFinding("ERROR_TOO_MANY_RECORDS_IN_ERROR", side, detail))
-    found += _buckets(side, counts)
+    found += _check_buckets(side, counts)
     if len(counts.labels()) > DETECTION_LABELS[1]:
         detail = f"There are {len(counts.labels())}."
         found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, detail))
     return tuple(found)
 
 
-def _lines(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
+def _check_lines(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
     found: list[ContentFinding] = []
     if counts.too_many_invalid:
         detail = f"{counts.invalid} of {counts.total} lines are invalid."
         found.append(ContentFinding("ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST", side, detail))
-    return found + _buckets(side, counts)
+    return found + _check_buckets(side, counts)
 
 
-def _buckets(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
+def _check_buckets(side: Side, counts: DatasetStatistics) -> list[ContentFinding]:
     if len(counts.buckets) <= 1:
         return []
     names = ", ".join(f"{name} ({count:,})" for name, count in counts.buckets.most_common(5))
     return [ContentFinding("ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS", side, f"Images per bucket: {names}.")]
 
 
-def _labels(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
-    least, most = _label_limits(use_case)
+def _check_labels(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
+    minimum, maximum = _label_limits(use_case)
     found: list[ContentFinding] = []
     for side, counts in sides.items():
         labels = len(counts.labels())
-        if labels < least:
-            detail = f"There are {labels}, at least {least} are needed."
+        if labels < minimum:
+            detail = f"There are {labels}, at least {minimum} are needed."
             found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_LABELS", side, detail))
-        elif labels > most:
+        elif labels > maximum:
             found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, f"There are {labels}."))
     every: dict[Side, set[str]] = {side: counts.labels() for side, counts in sides.items()}
-    return found + _overlap("ERROR_INSUFFICIENT_LABEL_OVERLAP", every)
+    return found + _check_overlap("ERROR_INSUFFICIENT_LABEL_OVERLAP", every)
 
 
-def _usable(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
-    least, _ = _label_limits(use_case)
+def _check_usable_labels(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) -> list[ContentFinding]:
+    minimum, _ = _label_limits(use_case)
     usable: dict[Side, set[str]] = {side: _usable_labels(use_case, counts) for side, counts in sides.items()}
     found: list[ContentFinding] = []
     for side, labels in usable.items():
-        if len(labels) < least:
-            detail = f"There are {len(labels)} for {use_case}, at least {least} are needed."
+        if len(labels) < minimum:
+            detail = f"There are {len(labels)} for {use_case}, at least {minimum} are needed."
             found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_USABLE_LABELS", side, detail))
-    return found + _overlap("ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP", usable)
+    return found + _check_overlap("ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP", usable)
 
 
 def _label_limits(use_case: UseCase) -> tuple[int, int]:
     return DETECTION_LABELS if use_case == "OBJECT_LOCALIZATION" else CLASSIFICATION_LABELS
 
 
-def _split(training: DatasetStatistics) -> list[ContentFinding]:
+def _check_auto_split(training: DatasetStatistics) -> list[ContentFinding]:
     images: dict[str, int] = dict(training.label_images)
     for label, count in training.box_images.items():
         images[label] = max(count, images.get(label, 0))
-    rare = [label for label, count in images.items() if count < _LEAST_TO_SPLIT]
+    rare = [label for label, count in images.items() if count < _MIN_IMAGES_TO_SPLIT]
     if not rare:
         return []
-    detail = f"Labels with a single image: {_names(rare)}."
+    detail = f"Labels with a single image: {_list_names(rare)}."
     return [ContentFinding("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT", "training", detail)]
 
 
-def _overlap(code: str, labels: Mapping[Side, set[str]]) -> list[ContentFinding]:
+def _check_overlap(code: str, labels: Mapping[Side, set[str]]) -> list[ContentFinding]:
     if "testing" not in labels:
         return []
     training = labels["training"]
     missing = training - labels["testing"]
     if len(missing) <= len(training) * (1 - LABEL_OVERLAP):
         return []
-    names = _names(sorted(missing))
+    names = _list_names(sorted(missing))
     return [
         ContentFinding(
             code, None, f"{len(missing)} of {len(training)} training labels have no test image: {names}."
@@ -338,20 +338,22 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
             found.append(ContentFinding("MIXED_LABEL_KINDS", side, detail))
     testing = sides.get("testing")
     if testing is not None:
-        crowded = [label for label in testing.labels() if _images(testing, label) > IMAGES_PER_TEST_LABEL]
+        crowded = [
+            label for label in testing.labels() if _count_images(testing, label) > IMAGES_PER_TEST_LABEL
+        ]
         if crowded:
-            detail = f"{_names(sorted(crowded))}."
+            detail = f"{_list_names(sorted(crowded))}."
             found.append(ContentFinding("TOO_MANY_TEST_IMAGES_FOR_LABEL", "testing", detail))
-        shared = sides["training"].sources_in(testing)
+        shared = sides["training"].count_shared_images(testing)
         if shared:
             found.append(ContentFinding("IMAGE_IN_BOTH_DATASETS", None, f"This concerns {shared:,} images."))
     return found
 
 
-def _images(counts: DatasetStatistics, label: str) -> int:
+def _count_images(counts: DatasetStatistics, label: str) -> int:
     return max(counts.label_images[label], counts.box_images[label])
 
 
-def _names(labels: list[str], most: int = 5) -> str:
-    shown_labels = ", ".join(repr(label[:60]) for label in labels[:most])
-    return shown_labels if len(labels) <= most else f"{shown_labels} and {len(labels) - most} more"
+def _list_names(labels: list[str], limit: int = 5) -> str:
+    shown_labels = ", ".join(repr(label[:60]) for label in labels[:limit])
+    return shown_labels if len(labels) <= limit else f"{shown_labels} and {len(labels) - limit} more"

@@ -27,22 +27,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 import attrs
 
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.manifest._json import NotJson, load_object
-from rekolabels.manifest._label_attributes import SUFFIX, LineAttributes, read_pair
-from rekolabels.manifest._line_rules import check_line, least_side
+from rekolabels.manifest._json import InvalidJson, load_object
+from rekolabels.manifest._label_attributes import METADATA_SUFFIX, LineAttributes, read_label_attribute
+from rekolabels.manifest._line_rules import check_line, min_box_side
 from rekolabels.manifest.limits import BOXES_PER_IMAGE, IMAGE_SIDE, LABELS_PER_IMAGE
 
 if TYPE_CHECKING:
     from rekolabels.images import ImageSize
     from rekolabels.manifest._sources import Block
 
-__all__ = ["Clean", "Shortcut"]
+__all__ = ["CleanBlock", "FastPath"]
 
 _T = TypeVar("_T")
 
-MOST_KNOWN: Final = 5_000
+_MAX_CACHED: Final = 5_000
 """Texts of a kind that are remembered; then the memory is emptied."""
-LONGEST: Final = 90_000
+_MAX_LENGTH: Final = 90_000
 """Longer lines take the plain way, where their length is looked at."""
 
 _KEY: Final = r'[^"\\\x00-\x20][^"\\\x00-\x1f]{0,255}'
@@ -52,7 +52,7 @@ _CONFIDENCE: Final = re.compile(r'"confidence":0(?:\.[0-9]{1,20})?(?=[,}])')
 
 
 @attrs.frozen
-class Clean:
+class CleanBlock:
     """A block of lines that are all valid, with nothing to say about any."""
 
     bucket: str
@@ -67,22 +67,22 @@ class Clean:
     """The different labels of boxes of each line; empty when no line has any."""
 
 
-class Misfit(Exception):
+class _NotRegular(Exception):
     """A piece of text is not what it would have to be."""
 
 
-def start_of(bucket: str) -> str:
+def _line_start(bucket: str) -> str:
     """The pattern with which every line of a block begins; its group is the image."""
     return rf'^\{{"source-ref":"(s3://{re.escape(bucket)}/{_KEY})",'
 
 
-def uniform(text: str) -> str:
+def _normalize_dates(text: str) -> str:
     """A text with all dates and confidences the same."""
     text = _DATE.sub('"creation-date":"2000-01-01T00:00:00"', text)
     return _CONFIDENCE.sub('"confidence":1', text) if '"confidence":0' in text else text
 
 
-def make_images(
+def _make_images(
     sources: Sequence[str],
     labels: Iterable[tuple[str, ...]],
     boxes: Iterable[tuple[BoundingBox, ...]],
@@ -90,10 +90,10 @@ def make_images(
     attributes: Iterable[Mapping[str, Any]],
 ) -> list[LabelledImage]:
     """Make an image of each row of these columns."""
-    return _make(LabelledImage, len(sources), (sources, labels, boxes, sizes, attributes))
+    return _make_frozen(LabelledImage, len(sources), (sources, labels, boxes, sizes, attributes))
 
 
-def make_boxes(
+def _make_boxes(
     labels: Sequence[str],
     left: Iterable[float],
     top: Iterable[float],
@@ -101,10 +101,10 @@ def make_boxes(
     height: Iterable[float],
 ) -> list[BoundingBox]:
     """Make a box of each row of these columns."""
-    return _make(BoundingBox, len(labels), (labels, left, top, width, height))
+    return _make_frozen(BoundingBox, len(labels), (labels, left, top, width, height))
 
 
-def _make(kind: type[_T], count: int, columns: Iterable[Iterable[object]]) -> list[_T]:
+def _make_frozen(kind: type[_T], count: int, columns: Iterable[Iterable[object]]) -> list[_T]:
     """Make frozen values from columns of their fields, in a third of the time that their constructors take.
 
     It does what the constructor of a frozen class does, field by field for all values: it sets the slot.
@@ -118,13 +118,13 @@ def _make(kind: type[_T], count: int, columns: Iterable[Iterable[object]]) -> li
 
 
 _UNLABELLED: Final = ["WARNING_UNANNOTATED_RECORD"]
-_MOST_PIECES: Final = 400
+_MAX_PIECES: Final = 400
 """More pieces than the service allows labels: they differ in something else as well."""
-_FEW: Final = 20
+_MIN_LINES: Final = 20
 """Blocks of fewer lines say little about the others."""
 
 
-class Labels:
+class _LabelReader:
     """Takes lines apart into the image and pieces of one label each.
 
     Attributes:
@@ -132,7 +132,7 @@ class Labels:
     """
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.full_checks = 0
         self._tails: dict[str, LineAttributes] = {}
         self._names: dict[str, str] = {"": ""}
         self._labels: dict[str, str | None] = {"": None}
@@ -140,35 +140,35 @@ class Labels:
         self._sets_differ = False  # few lines have the same labels
         self._names_differ = False  # attributes are not named after their labels
 
-    def read(self, block: Block, bucket: str) -> Clean | None:
+    def read(self, block: Block, bucket: str) -> CleanBlock | None:
         """The lines of a block, if all of them are in order."""
         found: list[tuple[str, str]] = _label_pattern(bucket).findall(block.text)
         if len(found) != block.count:
             return None
         try:
             tails = self._read_tails([text for _, text in found])
-        except Misfit:
+        except _NotRegular:
             return None
         sources = [source for source, _ in found]
         labels = [tail.labels for tail in tails]
-        images = make_images(sources, labels, repeat(()), repeat(None), tails)
-        return Clean(bucket, images, sources, labels=labels)
+        images = _make_images(sources, labels, repeat(()), repeat(None), tails)
+        return CleanBlock(bucket, images, sources, labels=labels)
 
     def _read_tails(self, texts: list[str]) -> list[LineAttributes]:
         if not self._tails and not self._sets_differ:  # the first block
             self._dates_differ = self._dates_differ or _differ_in_dates(texts)
-        same = uniform("\n".join(texts)).split("\n") if self._dates_differ else texts
+        same = _normalize_dates("\n".join(texts)).split("\n") if self._dates_differ else texts
         if self._sets_differ:
             return [
                 LineAttributes(text, self._labels_of(plain)) for text, plain in zip(texts, same, strict=True)
             ]
         known = self._tails
-        if len(known) > MOST_KNOWN:
+        if len(known) > _MAX_CACHED:
             known.clear()
         unknown = set(same).difference(known)
         for text in unknown:
             known[text] = LineAttributes(text, self._labels_of(text))
-        self._sets_differ = 2 * len(unknown) > len(texts) > _FEW
+        self._sets_differ = 2 * len(unknown) > len(texts) > _MIN_LINES
         if self._dates_differ:
             return [
                 LineAttributes(text, known[plain].labels) for text, plain in zip(texts, same, strict=True)
@@ -180,21 +180,21 @@ class Labels:
         try:
             found = list(map(self._labels.__getitem__, pieces))
         except KeyError:
-            found = list(map(self._look, pieces))
+            found = list(map(self._check_in_full, pieces))
         found.pop()  # of the nothing behind the last brace
         if None in found or self._names_differ:
             names = set(map(self._names.__getitem__, pieces))
             if len(names) != len(pieces):
-                raise Misfit
+                raise _NotRegular
             found = [label for label in found if label is not None]
         labels = cast("tuple[str, ...]", tuple(found))
-        if len(set(labels)) != len(labels) or len(text) > LONGEST:
-            raise Misfit
+        if len(set(labels)) != len(labels) or len(text) > _MAX_LENGTH:
+            raise _NotRegular
         if not 1 <= len(labels) <= LABELS_PER_IMAGE:
-            raise Misfit
+            raise _NotRegular
         return labels
 
-    def _look(self, piece: str) -> str | None:
+    def _check_in_full(self, piece: str) -> str | None:
         """The label that a piece stands for, None when it stands for none, found out by checking it in full.
 
         A piece begins with a comma and lacks the brace behind its value. One that makes a good line by itself
@@ -202,17 +202,17 @@ class Labels:
         """
         if piece in self._labels:
             return self._labels[piece]
-        self.looks += 1
+        self.full_checks += 1
         check = check_line(f'{{"source-ref":"s3://bucket/key"{piece}}}}}')
         name, *others = [name for name in check.members or () if name != "source-ref"] or [""]
         label = None
         if name != "cl-metadata" or others or [finding.code for finding in check.findings] != _UNLABELLED:
             if check.findings or check.image is None or len(check.image.labels) != 1:
-                raise Misfit
-            if others != [name + SUFFIX] or name.endswith(SUFFIX):
-                raise Misfit
+                raise _NotRegular
+            if others != [name + METADATA_SUFFIX] or name.endswith(METADATA_SUFFIX):
+                raise _NotRegular
             label = check.image.labels[0]
-        if len(self._labels) > (MOST_KNOWN if self._dates_differ else _MOST_PIECES):
+        if len(self._labels) > (_MAX_CACHED if self._dates_differ else _MAX_PIECES):
             self._forget()
         self._names[piece], self._labels[piece] = name, label
         self._names_differ = self._names_differ or label not in (None, name)
@@ -224,19 +224,19 @@ class Labels:
         self._tails.clear()
         self._names = {"": ""}
         self._labels = {"": None}
-        raise Misfit
+        raise _NotRegular
 
 
 def _differ_in_dates(texts: list[str]) -> bool:
     """Whether dates and confidences are what makes most of the pieces different."""
     pieces = set("\n".join(texts).split("}"))
-    same = set(uniform("}".join(pieces)).split("}"))
+    same = set(_normalize_dates("}".join(pieces)).split("}"))
     return 2 * len(same) < len(pieces)
 
 
 @lru_cache(maxsize=16)
 def _label_pattern(bucket: str) -> re.Pattern[str]:
-    return re.compile(start_of(bucket) + r'(".*\})\}$', re.MULTILINE)
+    return re.compile(_line_start(bucket) + r'(".*\})\}$', re.MULTILINE)
 
 
 _CLASS: Final = re.compile(r'"(0|[1-9][0-9]{0,8})":"([^"\\{}\x00-\x1f]{1,256})"')
@@ -244,7 +244,7 @@ _DIGITS: Final = "[0-9]{1,9}"
 _NUMBER: Final = "[0-9.]{1,22}"
 """What it is exactly is found out when it is read: 007 and 1.2.3 are none."""
 _NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789.,"))
-_MOST_SHAPES: Final = 150
+_MAX_SHAPES: Final = 150
 """More shapes than that, and it is something like the date that differs."""
 
 _FIELDS: Final = ("class_id", "left", "top", "width", "height")
@@ -258,7 +258,7 @@ _Shape: TypeAlias = "tuple[str, bool, str, str, int]"
 map, and the number of boxes."""
 
 
-class Boxes:
+class _BoxReader:
     """Takes lines apart into the image, the size, the boxes, the class map and the rest.
 
     Attributes:
@@ -266,14 +266,14 @@ class Boxes:
     """
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.full_checks = 0
         self._shapes: dict[_Shape, ImageSize | None] = {}
         self._sizes: dict[str, ImageSize] = {}
         self._classes: dict[str, tuple[int, str]] = {}
         self._class_maps: dict[str, dict[int, str]] = {}
         self._dates_differ = False  # lines of the same shape are not the same text
 
-    def read(self, block: Block, bucket: str) -> Clean | None:
+    def read(self, block: Block, bucket: str) -> CleanBlock | None:
         """The lines of a block, if all of them are in order."""
         first = re.search(r'"annotations":\[\{([^{}]{0,200})\}', block.text)
         order = () if first is None else tuple(re.findall(r'"([a-z_]+)":', first[1]))
@@ -284,16 +284,16 @@ class Boxes:
             return None
         tails = [parts[4] for parts in found]
         if self._dates_differ:
-            tails = uniform("\n".join(tails)).split("\n")
+            tails = _normalize_dates("\n".join(tails)).split("\n")
         try:
             columns = _columns(",".join([parts[3] for parts in found]), order)
             return self._read_lines(bucket, block, found, tails, columns)
-        except (Misfit, KeyError, ValueError):  # class ids that are not in the map, numbers such as 007
+        except (_NotRegular, KeyError, ValueError):  # class ids that are not in the map, numbers such as 007
             return None
 
     def _read_lines(
         self, bucket: str, block: Block, found: _Parts, tails: list[str], columns: _Columns
-    ) -> Clean:
+    ) -> CleanBlock:
         ids, left, top, width, height = columns
         ends = [0]
         sizes: list[ImageSize] = []
@@ -304,51 +304,51 @@ class Boxes:
             class_map, _, after = rest.partition("}")
             shape = (key, not size_text, before, after, count)
             if shape not in self._shapes:
-                self._look(block, len(sizes), shape)
+                self._check_in_full(block, len(sizes), shape)
             size = self._shapes[shape] or self._sizes.get(size_text) or self._read_size(size_text)
             classes = self._class_maps.get(class_map) or self._read_class_map(class_map)
             labels += map(classes.__getitem__, ids[ends[-1] : ends[-1] + count])
             sizes.append(size)
             ends.append(ends[-1] + count)
         _check_places(columns, sizes, ends)
-        made = make_boxes(labels, left, top, width, height)
+        made = _make_boxes(labels, left, top, width, height)
         spans = [slice(start, end) for start, end in pairwise(ends)]
         boxes = [tuple(made[span]) for span in spans]
         attributes = [
             LineAttributes(f'{key}{size_text}"annotations":[{places}{tail}', (), few, size)
             for (_, key, size_text, places, tail), few, size in zip(found, boxes, sizes, strict=True)
         ]
-        if max(len(line.text) for line in attributes) > LONGEST:
-            raise Misfit
+        if max(len(line.text) for line in attributes) > _MAX_LENGTH:
+            raise _NotRegular
         sources = [parts[0] for parts in found]
-        images = make_images(sources, repeat(()), boxes, sizes, attributes)
-        return Clean(bucket, images, sources, box_labels=[frozenset(labels[span]) for span in spans])
+        images = _make_images(sources, repeat(()), boxes, sizes, attributes)
+        return CleanBlock(bucket, images, sources, box_labels=[frozenset(labels[span]) for span in spans])
 
-    def _look(self, block: Block, index: int, shape: _Shape) -> None:
+    def _check_in_full(self, block: Block, index: int, shape: _Shape) -> None:
         """Check a line in full; what it has in common with others of its shape is then known to be good."""
-        self.looks += 1
+        self.full_checks += 1
         key, _, before, after, count = shape
         check = check_line(block.text.split("\n")[index])
         if check.findings or check.image is None or check.members is None or count > BOXES_PER_IMAGE:
-            raise Misfit
+            raise _NotRegular
         name, *others = [name for name in check.members if name not in ("source-ref", "cl-metadata")]
-        if others != [name + SUFFIX] or len(check.image.boxes) != count:
-            raise Misfit
+        if others != [name + METADATA_SUFFIX] or len(check.image.boxes) != count:
+            raise _NotRegular
         if '"class-map":' in before or '"class-map":' in after or "\\" in key + before + after:
-            raise Misfit  # the one that was found might not be the one that counts
-        if len(self._shapes) > (MOST_KNOWN if self._dates_differ else _MOST_SHAPES):
+            raise _NotRegular  # the one that was found might not be the one that counts
+        if len(self._shapes) > (_MAX_CACHED if self._dates_differ else _MAX_SHAPES):
             self._dates_differ = True
             self._shapes.clear()
-            raise Misfit
+            raise _NotRegular
         self._shapes[shape] = check.image.size if shape[1] else None
 
     def _read_size(self, text: str) -> ImageSize:
         stated = _loaded(f"{{{text[:-1]}}}")
-        size = read_pair("a", stated, {"type": "groundtruth/object-detection"}).size
+        size = read_label_attribute("a", stated, {"type": "groundtruth/object-detection"}).size
         low, high = IMAGE_SIDE
         if size is None or not (low <= size.width <= high and low <= size.height <= high):
-            raise Misfit
-        if len(self._sizes) > MOST_KNOWN:
+            raise _NotRegular
+        if len(self._sizes) > _MAX_CACHED:
             self._sizes.clear()
         self._sizes[text] = size
         return size
@@ -358,17 +358,17 @@ class Boxes:
         try:
             labels = dict(map(self._classes.__getitem__, classes))
         except KeyError:
-            if len(self._classes) > MOST_KNOWN:
+            if len(self._classes) > _MAX_CACHED:
                 self._classes.clear()
             for entry in classes:
                 match = _CLASS.fullmatch(entry)
                 if match is None or match[2].isspace():
-                    raise Misfit from None
+                    raise _NotRegular from None
                 self._classes[entry] = (int(match[1]), match[2])
             labels = dict(map(self._classes.__getitem__, classes))
         if len(labels) != len(classes):
-            raise Misfit
-        if len(self._class_maps) > MOST_KNOWN:
+            raise _NotRegular
+        if len(self._class_maps) > _MAX_CACHED:
             self._class_maps.clear()
         self._class_maps[text] = labels
         return labels
@@ -377,10 +377,10 @@ class Boxes:
 def _loaded(text: str) -> dict[str, object]:
     try:
         members, repeated = load_object(text)
-    except NotJson as error:
-        raise Misfit from error
+    except InvalidJson as error:
+        raise _NotRegular from error
     if repeated:
-        raise Misfit
+        raise _NotRegular
     return members
 
 
@@ -399,16 +399,16 @@ def _check_places(columns: _Columns, sizes: list[ImageSize], ends: list[int]) ->
         first = sizes[0]
         inside = max(map(add, left, width)) <= first.width and max(map(add, top, height)) <= first.height
         least_width, least_height = min(width), min(height)
-        if not inside or min(least_width, least_height) <= least_side(first):
-            raise Misfit
+        if not inside or min(least_width, least_height) <= min_box_side(first):
+            raise _NotRegular
         return
     counts = [end - start for start, end in pairwise(ends)]
     of_boxes = list(chain.from_iterable(map(repeat, sizes, counts)))
     right, bottom = [size.width for size in of_boxes], [size.height for size in of_boxes]
-    least = list(map(least_side, of_boxes))
+    least = list(map(min_box_side, of_boxes))
     inside = all(map(le, map(add, left, width), right)) and all(map(le, map(add, top, height), bottom))
     if not inside or not all(map(lt, least, width)) or not all(map(lt, least, height)):
-        raise Misfit
+        raise _NotRegular
 
 
 @lru_cache(maxsize=16)
@@ -417,33 +417,36 @@ def _box_pattern(bucket: str, order: tuple[str, ...]) -> re.Pattern[str]:
     key = r'("[^"\\\n]{1,256}":\{)'
     size = r'((?:"image_size":\[\{[^][{}\n]{0,100}\}\],)?)'
     return re.compile(
-        rf'{start_of(bucket)}{key}{size}"annotations":\[((?:\{{{box}\}},)*\{{{box}\}})(\].*)\}}$',
+        rf'{_line_start(bucket)}{key}{size}"annotations":\[((?:\{{{box}\}},)*\{{{box}\}})(\].*)\}}$',
         re.MULTILINE,
     )
 
 
 _BUCKET: Final = re.compile(r'\{"source-ref":"s3://([0-9A-Za-z._-]{3,255})/')
-_PATIENCE: Final = 6
+_MAX_FAILURES: Final = 6
 """After so many blocks in a row in which it did not pay, the shortcut is no longer tried."""
 
 
-class Shortcut:
+class FastPath:
     """Reads blocks; it remembers the texts that it has seen, up to a number."""
 
     def __init__(self) -> None:
-        self._readers: dict[Labels | Boxes, int] = {Labels(): _PATIENCE, Boxes(): _PATIENCE}
+        self._readers: dict[_LabelReader | _BoxReader, int] = {
+            _LabelReader(): _MAX_FAILURES,
+            _BoxReader(): _MAX_FAILURES,
+        }
 
-    def read(self, block: Block) -> Clean | None:
+    def read(self, block: Block) -> CleanBlock | None:
         """The lines of a block, or None: then the block has to take the plain way."""
         bucket = _BUCKET.match(block.text)
         if bucket is None:
             return None
-        for reader, patience in self._readers.items():
-            if patience:
-                looks = reader.looks
+        for reader, remaining in self._readers.items():
+            if remaining:
+                full_checks = reader.full_checks
                 found = reader.read(block, bucket[1])
-                paid = found is not None and 2 * (reader.looks - looks) <= block.count
-                self._readers[reader] = _PATIENCE if paid else patience - 1
+                paid = found is not None and 2 * (reader.full_checks - full_checks) <= block.count
+                self._readers[reader] = _MAX_FAILURES if paid else remaining - 1
                 if found is not None:
                     return found
         return None

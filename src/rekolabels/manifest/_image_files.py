@@ -12,7 +12,7 @@ import attrs
 
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
-from rekolabels.manifest._json import shown
+from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._line_rules import Finding
 from rekolabels.manifest.limits import IMAGE_ASPECT, IMAGE_BYTES, IMAGE_SIDE
 
@@ -27,8 +27,8 @@ __all__ = ["ImageInspector", "ImageOpener", "probe"]
 ImageOpener: TypeAlias = Callable[[str], "bytes | IO[bytes]"]
 """Gives the content of an image: called with its source, from several threads at once."""
 
-_AT_ONCE: Final = 16
-_TURNED: Final = {5, 6, 7, 8}
+_THREADS: Final = 16
+_ROTATED: Final = {5, 6, 7, 8}
 """EXIF orientations by which width and height change places."""
 _ORIENTATION: Final = 0x0112
 
@@ -37,7 +37,7 @@ _ORIENTATION: Final = 0x0112
 class Probe:
     """What a look into an image file showed."""
 
-    fault: str | None
+    problem: str | None
     """Why the service would refuse it, in words; None when it would not."""
     size: ImageSize | None = None
     """Its size as it is seen, turned by its EXIF orientation; None when it cannot be read."""
@@ -62,12 +62,12 @@ def probe(content: bytes) -> Probe:
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             width, height = image.size
-            turned = image.getexif().get(_ORIENTATION) in _TURNED
+            turned = image.getexif().get(_ORIENTATION) in _ROTATED
             size = ImageSize(height, width) if turned else ImageSize(width, height)
-            fault = _dimension_fault(width, height)
-            if fault is None:
+            problem = _dimension_problem(width, height)
+            if problem is None:
                 image.load()
-            return Probe(fault, size)
+            return Probe(problem, size)
     except UnidentifiedImageError:
         return Probe("it is neither JPEG nor PNG")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -76,7 +76,7 @@ def probe(content: bytes) -> Probe:
         return Probe(f"it cannot be decoded ({error})")
 
 
-def _dimension_fault(width: int, height: int) -> str | None:
+def _dimension_problem(width: int, height: int) -> str | None:
     low, high = IMAGE_SIDE
     if not (low <= width <= high and low <= height <= high):
         return f"it is {width} x {height} pixels; {low} to {high} a side are allowed"
@@ -97,7 +97,7 @@ class ImageInspector:
         self.found = 0
         self.missing = 0
         self._open = open_image
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rekolabels-images")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rekolabels-images")
 
     def __enter__(self) -> Self:
         return self
@@ -144,8 +144,8 @@ class ImageInspector:
     def _judge(self, check: LineCheck, seen: Probe) -> LineCheck:
         self.found += seen.found
         self.missing += not seen.found
-        if seen.fault is not None:
-            return check.failed("ERROR_INVALID_IMAGE", f"{shown(check.source)}: {seen.fault}.")
+        if seen.problem is not None:
+            return check.failed("ERROR_INVALID_IMAGE", f"{short_repr(check.source)}: {seen.problem}.")
         stated = None if check.image is None else check.image.size
         if stated is None or seen.size is None:
             return check

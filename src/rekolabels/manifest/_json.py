@@ -7,15 +7,15 @@ import math
 import re
 from typing import Any, Final, NoReturn, TypeGuard
 
-__all__ = ["NotJson", "is_list", "is_object", "load_object", "pointer", "shown"]
+__all__ = ["InvalidJson", "is_list", "is_object", "load_object", "pointer", "short_repr"]
 
-_DEEPEST: Final = 200
+_MAX_DEPTH: Final = 200
 """Levels of nesting. A real line has four; Python's own limit would depend on how deep the caller stands."""
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-class NotJson(ValueError):
+class InvalidJson(ValueError):
     """A text is not one JSON object.
 
     Attributes:
@@ -57,9 +57,9 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise NotJson("it holds half of a surrogate pair", error.start + 1) from error
-    if text.count("[") + text.count("{") > _DEEPEST:
-        _refuse_depth(text)
+            raise InvalidJson("it holds half of a surrogate pair", error.start + 1) from error
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        _check_depth(text)
     repeated: tuple[str, ...] = ()
     try:
         try:
@@ -67,34 +67,34 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         except _RepeatedKey:
             found, repeated = _decode_repeated(text)
     except json.JSONDecodeError as error:
-        raise NotJson(_explain(text, error), error.pos + 1) from error
-    except NotJson:  # of a number
+        raise InvalidJson(_explain(text, error), error.pos + 1) from error
+    except InvalidJson:  # of a number
         raise
     except RecursionError as error:
-        raise NotJson("it is nested too deeply") from error
+        raise InvalidJson("it is nested too deeply") from error
     except ValueError as error:  # Python refuses to convert integers of more than 4,300 digits
-        raise NotJson("it holds a number with thousands of digits") from error
+        raise InvalidJson("it holds a number with thousands of digits") from error
     if not is_object(found):
-        raise NotJson("it is JSON, but not an object in braces", 1)
+        raise InvalidJson("it is JSON, but not an object in braces", 1)
     return found, repeated
 
 
-def _refuse_depth(text: str) -> None:
+def _check_depth(text: str) -> None:
     depth = 0
     for bracket in re.findall(r"[\[\]{}]", _STRINGS.sub("", text)):
         depth += 1 if bracket in "[{" else -1
-        if depth > _DEEPEST:
-            raise NotJson(f"it is nested more than {_DEEPEST} levels deep")
+        if depth > _MAX_DEPTH:
+            raise InvalidJson(f"it is nested more than {_MAX_DEPTH} levels deep")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise NotJson(f"{name} is not a JSON number")
+def _reject_constant(name: str) -> NoReturn:
+    raise InvalidJson(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise NotJson(f"the number {digits[:20]} is too large")
+        raise InvalidJson(f"the number {digits[:20]} is too large")
     return number
 
 
@@ -106,7 +106,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode_once = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+    object_pairs_hook=_object, parse_constant=_reject_constant, parse_float=_finite
 ).decode
 
 
@@ -121,7 +121,7 @@ def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
             found[key] = value
         return found
 
-    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_refuse_constant, parse_float=_finite)
+    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_reject_constant, parse_float=_finite)
     return decoder.decode(text), tuple(repeated)
 
 
@@ -133,7 +133,7 @@ def _explain(text: str, error: json.JSONDecodeError) -> str:
     return f"{error.msg[0].lower()}{error.msg[1:]}"
 
 
-def shown(value: object, *, limit: int = 120) -> str:
+def short_repr(value: object, *, limit: int = 120) -> str:
     """A value as Python writes it, cut to a length; control characters come out escaped."""
     if isinstance(value, str):
         return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value):,} characters)"

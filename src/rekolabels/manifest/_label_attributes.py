@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 __all__ = [
     "CLASSIFICATION",
     "DETECTION",
-    "RESERVED",
-    "SUFFIX",
-    "Fault",
+    "METADATA_SUFFIX",
+    "RESERVED_KEYS",
+    "FormatProblem",
+    "LabelAttribute",
     "LineAttributes",
-    "Pair",
-    "image_of",
-    "pairs_of",
-    "read_pair",
+    "build_image",
+    "label_attribute_keys",
+    "read_label_attribute",
 ]
 
-SUFFIX: Final = "-metadata"
+METADATA_SUFFIX: Final = "-metadata"
 CLASSIFICATION: Final = "groundtruth/image-classification"
 DETECTION: Final = "groundtruth/object-detection"
-RESERVED: Final = frozenset({"source-ref", "cl-metadata", "cl-errors", "errors", "warnings"})
+RESERVED_KEYS: Final = frozenset({"source-ref", "cl-metadata", "cl-errors", "errors", "warnings"})
 """Keys that are no label attributes: the image itself, and what the service adds to entries and results."""
 
-_FARTHEST: Final = 2**53
+_MAX_NUMBER: Final = 2**53
 """Numbers beyond this are no pixels; up to it floats are exact."""
 
 
 @attrs.frozen
-class Fault:
+class FormatProblem:
     """Something wrong with the form of a pair."""
 
     code: str
@@ -52,12 +52,12 @@ class Fault:
     """Where, as the steps of a JSON pointer from the line."""
     detail: str
     """What is wrong, in words."""
-    lost: bool
+    unreadable: bool
     """Whether a label or box cannot be made out because of it."""
 
 
 @attrs.frozen
-class Pair:
+class LabelAttribute:
     """What a label attribute and its metadata say."""
 
     key: str
@@ -70,166 +70,208 @@ class Pair:
     """The boxes, in the order of the annotations."""
     size: ImageSize | None = None
     """The stated size of the image."""
-    faults: tuple[Fault, ...] = ()
+    problems: tuple[FormatProblem, ...] = ()
     """What is wrong with the form."""
 
 
-def pairs_of(line: Mapping[str, Any]) -> list[str]:
+def label_attribute_keys(line: Mapping[str, Any]) -> list[str]:
     """The names of the label attributes of a line that have their metadata beside them, in their order."""
     taken: set[str] = set()
     found: list[str] = []
     for key in line:
-        if key in RESERVED or key in taken:
+        if key in RESERVED_KEYS or key in taken:
             continue
-        partner = key + SUFFIX
-        if partner in line and partner not in RESERVED:
+        partner = key + METADATA_SUFFIX
+        if partner in line and partner not in RESERVED_KEYS:
             found.append(key)
             taken.add(partner)
     return found
 
 
-def read_pair(key: str, value: object, metadata: object) -> Pair:
+def read_label_attribute(key: str, value: object, metadata: object) -> LabelAttribute:
     """Read one pair: the label or the boxes that it holds, and what is wrong with its form."""
-    at = key + SUFFIX
+    at = key + METADATA_SUFFIX
     if not is_object(metadata):
-        return Pair(key, None, faults=(_metadata(at, "it must be an object", lost=True),))
+        return LabelAttribute(
+            key, None, problems=(_metadata_problem(at, "it must be an object", unreadable=True),)
+        )
     kind = metadata.get("type")
     if not isinstance(kind, str):
         detail = "'type' must be a text" if "type" in metadata else "it has no 'type'"
-        lost = "class-name" in metadata or "class-map" in metadata
-        return Pair(key, None, faults=(_metadata(at, detail, "type", lost=lost),))
+        unreadable = "class-name" in metadata or "class-map" in metadata
+        return LabelAttribute(
+            key, None, problems=(_metadata_problem(at, detail, "type", unreadable=unreadable),)
+        )
     if kind == CLASSIFICATION:
         return _read_label(key, value, metadata)
     if kind == DETECTION:
         return _read_boxes(key, value, metadata)
-    return Pair(key, kind)
+    return LabelAttribute(key, kind)
 
 
-def _read_label(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
-    at = key + SUFFIX
-    faults: list[Fault] = []
+def _read_label(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAttribute:
+    at = key + METADATA_SUFFIX
+    problems: list[FormatProblem] = []
     if not _is_integer(value):
-        faults.append(
-            _attribute(key, "the value of an image-level label must be an integer, such as 1", lost=False)
+        problems.append(
+            _attribute_problem(
+                key, "the value of an image-level label must be an integer, such as 1", unreadable=False
+            )
         )
     label = metadata.get("class-name")
     if not isinstance(label, str):
-        faults.append(_metadata(at, "'class-name' must be the label as a text", "class-name", lost=True))
+        problems.append(
+            _metadata_problem(at, "'class-name' must be the label as a text", "class-name", unreadable=True)
+        )
         label = None
     confidence = metadata.get("confidence")
     if not _is_number(confidence) or not 0 <= confidence <= 1:
-        faults.append(_metadata(at, "'confidence' must be a number from 0 to 1", "confidence", lost=False))
-    faults += _common_faults(at, metadata)
-    return Pair(key, CLASSIFICATION, label=label, faults=tuple(faults))
+        problems.append(
+            _metadata_problem(at, "'confidence' must be a number from 0 to 1", "confidence", unreadable=False)
+        )
+    problems += _common_problems(at, metadata)
+    return LabelAttribute(key, CLASSIFICATION, label=label, problems=tuple(problems))
 
 
-def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> Pair:
-    at = key + SUFFIX
-    faults = _common_faults(at, metadata)
+def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAttribute:
+    at = key + METADATA_SUFFIX
+    problems = _common_problems(at, metadata)
     class_map = metadata.get("class-map")
     if not is_object(class_map) or not all(isinstance(label, str) for label in class_map.values()):
-        faults.append(
-            _metadata(at, "'class-map' must be an object from class ids to labels", "class-map", lost=True)
+        problems.append(
+            _metadata_problem(
+                at, "'class-map' must be an object from class ids to labels", "class-map", unreadable=True
+            )
         )
         class_map = None
     objects = metadata.get("objects")
     if not is_list(objects):
-        faults.append(_metadata(at, "'objects' must be a list", "objects", lost=False))
+        problems.append(_metadata_problem(at, "'objects' must be a list", "objects", unreadable=False))
     else:
-        faults += _confidence_faults(at, objects)
+        problems += _confidence_problems(at, objects)
     if not is_object(value):
         detail = "the value of a bounding box attribute must be an object with 'image_size' and 'annotations'"
-        return Pair(key, DETECTION, faults=(*faults, _attribute(key, detail, lost=True)))
+        return LabelAttribute(
+            key, DETECTION, problems=(*problems, _attribute_problem(key, detail, unreadable=True))
+        )
     size, wrong = _read_size(key, value.get("image_size"))
-    faults += wrong
+    problems += wrong
     annotations = value.get("annotations", [])
     if not is_list(annotations):
-        faults.append(_attribute(key, "'annotations' must be a list", "annotations", lost=True))
+        problems.append(
+            _attribute_problem(key, "'annotations' must be a list", "annotations", unreadable=True)
+        )
         annotations = []
     if is_list(objects) and len(objects) < len(annotations):
         detail = f"there are {len(annotations)} annotations but only {len(objects)} objects with a confidence"
-        faults.append(Fault("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects"), detail, lost=False))
+        problems.append(
+            FormatProblem("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects"), detail, unreadable=False)
+        )
     boxes: list[BoundingBox] = []
     unknown: dict[str, None] = {}
     for index, annotation in enumerate(annotations):
         box = _read_box(key, index, annotation, class_map or {})
-        if isinstance(box, Fault):
-            faults.append(box)
+        if isinstance(box, FormatProblem):
+            problems.append(box)
         elif isinstance(box, str):
             unknown[box] = None
         else:
             boxes.append(box)
     if unknown and class_map is not None:
         detail = f"'class-map' lacks the class id {', '.join(unknown)}"
-        faults.append(Fault("ERROR_MISSING_CLASS_MAP_ID", (at, "class-map"), detail, lost=True))
-    return Pair(key, DETECTION, boxes=tuple(boxes), size=size, faults=tuple(faults))
+        problems.append(
+            FormatProblem("ERROR_MISSING_CLASS_MAP_ID", (at, "class-map"), detail, unreadable=True)
+        )
+    return LabelAttribute(key, DETECTION, boxes=tuple(boxes), size=size, problems=tuple(problems))
 
 
-def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[Fault]]:
+def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[FormatProblem]]:
     if not is_list(stated) or len(stated) != 1 or not is_object(stated[0]):
         detail = "'image_size' must be a list with one object"
-        return None, [_attribute(key, detail, "image_size", lost=False)]
+        return None, [_attribute_problem(key, detail, "image_size", unreadable=False)]
     sides: list[int] = []
     for name in ("width", "height", "depth"):
         side = stated[0].get(name)
-        if not _is_integer(side) or not -_FARTHEST <= side <= _FARTHEST:
-            return None, [_attribute(key, f"'{name}' must be an integer", "image_size", 0, name, lost=False)]
+        if not _is_integer(side) or not -_MAX_NUMBER <= side <= _MAX_NUMBER:
+            return None, [
+                _attribute_problem(
+                    key, f"'{name}' must be an integer", "image_size", 0, name, unreadable=False
+                )
+            ]
         sides.append(side)
     return ImageSize(*sides), []
 
 
 def _read_box(
     key: str, index: int, annotation: object, class_map: Mapping[str, str]
-) -> BoundingBox | str | Fault:
+) -> BoundingBox | str | FormatProblem:
     """One box; a text is the class id that the map lacks."""
     if not is_object(annotation):
-        return _attribute(key, "an annotation must be an object", "annotations", index, lost=True)
+        return _attribute_problem(
+            key, "an annotation must be an object", "annotations", index, unreadable=True
+        )
     number = annotation.get("class_id")
     if not _is_integer(number):
-        return _attribute(key, "'class_id' must be an integer", "annotations", index, "class_id", lost=True)
+        return _attribute_problem(
+            key, "'class_id' must be an integer", "annotations", index, "class_id", unreadable=True
+        )
     numbers: list[float] = []
     for name in ("left", "top", "width", "height"):
         pixels = annotation.get(name)
-        if not _is_number(pixels) or not -_FARTHEST <= pixels <= _FARTHEST:
-            return _attribute(
-                key, f"'{name}' must be a number of pixels", "annotations", index, name, lost=True
+        if not _is_number(pixels) or not -_MAX_NUMBER <= pixels <= _MAX_NUMBER:
+            return _attribute_problem(
+                key, f"'{name}' must be a number of pixels", "annotations", index, name, unreadable=True
             )
         numbers.append(pixels)
     label = class_map.get(_decimal(number))
     return _decimal(number) if label is None else BoundingBox(label, *numbers)
 
 
-def _confidence_faults(at: str, objects: list[Any]) -> list[Fault]:
+def _confidence_problems(at: str, objects: list[Any]) -> list[FormatProblem]:
     for index, entry in enumerate(objects):
         if not is_object(entry):
-            return [_metadata(at, "an element of 'objects' must be an object", "objects", index, lost=False)]
+            return [
+                _metadata_problem(
+                    at, "an element of 'objects' must be an object", "objects", index, unreadable=False
+                )
+            ]
         if "confidence" not in entry:
             detail = f"object {index} has no 'confidence'"
             return [
-                Fault("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects", index), detail, lost=False)
+                FormatProblem(
+                    "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects", index), detail, unreadable=False
+                )
             ]
         confidence = entry["confidence"]
         if not _is_number(confidence) or not 0 <= confidence <= 1:
             detail = "'confidence' must be a number from 0 to 1"
-            return [_metadata(at, detail, "objects", index, "confidence", lost=False)]
+            return [_metadata_problem(at, detail, "objects", index, "confidence", unreadable=False)]
     return []
 
 
-def _common_faults(at: str, metadata: Mapping[str, Any]) -> list[Fault]:
-    faults: list[Fault] = []
+def _common_problems(at: str, metadata: Mapping[str, Any]) -> list[FormatProblem]:
+    problems: list[FormatProblem] = []
     if metadata.get("human-annotated") not in ("yes", "no"):
-        faults.append(_metadata(at, "'human-annotated' must be 'yes' or 'no'", "human-annotated", lost=False))
+        problems.append(
+            _metadata_problem(
+                at, "'human-annotated' must be 'yes' or 'no'", "human-annotated", unreadable=False
+            )
+        )
     if not isinstance(metadata.get("creation-date"), str):
-        faults.append(_metadata(at, "'creation-date' must be a date as a text", "creation-date", lost=False))
-    return faults
+        problems.append(
+            _metadata_problem(
+                at, "'creation-date' must be a date as a text", "creation-date", unreadable=False
+            )
+        )
+    return problems
 
 
-def _metadata(at: str, detail: str, *path: str | int, lost: bool) -> Fault:
-    return Fault("ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT", (at, *path), detail, lost)
+def _metadata_problem(at: str, detail: str, *path: str | int, unreadable: bool) -> FormatProblem:
+    return FormatProblem("ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT", (at, *path), detail, unreadable)
 
 
-def _attribute(key: str, detail: str, *path: str | int, lost: bool) -> Fault:
-    return Fault("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", (key, *path), detail, lost)
+def _attribute_problem(key: str, detail: str, *path: str | int, unreadable: bool) -> FormatProblem:
+    return FormatProblem("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", (key, *path), detail, unreadable)
 
 
 def _is_integer(value: object) -> TypeGuard[int]:
@@ -242,7 +284,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _decimal(number: int) -> str:
     """A class id as text; a number with thousands of digits would not convert."""
-    return str(number) if -_FARTHEST <= number <= _FARTHEST else "(too large)"
+    return str(number) if -_MAX_NUMBER <= number <= _MAX_NUMBER else "(too large)"
 
 
 class LineAttributes(Mapping[str, Any]):
@@ -296,7 +338,9 @@ _HEAD: Final = re.compile(r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(
 """The beginning of a line whose first key is the image; the text behind it is kept as it is."""
 
 
-def image_of(text: str, members: dict[str, Any], pairs: list[Pair], *, keep_text: bool) -> LabelledImage:
+def build_image(
+    text: str, members: dict[str, Any], pairs: list[LabelAttribute], *, keep_text: bool
+) -> LabelledImage:
     """Put an image together from a line and the pairs that were read from it."""
     labels = tuple(pair.label for pair in pairs if pair.label is not None)
     boxes = tuple(box for pair in pairs for box in pair.boxes)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import attrs
 
 from rekolabels.images import LabelledImage
-from rekolabels.manifest._json import NotJson, is_object, load_object, shown
+from rekolabels.manifest._json import InvalidJson, is_object, load_object, short_repr
 from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
-    RESERVED,
-    SUFFIX,
-    Pair,
-    image_of,
-    pairs_of,
-    read_pair,
+    METADATA_SUFFIX,
+    RESERVED_KEYS,
+    LabelAttribute,
+    build_image,
+    label_attribute_keys,
+    read_label_attribute,
 )
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import (
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rekolabels.images import BoundingBox, ImageSize
-    from rekolabels.manifest._label_attributes import Fault
+    from rekolabels.manifest._label_attributes import FormatProblem
 
-__all__ = ["SOURCE_REF", "Finding", "LineCheck", "check_line", "least_side"]
+__all__ = ["SOURCE_REF", "Finding", "LineCheck", "check_line", "min_box_side"]
 
 
 @attrs.frozen
@@ -69,10 +69,10 @@ Use: TypeAlias = Literal["usable", "empty", "unusable", "fatal"]
 
 
 @attrs.frozen
-class PairCheck:
+class AttributeCheck:
     """What the service would make of one label attribute."""
 
-    pair: Pair
+    pair: LabelAttribute
     """The pair without the boxes and labels that cannot be used."""
     use: Use
     """What becomes of it."""
@@ -82,20 +82,20 @@ class PairCheck:
     """Whether a person is said to have looked at it (``human-annotated``)."""
 
 
-def check_pair(pair: Pair, members: Mapping[str, Any]) -> PairCheck:
+def check_label_attribute(pair: LabelAttribute, members: Mapping[str, Any]) -> AttributeCheck:
     """Hold a pair of the right form against the rules."""
     if pair.kind == CLASSIFICATION:
         return _check_label(pair, pair.label or "")
     if pair.kind == DETECTION and pair.size is not None:
         return _check_boxes(pair, pair.size, members)
-    at = pair.key + SUFFIX
-    detail = f"It is {shown(pair.kind)}."
-    return PairCheck(
+    at = pair.key + METADATA_SUFFIX
+    detail = f"It is {short_repr(pair.kind)}."
+    return AttributeCheck(
         pair, "unusable", (Finding("ERROR_UNSUPPORTED_USE_CASE_TYPE", (at,), (at, "type"), detail),)
     )
 
 
-def least_side(size: ImageSize) -> float:
+def min_box_side(size: ImageSize) -> float:
     """What the sides of a box must be longer than: a pixel of the image as it is trained on.
 
     In pixels of the image itself; one with a side above 1280 pixels is scaled down so that the longest has
@@ -104,26 +104,26 @@ def least_side(size: ImageSize) -> float:
     return max(1.0, size.width / SCALED_SIDE, size.height / SCALED_SIDE)
 
 
-def _check_label(pair: Pair, label: str) -> PairCheck:
-    finding = _label_finding(label, (pair.key + SUFFIX, "class-name"))
+def _check_label(pair: LabelAttribute, label: str) -> AttributeCheck:
+    finding = _label_finding(label, (pair.key + METADATA_SUFFIX, "class-name"))
     if finding is None:
-        return PairCheck(pair, "usable")
+        return AttributeCheck(pair, "usable")
     if finding.code == "BLANK_LABEL":
-        return PairCheck(pair, "usable", (finding,))
-    return PairCheck(attrs.evolve(pair, label=None), "unusable", (finding,))
+        return AttributeCheck(pair, "usable", (finding,))
+    return AttributeCheck(attrs.evolve(pair, label=None), "unusable", (finding,))
 
 
-def _check_boxes(pair: Pair, size: ImageSize, members: Mapping[str, Any]) -> PairCheck:
+def _check_boxes(pair: LabelAttribute, size: ImageSize, members: Mapping[str, Any]) -> AttributeCheck:
     fatal = _image_findings(pair, size)
     if not pair.boxes:
         at = (pair.key, "annotations")
-        annotated = members[pair.key + SUFFIX]["human-annotated"] == "yes"
+        annotated = members[pair.key + METADATA_SUFFIX]["human-annotated"] == "yes"
         finding = Finding("WARNING_NO_ATTRIBUTE_ANNOTATIONS", at[:1], at)
-        return PairCheck(pair, "fatal" if fatal else "empty", (*fatal, finding), annotated)
+        return AttributeCheck(pair, "fatal" if fatal else "empty", (*fatal, finding), annotated)
     findings: list[Finding] = []
     unusable: set[str] = set()
     for label in dict.fromkeys(box.label for box in pair.boxes):
-        wrong = _label_finding(label, (pair.key + SUFFIX, "class-map"))
+        wrong = _label_finding(label, (pair.key + METADATA_SUFFIX, "class-map"))
         if wrong is not None:
             findings.append(wrong)
             if wrong.code != "BLANK_LABEL":
@@ -140,10 +140,10 @@ def _check_boxes(pair: Pair, size: ImageSize, members: Mapping[str, Any]) -> Pai
     if len(kept) < len(pair.boxes):
         pair = attrs.evolve(pair, boxes=tuple(kept))
     use: Use = "fatal" if fatal else "usable" if kept else "unusable"
-    return PairCheck(pair, use, (*fatal, *findings))
+    return AttributeCheck(pair, use, (*fatal, *findings))
 
 
-def _image_findings(pair: Pair, size: ImageSize) -> list[Finding]:
+def _image_findings(pair: LabelAttribute, size: ImageSize) -> list[Finding]:
     """What makes the whole line useless."""
     findings: list[Finding] = []
     low, high = IMAGE_SIDE
@@ -166,14 +166,12 @@ def _label_finding(label: str, at: tuple[str, str]) -> Finding | None:
 
 
 def _box_finding(box: BoundingBox, size: ImageSize, at: tuple[str | int, ...]) -> Finding | None:
-    place = (
-        f"{shown(box.label, limit=40)} at left {box.left}, top {box.top}, {box.width} x {box.height} pixels"
-    )
+    place = f"{short_repr(box.label, limit=40)} at left {box.left}, top {box.top}, {box.width} x {box.height} pixels"
     off_frame = min(box.left, box.top, box.width, box.height) < 0
     if off_frame or box.left + box.width > size.width or box.top + box.height > size.height:
         detail = f"{place}, in an image of {size.width} x {size.height}."
         return Finding("ERROR_INVALID_BOUNDING_BOX", at, at, detail)
-    least = least_side(size)
+    least = min_box_side(size)
     if box.width <= least or box.height <= least:
         why = (
             ""
@@ -219,10 +217,10 @@ class LineCheck:
         return None if self.members is None else str(self.members["source-ref"])
 
     @property
-    def named(self) -> str | None:
+    def source_ref(self) -> str | None:
         """The image that the line names, well or not."""
-        named = None if self.members is None else self.members.get("source-ref")
-        return named if isinstance(named, str) else None
+        source_ref = None if self.members is None else self.members.get("source-ref")
+        return source_ref if isinstance(source_ref, str) else None
 
     @property
     def dropped(self) -> bool:
@@ -260,39 +258,39 @@ def check_line(text: str, *, line: int = 1, local: bool = False) -> LineCheck:
         return LineCheck(line, None, None, "invalid", (Finding("LINE_TOO_LONG", detail=detail),))
     try:
         members, repeated = load_object(text)
-    except NotJson as error:
+    except InvalidJson as error:
         detail = f"{error.detail[0].upper()}{error.detail[1:]}."
         finding = Finding("ERROR_INVALID_JSON_LINE", detail=detail, column=error.column)
         return LineCheck(line, None, None, "invalid", (finding,))
-    notes = [_repeated(key) for key in repeated]
-    fault = _source_fault(members, local=local)
-    if fault is not None:
-        return LineCheck(line, members, None, "invalid", (fault, *notes))
-    keys = pairs_of(members)
+    notes = [_repeated_key(key) for key in repeated]
+    problem = _source_problem(members, local=local)
+    if problem is not None:
+        return LineCheck(line, members, None, "invalid", (problem, *notes))
+    keys = label_attribute_keys(members)
     if not keys:
-        return _unlabelled(line, members, notes)
-    pairs = [read_pair(key, members[key], members[key + SUFFIX]) for key in keys]
-    labelled = any(_shows_something(pair, members) for pair in pairs)
-    early = [_early(pair, fault) for pair in pairs for fault in pair.faults]
+        return _check_unlabelled(line, members, notes)
+    pairs = [read_label_attribute(key, members[key], members[key + METADATA_SUFFIX]) for key in keys]
+    labelled = any(_counts_as_labelled(pair, members) for pair in pairs)
+    early = [_format_finding(pair, problem) for pair in pairs for problem in pair.problems]
     if early:
         return LineCheck(line, members, None, "invalid", (*early, *notes), labelled)
-    parts = [check_pair(pair, members) for pair in pairs]
+    parts = [check_label_attribute(pair, members) for pair in pairs]
     state = _state(parts)
-    findings = [finding for part in parts for finding in part.findings] + _whole_line(parts, state)
+    findings = [finding for part in parts for finding in part.findings] + _line_findings(parts, state)
     image = None
     if state == "valid":
         kept = [part.pair for part in parts]
-        image = image_of(text, members, kept, keep_text=not repeated and kept == pairs)
+        image = build_image(text, members, kept, keep_text=not repeated and kept == pairs)
         if len(image.labels) > LABELS_PER_IMAGE:
             notes.append(Finding("TOO_MANY_LABELS_FOR_IMAGE", detail=f"It has {len(image.labels)} labels."))
     return LineCheck(line, members, image, state, (*findings, *notes), labelled)
 
 
-def _repeated(key: str) -> Finding:
-    return Finding("DUPLICATE_JSON_KEY", detail=f"The key {shown(key)} occurs more than once.")
+def _repeated_key(key: str) -> Finding:
+    return Finding("DUPLICATE_JSON_KEY", detail=f"The key {short_repr(key)} occurs more than once.")
 
 
-def _source_fault(members: dict[str, Any], *, local: bool) -> Finding | None:
+def _source_problem(members: dict[str, Any], *, local: bool) -> Finding | None:
     if "source-ref" not in members:
         return Finding("ERROR_MISSING_SOURCE_REF")
     source = members["source-ref"]
@@ -301,35 +299,35 @@ def _source_fault(members: dict[str, Any], *, local: bool) -> Finding | None:
     match = SOURCE_REF.fullmatch(source) if isinstance(source, str) else None
     if match is not None and len(match[2].encode("utf-8", "surrogatepass")) <= _KEY_BYTES:
         return None
-    detail = f"It is {shown(source)}."
+    detail = f"It is {short_repr(source)}."
     if match is not None:
         detail = f"The key has more than {_KEY_BYTES:,} bytes."
     return Finding("ERROR_INVALID_SOURCE_REF_FORMAT", path=("source-ref",), detail=detail)
 
 
-def _unlabelled(line: int, members: dict[str, Any], notes: list[Finding]) -> LineCheck:
-    if members.keys() <= RESERVED:
+def _check_unlabelled(line: int, members: dict[str, Any], notes: list[Finding]) -> LineCheck:
+    if members.keys() <= RESERVED_KEYS:
         return LineCheck(line, members, None, "ignored", (Finding("WARNING_UNANNOTATED_RECORD"), *notes))
-    lone = next(key for key in members if key not in RESERVED)
-    missing = lone.removesuffix(SUFFIX) if lone.endswith(SUFFIX) else lone + SUFFIX
-    detail = f"There is {shown(lone)}, but no {shown(missing)}."
+    lone = next(key for key in members if key not in RESERVED_KEYS)
+    missing = lone.removesuffix(METADATA_SUFFIX) if lone.endswith(METADATA_SUFFIX) else lone + METADATA_SUFFIX
+    detail = f"There is {short_repr(lone)}, but no {short_repr(missing)}."
     return LineCheck(
         line, members, None, "invalid", (Finding("ERROR_NO_LABEL_ATTRIBUTES", detail=detail), *notes)
     )
 
 
-def _shows_something(pair: Pair, members: dict[str, Any]) -> bool:
+def _counts_as_labelled(pair: LabelAttribute, members: dict[str, Any]) -> bool:
     value = members[pair.key]
     return pair.kind != DETECTION or not is_object(value) or bool(value.get("annotations"))
 
 
-def _early(pair: Pair, fault: Fault) -> Finding:
-    in_attribute = fault.code == "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT"
-    place = (pair.key,) if in_attribute else (pair.key + SUFFIX,)
-    return Finding(fault.code, place, fault.path, f"{fault.detail[0].upper()}{fault.detail[1:]}.")
+def _format_finding(pair: LabelAttribute, problem: FormatProblem) -> Finding:
+    in_attribute = problem.code == "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT"
+    place = (pair.key,) if in_attribute else (pair.key + METADATA_SUFFIX,)
+    return Finding(problem.code, place, problem.path, f"{problem.detail[0].upper()}{problem.detail[1:]}.")
 
 
-def _state(parts: list[PairCheck]) -> LineState:
+def _state(parts: list[AttributeCheck]) -> LineState:
     uses = {part.use for part in parts}
     if "fatal" in uses:
         return "invalid"
@@ -338,7 +336,7 @@ def _state(parts: list[PairCheck]) -> LineState:
     return "invalid" if "unusable" in uses else "ignored"
 
 
-def _whole_line(parts: list[PairCheck], state: LineState) -> list[Finding]:
+def _line_findings(parts: list[AttributeCheck], state: LineState) -> list[Finding]:
     """What the service says of the line because of its parts."""
     if state == "ignored":
         annotated = any(part.annotated for part in parts)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._fast_path import Shortcut
-from rekolabels.manifest._json import NotJson, load_object, shown
-from rekolabels.manifest._label_attributes import image_of, pairs_of, read_pair
-from rekolabels.manifest._sources import BadLine, Block, Source, blocks
+from rekolabels.manifest._fast_path import FastPath
+from rekolabels.manifest._json import InvalidJson, load_object, short_repr
+from rekolabels.manifest._label_attributes import build_image, label_attribute_keys, read_label_attribute
+from rekolabels.manifest._sources import Block, Source, UnreadableLine, read_blocks
 from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
         )
     try:
         members, repeated = load_object(text)
-    except NotJson as error:
+    except InvalidJson as error:
         where = f" (column {error.column})" if error.column else ""
         message = f"is not a JSON object: {error.detail}{where}"
         raise _invalid(line, message, "ERROR_INVALID_JSON_LINE") from error
@@ -60,13 +60,18 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
             line, "has no 'source-ref'. It names the image: s3://bucket/key", "ERROR_MISSING_SOURCE_REF"
         )
     if not isinstance(source, str) or not source:
-        message = f"has {shown(source)} as 'source-ref', not the place of an image such as s3://bucket/key"
+        message = (
+            f"has {short_repr(source)} as 'source-ref', not the place of an image such as s3://bucket/key"
+        )
         raise _invalid(line, message, "ERROR_INVALID_SOURCE_REF_FORMAT")
-    pairs = [read_pair(key, members[key], members[key + "-metadata"]) for key in pairs_of(members)]
-    for fault in (fault for pair in pairs for fault in pair.faults if fault.lost):
-        where = shown("/" + "/".join(str(step) for step in fault.path))
-        raise _invalid(line, f"cannot be read at {where}: {fault.detail}", fault.code)
-    return image_of(text, members, pairs, keep_text=not repeated and "\n" not in text.strip())
+    pairs = [
+        read_label_attribute(key, members[key], members[key + "-metadata"])
+        for key in label_attribute_keys(members)
+    ]
+    for problem in (problem for pair in pairs for problem in pair.problems if problem.unreadable):
+        where = short_repr("/" + "/".join(str(step) for step in problem.path))
+        raise _invalid(line, f"cannot be read at {where}: {problem.detail}", problem.code)
+    return build_image(text, members, pairs, keep_text=not repeated and "\n" not in text.strip())
 
 
 def read_manifest(source: Source) -> Iterator[LabelledImage]:
@@ -85,11 +90,11 @@ def read_manifest(source: Source) -> Iterator[LabelledImage]:
     >>> [image.source for image in read_manifest([b'{"source-ref": "s3://puppies/1.jpg"}'])]
     ['s3://puppies/1.jpg']
     """
-    shortcut = Shortcut()
-    for block in blocks(source):
-        if isinstance(block, BadLine):
+    fast_path = FastPath()
+    for block in read_blocks(source):
+        if isinstance(block, UnreadableLine):
             raise _unreadable(block)
-        clean = shortcut.read(block)
+        clean = fast_path.read(block)
         yield from _images(block) if clean is None else clean.images
 
 
@@ -99,7 +104,7 @@ def _images(block: Block) -> Iterator[LabelledImage]:
             yield parse_line(text, line=number)
 
 
-def _unreadable(bad: BadLine) -> InvalidManifest:
+def _unreadable(bad: UnreadableLine) -> InvalidManifest:
     if bad.too_long:
         message = f"is {bad.size:,} bytes long; the limit is {LINE_LENGTH:,} characters"
         return _invalid(bad.line, message, "LINE_TOO_LONG")

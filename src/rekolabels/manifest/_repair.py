@@ -17,14 +17,14 @@ from rekolabels.manifest._json import is_list, is_object, pointer
 from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
-    SUFFIX,
-    pairs_of,
-    read_pair,
+    METADATA_SUFFIX,
+    label_attribute_keys,
+    read_label_attribute,
 )
 from rekolabels.manifest._line_rules import check_line
-from rekolabels.manifest._serialize import date_text
-from rekolabels.manifest._sources import BadLine, blocks
-from rekolabels.manifest._write import writing
+from rekolabels.manifest._serialize import format_date
+from rekolabels.manifest._sources import UnreadableLine, read_blocks
+from rekolabels.manifest._write import open_target
 from rekolabels.manifest.report import ManifestReport
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Repair", "RepairReport", "repair_manifest"]
 
-_MOST_OUTSIDE: Final = 1.0
+_MAX_OUTSIDE: Final = 1.0
 """How far a box may leave the image to be clipped, in pixels: as far as rounding takes it."""
 
 
@@ -71,8 +71,8 @@ def repair_line(
     """
     repaired: dict[str, Any] = json.loads(json.dumps(members))
     repairs: list[Repair] = []
-    for key in pairs_of(repaired):
-        metadata = repaired[key + SUFFIX]
+    for key in label_attribute_keys(repaired):
+        metadata = repaired[key + METADATA_SUFFIX]
         if is_object(metadata):
             done = [*_fill_metadata(key, repaired[key], metadata, created)]
             if metadata.get("type") == DETECTION and is_object(repaired[key]):
@@ -82,11 +82,11 @@ def repair_line(
     return json.dumps(repaired, separators=(",", ":")), repairs
 
 
-_Done = tuple[tuple[str | int, ...], str]
+_Change = tuple[tuple[str | int, ...], str]
 
 
-def _fill_metadata(key: str, value: object, metadata: dict[str, Any], created: str) -> Iterator[_Done]:
-    at = key + SUFFIX
+def _fill_metadata(key: str, value: object, metadata: dict[str, Any], created: str) -> Iterator[_Change]:
+    at = key + METADATA_SUFFIX
     if "type" not in metadata:
         if isinstance(metadata.get("class-name"), str) and isinstance(value, int):
             metadata["type"] = CLASSIFICATION
@@ -105,7 +105,9 @@ def _fill_metadata(key: str, value: object, metadata: dict[str, Any], created: s
         yield (at, "confidence"), "confidence filled in"
 
 
-def _fill_size(key: str, value: dict[str, Any], true_size: Callable[[], ImageSize | None]) -> Iterator[_Done]:
+def _fill_size(
+    key: str, value: dict[str, Any], true_size: Callable[[], ImageSize | None]
+) -> Iterator[_Change]:
     stated = value.get("image_size")
     if is_object(stated):
         stated = value["image_size"] = [stated]
@@ -120,7 +122,7 @@ def _fill_size(key: str, value: dict[str, Any], true_size: Callable[[], ImageSiz
         yield (key, "image_size", 0, "depth"), "depth filled in"
 
 
-def _repair_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> Iterator[_Done]:
+def _repair_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> Iterator[_Change]:
     annotations, objects = value.get("annotations"), metadata.setdefault("objects", [])
     if not is_list(annotations) or not is_list(objects):
         return
@@ -129,8 +131,8 @@ def _repair_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> 
     for index, entry in enumerate(objects):
         if is_object(entry) and "confidence" not in entry:
             entry["confidence"] = 1
-            yield (key + SUFFIX, "objects", index), "confidence filled in"
-    size = read_pair(key, value, metadata).size
+            yield (key + METADATA_SUFFIX, "objects", index), "confidence filled in"
+    size = read_label_attribute(key, value, metadata).size
     if size is None:
         return
     for index in range(len(annotations) - 1, -1, -1):
@@ -158,8 +160,8 @@ def _clip(box: dict[str, Any], start: str, length: str, most: int) -> bool:
     inside = (max(first, 0), min(last, most))
     if (
         inside == (first, last)
-        or first < -_MOST_OUTSIDE
-        or last > most + _MOST_OUTSIDE
+        or first < -_MAX_OUTSIDE
+        or last > most + _MAX_OUTSIDE
         or inside[0] >= inside[1]
     ):
         return False
@@ -167,7 +169,7 @@ def _clip(box: dict[str, Any], start: str, length: str, most: int) -> bool:
     return True
 
 
-_KEPT: Final = 1000
+_MAX_KEPT: Final = 1000
 """Repairs of each kind that are kept one by one; others are only counted, for the sake of memory."""
 
 
@@ -225,8 +227,11 @@ def repair_manifest(
     >>> repair_manifest([line, "", line], io.BytesIO()).repair_counts
     {'human-annotated filled in': 2, 'blank line dropped': 1, 'repeated line dropped': 1}
     """
-    with ImageInspector(open_image) if open_images else nullcontext() as inspector, writing(target) as file:
-        run = _RepairRun(source, date_text(created), inspector)
+    with (
+        ImageInspector(open_image) if open_images else nullcontext() as inspector,
+        open_target(target) as file,
+    ):
+        run = _RepairRun(source, format_date(created), inspector)
         lines = run.lines(file)
         left = check_manifest(lines)
         for _ in lines:  # the check stops reading when there are too many
@@ -259,8 +264,8 @@ class _RepairRun:
 
     def _lines(self, file: IO[bytes]) -> Iterator[str]:
         marks: list[str] = []
-        for block in blocks(self._source, marks=marks):
-            if isinstance(block, BadLine):
+        for block in read_blocks(self._source, marks=marks):
+            if isinstance(block, UnreadableLine):
                 self._note(Repair(block.line, "", "unreadable line dropped"))
                 continue
             for number, text in enumerate(block.text.split("\n"), start=block.line):
@@ -300,5 +305,5 @@ class _RepairRun:
 
     def _note(self, repair: Repair) -> None:
         self.counts[repair.done] += 1
-        if self.counts[repair.done] <= _KEPT:
+        if self.counts[repair.done] <= _MAX_KEPT:
             self.repairs.append(repair)

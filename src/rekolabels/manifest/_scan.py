@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Final
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._dataset_rules import DatasetStatistics
-from rekolabels.manifest._fast_path import Shortcut
+from rekolabels.manifest._fast_path import FastPath
 from rekolabels.manifest._json import pointer
 from rekolabels.manifest._line_rules import Finding, LineCheck, check_line
 from rekolabels.manifest._sources import (
-    BadImage,
-    BadLine,
     Block,
     CheckSource,
-    GivenImages,
-    blocks,
-    given,
+    ImageStream,
+    UnreadableLine,
+    UnwritableImage,
     image_blocks,
-    name_of,
+    read_blocks,
+    resolve_source,
+    source_name,
 )
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scan"]
 
-_KEPT: Final = 1000
+_MAX_KEPT: Final = 1000
 """Issues that are kept of each code; others are only counted, for the sake of memory."""
 
 
@@ -54,18 +54,18 @@ class Scan:
         side: Side,
         *,
         max_lines: int,
-        empty_allowed: bool,
+        allow_empty: bool,
         inspect: Callable[[list[LineCheck]], Iterable[LineCheck]] | None = None,
         size_of: Callable[[str], ImageSize | None] | None = None,
     ) -> None:
         self.side: Side = side
-        self.path = name_of(source)
+        self.path = source_name(source)
         self.statistics = DatasetStatistics()
         self.issue_counts: Counter[str] = Counter()
-        self.ended = False
+        self.aborted = False
         self._source = source
         self._max_lines = max_lines
-        self._empty_allowed = empty_allowed
+        self._allow_empty = allow_empty
         self._inspect = inspect
         self._size_of = size_of
         self._local = False  # images may lie on this machine
@@ -73,10 +73,10 @@ class Scan:
 
     def images(self) -> Iterator[LabelledImage]:
         """Read the manifest to its end, giving out the usable images."""
-        shortcut = Shortcut() if self._inspect is None else None
+        fast_path = FastPath() if self._inspect is None else None
         for block in self._blocks():
-            clean = shortcut.read(block) if shortcut and isinstance(block, Block) else None
-            if clean is not None and self.statistics.add_all(clean, block.line):
+            clean = fast_path.read(block) if fast_path and isinstance(block, Block) else None
+            if clean is not None and self.statistics.add_block(clean, block.line):
                 yield from clean.images
                 continue
             for check in self._checks(block):
@@ -109,7 +109,7 @@ class Scan:
 
     def report(self, finding: ContentFinding) -> None:
         """Take note of something that concerns the manifest as a whole."""
-        self._note(
+        self._add_issue(
             Issue(
                 finding.code,
                 finding.message,
@@ -120,25 +120,27 @@ class Scan:
             )
         )
 
-    def _given(self, marks: list[str]) -> Iterator[Block | BadLine | BadImage]:
-        source = given(self._source)
-        if not isinstance(source, GivenImages):
-            return blocks(source, marks=marks)
+    def _given(self, marks: list[str]) -> Iterator[Block | UnreadableLine | UnwritableImage]:
+        source = resolve_source(self._source)
+        if not isinstance(source, ImageStream):
+            return read_blocks(source, marks=marks)
         self.path, self._local = "the images", True
         return image_blocks(source.images, self._size_of)
 
-    def _blocks(self) -> Iterator[Block | BadLine | BadImage]:
+    def _blocks(self) -> Iterator[Block | UnreadableLine | UnwritableImage]:
         marks: list[str] = []
         found = self.statistics
         try:
             for block in self._given(marks):
-                found.size += 0 if isinstance(block, BadImage) else block.size
+                found.size += 0 if isinstance(block, UnwritableImage) else block.size
                 last = block.line + (block.count - 1 if isinstance(block, Block) else 0)
                 if found.size > MANIFEST_BYTES:
-                    self._end("ERROR_MANIFEST_SIZE_TOO_LARGE", f"It has more than {MANIFEST_BYTES:,} bytes.")
+                    self._abort(
+                        "ERROR_MANIFEST_SIZE_TOO_LARGE", f"It has more than {MANIFEST_BYTES:,} bytes."
+                    )
                     break
                 if last > self._max_lines:
-                    self._end(
+                    self._abort(
                         "ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM", f"It has more than {self._max_lines:,} lines."
                     )
                     break
@@ -147,16 +149,18 @@ class Scan:
             code = CODES.get(error.code or "")
             if code is None or code.level != "FILE":  # a fault of the call, or of what gives us the images
                 raise
-            self._end(code.name, str(error))
+            self._abort(code.name, str(error))
         if marks:
             code = CODES["BYTE_ORDER_MARK"]
-            self._note(Issue(code.name, code.message, code.level, self.path, self.side, line=1, column=1))
-        if not found.total and not self._empty_allowed and not self.ended:
-            self._end("ERROR_EMPTY_MANIFEST", "")
+            self._add_issue(
+                Issue(code.name, code.message, code.level, self.path, self.side, line=1, column=1)
+            )
+        if not found.total and not self._allow_empty and not self.aborted:
+            self._abort("ERROR_EMPTY_MANIFEST", "")
 
-    def _checks(self, block: Block | BadLine | BadImage) -> Iterator[LineCheck]:
+    def _checks(self, block: Block | UnreadableLine | UnwritableImage) -> Iterator[LineCheck]:
         if not isinstance(block, Block):
-            checks: Iterable[LineCheck] = [_check_bad(block)]
+            checks: Iterable[LineCheck] = [_check_unreadable(block)]
         else:
             texts = enumerate(block.text.split("\n"), start=block.line)
             checks = [check_line(text, line=number, local=self._local) for number, text in texts]
@@ -165,11 +169,11 @@ class Scan:
         for check in checks:
             counted = self.statistics.add(check)
             for finding in counted.findings:
-                self._find(counted, finding)
+                self._add_finding(counted, finding)
             yield counted
 
-    def _find(self, check: LineCheck, finding: Finding) -> None:
-        self._note(
+    def _add_finding(self, check: LineCheck, finding: Finding) -> None:
+        self._add_issue(
             Issue(
                 finding.code,
                 finding.message,
@@ -180,22 +184,22 @@ class Scan:
                 pointer(finding.path or finding.place),
                 finding.column,
                 finding.detail,
-                check.named,
+                check.source_ref,
             )
         )
 
-    def _end(self, code: str, detail: str) -> None:
-        self.ended = True
-        self._note(Issue(code, CODES[code].message, "FILE", self.path, self.side, detail=detail))
+    def _abort(self, code: str, detail: str) -> None:
+        self.aborted = True
+        self._add_issue(Issue(code, CODES[code].message, "FILE", self.path, self.side, detail=detail))
 
-    def _note(self, issue: Issue) -> None:
+    def _add_issue(self, issue: Issue) -> None:
         self.issue_counts[issue.code] += 1
-        if self.issue_counts[issue.code] <= _KEPT:
+        if self.issue_counts[issue.code] <= _MAX_KEPT:
             self._issues.append(issue)
 
 
-def _check_bad(bad: BadLine | BadImage) -> LineCheck:
-    if isinstance(bad, BadImage):
+def _check_unreadable(bad: UnreadableLine | UnwritableImage) -> LineCheck:
+    if isinstance(bad, UnwritableImage):
         return LineCheck(
             bad.line, {"source-ref": bad.source}, None, "invalid", (Finding(bad.code, detail=bad.detail),)
         )

@@ -13,15 +13,15 @@ import attrs
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.images import BoundingBox
-from rekolabels.manifest._json import is_object, shown
+from rekolabels.manifest._json import is_object, short_repr
 from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
-    RESERVED,
-    SUFFIX,
-    Pair,
-    pairs_of,
-    read_pair,
+    METADATA_SUFFIX,
+    RESERVED_KEYS,
+    LabelAttribute,
+    label_attribute_keys,
+    read_label_attribute,
 )
 from rekolabels.manifest.codes import CODES
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from rekolabels.manifest._line_rules import Finding, LineCheck
 
 __all__ = [
-    "BOX_KEY",
-    "boxes_text",
+    "BOX_ATTRIBUTE",
     "dataset_entry",
-    "date_text",
-    "edited_members",
-    "free_name",
-    "labels_text",
-    "quoted",
+    "format_boxes",
+    "format_date",
+    "format_labels",
+    "json_string",
+    "merge_edits",
     "size_of",
+    "unused_key",
     "validation_line",
 ]
 
@@ -48,7 +48,7 @@ UNKNOWN_DATE: Final = "1970-01-01T00:00:00"
 """Written where the caller gives no date: the service asks for one but does not look at it."""
 
 
-def date_text(created: datetime | str | None) -> str:
+def format_date(created: datetime | str | None) -> str:
     """The date as a manifest writes it, in UTC; a text is taken as it is.
 
     >>> date_text(datetime(2024, 3, 1, 9, 30, tzinfo=timezone.utc))
@@ -62,10 +62,10 @@ def date_text(created: datetime | str | None) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-BOX_KEY: Final = "bounding-box"
+BOX_ATTRIBUTE: Final = "bounding-box"
 """The name of the attribute that holds boxes, when a line has none yet."""
 
-quoted: Final = json.encoder.encode_basestring_ascii
+json_string: Final = json.encoder.encode_basestring_ascii
 """A text as JSON, in ASCII: whatever it holds comes out as valid JSON and valid UTF-8."""
 
 
@@ -95,7 +95,7 @@ def box_metadata(
     }
 
 
-def free_name(wanted: str, taken: Collection[str]) -> str:
+def unused_key(wanted: str, taken: Collection[str]) -> str:
     """A name for an attribute that clashes with no other key of the line, nor does its metadata.
 
     The service names the attribute after the label; a label such as ``errors`` or ``cl``, or
@@ -105,42 +105,42 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
     ('rust', 'rust-2', 'cl-2')
     """
     name, count = wanted, 1
-    while {name, name + SUFFIX, name.removesuffix(SUFFIX)} & (RESERVED | set(taken)):
+    while {name, name + METADATA_SUFFIX, name.removesuffix(METADATA_SUFFIX)} & (RESERVED_KEYS | set(taken)):
         count += 1
         name = f"{wanted}-{count}"
     return name
 
 
-def labels_text(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
+def format_labels(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
     """The members of a line for image-level labels, as JSON without braces."""
     parts = [_label_text(label, created, job_name) for label in labels]
     return (
         ",".join(parts)
         if len(set(labels)) == len(labels) and "" not in parts
-        else _numbered(labels, created, job_name)
+        else _format_clashing_labels(labels, created, job_name)
     )
 
 
 @lru_cache(maxsize=4096)
 def _label_text(label: str, created: str, job_name: str | None) -> str:
     """The members for one label; empty when its name could clash with another key."""
-    if label.endswith(SUFFIX) or free_name(label, ()) != label:
+    if label.endswith(METADATA_SUFFIX) or unused_key(label, ()) != label:
         return ""
     metadata = json.dumps(label_metadata(label, label, created, job_name), separators=(",", ":"))
-    return f"{quoted(label)}:1,{quoted(label + SUFFIX)}:{metadata}"
+    return f"{json_string(label)}:1,{json_string(label + METADATA_SUFFIX)}:{metadata}"
 
 
-def _numbered(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
+def _format_clashing_labels(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
     """The members for labels of which some get other names."""
     members: dict[str, Any] = {}
     for label in labels:
-        name = free_name(label, members)
+        name = unused_key(label, members)
         members[name] = 1
-        members[name + SUFFIX] = label_metadata(label, name, created, job_name)
+        members[name + METADATA_SUFFIX] = label_metadata(label, name, created, job_name)
     return json.dumps(members, separators=(",", ":"))[1:-1]
 
 
-def boxes_text(
+def format_boxes(
     name: str, boxes: Sequence[BoundingBox], size: ImageSize, created: str, job_name: str | None
 ) -> str:
     """The members of a line for bounding boxes, as JSON without braces."""
@@ -149,13 +149,18 @@ def boxes_text(
     for box in boxes:
         left, top, width, height = box.left, box.top, box.width, box.height
         if not type(left) is type(top) is type(width) is type(height) is int:
-            left, top, width, height = number(left), number(top), number(width), number(height)
+            left, top, width, height = (
+                json_number(left),
+                json_number(top),
+                json_number(width),
+                json_number(height),
+            )
         class_id = ids.setdefault(box.label, len(ids))
         parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
-    sides = f'"width":{number(size.width)},"height":{number(size.height)},"depth":{number(size.depth)}'
+    sides = f'"width":{json_number(size.width)},"height":{json_number(size.height)},"depth":{json_number(size.depth)}'
     objects = ('{"confidence":1},' * len(parts))[:-1]
-    class_map = ",".join([f'"{class_id}":{quoted(label)}' for label, class_id in ids.items()])
-    key, metadata_key, rest = _box_frame(name, created, job_name)
+    class_map = ",".join([f'"{class_id}":{json_string(label)}' for label, class_id in ids.items()])
+    key, metadata_key, rest = _box_template(name, created, job_name)
     return (
         f'{key}:{{"image_size":[{{{sides}}}],"annotations":[{",".join(parts)}]}},'
         f'{metadata_key}:{{"objects":[{objects}],"class-map":{{{class_map}}},{rest}'
@@ -163,13 +168,17 @@ def boxes_text(
 
 
 @lru_cache(maxsize=64)
-def _box_frame(name: str, created: str, job_name: str | None) -> tuple[str, str, str]:
+def _box_template(name: str, created: str, job_name: str | None) -> tuple[str, str, str]:
     """What is the same in all lines: both keys, and the metadata behind the class map."""
     metadata = json.dumps(box_metadata(0, {}, name, created, job_name), separators=(",", ":"))
-    return quoted(name), quoted(name + SUFFIX), metadata.removeprefix('{"objects":[],"class-map":{},')
+    return (
+        json_string(name),
+        json_string(name + METADATA_SUFFIX),
+        metadata.removeprefix('{"objects":[],"class-map":{},'),
+    )
 
 
-def number(value: float) -> int | float:
+def json_number(value: float) -> int | float:
     """A number for JSON: an integer where it is one, whatever number type of whatever library it came as.
 
     Raises:
@@ -185,7 +194,7 @@ def number(value: float) -> int | float:
         plain = math.nan
     if not math.isfinite(plain):
         raise InvalidManifest(
-            f"Boxes and image sizes are finite numbers of pixels, not {shown(value)}.",
+            f"Boxes and image sizes are finite numbers of pixels, not {short_repr(value)}.",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return int(plain) if plain.is_integer() else plain
@@ -199,22 +208,25 @@ def size_of(image: LabelledImage) -> ImageSize:
     """
     if image.size is None:
         raise InvalidManifest(
-            f"{shown(image.source)} has boxes but no size, and a manifest states the size beside them. Give "
+            f"{short_repr(image.source)} has boxes but no size, and a manifest states the size beside them. Give "
             "LabelledImage a size=ImageSize(width, height).",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return image.size
 
 
-def edited_members(image: LabelledImage, *, created: str, job_name: str | None) -> dict[str, Any]:
+def merge_edits(image: LabelledImage, *, created: str, job_name: str | None) -> dict[str, Any]:
     """The keys of a line for an image, without ``source-ref``, made from those that it was read with.
 
     Raises:
         InvalidManifest: The image has boxes but no size.
     """
     members = {key: value for key, value in image.attributes.items() if key != "source-ref"}
-    pairs = [read_pair(key, members[key], members[key + SUFFIX]) for key in pairs_of(members)]
-    readable = [pair for pair in pairs if not any(fault.lost for fault in pair.faults)]
+    pairs = [
+        read_label_attribute(key, members[key], members[key + METADATA_SUFFIX])
+        for key in label_attribute_keys(members)
+    ]
+    readable = [pair for pair in pairs if not any(problem.unreadable for problem in pair.problems)]
     _edit_labels(
         members, image.labels, [pair for pair in readable if pair.label is not None], created, job_name
     )
@@ -223,29 +235,33 @@ def edited_members(image: LabelledImage, *, created: str, job_name: str | None) 
 
 
 def _edit_labels(
-    members: dict[str, Any], labels: Sequence[str], pairs: Sequence[Pair], created: str, job_name: str | None
+    members: dict[str, Any],
+    labels: Sequence[str],
+    pairs: Sequence[LabelAttribute],
+    created: str,
+    job_name: str | None,
 ) -> None:
     if [pair.label for pair in pairs] == list(labels):
         return
     kept: dict[str, list[tuple[str, Any, Any]]] = {}
     wanted = Counter(labels)
     for pair in pairs:
-        value, metadata = members.pop(pair.key), members.pop(pair.key + SUFFIX)
+        value, metadata = members.pop(pair.key), members.pop(pair.key + METADATA_SUFFIX)
         if pair.label is not None and wanted[pair.label] > 0:
             wanted[pair.label] -= 1
             kept.setdefault(pair.label, []).append((pair.key, value, metadata))
-    held = {key for group in kept.values() for name, _, _ in group for key in (name, name + SUFFIX)}
+    held = {key for group in kept.values() for name, _, _ in group for key in (name, name + METADATA_SUFFIX)}
     for label in labels:
         if kept.get(label):
             name, value, metadata = kept[label].pop(0)
         else:
-            name = free_name(label, held | members.keys())
+            name = unused_key(label, held | members.keys())
             value, metadata = 1, label_metadata(label, name, created, job_name)
-        members[name], members[name + SUFFIX] = value, metadata
+        members[name], members[name + METADATA_SUFFIX] = value, metadata
 
 
 @attrs.frozen
-class _Old:
+class _OldBox:
     """A box of the line as it was read."""
 
     key: str
@@ -254,32 +270,38 @@ class _Old:
 
 
 def _edit_boxes(
-    members: dict[str, Any], image: LabelledImage, pairs: Sequence[Pair], created: str, job_name: str | None
+    members: dict[str, Any],
+    image: LabelledImage,
+    pairs: Sequence[LabelAttribute],
+    created: str,
+    job_name: str | None,
 ) -> None:
     _edit_size(members, image.size, pairs)
-    old = [_Old(pair.key, index, box) for pair in pairs for index, box in enumerate(pair.boxes)]
+    old = [_OldBox(pair.key, index, box) for pair in pairs for index, box in enumerate(pair.boxes)]
     if [entry.box for entry in old] == list(image.boxes):
         return
     if pairs:
         key = pairs[0].key
     else:
-        key = free_name(BOX_KEY, members)
+        key = unused_key(BOX_ATTRIBUTE, members)
         members[key] = {"image_size": [_size_object(size_of(image))], "annotations": []}
-        members[key + SUFFIX] = box_metadata(0, {}, key, created, job_name)
+        members[key + METADATA_SUFFIX] = box_metadata(0, {}, key, created, job_name)
     plan: dict[str, list[tuple[BoundingBox, int | None]]] = {pair.key: [] for pair in pairs} or {key: []}
     for box, match in zip(image.boxes, _match(image.boxes, old), strict=True):
         key = key if match is None else match.key
         plan[key].append((box, None if match is None else match.index))
     for key, boxes in plan.items():
-        members[key], members[key + SUFFIX] = _rewritten(members[key], members[key + SUFFIX], boxes)
+        members[key], members[key + METADATA_SUFFIX] = _rewrite_boxes(
+            members[key], members[key + METADATA_SUFFIX], boxes
+        )
 
 
-def _match(boxes: Sequence[BoundingBox], old: Sequence[_Old]) -> list[_Old | None]:
+def _match(boxes: Sequence[BoundingBox], old: Sequence[_OldBox]) -> list[_OldBox | None]:
     """The box of the line that each box was: the same, else one in its place, else one of its label."""
-    found: list[_Old | None] = [None] * len(boxes)
+    found: list[_OldBox | None] = [None] * len(boxes)
     left = list(old)
     for same in (_identity, _place, _label):
-        waiting: dict[object, list[_Old]] = {}
+        waiting: dict[object, list[_OldBox]] = {}
         for entry in left:
             waiting.setdefault(same(entry.box), []).append(entry)
         for index, box in enumerate(boxes):
@@ -302,7 +324,7 @@ def _label(box: BoundingBox) -> object:
     return box.label
 
 
-def _rewritten(
+def _rewrite_boxes(
     value: Mapping[str, Any], metadata: Mapping[str, Any], boxes: Sequence[tuple[BoundingBox, int | None]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """An attribute and its metadata with these boxes, each with the index that it had, if it had one."""
@@ -338,10 +360,10 @@ def _class_id(class_map: dict[str, str], label: str, before: str) -> int:
 
 
 def _place_object(box: BoundingBox) -> dict[str, float]:
-    return {name: number(getattr(box, name)) for name in ("left", "top", "width", "height")}
+    return {name: json_number(getattr(box, name)) for name in ("left", "top", "width", "height")}
 
 
-def _edit_size(members: dict[str, Any], size: ImageSize | None, pairs: Sequence[Pair]) -> None:
+def _edit_size(members: dict[str, Any], size: ImageSize | None, pairs: Sequence[LabelAttribute]) -> None:
     for pair in pairs:
         if size is not None and pair.size != size:
             stated = members[pair.key].get("image_size")
@@ -350,11 +372,15 @@ def _edit_size(members: dict[str, Any], size: ImageSize | None, pairs: Sequence[
 
 
 def _size_object(size: ImageSize) -> dict[str, float]:
-    return {"width": number(size.width), "height": number(size.height), "depth": number(size.depth)}
+    return {
+        "width": json_number(size.width),
+        "height": json_number(size.height),
+        "depth": json_number(size.depth),
+    }
 
 
-_MARKS: Final = ("errors", "warnings", "cl-errors")
-_ON_THE_WIRE: Final = {"LINE_TOO_LONG": "ERROR_INVALID_JSON_LINE"}
+_ERROR_KEYS: Final = ("errors", "warnings", "cl-errors")
+_SERVICE_CODES: Final = {"LINE_TOO_LONG": "ERROR_INVALID_JSON_LINE"}
 """What stands for a mistake that the service has no code for: the code of lines that it cannot read."""
 
 
@@ -364,13 +390,13 @@ def validation_line(check: LineCheck) -> str:
     A line that is no JSON object is replaced by one that holds the error alone. Marks of an earlier
     validation go: such files may be used as manifests.
     """
-    members = {} if check.members is None else _unmarked(check.members)
+    members = {} if check.members is None else _without_errors(check.members)
     for finding in check.findings:
         level = CODES[finding.code].level
         if level != "ADVICE":
             name = "warnings" if level == "WARNING" else "errors"
             _object_at(members, finding.place).setdefault(name, []).append(_entry(finding))
-    return _text(members)
+    return _dump(members)
 
 
 def dataset_entry(check: LineCheck) -> str | None:
@@ -381,18 +407,18 @@ def dataset_entry(check: LineCheck) -> str | None:
     """
     if check.members is None or check.dropped:
         return None
-    members = _unmarked(check.members)
+    members = _without_errors(check.members)
     members["cl-metadata"] = {"is_labeled": check.labelled}
     for finding in check.findings:
         if CODES[finding.code].in_dataset:
             errors: list[dict[str, str]] = _metadata_at(members, finding.place).setdefault("cl-errors", [])
             if _entry(finding) not in errors:
                 errors.append(_entry(finding))
-    return _text(members)
+    return _dump(members)
 
 
 def _entry(finding: Finding) -> dict[str, str]:
-    code = _ON_THE_WIRE.get(finding.code)
+    code = _SERVICE_CODES.get(finding.code)
     if code is not None:
         return {"code": code, "message": CODES[code].message}
     return {"code": finding.code, "message": finding.message}
@@ -418,27 +444,32 @@ def _metadata_at(members: dict[str, Any], place: tuple[str | int, ...]) -> dict[
         return members
     key = str(place[0])
     return _object_at(
-        members, (key if key.endswith(SUFFIX) and key not in pairs_of(members) else key + SUFFIX,)
+        members,
+        (
+            key
+            if key.endswith(METADATA_SUFFIX) and key not in label_attribute_keys(members)
+            else key + METADATA_SUFFIX,
+        ),
     )
 
 
-def _unmarked(line: dict[str, Any]) -> dict[str, Any]:
+def _without_errors(line: dict[str, Any]) -> dict[str, Any]:
     """A copy without the marks of an earlier check, deep enough to be marked anew."""
-    members = {key: value for key, value in line.items() if key not in _MARKS and key != "cl-metadata"}
-    for key in pairs_of(members):
-        for name in (key, key + SUFFIX):
-            members[name] = _without_marks(members[name])
+    members = {key: value for key, value in line.items() if key not in _ERROR_KEYS and key != "cl-metadata"}
+    for key in label_attribute_keys(members):
+        for name in (key, key + METADATA_SUFFIX):
+            members[name] = _drop_error_keys(members[name])
         value = members[key]
         if is_object(value) and isinstance(value.get("annotations"), list):
-            value["annotations"] = [_without_marks(annotation) for annotation in value["annotations"]]
+            value["annotations"] = [_drop_error_keys(annotation) for annotation in value["annotations"]]
     return members
 
 
-def _without_marks(value: Any) -> Any:
+def _drop_error_keys(value: Any) -> Any:
     if not is_object(value):
         return value
-    return {key: inner for key, inner in value.items() if key not in _MARKS}
+    return {key: inner for key, inner in value.items() if key not in _ERROR_KEYS}
 
 
-def _text(members: dict[str, Any]) -> str:
+def _dump(members: dict[str, Any]) -> str:
     return json.dumps(members, separators=(",", ":"))

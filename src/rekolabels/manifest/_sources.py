@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from rekolabels.images import ImageSize
 
 __all__ = [
-    "BadImage",
-    "BadLine",
     "Block",
     "CheckSource",
-    "GivenImages",
+    "ImageStream",
     "Source",
-    "blocks",
-    "given",
+    "UnreadableLine",
+    "UnwritableImage",
+    "check_encoding",
     "image_blocks",
-    "name_of",
-    "text_start",
+    "read_blocks",
+    "resolve_source",
+    "source_name",
 ]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[str] | Iterable[bytes]"
@@ -60,7 +60,7 @@ class Block:
 
 
 @attrs.frozen
-class BadLine:
+class UnreadableLine:
     """A line that cannot be given out as text."""
 
     line: int
@@ -75,7 +75,7 @@ class BadLine:
     """The first character that is not UTF-8, from 1."""
 
 
-def name_of(source: object) -> str:
+def source_name(source: object) -> str:
     """How messages call a source: its path where it has one."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
@@ -83,7 +83,7 @@ def name_of(source: object) -> str:
     return name if isinstance(name, str) else "the manifest"
 
 
-def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block | BadLine]:
+def read_blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block | UnreadableLine]:
     """Give out the lines of a source in blocks of about 64 kB.
 
     A single line can be of any length without filling the memory: what is over the limit is skipped.
@@ -96,16 +96,16 @@ def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block 
         InvalidManifest: The file is not there, not readable, or not UTF-8 text at all.
     """
     line = 1
-    for piece in _lines(_checked(_chunks(source), name_of(source), marks)):
+    for piece in _lines(_without_bom(_open_chunks(source), source_name(source), marks)):
         if isinstance(piece, tuple):
             start, size = piece
-            yield BadLine(line, start.decode("utf-8", "replace"), size, too_long=True)
+            yield UnreadableLine(line, start.decode("utf-8", "replace"), size, too_long=True)
             line += 1
             continue
         try:
             text = piece.decode("utf-8")
         except UnicodeDecodeError:
-            yield from _one_by_one(piece, line)
+            yield from _decode_lines(piece, line)
             line += piece.count(b"\n") + 1
             continue
         if "\r" in text:
@@ -115,13 +115,13 @@ def blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block 
         line += count
 
 
-def _one_by_one(piece: bytes, line: int) -> Iterator[Block | BadLine]:
+def _decode_lines(piece: bytes, line: int) -> Iterator[Block | UnreadableLine]:
     for number, raw in enumerate(piece.split(b"\n"), start=line):
         try:
             yield Block(number, raw.decode("utf-8").removesuffix("\r"), 1, len(raw) + 1)
         except UnicodeDecodeError as error:
             column = len(raw[: error.start].decode("utf-8")) + 1
-            yield BadLine(
+            yield UnreadableLine(
                 number, raw[:200].decode("utf-8", "replace"), len(raw) + 1, too_long=False, column=column
             )
 
@@ -145,7 +145,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | tuple[bytes, int]]:
         else:
             whole, carry = carry + rest[:cut], rest[cut + 1 :]
             if len(whole) > _LINE_BYTES:
-                yield from _part(whole)
+                yield from _split_long(whole)
             else:
                 yield whole
         if len(carry) > _LINE_BYTES:
@@ -156,23 +156,23 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | tuple[bytes, int]]:
         yield carry
 
 
-def _part(whole: bytes) -> Iterator[bytes | tuple[bytes, int]]:
+def _split_long(whole: bytes) -> Iterator[bytes | tuple[bytes, int]]:
     """The rare block with more bytes than a line may have: its lines one by one."""
     for raw in whole.split(b"\n"):
         yield raw if len(raw) <= _LINE_BYTES else (raw[:200], len(raw) + 1)
 
 
-def _checked(chunks: Iterator[bytes], name: str, marks: list[str] | None) -> Iterator[bytes]:
+def _without_bom(chunks: Iterator[bytes], name: str, marks: list[str] | None) -> Iterator[bytes]:
     """Look at the beginning of the file."""
     first = next(chunks, b"")
-    start = text_start(first, name)
+    start = check_encoding(first, name)
     if marks is not None and len(start) < len(first):
         marks.append("BOM")
     yield start
     yield from chunks
 
 
-def text_start(start: bytes, name: str = "the manifest") -> bytes:
+def check_encoding(start: bytes, name: str = "the manifest") -> bytes:
     """The beginning of a manifest, without a byte order mark.
 
     Raises:
@@ -192,7 +192,7 @@ def _unsupported(message: str) -> InvalidManifest:
     return InvalidManifest(message, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
 
 
-def _chunks(source: Source) -> Iterator[bytes]:
+def _open_chunks(source: Source) -> Iterator[bytes]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         raw = bytes(source)
         return (raw[at : at + _BLOCK] for at in range(0, len(raw), _BLOCK))
@@ -208,7 +208,7 @@ def _chunks(source: Source) -> Iterator[bytes]:
         return _file_chunks(Path(source))
     if hasattr(source, "read"):
         return _read_chunks(source)  # type: ignore[arg-type]  # what has a read() is a file
-    return _joined(source)
+    return _join_lines(source)
 
 
 def _file_chunks(path: Path) -> Iterator[bytes]:
@@ -226,11 +226,11 @@ def _read_chunks(file: IO[bytes] | IO[str]) -> Iterator[bytes]:
             yield chunk if isinstance(chunk, bytes) else chunk.encode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
         raise _unsupported(
-            f"{name_of(file)} is not UTF-8 text ({error.reason} at byte {error.start})."
+            f"{source_name(file)} is not UTF-8 text ({error.reason} at byte {error.start})."
         ) from error
 
 
-def _joined(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
+def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
     gathered: list[bytes] = []
     size = 0
     for line in lines:
@@ -256,7 +256,7 @@ CheckSource: TypeAlias = "Source | Iterable[LabelledImage]"
 
 
 @attrs.frozen
-class BadImage:
+class UnwritableImage:
     """An image that cannot be written as a line."""
 
     line: int
@@ -270,14 +270,14 @@ class BadImage:
 
 
 @attrs.frozen
-class GivenImages:
+class ImageStream:
     """Images, not a manifest."""
 
     images: Iterator[Any]
     """The first is a labelled image; the others ought to be."""
 
 
-def given(source: CheckSource) -> Source | GivenImages:
+def resolve_source(source: CheckSource) -> Source | ImageStream:
     """Tell images from a manifest, by the first element of what is given.
 
     Raises:
@@ -294,12 +294,12 @@ def given(source: CheckSource) -> Source | GivenImages:
         ) from error
     first = list(islice(elements, 1))
     everything = chain(first, elements)
-    return GivenImages(everything) if first and isinstance(first[0], LabelledImage) else everything
+    return ImageStream(everything) if first and isinstance(first[0], LabelledImage) else everything
 
 
 def image_blocks(
     images: Iterator[Any], size_of: Callable[[str], ImageSize | None] | None
-) -> Iterator[Block | BadLine | BadImage]:
+) -> Iterator[Block | UnreadableLine | UnwritableImage]:
     """Write images as blocks of lines, in bounded memory.
 
     Args:
@@ -327,7 +327,9 @@ def image_blocks(
         yield Block(number - len(texts) + 1, "\n".join(texts), len(texts), size)
 
 
-def _line(image: object, number: int, size_of: Callable[[str], ImageSize | None] | None) -> str | BadImage:
+def _line(
+    image: object, number: int, size_of: Callable[[str], ImageSize | None] | None
+) -> str | UnwritableImage:
     if not isinstance(image, LabelledImage):
         raise InvalidManifest(f"Among the images, number {number} is a {type(image).__name__}.")
     if image.boxes and image.size is None and size_of is not None:
@@ -335,4 +337,4 @@ def _line(image: object, number: int, size_of: Callable[[str], ImageSize | None]
     try:
         return format_line(image)
     except InvalidManifest as error:
-        return BadImage(number, image.source, error.code or "ERROR_INVALID_JSON_LINE", str(error))
+        return UnwritableImage(number, image.source, error.code or "ERROR_INVALID_JSON_LINE", str(error))

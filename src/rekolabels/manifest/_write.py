@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._json import shown
+from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._label_attributes import LineAttributes
 from rekolabels.manifest._serialize import (
-    BOX_KEY,
-    boxes_text,
-    date_text,
-    edited_members,
-    free_name,
-    labels_text,
-    quoted,
+    BOX_ATTRIBUTE,
+    format_boxes,
+    format_date,
+    format_labels,
+    json_string,
+    merge_edits,
     size_of,
+    unused_key,
 )
 from rekolabels.manifest.limits import LINE_LENGTH
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rekolabels.images import LabelledImage
 
-__all__ = ["Target", "format_line", "write_manifest", "writing"]
+__all__ = ["Target", "format_line", "open_target", "write_manifest"]
 
 Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 """Where a manifest is written to: a path, or a file that is open for writing bytes."""
@@ -64,7 +64,7 @@ def format_line(
 "type":"groundtruth/image-classification","human-annotated":"yes","creation-date":"2024-03-01T09:30:00",\
 "job-name":"labeling-job/puppy"}}
     """
-    return _line(image, date_text(created), job_name)
+    return _line(image, format_date(created), job_name)
 
 
 def write_manifest(
@@ -91,14 +91,14 @@ def write_manifest(
     Raises:
         InvalidManifest: See ``format_line``.
     """
-    date = date_text(created)
+    date = format_date(created)
     lines = (_line(image, date, job_name) for image in images)
-    with writing(target) as file:
+    with open_target(target) as file:
         return _write(lines, file)
 
 
 @contextmanager
-def writing(target: Target) -> Generator[IO[bytes], None, None]:
+def open_target(target: Target) -> Generator[IO[bytes], None, None]:
     """Open a target; a path gets its new content at the end and at once, or not at all."""
     if not isinstance(target, (str, os.PathLike)):
         yield target
@@ -131,13 +131,15 @@ def _line(image: LabelledImage, created: str, job_name: str | None) -> str:
     else:
         rest = _checked_text(image, created, job_name)
     text = (
-        f'{{"source-ref":{quoted(image.source)},{rest}}}'
+        f'{{"source-ref":{json_string(image.source)},{rest}}}'
         if rest
-        else f'{{"source-ref":{quoted(image.source)}}}'
+        else f'{{"source-ref":{json_string(image.source)}}}'
     )
     if len(text) > LINE_LENGTH:
         length = f"{len(text):,} characters long; the limit is {LINE_LENGTH:,}"
-        raise InvalidManifest(f"The line of {shown(image.source)} would be {length}.", code="LINE_TOO_LONG")
+        raise InvalidManifest(
+            f"The line of {short_repr(image.source)} would be {length}.", code="LINE_TOO_LONG"
+        )
     return text
 
 
@@ -154,26 +156,28 @@ def _checked_text(image: LabelledImage, created: str, job_name: str | None) -> s
         return _new_text(image, created, job_name)
     except (TypeError, AttributeError) as error:  # the types say so, but data from elsewhere has None in it
         raise InvalidManifest(
-            f"The labels of {shown(image.source)} must be texts: {error}.",
+            f"The labels of {short_repr(image.source)} must be texts: {error}.",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT",
         ) from error
 
 
 def _new_text(image: LabelledImage, created: str, job_name: str | None) -> str:
-    labels = labels_text(image.labels, created, job_name) if image.labels else ""
+    labels = format_labels(image.labels, created, job_name) if image.labels else ""
     if not image.boxes:
         return labels
-    name = free_name(BOX_KEY, json.loads(f"{{{labels}}}")) if BOX_KEY in labels else BOX_KEY
-    boxes = boxes_text(name, image.boxes, size_of(image), created, job_name)
+    name = (
+        unused_key(BOX_ATTRIBUTE, json.loads(f"{{{labels}}}")) if BOX_ATTRIBUTE in labels else BOX_ATTRIBUTE
+    )
+    boxes = format_boxes(name, image.boxes, size_of(image), created, job_name)
     return f"{labels},{boxes}" if labels else boxes
 
 
 def _edited_text(image: LabelledImage, created: str, job_name: str | None) -> str:
-    members = edited_members(image, created=created, job_name=job_name)
+    members = merge_edits(image, created=created, job_name=job_name)
     try:
         return json.dumps(members, separators=(",", ":"), allow_nan=False)[1:-1]
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidManifest(
-            f"An attribute of {shown(image.source)} is not a JSON value: {error}.",
+            f"An attribute of {short_repr(image.source)} is not a JSON value: {error}.",
             code="ERROR_INVALID_JSON_LINE",
         ) from error

@@ -11,7 +11,7 @@ import attrs
 
 from rekolabels.errors import MissingExtra
 from rekolabels.manifest._dataset_rules import Side, UseCase
-from rekolabels.manifest._json import shown
+from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._line_rules import LineCheck
 from rekolabels.manifest._serialize import dataset_entry, validation_line
 from rekolabels.manifest.codes import CODES, Level
@@ -67,7 +67,7 @@ class Issue:
         place = place if self.column is None else f"{place}:{self.column}"
         at = f" at {self.pointer}" if self.pointer else ""
         text = f"{place}{at}: {self.code}: {self.message}{' ' if self.detail else ''}{self.detail}"
-        image = "" if self.image is None else shown(self.image)
+        image = "" if self.image is None else short_repr(self.image)
         return text if image in text else f"{text} (image {image})"
 
 

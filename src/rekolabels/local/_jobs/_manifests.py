@@ -12,7 +12,7 @@ from rekolabels.errors import InvalidManifest
 from rekolabels.local._core._s3_objects import get_object_args, read_lines
 from rekolabels.manifest._line_rules import LineCheck, check_line
 from rekolabels.manifest._serialize import dataset_entry
-from rekolabels.manifest._sources import text_start
+from rekolabels.manifest._sources import check_encoding
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import MANIFEST_BYTES, TEST_SHARE
 
@@ -82,7 +82,7 @@ def manifest_lines(body: Readable) -> Iterator[bytes]:
     Raises:
         InvalidManifest: The content is UTF-16 or binary, not UTF-8 text.
     """
-    return read_lines(_PushedBack(text_start(body.read(_START_BYTES)), body))
+    return read_lines(_PushedBack(check_encoding(body.read(_START_BYTES)), body))
 
 
 def fetch_manifest(s3: Any, assets: Iterable[Mapping[str, Any]], target: Path) -> None:

@@ -24,7 +24,7 @@ from rekolabels.local._jobs._manifests import (
     content_error,
 )
 from rekolabels.local._jobs._s3_files import ImageNotFetched
-from rekolabels.manifest._dataset_rules import DatasetStatistics, UseCase, check_content
+from rekolabels.manifest._dataset_rules import DatasetStatistics, UseCase, check_training
 from rekolabels.manifest._serialize import validation_line
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINES
@@ -264,7 +264,7 @@ class DataReader:
 
 def _check_data(train: CheckedDataset, test: CheckedDataset, *, auto_split: bool = False) -> CheckedData:
     test_counts = None if auto_split else test.counts
-    use_case, findings = check_content(train.counts, test_counts, auto_split=auto_split)
+    use_case, findings = check_training(train.counts, test_counts, auto_split=auto_split)
     data = CheckedData(train, test, use_case, [])
     errors = {"training": train.errors, "testing": test.errors, None: data.errors}
     for dataset in (train, test):
