@@ -30,12 +30,12 @@ PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
     [
         ("PIL", lambda _: draw_detections(None, [Detection("cat", 90.0)]), "images", "Drawing"),
         ("PIL", lambda _: open_encoded(b"", "x.jpg"), "images", "Encoding images"),
-        ("PIL", lambda _: probe(b""), "local", "Looking into images"),
+        ("PIL", lambda _: probe(b""), "local", "Opening images"),
         ("imagehash", lambda _: split(PICTURES, near_duplicates=True), "dedupe", "near_duplicates=True"),
         ("defusedxml.ElementTree", read_voc, "formats", "Reading Pascal VOC"),
         ("yaml", read_yolo, "formats", "Reading YOLO"),
         ("yaml", lambda folder: write_yolo([], folder), "formats", "Writing YOLO"),
-        ("pandas", lambda _: check_manifest([]).to_pandas(), "report", "A report as a DataFrame"),
+        ("pandas", lambda _: check_manifest([]).to_pandas(), "report", "ManifestReport.to_pandas"),
         (
             "pandas",
             lambda _: EvaluationResult().to_pandas(),

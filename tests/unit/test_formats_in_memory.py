@@ -121,7 +121,7 @@ def test_multi_label_lines_are_transformed(tmp_path: Path) -> None:
         (b"\xff\xfe", "Not UTF-8 text", "image"),
         ("[" * 50_000, "Not JSON", "image"),
         ({"a": 1}, "has no 'source-ref'", "image"),
-        (SINGLE | {"source-ref": "s3://b/" + "x" * 100_000}, "characters long", "image"),
+        (SINGLE | {"source-ref": "s3://b/" + "x" * 100_000}, "characters; at most", "image"),
         ("x" * 5_000_000, "too long", "image"),
     ],
 )

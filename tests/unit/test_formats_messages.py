@@ -316,7 +316,7 @@ def test_ground_truth(tmp_path: Path) -> None:
             FOLDER/o.manifest:6: 'j' has no class (image left out).
             FOLDER/o.manifest:7: 's-ref' comes from a job type that Custom Labels does not support: groundtruth/semantic-segmentation (image left out).
             FOLDER/o.manifest:8: 'v' comes from a job type that Custom Labels does not support: groundtruth/label-verification (bad) (image left out).
-            FOLDER/o.manifest:9: Line 9 of the manifest has 7 as 'source-ref', not the place of an image such as s3://bucket/key (image left out). Fix or remove the line.
+            FOLDER/o.manifest:9: Line 9 of the manifest has 7 as 'source-ref', not the URI of an image such as s3://bucket/key (image left out). Fix or remove the line.
             FOLDER/o.manifest:10: Not UTF-8 text (image left out). Remove the line.
             FOLDER/o.manifest:11: The line is too long for a manifest (image left out).
         """),

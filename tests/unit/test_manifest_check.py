@@ -162,7 +162,7 @@ def test_what_a_dataset_drops() -> None:
     assert report.counts.dropped == 1
     assert [issue.dropped for issue in report] == [True]
     assert len(list(report.dataset_entries())) == 20
-    assert report.verdict == "The dataset would be made: 20 usable training images and 1 invalid."
+    assert report.verdict == "The dataset would be created: 20 usable training images (skipped: 1 invalid)."
 
 
 def test_an_empty_dataset_is_none_of_our_business() -> None:

@@ -22,7 +22,7 @@ def test_a_line(text: Any, expected: list[tuple[str, str]], state: str) -> None:
     """The code, in which object of the line it is listed, and how the line counts."""
     check = check_line(text if isinstance(text, str) else json.dumps(text))
 
-    found = [(finding.code, "/".join(map(str, finding.place))) for finding in check.findings]
+    found = [(finding.code, "/".join(map(str, finding.container))) for finding in check.findings]
     assert found == [(code if code in CODES else f"ERROR_{code}", place) for code, place in expected]
     assert check.state == state
     assert (check.image is not None) == (state == "valid")
@@ -39,11 +39,11 @@ def test_what_a_validation_manifest_says_of_it(text: Any) -> None:
         lists = marked
         for (
             step
-        ) in finding.place:  # an attribute that should be an object and is none has no place for a list
+        ) in finding.container:  # an attribute that should be an object and is none has no place for a list
             lists = lists[step] if isinstance(lists[step], (dict, list)) and lists[step] != [] else lists
         names = "warnings" if finding.code.startswith("WARNING") else "errors"
         code = "ERROR_INVALID_JSON_LINE" if finding.code == "LINE_TOO_LONG" else finding.code
-        assert {"code": code, "message": CODES[code].message.format(*finding.place)} in lists[names]
+        assert {"code": code, "message": CODES[code].message.format(*finding.container)} in lists[names]
     if check.members is not None:
         assert check.findings == check_line(json.dumps(marked)).findings
     else:

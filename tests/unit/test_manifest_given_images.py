@@ -142,12 +142,12 @@ def test_images_and_lines_do_not_mix() -> None:
     line = format_line(LabelledImage("s3://bucket/1.jpg", ["rust"]))
     mixed: Any = [*many(3), line]
 
-    with pytest.raises(InvalidManifest, match="number 4 is a str"):
+    with pytest.raises(InvalidManifest, match="Image 4 is of type str"):
         check_manifest(mixed)
-    with pytest.raises(InvalidManifest, match="not from LabelledImage"):
+    with pytest.raises(InvalidManifest, match="one is of type LabelledImage"):
         check_manifest(list(reversed(mixed[2:])))
     wrong: Any = 5
-    with pytest.raises(InvalidManifest, match="A int cannot be checked"):
+    with pytest.raises(InvalidManifest, match="object of type int"):
         check_manifest(wrong)
     assert codes([]) == ["ERROR_EMPTY_MANIFEST"]
 

@@ -75,7 +75,7 @@ def opener(**contents: bytes) -> Callable[[str], bytes]:
         (picture(64, 4097), "64 x 4097 pixels"),
         (picture(64, 1281), "at most 20:1"),
         (bomb(), "60000 x 60000|far more than"),
-        (GOOD + b" " * 15 * 2**20, "more than 15 MB"),
+        (GOOD + b" " * 15 * 2**20, "larger than 15 MB"),
     ],
 )
 def test_images_that_the_service_refuses(content: bytes, why: str) -> None:
@@ -120,7 +120,7 @@ def test_the_true_size_against_the_stated_one() -> None:
 
     assert differences(opener(turned=turned)) == []
     [issue] = differences(opener())
-    assert issue.detail == "480 x 640 is stated, 640 x 480 is true."
+    assert issue.detail == "The line states 480 x 640 pixels, but the image has 640 x 480."
 
 
 def test_usable_images_stream_with_their_files_looked_at() -> None:

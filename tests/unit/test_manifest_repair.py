@@ -76,7 +76,7 @@ def test_a_box_without_area_is_dropped() -> None:
 
     assert parse_line(text).boxes == (BoundingBox("coil", 10, 10, 20, 20),)
     assert json.loads(text)["bounding-box-metadata"]["objects"] == [{"confidence": 0.2}]
-    assert done == ["box without any area dropped"]
+    assert done == ["box without area removed"]
 
 
 @pytest.mark.parametrize("name", ["creation-date", "human-annotated", "confidence", "type"])
@@ -126,11 +126,11 @@ def test_repeated_lines_are_dropped() -> None:
 
     assert len(file.getvalue().splitlines()) == 2
     assert [(repair.line, repair.done) for repair in report.repairs] == [
-        (2, "blank line dropped"),
-        (3, "repeated line dropped"),
+        (2, "blank line removed"),
+        (3, "repeated line removed"),
     ]
     assert report.left.issue_counts["DUPLICATE_SOURCE_REF"] == 1
-    assert "repeated line dropped" in str(report)
+    assert "repeated line removed" in str(report)
 
 
 def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
     report = repair_manifest(path, path)
 
     assert path.read_bytes() == good.encode() + b"\n{broken\n"
-    assert dict(report.repair_counts) == {"unreadable line dropped": 1, "byte order mark dropped": 1}
+    assert dict(report.repair_counts) == {"unreadable line removed": 1, "byte order mark removed": 1}
     assert report.left.issue_counts["ERROR_INVALID_JSON_LINE"] == 1
 
 
@@ -167,6 +167,6 @@ def test_what_is_no_manifest_is_not_repaired(tmp_path: Path) -> None:
     """And the target is not touched."""
     with pytest.raises(InvalidManifest, match="UTF-16"):
         repair_manifest(b"\xff\xfe{", tmp_path / "out")
-    with pytest.raises(InvalidManifest, match="cannot be read"):
+    with pytest.raises(InvalidManifest, match="Cannot read"):
         repair_manifest(tmp_path / "nowhere", tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

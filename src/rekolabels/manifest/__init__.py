@@ -1,8 +1,7 @@
-"""Manifests: the file that tells the service which images there are and what they show.
+"""Manifests: read, write, check and repair the JSON Lines files that list labelled images.
 
-JSON Lines, one image a line, as Amazon SageMaker Ground Truth writes them. This room is pure: no AWS, no
-network, no clock of its own. ``codes`` holds every code of the service, ``limits`` its numbers, ``rules`` its
-rules one by one.
+A manifest has one JSON object per image, in the format of Amazon SageMaker Ground Truth. This package is
+pure: no AWS, no network, no clock. ``codes`` holds every error code of the service, ``limits`` its quotas.
 """
 
 from rekolabels.manifest._check import CheckedManifest, check_manifest

@@ -1,4 +1,4 @@
-"""The check of manifests: every mistake that the service would find, before it costs an hour."""
+"""Check manifests: find what the service would reject, before a training does."""
 
 from __future__ import annotations
 
@@ -37,34 +37,35 @@ def check_manifest(
     open_image: ImageOpener | None = None,
     max_lines: int = LINES,
 ) -> ManifestReport:
-    """Find every mistake in a manifest that the service would find, and those that it passes over in silence.
+    """Check a manifest, or labelled images, against the rules of the service.
 
-    The manifests are read as a stream, in bounded memory; of each code the first thousand issues are kept and
-    all are counted. Every code, message and limit is in ``rekolabels.manifest.codes`` and
+    The report lists every error that the service would report, and the mistakes that it ignores silently.
+    Manifests are read as a stream, in bounded memory: of each code the report keeps the first thousand issues
+    and counts the others. All codes and messages are in ``rekolabels.manifest.codes``, all limits in
     ``rekolabels.manifest.limits``.
 
     Args:
-        source: The manifest of the training dataset: a path, its bytes, an open file, or lines. Or images,
-            from wherever they come (``read_folder``, ``read_coco``, a list): they are written as lines on the
-            way. These may lie on this machine, before their upload; the rules for a place in S3 are not
-            applied to a path then, and the report says how many there are.
-        testing: The manifest of the test dataset. Without it only the rules for the training dataset are
-            applied.
-        stage: What to ask about: ``"training"``, a training with these manifests, or ``"dataset"``, the
-            making of datasets from them, which leaves out some lines without a word (issues with
-            ``dropped``).
-        auto_split: Whether the service is to split a test dataset off by itself.
-        open_images: Whether to look into the images as well: format, size, dimensions, whether they can be
-            decoded, and the true size against the stated one. This needs the extra ``local``.
-        open_image: Gives the content of an image for its source; needed where images lie in S3. Without it
-            images are opened on this machine. Called from up to 16 threads.
-        max_lines: Lines that are allowed: 250,000; fewer in some Regions, more on request.
+        source: The manifest of the training dataset: a path, its bytes, an open file, or lines. Or labelled
+            images from any reader (``read_folder``, ``read_coco``) or a list. They may be local files; the
+            rules for S3 URIs do not apply to paths then, and the report says how many there are.
+        testing: The manifest or images of the test dataset. Without it, only the rules for the training
+            dataset apply.
+        stage: ``"training"`` checks whether a training with these manifests would start. ``"dataset"`` checks
+            whether datasets can be created from them, which drops some lines silently (``issue.dropped``).
+        auto_split: Whether the service is to split off a test dataset.
+        open_images: Whether to open the images too, to check their format, file size and dimensions, whether
+            they can be decoded, and whether they have the stated size. Requires the extra ``local``.
+        open_image: Returns the content of an image (bytes or an open binary file) for its path or URI.
+            Required with ``open_images`` for images in S3; by default, images are opened as local files.
+            Called from up to 16 threads at once.
+        max_lines: Maximum number of lines: 250,000. Some Regions allow fewer; AWS raises it on request.
 
     Returns:
-        The report. ``report.ok`` says whether the training would start.
+        The report. ``report.ok`` is True if the training would start, or the dataset would be created.
 
     Raises:
-        InvalidManifest: The source is of no kind that can be read. What is wrong inside is never raised.
+        InvalidManifest: The source is not a manifest or labelled images. Errors in a manifest are reported,
+            not raised.
         MissingExtra: ``open_images=True`` without Pillow.
 
     >>> report = check_manifest([b'{"source-ref": "https://example.org/1.jpg"}'])
@@ -90,10 +91,10 @@ def check_manifest(
 
 
 class CheckedManifest:
-    """The usable images of a manifest as a stream, and the report of what is wrong behind it.
+    """Stream of the usable images of a manifest, with a report of the others.
 
-    It takes the same arguments as ``check_manifest``. Both manifests are read once. Images that were given
-    come out as they would be read from the manifest that is written from them.
+    Takes the same arguments as ``check_manifest`` and reads each manifest once. If labelled images are given,
+    ``images()`` yields them as they would be read from a manifest.
 
     >>> checked = CheckedManifest([b'{"source-ref": "s3://puppies/1.jpg"}', b"{"])
     >>> [image.source for image in checked.images()], checked.report().counts.invalid
@@ -123,26 +124,26 @@ class CheckedManifest:
         self._report: ManifestReport | None = None
 
     def images(self, side: Side = "training") -> Iterator[LabelledImage]:
-        """The images that a training could use, in order, with their usable labels and boxes.
+        """Yield the images that a training would use, in order, with their usable labels and boxes.
 
         Raises:
-            InvalidManifest: There is no such manifest, or it is already being read.
+            InvalidManifest: There is no manifest for this side, or it was already read.
         """
         if side not in self._sources:
             raise InvalidManifest(f"No {side} manifest was given.")
         if side in self._scans:
             raise InvalidManifest(
-                f"The {side} manifest was already read; make a new CheckedManifest to read it again."
+                f"The {side} manifest was already read. Create another CheckedManifest to read it again."
             )
         with ImageInspector(self._open_image) if self._open_images else nullcontext() as inspector:
             scan = self._scans[side] = self._scan(side, inspector)
             yield from scan.images()
             if inspector is not None and inspector.missing and not inspector.found:
-                detail = f"None of {inspector.missing} images can be read."
+                detail = f"None of {inspector.missing} images could be read."
                 scan.report(ContentFinding("ERROR_FAILED_IMAGES_S3_COPY", side, detail))
 
     def report(self) -> ManifestReport:
-        """What was found, after what is still unread has been read."""
+        """Return the report, after reading what is still unread."""
         if self._report is None:
             for side in self._sources.keys() - self._scans.keys():
                 for _ in self.images(side):
@@ -173,8 +174,8 @@ class CheckedManifest:
                 use_case, found = check_training(training.statistics, counts, auto_split=self._auto_split)
                 findings += found
         for side, scan in self._scans.items():
-            if scan.statistics.local:
-                detail = f"This concerns {scan.statistics.local:,} images."
+            if scan.statistics.local_images:
+                detail = f"{scan.statistics.local_images:,} images are local files."
                 findings.append(ContentFinding("IMAGES_NOT_UPLOADED", side, detail))
         for finding in findings:
             self._scans[finding.side or "training"].report(finding)
@@ -193,13 +194,13 @@ class CheckedManifest:
         )
 
     def _reread(self, side: Side) -> Iterator[LineCheck]:
-        """Every line of a manifest once more, for the files that show what is wrong in them."""
+        """Read a manifest again and yield the check of each line, for validation manifests."""
         source = self._sources.get(side)
         if source is None:
             raise InvalidManifest(f"No {side} manifest was checked.")
         if not isinstance(source, (str, os.PathLike, bytes, list, tuple)):
             raise InvalidManifest(
-                "A stream cannot be read a second time. Check a path, bytes or a list for this."
+                "Cannot read a stream a second time. Pass a path, bytes or a list to check_manifest()."
             )
         with ImageInspector(self._open_image) if self._open_images else nullcontext() as inspector:
             yield from self._scan(side, inspector).checks()

@@ -1,4 +1,4 @@
-"""The rules that concern a dataset, or a training and a test dataset, as a whole."""
+"""Rules for a dataset, or a training dataset with its test dataset, and the statistics they need."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 __all__ = ["ContentFinding", "DatasetStatistics", "Side", "UseCase", "check_dataset", "check_training"]
 
 _MAX_NAMES: Final = 10_000
-"""So many different labels and buckets are counted: far beyond every limit, but bounded."""
+"""Number of different labels and buckets that are counted: far beyond every limit, but bounded."""
 
 
 class DatasetStatistics:
-    """The running count of a dataset. Feed it every line in order with ``add``.
+    """Running statistics of a dataset. Call ``add`` for every line in order.
 
     Attributes:
-        total: Lines so far, blank and invalid ones included.
-        invalid: Lines with errors that are not used.
-        ignored: Lines of the right form without labels or boxes.
-        dropped: Lines that a dataset leaves out without a word.
-        error_lines: The numbers of lines with errors, from 1; a line with one bad box of several is in here
-            without being invalid.
-        label_images: For each image-level label the number of valid lines with it.
-        box_images: For each label of boxes the number of valid lines with it.
-        labelled_lines: Valid lines with image-level labels.
-        boxed_lines: Valid lines with boxes.
-        both_lines: Valid lines with both.
-        buckets: For each S3 bucket the number of lines with an image in it.
-        local: Lines with an image on this machine, as there may be before the upload.
-        size: Bytes of the file.
+        total: Number of lines so far, blank and invalid ones included.
+        invalid: Number of lines that are not used because of errors.
+        ignored: Number of well-formed lines without labels or boxes.
+        dropped: Number of lines that a dataset leaves out without reporting them.
+        error_lines: The numbers of lines with errors, from 1, including valid lines with one bad box of
+            several.
+        label_images: Number of valid lines for each image-level label.
+        box_images: Number of valid lines for each label of boxes.
+        labelled_lines: Number of valid lines with image-level labels.
+        boxed_lines: Number of valid lines with boxes.
+        both_lines: Number of valid lines with both.
+        buckets: Number of lines for each S3 bucket.
+        local_images: Number of lines whose image is a local file, before its upload.
+        size: Size of the manifest so far, in bytes.
     """
 
     def __init__(self) -> None:
@@ -64,15 +64,15 @@ class DatasetStatistics:
         self.boxed_lines = 0
         self.both_lines = 0
         self.buckets: Counter[str] = Counter()
-        self.local = 0
+        self.local_images = 0
         self.size = 0
-        # 64 bits of a source stand for it, for the sake of memory: two of 250,000 images would be taken for
-        # one in one of 600 million manifests.
+        # Maps 64-bit hashes instead of sources to line numbers, to save memory. The probability of a
+        # collision among 250,000 images is 1 in 600 million.
         self._seen: dict[int, int] = {}
 
     @property
     def valid(self) -> int:
-        """Usable lines."""
+        """Number of usable lines."""
         return self.total - self.invalid - self.ignored
 
     @property
@@ -86,24 +86,24 @@ class DatasetStatistics:
         return self.dropped > self.total * INVALID_SHARE
 
     def labels(self) -> set[str]:
-        """All labels of valid lines, of images and of boxes."""
+        """Return all labels of valid lines, of images and of boxes."""
         return self.label_images.keys() | self.box_images.keys()
 
     def count_shared_images(self, other: DatasetStatistics) -> int:
-        """How many images another dataset has too."""
+        """Return the number of images that are also in another dataset."""
         return len(self._seen.keys() & other._seen.keys())
 
     def add(self, check: LineCheck) -> LineCheck:
         """Count a line.
 
         Returns:
-            The line as it stands among the others: found invalid when an earlier line has the same image.
+            The line, marked as invalid if an earlier line has the same image.
         """
         source = check.source
         if source is not None:
             first = self._seen.setdefault(_source_hash(source), check.line)
             if first != check.line:
-                check = check.failed("DUPLICATE_SOURCE_REF", f"{source!r} is in line {first}.")
+                check = check.with_error("DUPLICATE_SOURCE_REF", f"{source!r} is in line {first}.")
             else:
                 self._add_bucket(source)
         self.total += 1
@@ -116,28 +116,28 @@ class DatasetStatistics:
             self.error_lines.append(check.line)
         if check.image is not None:
             box_labels = frozenset([box.label for box in check.image.boxes])
-            self._add_labels(frozenset(check.image.labels), box_labels, 1)
+            self._add_labels(frozenset(check.image.labels), box_labels)
         return check
 
     def add_block(self, clean: CleanBlock, line: int) -> bool:
-        """Count lines that were all found valid at once.
+        """Count a block of valid lines at once.
 
         Args:
             clean: The lines.
-            line: The number of the first.
+            line: The number of the first line.
 
         Returns:
-            False when an image occurs twice, in here or before; then nothing is counted, and the lines must
-            be added one by one.
+            False if an image occurs twice, in this block or before. Nothing is counted then; add the lines
+            one by one instead.
         """
-        tokens = list(map(hash, clean.sources))  # as _token: their scheme is in lower case
-        if len(set(tokens)) != len(tokens) or not self._seen.keys().isdisjoint(tokens):
+        hashes = list(map(hash, clean.sources))  # as _source_hash: all schemes are in lower case
+        if len(set(hashes)) != len(hashes) or not self._seen.keys().isdisjoint(hashes):
             return False
         if len(self.label_images) + len(self.box_images) > _MAX_NAMES:
             return False
-        self._seen.update(zip(tokens, range(line, line + len(tokens)), strict=True))
-        self.total += len(tokens)
-        self.buckets[clean.bucket] += len(tokens)
+        self._seen.update(zip(hashes, range(line, line + len(hashes)), strict=True))
+        self.total += len(hashes)
+        self.buckets[clean.bucket] += len(hashes)
         self.labelled_lines += len(clean.labels)
         self.label_images.update(chain.from_iterable(clean.labels))
         self.boxed_lines += len(clean.box_labels)
@@ -146,62 +146,63 @@ class DatasetStatistics:
 
     def _add_bucket(self, source: str) -> None:
         match = SOURCE_REF.match(source)
-        self.local += match is None
+        self.local_images += match is None
         if match is not None and (len(self.buckets) < _MAX_NAMES or match[1] in self.buckets):
             self.buckets[match[1]] += 1
 
-    def _add_labels(self, labels: frozenset[str], box_labels: frozenset[str], count: int) -> None:
+    def _add_labels(self, labels: frozenset[str], box_labels: frozenset[str]) -> None:
         if labels:
-            self.labelled_lines += count
-            _count(self.label_images, labels, count)
+            self.labelled_lines += 1
+            _count(self.label_images, labels)
         if box_labels:
-            self.boxed_lines += count
-            _count(self.box_images, box_labels, count)
+            self.boxed_lines += 1
+            _count(self.box_images, box_labels)
         if labels and box_labels:
-            self.both_lines += count
+            self.both_lines += 1
 
 
-def _count(counter: Counter[str], names: frozenset[str], count: int) -> None:
+def _count(counter: Counter[str], names: frozenset[str]) -> None:
     for name in names:
         if name in counter or len(counter) < _MAX_NAMES:
-            counter[name] += count
+            counter[name] += 1
 
 
 def _source_hash(source: str) -> int:
-    """What stands for an image: the scheme may be written in either case."""
+    """Return the hash that identifies an image; the scheme may be in either case."""
     return hash("s" + source[1:] if source.startswith("S3://") else source)
 
 
 UseCase: TypeAlias = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_DETERMINED"]
-"""The kind of model, in the words of the manifest summary."""
+"""The kind of model, as the manifest summary names it."""
 Side: TypeAlias = Literal["training", "testing"]
+"""The training or the test dataset, as the manifest summary names them."""
 
 _MIN_IMAGES_TO_SPLIT: Final = 2
-"""Images that a label needs to be on both sides of a split; the service's number is not known."""
+"""Images that each label needs for a split. The service does not publish its number."""
 
 
 @attrs.frozen
 class ContentFinding:
-    """Something that is wrong with a dataset, or with both together."""
+    """A rule violation or piece of advice for a dataset, or for both datasets together."""
 
     code: str
     """One of ``CODES``."""
     side: Side | None
-    """The dataset; None when both are meant."""
+    """The dataset; None if the finding concerns both."""
     detail: str = ""
-    """What is wrong here, in words."""
+    """What is wrong, with the numbers or names."""
 
     @property
     def message(self) -> str:
-        """The service's message, its placeholder filled."""
+        """The service's message, with its placeholder filled in."""
         return CODES[self.code].message.format(round(LABEL_OVERLAP * 100))
 
 
 def choose_use_case(training: DatasetStatistics, testing: DatasetStatistics | None) -> UseCase:
-    """Which kind of model the service would choose.
+    """Return the kind of model that the service would train.
 
-    How it chooses for mixed data is not published. Here: detection when usable test lines have boxes
-    (training lines, when there is no test dataset), else classification.
+    The service does not publish how it chooses for mixed data. This function chooses detection if usable test
+    lines (without a test dataset, training lines) have boxes, otherwise classification.
     """
     deciding = training if testing is None else testing
     return "OBJECT_LOCALIZATION" if deciding.boxed_lines else "IMAGE_LEVEL_LABELS"
@@ -210,18 +211,18 @@ def choose_use_case(training: DatasetStatistics, testing: DatasetStatistics | No
 def check_training(
     training: DatasetStatistics, testing: DatasetStatistics | None = None, *, auto_split: bool = False
 ) -> tuple[UseCase, tuple[ContentFinding, ...]]:
-    """Hold the datasets of a training against the rules for their content.
+    """Check the datasets of a training.
 
-    The rules come in three rounds, and a round in which something ends the training is the last: first the
-    share of invalid lines and the buckets, then the labels, then the labels of the kind that was chosen.
+    The rules run in three groups: first the share of invalid lines and the buckets, then the labels, then
+    the labels of the chosen kind. A group that finds a fatal error is the last one that runs.
 
     Args:
-        training: The training dataset, every line added.
-        testing: The test dataset.
-        auto_split: Whether the service is to split a test dataset off.
+        training: The statistics of the training dataset.
+        testing: The statistics of the test dataset.
+        auto_split: Whether the service is to split off a test dataset.
 
     Returns:
-        The kind of model, ``NOT_DETERMINED`` when the training ends before that, and what was found.
+        The kind of model (``NOT_DETERMINED`` if the training ends before it is chosen), and the findings.
     """
     sides: dict[Side, DatasetStatistics] = {"training": training}
     if testing is not None:
@@ -238,14 +239,14 @@ def check_training(
 
 
 def check_dataset(counts: DatasetStatistics, side: Side = "training") -> tuple[ContentFinding, ...]:
-    """Hold a dataset against the rules for its making; it fails when something is found."""
+    """Check whether a dataset can be created; each finding prevents it."""
     found: list[ContentFinding] = []
     if counts.too_many_dropped:
         detail = f"{counts.dropped} of {counts.total} lines would be left out."
         found.append(ContentFinding("ERROR_TOO_MANY_RECORDS_IN_ERROR", side, detail))
     found += _check_buckets(side, counts)
     if len(counts.labels()) > DETECTION_LABELS[1]:
-        detail = f"There are {len(counts.labels())}."
+        detail = f"Found {len(counts.labels())}; at most {DETECTION_LABELS[1]} allowed."
         found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, detail))
     return tuple(found)
 
@@ -271,10 +272,11 @@ def _check_labels(sides: Mapping[Side, DatasetStatistics], use_case: UseCase) ->
     for side, counts in sides.items():
         labels = len(counts.labels())
         if labels < minimum:
-            detail = f"There are {labels}, at least {minimum} are needed."
+            detail = f"Found {labels}; at least {minimum} required."
             found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_LABELS", side, detail))
         elif labels > maximum:
-            found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, f"There are {labels}."))
+            detail = f"Found {labels}; at most {maximum} allowed."
+            found.append(ContentFinding("ERROR_MANIFEST_TOO_MANY_LABELS", side, detail))
     every: dict[Side, set[str]] = {side: counts.labels() for side, counts in sides.items()}
     return found + _check_overlap("ERROR_INSUFFICIENT_LABEL_OVERLAP", every)
 
@@ -285,7 +287,7 @@ def _check_usable_labels(sides: Mapping[Side, DatasetStatistics], use_case: UseC
     found: list[ContentFinding] = []
     for side, labels in usable.items():
         if len(labels) < minimum:
-            detail = f"There are {len(labels)} for {use_case}, at least {minimum} are needed."
+            detail = f"Found {len(labels)} for {use_case}; at least {minimum} required."
             found.append(ContentFinding("ERROR_MANIFEST_TOO_FEW_USABLE_LABELS", side, detail))
     return found + _check_overlap("ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP", usable)
 
@@ -321,7 +323,10 @@ def _check_overlap(code: str, labels: Mapping[Side, set[str]]) -> list[ContentFi
 
 
 def _usable_labels(use_case: UseCase, counts: DatasetStatistics) -> set[str]:
-    """Detection can be taught by image-level labels alone (brands); among boxes they are not used."""
+    """Return the labels that a model of this kind learns.
+
+    Detection can learn brands from image-level labels alone; a dataset with boxes uses only their labels.
+    """
     if use_case == "OBJECT_LOCALIZATION" and counts.box_images:
         return set(counts.box_images)
     return set(counts.label_images)
@@ -331,22 +336,24 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
     found: list[ContentFinding] = []
     for side, counts in sides.items():
         if counts.valid < ADVISED_IMAGES:
-            found.append(ContentFinding("FEW_IMAGES", side, f"There are {counts.valid} usable ones."))
+            found.append(ContentFinding("FEW_IMAGES", side, f"Usable images: {counts.valid}."))
         labels_only = counts.labelled_lines - counts.both_lines
         if counts.boxed_lines and labels_only:
-            detail = f"{labels_only} lines have image-level labels only, {counts.boxed_lines} have boxes."
+            detail = (
+                f"Lines with only image-level labels: {labels_only}; lines with boxes: {counts.boxed_lines}."
+            )
             found.append(ContentFinding("MIXED_LABEL_KINDS", side, detail))
     testing = sides.get("testing")
     if testing is not None:
-        crowded = [
+        over_limit = [
             label for label in testing.labels() if _count_images(testing, label) > IMAGES_PER_TEST_LABEL
         ]
-        if crowded:
-            detail = f"{_list_names(sorted(crowded))}."
+        if over_limit:
+            detail = f"Labels over the limit: {_list_names(sorted(over_limit))}."
             found.append(ContentFinding("TOO_MANY_TEST_IMAGES_FOR_LABEL", "testing", detail))
         shared = sides["training"].count_shared_images(testing)
         if shared:
-            found.append(ContentFinding("IMAGE_IN_BOTH_DATASETS", None, f"This concerns {shared:,} images."))
+            found.append(ContentFinding("IMAGE_IN_BOTH_DATASETS", None, f"{shared:,} images are in both."))
     return found
 
 

@@ -1,16 +1,15 @@
-"""The fast way through blocks of lines that are all in order.
+"""Fast path through blocks of lines that are all valid.
 
-Most manifests were written by a program: every line has the same form, and few texts make up all labels. So a
-pattern takes a whole block apart, each distinct piece of text is read and checked once, by the very rules of
-``check_line``, and lines are put together from pieces that are known to be good. Whatever does not fit, or is
-not good, makes the whole block take the plain way: the shortcut never finds a mistake, it only ever finds
-none. It gives itself up where it does not pay.
+Programs write most manifests: all lines have the same form, and a few distinct texts make up all labels. So a
+regular expression splits a whole block, each distinct piece of text is checked once with ``check_line``, and
+images are built from checked pieces. If any piece does not fit or is invalid, the whole block takes the slow
+path: the fast path never reports errors. It switches itself off where it does not pay.
 
-Why it is right: a line is taken only when it is the same text as one that was checked in full, but for parts
-that the rules do not look at, or that are looked at here as well. These are the key of the image, dates,
-confidences from 0 to 1, the choice and order of image-level labels, the size of the image, the class map, and
-the numbers of boxes. Each of these parts begins with a quoted key, and a quote cannot stand unescaped within
-a text of JSON: so a part cannot be taken for something that it is not.
+Why it is correct: a line is accepted only if its text equals a text that was checked in full, except for
+parts that no rule looks at and parts that are checked here too. These are the key of the image, dates,
+confidences from 0 to 1, the choice and order of image-level labels, the image size, the class map, and the
+numbers of boxes. Each of these parts begins with a quoted key, and an unescaped quote cannot occur inside a
+JSON string, so no other text can be mistaken for such a part.
 """
 
 from __future__ import annotations
@@ -41,43 +40,43 @@ __all__ = ["CleanBlock", "FastPath"]
 _T = TypeVar("_T")
 
 _MAX_CACHED: Final = 5_000
-"""Texts of a kind that are remembered; then the memory is emptied."""
+"""Distinct texts of a kind that a reader caches; then it clears the cache."""
 _MAX_LENGTH: Final = 90_000
-"""Longer lines take the plain way, where their length is looked at."""
+"""Longer lines take the slow path, which checks their length."""
 
 _KEY: Final = r'[^"\\\x00-\x20][^"\\\x00-\x1f]{0,255}'
-"""A key that is written without escapes and is short enough in any encoding."""
+"""An S3 key without escapes that is within the length limit in any encoding."""
 _DATE: Final = re.compile(r'"creation-date":"[0-9T:. Z+-]{1,40}"')
 _CONFIDENCE: Final = re.compile(r'"confidence":0(?:\.[0-9]{1,20})?(?=[,}])')
 
 
 @attrs.frozen
 class CleanBlock:
-    """A block of lines that are all valid, with nothing to say about any."""
+    """A block of lines that are all valid and have no findings."""
 
     bucket: str
     """The bucket of all images."""
     images: list[LabelledImage]
-    """One a line."""
+    """One image per line."""
     sources: list[str]
-    """Where the images lie."""
+    """The S3 URIs of the images."""
     labels: Sequence[Collection[str]] = ()
-    """The different image-level labels of each line; empty when no line has any."""
+    """The distinct image-level labels of each line; empty if no line has any."""
     box_labels: Sequence[Collection[str]] = ()
-    """The different labels of boxes of each line; empty when no line has any."""
+    """The distinct labels of the boxes of each line; empty if no line has any."""
 
 
 class _NotRegular(Exception):
-    """A piece of text is not what it would have to be."""
+    """The block does not have the regular form, so it takes the slow path."""
 
 
 def _line_start(bucket: str) -> str:
-    """The pattern with which every line of a block begins; its group is the image."""
+    """Return the pattern with which every line of a block begins; its group is the image."""
     return rf'^\{{"source-ref":"(s3://{re.escape(bucket)}/{_KEY})",'
 
 
 def _normalize_dates(text: str) -> str:
-    """A text with all dates and confidences the same."""
+    """Replace all dates and confidences in a text with the same ones."""
     text = _DATE.sub('"creation-date":"2000-01-01T00:00:00"', text)
     return _CONFIDENCE.sub('"confidence":1', text) if '"confidence":0' in text else text
 
@@ -89,7 +88,7 @@ def _make_images(
     sizes: Iterable[ImageSize | None],
     attributes: Iterable[Mapping[str, Any]],
 ) -> list[LabelledImage]:
-    """Make an image of each row of these columns."""
+    """Make an image from each row of these columns."""
     return _make_frozen(LabelledImage, len(sources), (sources, labels, boxes, sizes, attributes))
 
 
@@ -100,15 +99,15 @@ def _make_boxes(
     width: Iterable[float],
     height: Iterable[float],
 ) -> list[BoundingBox]:
-    """Make a box of each row of these columns."""
+    """Make a box from each row of these columns."""
     return _make_frozen(BoundingBox, len(labels), (labels, left, top, width, height))
 
 
 def _make_frozen(kind: type[_T], count: int, columns: Iterable[Iterable[object]]) -> list[_T]:
-    """Make frozen values from columns of their fields, in a third of the time that their constructors take.
+    """Make frozen values from columns of their fields, in a third of the time of their constructors.
 
-    It does what the constructor of a frozen class does, field by field for all values: it sets the slot.
-    Nothing is converted, so the columns must hold what the constructor would have made of them.
+    For each field, set the slot of all values, as the constructor of a frozen class does for one value.
+    Converters do not run, so the columns must hold converted values.
     """
     made = list(map(kind.__new__, repeat(kind, count)))
     for field, column in zip(attrs.fields(kind), columns, strict=True):  # type: ignore[arg-type]  # both are attrs classes
@@ -119,16 +118,16 @@ def _make_frozen(kind: type[_T], count: int, columns: Iterable[Iterable[object]]
 
 _UNLABELLED: Final = ["WARNING_UNANNOTATED_RECORD"]
 _MAX_PIECES: Final = 400
-"""More pieces than the service allows labels: they differ in something else as well."""
+"""More pieces than the service allows labels: they differ in something else too."""
 _MIN_LINES: Final = 20
-"""Blocks of fewer lines say little about the others."""
+"""Blocks with fewer lines do not represent the file."""
 
 
 class _LabelReader:
-    """Takes lines apart into the image and pieces of one label each.
+    """Fast path for image-level labels: splits lines into the image and one piece per label.
 
     Attributes:
-        looks: How often a piece had to be checked in full.
+        full_checks: Number of pieces that were checked in full.
     """
 
     def __init__(self) -> None:
@@ -136,12 +135,12 @@ class _LabelReader:
         self._tails: dict[str, LineAttributes] = {}
         self._names: dict[str, str] = {"": ""}
         self._labels: dict[str, str | None] = {"": None}
-        self._dates_differ = False  # lines of the same labels are not the same text
+        self._dates_differ = False  # lines with the same labels have different texts
         self._sets_differ = False  # few lines have the same labels
-        self._names_differ = False  # attributes are not named after their labels
+        self._names_differ = False  # attributes have other keys than their labels
 
     def read(self, block: Block, bucket: str) -> CleanBlock | None:
-        """The lines of a block, if all of them are in order."""
+        """Read the lines of a block; return None if the block must take the slow path."""
         found: list[tuple[str, str]] = _label_pattern(bucket).findall(block.text)
         if len(found) != block.count:
             return None
@@ -181,7 +180,7 @@ class _LabelReader:
             found = list(map(self._labels.__getitem__, pieces))
         except KeyError:
             found = list(map(self._check_in_full, pieces))
-        found.pop()  # of the nothing behind the last brace
+        found.pop()  # the empty piece after the last brace
         if None in found or self._names_differ:
             names = set(map(self._names.__getitem__, pieces))
             if len(names) != len(pieces):
@@ -195,10 +194,10 @@ class _LabelReader:
         return labels
 
     def _check_in_full(self, piece: str) -> str | None:
-        """The label that a piece stands for, None when it stands for none, found out by checking it in full.
+        """Return the label of a piece, or None for ``cl-metadata``, after checking the piece in full.
 
-        A piece begins with a comma and lacks the brace behind its value. One that makes a good line by itself
-        has its braces and quotes in order; so have several of them together, if their keys differ.
+        A piece begins with a comma and lacks the brace after its value. If it makes a valid line on its own,
+        its braces and quotes balance; so they do in several such pieces together, if their keys differ.
         """
         if piece in self._labels:
             return self._labels[piece]
@@ -219,7 +218,7 @@ class _LabelReader:
         return label
 
     def _forget(self) -> None:
-        """There are more pieces than labels can be: they differ in something else, such as dates."""
+        """Clear the caches: so many pieces differ in more than labels, such as dates."""
         self._dates_differ, self._sets_differ = True, False
         self._tails.clear()
         self._names = {"": ""}
@@ -228,7 +227,7 @@ class _LabelReader:
 
 
 def _differ_in_dates(texts: list[str]) -> bool:
-    """Whether dates and confidences are what makes most of the pieces different."""
+    """Return whether most pieces differ only in their dates and confidences."""
     pieces = set("\n".join(texts).split("}"))
     same = set(_normalize_dates("}".join(pieces)).split("}"))
     return 2 * len(same) < len(pieces)
@@ -242,27 +241,27 @@ def _label_pattern(bucket: str) -> re.Pattern[str]:
 _CLASS: Final = re.compile(r'"(0|[1-9][0-9]{0,8})":"([^"\\{}\x00-\x1f]{1,256})"')
 _DIGITS: Final = "[0-9]{1,9}"
 _NUMBER: Final = "[0-9.]{1,22}"
-"""What it is exactly is found out when it is read: 007 and 1.2.3 are none."""
+"""A superset of numbers: JSON parsing rejects 007 and 1.2.3 later."""
 _NOT_NUMBERS: Final = bytes(set(range(256)) - set(b"0123456789.,"))
 _MAX_SHAPES: Final = 150
-"""More shapes than that, and it is something like the date that differs."""
+"""With more shapes, the lines differ in something like the date."""
 
 _FIELDS: Final = ("class_id", "left", "top", "width", "height")
 
 _Parts: TypeAlias = "list[tuple[str, str, str, str, str]]"
-"""Lines, taken apart: the image, the key with its brace, the size, the boxes, and the rest."""
+"""Lines, split into the image, the key with its brace, the size, the boxes, and the rest."""
 _Columns: TypeAlias = "tuple[list[int], list[float], list[float], list[float], list[float]]"
-"""Boxes: their class ids, left, top, width and height."""
+"""Columns of boxes: class id, left, top, width and height."""
 _Shape: TypeAlias = "tuple[str, bool, str, str, int]"
-"""What lines have in common: the key, whether the size stands elsewhere, the text before and after the class
-map, and the number of boxes."""
+"""What lines share: the key, whether the size is in the rest, the text before and after the class map,
+and the number of boxes."""
 
 
 class _BoxReader:
-    """Takes lines apart into the image, the size, the boxes, the class map and the rest.
+    """Fast path for boxes: splits lines into the image, the size, the boxes, the class map and the rest.
 
     Attributes:
-        looks: How often a line had to be checked in full.
+        full_checks: Number of lines that were checked in full.
     """
 
     def __init__(self) -> None:
@@ -271,10 +270,10 @@ class _BoxReader:
         self._sizes: dict[str, ImageSize] = {}
         self._classes: dict[str, tuple[int, str]] = {}
         self._class_maps: dict[str, dict[int, str]] = {}
-        self._dates_differ = False  # lines of the same shape are not the same text
+        self._dates_differ = False  # lines of the same shape have different texts
 
     def read(self, block: Block, bucket: str) -> CleanBlock | None:
-        """The lines of a block, if all of them are in order."""
+        """Read the lines of a block; return None if the block must take the slow path."""
         first = re.search(r'"annotations":\[\{([^{}]{0,200})\}', block.text)
         order = () if first is None else tuple(re.findall(r'"([a-z_]+)":', first[1]))
         if first is None or sorted(order) != sorted(_FIELDS):
@@ -288,7 +287,7 @@ class _BoxReader:
         try:
             columns = _columns(",".join([parts[3] for parts in found]), order)
             return self._read_lines(bucket, block, found, tails, columns)
-        except (_NotRegular, KeyError, ValueError):  # class ids that are not in the map, numbers such as 007
+        except (_NotRegular, KeyError, ValueError):  # class ids missing in the map; numbers such as 007
             return None
 
     def _read_lines(
@@ -310,7 +309,7 @@ class _BoxReader:
             labels += map(classes.__getitem__, ids[ends[-1] : ends[-1] + count])
             sizes.append(size)
             ends.append(ends[-1] + count)
-        _check_places(columns, sizes, ends)
+        _check_positions(columns, sizes, ends)
         made = _make_boxes(labels, left, top, width, height)
         spans = [slice(start, end) for start, end in pairwise(ends)]
         boxes = [tuple(made[span]) for span in spans]
@@ -325,7 +324,7 @@ class _BoxReader:
         return CleanBlock(bucket, images, sources, box_labels=[frozenset(labels[span]) for span in spans])
 
     def _check_in_full(self, block: Block, index: int, shape: _Shape) -> None:
-        """Check a line in full; what it has in common with others of its shape is then known to be good."""
+        """Check a line in full, so that what it shares with other lines of its shape is known to be valid."""
         self.full_checks += 1
         key, _, before, after, count = shape
         check = check_line(block.text.split("\n")[index])
@@ -335,7 +334,7 @@ class _BoxReader:
         if others != [name + METADATA_SUFFIX] or len(check.image.boxes) != count:
             raise _NotRegular
         if '"class-map":' in before or '"class-map":' in after or "\\" in key + before + after:
-            raise _NotRegular  # the one that was found might not be the one that counts
+            raise _NotRegular  # there may be another class map, and the last one wins
         if len(self._shapes) > (_MAX_CACHED if self._dates_differ else _MAX_SHAPES):
             self._dates_differ = True
             self._shapes.clear()
@@ -385,17 +384,20 @@ def _loaded(text: str) -> dict[str, object]:
 
 
 def _columns(annotations: str, order: tuple[str, ...]) -> _Columns:
-    """Class id, left, top, width and height of each box of some annotations."""
+    """Parse the annotations of a block into columns."""
     numbers = annotations.encode("ascii").translate(None, _NOT_NUMBERS).decode("ascii")
     values: list[Any] = json.loads(f"[{numbers}]")
     ids, left, top, width, height = [values[order.index(name) :: 5] for name in _FIELDS]
     return ids, left, top, width, height
 
 
-def _check_places(columns: _Columns, sizes: list[ImageSize], ends: list[int]) -> None:
-    """Hold the boxes against the images; sizes and the ends of their boxes are by line."""
+def _check_positions(columns: _Columns, sizes: list[ImageSize], ends: list[int]) -> None:
+    """Check that the boxes are inside their images and large enough.
+
+    ``sizes`` and ``ends`` (of the boxes of each line within the columns) are by line.
+    """
     _, left, top, width, height = columns
-    if sizes.count(sizes[0]) == len(sizes):  # the usual case: the extremes say it all
+    if sizes.count(sizes[0]) == len(sizes):  # the usual case: checking the extremes is enough
         first = sizes[0]
         inside = max(map(add, left, width)) <= first.width and max(map(add, top, height)) <= first.height
         least_width, least_height = min(width), min(height)
@@ -424,20 +426,18 @@ def _box_pattern(bucket: str, order: tuple[str, ...]) -> re.Pattern[str]:
 
 _BUCKET: Final = re.compile(r'\{"source-ref":"s3://([0-9A-Za-z._-]{3,255})/')
 _MAX_FAILURES: Final = 6
-"""After so many blocks in a row in which it did not pay, the shortcut is no longer tried."""
+"""After this number of blocks in a row without gain, a reader is not tried again."""
 
 
 class FastPath:
-    """Reads blocks; it remembers the texts that it has seen, up to a number."""
+    """Reader for blocks of valid lines. It caches the texts that it has checked, up to a limit."""
 
     def __init__(self) -> None:
-        self._readers: dict[_LabelReader | _BoxReader, int] = {
-            _LabelReader(): _MAX_FAILURES,
-            _BoxReader(): _MAX_FAILURES,
-        }
+        self._readers: dict[_LabelReader | _BoxReader, int]
+        self._readers = {_LabelReader(): _MAX_FAILURES, _BoxReader(): _MAX_FAILURES}
 
     def read(self, block: Block) -> CleanBlock | None:
-        """The lines of a block, or None: then the block has to take the plain way."""
+        """Read the lines of a block; return None if the block must take the slow path."""
         bucket = _BUCKET.match(block.text)
         if bucket is None:
             return None

@@ -1,4 +1,4 @@
-"""The image files behind the lines: are they there, and are they what the service takes?"""
+"""Check the image files of a manifest: whether they exist and whether the service accepts them."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 __all__ = ["ImageInspector", "ImageOpener", "probe"]
 
 ImageOpener: TypeAlias = Callable[[str], "bytes | IO[bytes]"]
-"""Gives the content of an image: called with its source, from several threads at once."""
+"""Returns the content of an image for its path or URI. Called from several threads at once."""
 
 _THREADS: Final = 16
 _ROTATED: Final = {5, 6, 7, 8}
-"""EXIF orientations by which width and height change places."""
+"""EXIF orientations that swap width and height."""
 _ORIENTATION: Final = 0x0112
 
 
 @attrs.frozen
 class Probe:
-    """What a look into an image file showed."""
+    """The result of inspecting an image file."""
 
     problem: str | None
-    """Why the service would refuse it, in words; None when it would not."""
+    """The reason why the service would reject it; None if it would accept it."""
     size: ImageSize | None = None
-    """Its size as it is seen, turned by its EXIF orientation; None when it cannot be read."""
+    """The size after applying the EXIF orientation; None if it cannot be read."""
     found: bool = True
-    """Whether there was a file at all."""
+    """Whether the file could be read."""
 
 
 def probe(content: bytes) -> Probe:
-    """Look into an image file: its format, size, dimensions and whether it can be decoded to its end.
+    """Inspect an image file: format, file size, dimensions, and whether it can be decoded to its end.
 
-    The dimensions are looked at before anything is decoded, so that a small file cannot fill the memory.
+    Checks the dimensions before decoding, so that a small file cannot exhaust the memory.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -56,9 +56,9 @@ def probe(content: bytes) -> Probe:
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
-        raise MissingExtra("local", "Looking into images") from error
+        raise MissingExtra("local", "Opening images") from error
     if len(content) > IMAGE_BYTES:
-        return Probe(f"it has more than {IMAGE_BYTES // 2**20} MB")
+        return Probe(f"the file is larger than {IMAGE_BYTES // 2**20} MB")
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
             width, height = image.size
@@ -69,28 +69,29 @@ def probe(content: bytes) -> Probe:
                 image.load()
             return Probe(problem, size)
     except UnidentifiedImageError:
-        return Probe("it is neither JPEG nor PNG")
+        return Probe("the file is neither JPEG nor PNG")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return Probe(f"it has far more than {IMAGE_SIDE[1]} pixels a side")
+        return Probe(f"the image has far more than {IMAGE_SIDE[1]} pixels a side")
     except Exception as error:  # noqa: BLE001 - decoders fail in many ways on broken files
-        return Probe(f"it cannot be decoded ({error})")
+        return Probe(f"the image cannot be decoded ({error})")
 
 
 def _dimension_problem(width: int, height: int) -> str | None:
     low, high = IMAGE_SIDE
     if not (low <= width <= high and low <= height <= high):
-        return f"it is {width} x {height} pixels; {low} to {high} a side are allowed"
+        return f"the image has {width} x {height} pixels; {low} to {high} a side are allowed"
     if max(width, height) > IMAGE_ASPECT * min(width, height):
-        return f"it is {width} x {height} pixels; at most {IMAGE_ASPECT:.0f}:1 is allowed"
+        allowed = f"an aspect ratio of at most {IMAGE_ASPECT:.0f}:1 is allowed"
+        return f"the image has {width} x {height} pixels; {allowed}"
     return None
 
 
 class ImageInspector:
-    """Looks into the images of lines, several at once. A context manager.
+    """Inspects the image files of lines in several threads. A context manager.
 
     Attributes:
-        found: How many image files were there.
-        missing: How many were not.
+        found: Number of image files that could be read.
+        missing: Number of image files that could not.
     """
 
     def __init__(self, open_image: ImageOpener | None) -> None:
@@ -108,13 +109,13 @@ class ImageInspector:
         self._threads.shutdown(cancel_futures=True)
 
     def inspect(self, checks: list[LineCheck]) -> list[LineCheck]:
-        """The same lines, with what their images add."""
+        """Return the lines with the findings from their image files."""
         sources = [check.image.source for check in checks if check.image is not None]
         probes = self._threads.map(self._probe, sources)
-        return [check if check.image is None else self._judge(check, next(probes)) for check in checks]
+        return [check if check.image is None else self._add_findings(check, next(probes)) for check in checks]
 
     def size_of(self, source: str) -> ImageSize | None:
-        """The true size of an image, None when it cannot be read."""
+        """Return the true size of an image, or None if it cannot be read."""
         return self._probe(source).size
 
     def _probe(self, source: str) -> Probe:
@@ -122,8 +123,8 @@ class ImageInspector:
             content = self._content(source)
         except (InvalidInput, MissingExtra):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the opener raises, there is no image
-            return Probe(f"it cannot be read ({type(error).__name__}: {error})", found=False)
+        except Exception as error:  # noqa: BLE001 - an opener may raise anything
+            return Probe(f"the file cannot be read ({type(error).__name__}: {error})", found=False)
         return probe(content)
 
     def _content(self, source: str) -> bytes:
@@ -135,22 +136,23 @@ class ImageInspector:
                 return given.read(IMAGE_BYTES + 1)
         if source.lower().startswith("s3://"):
             raise InvalidInput(
-                "To look into images in S3, give open_image=..., a function that gives for an s3:// URI the "
-                "bytes of the image, or an open file."
+                f"Cannot open {short_repr(source)}: this check does not access S3. Pass open_image=..., a "
+                "function that returns the bytes of an image, or an open binary file, for its URI."
             )
         with Path(source).open("rb") as file:
             return file.read(IMAGE_BYTES + 1)
 
-    def _judge(self, check: LineCheck, seen: Probe) -> LineCheck:
-        self.found += seen.found
-        self.missing += not seen.found
-        if seen.problem is not None:
-            return check.failed("ERROR_INVALID_IMAGE", f"{short_repr(check.source)}: {seen.problem}.")
+    def _add_findings(self, check: LineCheck, found: Probe) -> LineCheck:
+        self.found += found.found
+        self.missing += not found.found
+        if found.problem is not None:
+            return check.with_error("ERROR_INVALID_IMAGE", f"{short_repr(check.source)}: {found.problem}.")
         stated = None if check.image is None else check.image.size
-        if stated is None or seen.size is None:
+        if stated is None or found.size is None:
             return check
-        told, true = f"{stated.width} x {stated.height}", f"{seen.size.width} x {seen.size.height}"
-        if told == true:
+        stated_size = f"{stated.width} x {stated.height}"
+        true_size = f"{found.size.width} x {found.size.height}"
+        if stated_size == true_size:
             return check
-        detail = f"{told} is stated, {true} is true."
+        detail = f"The line states {stated_size} pixels, but the image has {true_size}."
         return attrs.evolve(check, findings=(*check.findings, Finding("IMAGE_SIZE_DIFFERS", detail=detail)))

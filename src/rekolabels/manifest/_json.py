@@ -1,4 +1,4 @@
-"""One JSON object from one line, strictly: what RFC 8259 does not allow is not let through."""
+"""Strict JSON parsing, type guards for JSON values, and how messages show JSON values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 import re
 from typing import Any, Final, NoReturn, TypeGuard
 
-__all__ = ["InvalidJson", "is_list", "is_object", "load_object", "pointer", "short_repr"]
+__all__ = ["InvalidJson", "is_list", "is_object", "json_pointer", "load_object", "short_repr"]
 
 _MAX_DEPTH: Final = 200
-"""Levels of nesting. A real line has four; Python's own limit would depend on how deep the caller stands."""
+"""Levels of nesting. Real lines have four. Python's own limit depends on the depth of the caller's stack."""
 
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
 class InvalidJson(ValueError):
-    """A text is not one JSON object.
+    """The text is not a single valid JSON object.
 
     Attributes:
-        detail: What is wrong with it, in words.
-        column: Where, counted from 1; None when the text as a whole is meant.
+        detail: The reason, as a sentence without capital letter and full stop.
+        column: The position in the text, from 1; None if the reason concerns the text as a whole.
     """
 
     def __init__(self, detail: str, column: int | None = None) -> None:
@@ -30,34 +30,36 @@ class InvalidJson(ValueError):
 
 
 class _RepeatedKey(Exception):
-    """An object names a key twice."""
+    """An object contains a key twice."""
 
 
 def is_object(value: object) -> TypeGuard[dict[str, Any]]:
-    """Whether a value is a JSON object."""
+    """Return whether a value is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:
-    """Whether a value is a JSON list."""
+    """Return whether a value is a JSON list."""
     return isinstance(value, list)
 
 
 def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Read a JSON object; of a key that occurs twice the last value counts, as with most readers.
+    """Parse a JSON object strictly, as RFC 8259 defines it.
+
+    If a key occurs twice in an object, the last value wins, as in most parsers.
 
     Returns:
-        The object and the keys that occur more than once in one object.
+        The object, and the keys that occur more than once in one object.
 
     Raises:
-        NotJson: The text is no JSON, no object, nested too deeply, or holds a number that is none: ``NaN``,
-            ``Infinity``, 1e999, or thousands of digits.
+        InvalidJson: The text is not JSON, is not an object, is nested too deeply, or contains an invalid
+            number (``NaN``, ``Infinity``, 1e999, or one with thousands of digits).
     """
     if not text.isascii():
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise InvalidJson("it holds half of a surrogate pair", error.start + 1) from error
+            raise InvalidJson("it contains half of a surrogate pair", error.start + 1) from error
     if text.count("[") + text.count("{") > _MAX_DEPTH:
         _check_depth(text)
     repeated: tuple[str, ...] = ()
@@ -68,12 +70,12 @@ def load_object(text: str) -> tuple[dict[str, Any], tuple[str, ...]]:
             found, repeated = _decode_repeated(text)
     except json.JSONDecodeError as error:
         raise InvalidJson(_explain(text, error), error.pos + 1) from error
-    except InvalidJson:  # of a number
+    except InvalidJson:  # raised by _finite or _reject_constant
         raise
     except RecursionError as error:
         raise InvalidJson("it is nested too deeply") from error
     except ValueError as error:  # Python refuses to convert integers of more than 4,300 digits
-        raise InvalidJson("it holds a number with thousands of digits") from error
+        raise InvalidJson("it contains a number with thousands of digits") from error
     if not is_object(found):
         raise InvalidJson("it is JSON, but not an object in braces", 1)
     return found, repeated
@@ -113,7 +115,7 @@ _decode_once = json.JSONDecoder(
 def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
     repeated: dict[str, None] = {}
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
             if key in found:
@@ -121,7 +123,9 @@ def _decode_repeated(text: str) -> tuple[Any, tuple[str, ...]]:
             found[key] = value
         return found
 
-    decoder = json.JSONDecoder(object_pairs_hook=note, parse_constant=_reject_constant, parse_float=_finite)
+    decoder = json.JSONDecoder(
+        object_pairs_hook=collect, parse_constant=_reject_constant, parse_float=_finite
+    )
     return decoder.decode(text), tuple(repeated)
 
 
@@ -129,12 +133,18 @@ def _explain(text: str, error: json.JSONDecodeError) -> str:
     if not text.strip():
         return "it is blank"
     if error.pos >= len(text.rstrip()):
-        return "it ends in the middle, as if it had been cut off"
-    return f"{error.msg[0].lower()}{error.msg[1:]}"
+        return "it is cut off"
+    message = error.msg.removesuffix(" at").removesuffix(" starting")
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def short_repr(value: object, *, limit: int = 120) -> str:
-    """A value as Python writes it, cut to a length; control characters come out escaped."""
+    """Return a short representation of a JSON value for messages: one line, safe for a terminal.
+
+    Args:
+        value: The value. Control characters in a string are escaped.
+        limit: Number of characters of a string that are shown.
+    """
     if isinstance(value, str):
         return repr(value) if len(value) <= limit else f"{value[:limit]!r}... ({len(value):,} characters)"
     if isinstance(value, (list, dict)):
@@ -144,10 +154,10 @@ def short_repr(value: object, *, limit: int = 120) -> str:
     return repr(value)
 
 
-def pointer(path: tuple[str | int, ...]) -> str:
-    """A JSON pointer (RFC 6901); empty for the line as a whole.
+def json_pointer(path: tuple[str | int, ...]) -> str:
+    """Return the JSON pointer (RFC 6901) for a path; empty for the whole document.
 
-    >>> pointer(("a/b", "annotations", 0))
+    >>> json_pointer(("a/b", "annotations", 0))
     '/a~1b/annotations/0'
     """
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)

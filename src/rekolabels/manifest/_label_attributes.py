@@ -1,7 +1,8 @@
-"""The label attributes of a line: which keys belong together, what they say, and their form.
+"""Label attributes of a manifest line: find, read and validate them, and build the labelled image.
 
-A line is an object with ``source-ref`` and pairs of keys: ``rust`` and ``rust-metadata``. This module is
-where the form of a pair is known; the reader (``parse_line``) and the check stand on it.
+A line is a JSON object with ``source-ref`` and pairs of keys such as ``rust`` and ``rust-metadata``. Ground
+Truth calls the first key of a pair a label attribute. This module alone knows the format of these pairs; both
+the reader (``parse_line``) and the line rules (``check_line``) use it.
 """
 
 from __future__ import annotations
@@ -34,74 +35,74 @@ __all__ = [
 
 METADATA_SUFFIX: Final = "-metadata"
 CLASSIFICATION: Final = "groundtruth/image-classification"
+"""The ``type`` of an image-level label."""
 DETECTION: Final = "groundtruth/object-detection"
+"""The ``type`` of bounding boxes."""
 RESERVED_KEYS: Final = frozenset({"source-ref", "cl-metadata", "cl-errors", "errors", "warnings"})
-"""Keys that are no label attributes: the image itself, and what the service adds to entries and results."""
+"""Keys that are not label attributes: the image, and what the service adds to entries and results."""
 
 _MAX_NUMBER: Final = 2**53
-"""Numbers beyond this are no pixels; up to it floats are exact."""
+"""Larger numbers are not pixels. Up to this number, floats represent integers exactly."""
 
 
 @attrs.frozen
 class FormatProblem:
-    """Something wrong with the form of a pair."""
+    """A violation of the format of label attributes."""
 
     code: str
-    """The service's code."""
+    """The service's error code."""
     path: tuple[str | int, ...]
-    """Where, as the steps of a JSON pointer from the line."""
+    """The location in the line, as the steps of a JSON pointer."""
     detail: str
-    """What is wrong, in words."""
+    """The reason, as a sentence without capital letter and full stop."""
     unreadable: bool
-    """Whether a label or box cannot be made out because of it."""
+    """Whether a label or box cannot be read because of it."""
 
 
 @attrs.frozen
 class LabelAttribute:
-    """What a label attribute and its metadata say."""
+    """The content of a label attribute and its metadata."""
 
     key: str
-    """The name of the attribute; its metadata has the same with ``-metadata``."""
+    """The key of the attribute. The key of its metadata has the suffix ``-metadata``."""
     kind: str | None
-    """The ``type`` of the metadata: one of the two supported, another one, or None when it has none."""
+    """The ``type`` in the metadata: ``CLASSIFICATION``, ``DETECTION``, an unsupported one, or None."""
     label: str | None = None
     """The image-level label."""
     boxes: tuple[BoundingBox, ...] = ()
     """The boxes, in the order of the annotations."""
     size: ImageSize | None = None
-    """The stated size of the image."""
+    """The stated image size, in pixels."""
     problems: tuple[FormatProblem, ...] = ()
-    """What is wrong with the form."""
+    """Violations of the format."""
 
 
 def label_attribute_keys(line: Mapping[str, Any]) -> list[str]:
-    """The names of the label attributes of a line that have their metadata beside them, in their order."""
-    taken: set[str] = set()
+    """Return the keys of the label attributes of a line that have metadata, in the order of the line."""
+    metadata_keys: set[str] = set()
     found: list[str] = []
     for key in line:
-        if key in RESERVED_KEYS or key in taken:
+        if key in RESERVED_KEYS or key in metadata_keys:
             continue
-        partner = key + METADATA_SUFFIX
-        if partner in line and partner not in RESERVED_KEYS:
+        metadata_key = key + METADATA_SUFFIX
+        if metadata_key in line and metadata_key not in RESERVED_KEYS:
             found.append(key)
-            taken.add(partner)
+            metadata_keys.add(metadata_key)
     return found
 
 
 def read_label_attribute(key: str, value: object, metadata: object) -> LabelAttribute:
-    """Read one pair: the label or the boxes that it holds, and what is wrong with its form."""
+    """Read the label or the boxes of a label attribute, and validate its format."""
     at = key + METADATA_SUFFIX
     if not is_object(metadata):
-        return LabelAttribute(
-            key, None, problems=(_metadata_problem(at, "it must be an object", unreadable=True),)
-        )
+        problem = _metadata_problem(at, "the metadata must be an object", unreadable=True)
+        return LabelAttribute(key, None, problems=(problem,))
     kind = metadata.get("type")
     if not isinstance(kind, str):
-        detail = "'type' must be a text" if "type" in metadata else "it has no 'type'"
+        detail = "'type' must be a string" if "type" in metadata else "'type' is missing"
         unreadable = "class-name" in metadata or "class-map" in metadata
-        return LabelAttribute(
-            key, None, problems=(_metadata_problem(at, detail, "type", unreadable=unreadable),)
-        )
+        problem = _metadata_problem(at, detail, "type", unreadable=unreadable)
+        return LabelAttribute(key, None, problems=(problem,))
     if kind == CLASSIFICATION:
         return _read_label(key, value, metadata)
     if kind == DETECTION:
@@ -113,22 +114,17 @@ def _read_label(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAt
     at = key + METADATA_SUFFIX
     problems: list[FormatProblem] = []
     if not _is_integer(value):
-        problems.append(
-            _attribute_problem(
-                key, "the value of an image-level label must be an integer, such as 1", unreadable=False
-            )
-        )
+        detail = "the value of an image-level label must be an integer, such as 1"
+        problems.append(_attribute_problem(key, detail, unreadable=False))
     label = metadata.get("class-name")
     if not isinstance(label, str):
-        problems.append(
-            _metadata_problem(at, "'class-name' must be the label as a text", "class-name", unreadable=True)
-        )
+        detail = "'class-name' must be the label, a string"
+        problems.append(_metadata_problem(at, detail, "class-name", unreadable=True))
         label = None
     confidence = metadata.get("confidence")
     if not _is_number(confidence) or not 0 <= confidence <= 1:
-        problems.append(
-            _metadata_problem(at, "'confidence' must be a number from 0 to 1", "confidence", unreadable=False)
-        )
+        detail = "'confidence' must be a number from 0 to 1"
+        problems.append(_metadata_problem(at, detail, "confidence", unreadable=False))
     problems += _common_problems(at, metadata)
     return LabelAttribute(key, CLASSIFICATION, label=label, problems=tuple(problems))
 
@@ -138,11 +134,8 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAt
     problems = _common_problems(at, metadata)
     class_map = metadata.get("class-map")
     if not is_object(class_map) or not all(isinstance(label, str) for label in class_map.values()):
-        problems.append(
-            _metadata_problem(
-                at, "'class-map' must be an object from class ids to labels", "class-map", unreadable=True
-            )
-        )
+        detail = "'class-map' must be an object that maps class ids to labels"
+        problems.append(_metadata_problem(at, detail, "class-map", unreadable=True))
         class_map = None
     objects = metadata.get("objects")
     if not is_list(objects):
@@ -151,22 +144,19 @@ def _read_boxes(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAt
         problems += _confidence_problems(at, objects)
     if not is_object(value):
         detail = "the value of a bounding box attribute must be an object with 'image_size' and 'annotations'"
-        return LabelAttribute(
-            key, DETECTION, problems=(*problems, _attribute_problem(key, detail, unreadable=True))
-        )
-    size, wrong = _read_size(key, value.get("image_size"))
-    problems += wrong
+        problems.append(_attribute_problem(key, detail, unreadable=True))
+        return LabelAttribute(key, DETECTION, problems=tuple(problems))
+    size, size_problems = _read_size(key, value.get("image_size"))
+    problems += size_problems
     annotations = value.get("annotations", [])
     if not is_list(annotations):
-        problems.append(
-            _attribute_problem(key, "'annotations' must be a list", "annotations", unreadable=True)
-        )
+        detail = "'annotations' must be a list"
+        problems.append(_attribute_problem(key, detail, "annotations", unreadable=True))
         annotations = []
     if is_list(objects) and len(objects) < len(annotations):
-        detail = f"there are {len(annotations)} annotations but only {len(objects)} objects with a confidence"
-        problems.append(
-            FormatProblem("ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects"), detail, unreadable=False)
-        )
+        code = "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE"
+        detail = f"'objects' has fewer elements than 'annotations' ({len(objects)} and {len(annotations)})"
+        problems.append(FormatProblem(code, (at, "objects"), detail, unreadable=False))
     boxes: list[BoundingBox] = []
     unknown: dict[str, None] = {}
     for index, annotation in enumerate(annotations):
@@ -193,11 +183,8 @@ def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[FormatP
     for name in ("width", "height", "depth"):
         side = stated[0].get(name)
         if not _is_integer(side) or not -_MAX_NUMBER <= side <= _MAX_NUMBER:
-            return None, [
-                _attribute_problem(
-                    key, f"'{name}' must be an integer", "image_size", 0, name, unreadable=False
-                )
-            ]
+            detail = f"'{name}' must be an integer"
+            return None, [_attribute_problem(key, detail, "image_size", 0, name, unreadable=False)]
         sides.append(side)
     return ImageSize(*sides), []
 
@@ -205,43 +192,33 @@ def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[FormatP
 def _read_box(
     key: str, index: int, annotation: object, class_map: Mapping[str, str]
 ) -> BoundingBox | str | FormatProblem:
-    """One box; a text is the class id that the map lacks."""
+    """Read one box; return its class id as a string if the class map lacks it."""
+    path: tuple[str | int, ...] = ("annotations", index)
     if not is_object(annotation):
-        return _attribute_problem(
-            key, "an annotation must be an object", "annotations", index, unreadable=True
-        )
-    number = annotation.get("class_id")
-    if not _is_integer(number):
-        return _attribute_problem(
-            key, "'class_id' must be an integer", "annotations", index, "class_id", unreadable=True
-        )
+        return _attribute_problem(key, "an annotation must be an object", *path, unreadable=True)
+    class_id = annotation.get("class_id")
+    if not _is_integer(class_id):
+        return _attribute_problem(key, "'class_id' must be an integer", *path, "class_id", unreadable=True)
     numbers: list[float] = []
     for name in ("left", "top", "width", "height"):
         pixels = annotation.get(name)
         if not _is_number(pixels) or not -_MAX_NUMBER <= pixels <= _MAX_NUMBER:
-            return _attribute_problem(
-                key, f"'{name}' must be a number of pixels", "annotations", index, name, unreadable=True
-            )
+            detail = f"'{name}' must be a number of pixels"
+            return _attribute_problem(key, detail, *path, name, unreadable=True)
         numbers.append(pixels)
-    label = class_map.get(_decimal(number))
-    return _decimal(number) if label is None else BoundingBox(label, *numbers)
+    label = class_map.get(_decimal(class_id))
+    return _decimal(class_id) if label is None else BoundingBox(label, *numbers)
 
 
 def _confidence_problems(at: str, objects: list[Any]) -> list[FormatProblem]:
     for index, entry in enumerate(objects):
         if not is_object(entry):
-            return [
-                _metadata_problem(
-                    at, "an element of 'objects' must be an object", "objects", index, unreadable=False
-                )
-            ]
+            detail = "an element of 'objects' must be an object"
+            return [_metadata_problem(at, detail, "objects", index, unreadable=False)]
         if "confidence" not in entry:
+            code = "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE"
             detail = f"object {index} has no 'confidence'"
-            return [
-                FormatProblem(
-                    "ERROR_MISSING_BOUNDING_BOX_CONFIDENCE", (at, "objects", index), detail, unreadable=False
-                )
-            ]
+            return [FormatProblem(code, (at, "objects", index), detail, unreadable=False)]
         confidence = entry["confidence"]
         if not _is_number(confidence) or not 0 <= confidence <= 1:
             detail = "'confidence' must be a number from 0 to 1"
@@ -252,17 +229,11 @@ def _confidence_problems(at: str, objects: list[Any]) -> list[FormatProblem]:
 def _common_problems(at: str, metadata: Mapping[str, Any]) -> list[FormatProblem]:
     problems: list[FormatProblem] = []
     if metadata.get("human-annotated") not in ("yes", "no"):
-        problems.append(
-            _metadata_problem(
-                at, "'human-annotated' must be 'yes' or 'no'", "human-annotated", unreadable=False
-            )
-        )
+        detail = "'human-annotated' must be 'yes' or 'no'"
+        problems.append(_metadata_problem(at, detail, "human-annotated", unreadable=False))
     if not isinstance(metadata.get("creation-date"), str):
-        problems.append(
-            _metadata_problem(
-                at, "'creation-date' must be a date as a text", "creation-date", unreadable=False
-            )
-        )
+        detail = "'creation-date' must be a date, as a string"
+        problems.append(_metadata_problem(at, detail, "creation-date", unreadable=False))
     return problems
 
 
@@ -283,21 +254,21 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _decimal(number: int) -> str:
-    """A class id as text; a number with thousands of digits would not convert."""
+    """Return a class id as a string; Python would refuse to convert thousands of digits."""
     return str(number) if -_MAX_NUMBER <= number <= _MAX_NUMBER else "(too large)"
 
 
 class LineAttributes(Mapping[str, Any]):
     """The keys of a manifest line except ``source-ref``, as a read-only mapping.
 
-    It holds the text of the line and parses it when a key is asked for; lines with the same text share one of
-    these. A line whose labels were not touched is written with this very text.
+    The mapping stores the text of the line and parses it on first access. Lines with the same text share an
+    instance. If the labels of an image are unchanged, ``format_line`` writes this text again.
 
     Attributes:
-        text: The members of the object, without the braces; empty when there are none.
+        text: The members of the JSON object, without braces; empty if there are none.
         labels: The image-level labels in the text.
         boxes: The boxes in the text.
-        size: The size of the image in the text.
+        size: The image size in the text.
     """
 
     __slots__ = ("_members", "boxes", "labels", "size", "text")
@@ -334,22 +305,31 @@ class LineAttributes(Mapping[str, Any]):
         return repr(self._parsed())
 
 
-_HEAD: Final = re.compile(r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(?=\s*")|(?=\}\s*$))')
-"""The beginning of a line whose first key is the image; the text behind it is kept as it is."""
+_SOURCE_REF_FIRST: Final = re.compile(
+    r'\s*\{\s*"source-ref"\s*:\s*"(?:[^"\\]|\\.)*"\s*(?:,(?=\s*")|(?=\}\s*$))'
+)
+"""The start of a line whose first key is ``source-ref``; the text after it is kept as it is."""
 
 
 def build_image(
-    text: str, members: dict[str, Any], pairs: list[LabelAttribute], *, keep_text: bool
+    text: str, members: dict[str, Any], attributes: list[LabelAttribute], *, keep_text: bool
 ) -> LabelledImage:
-    """Put an image together from a line and the pairs that were read from it."""
-    labels = tuple(pair.label for pair in pairs if pair.label is not None)
-    boxes = tuple(box for pair in pairs for box in pair.boxes)
-    size = next((pair.size for pair in pairs if pair.size is not None), None)
+    """Build the labelled image of a line.
+
+    Args:
+        text: The line.
+        members: The parsed line.
+        attributes: The label attributes of the line.
+        keep_text: Whether the image keeps the text of the line, for ``format_line``.
+    """
+    labels = tuple(attribute.label for attribute in attributes if attribute.label is not None)
+    boxes = tuple(box for attribute in attributes for box in attribute.boxes)
+    size = next((attribute.size for attribute in attributes if attribute.size is not None), None)
     rest = {key: value for key, value in members.items() if key != "source-ref"}
-    head = _HEAD.match(text) if keep_text else None
-    if head is None:
+    start = _SOURCE_REF_FIRST.match(text) if keep_text else None
+    if start is None:
         return LabelledImage(members["source-ref"], labels, boxes, size, rest)
-    tail = text[head.end() : text.rindex("}")].strip()
+    tail = text[start.end() : text.rindex("}")].strip()
     return LabelledImage(
         members["source-ref"], labels, boxes, size, LineAttributes(tail, labels, boxes, size, rest)
     )

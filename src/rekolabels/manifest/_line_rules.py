@@ -1,8 +1,7 @@
-"""What the service asks of one line, apart from all others.
+"""Rules for a single manifest line, and the labelled image of a valid line.
 
-The rules run in the service's order: first those that it calls early, any of which ends the look at the line,
-then the others. ``check_line`` is the one door; the check of whole manifests and the embedded service both go
-through it.
+``check_line`` applies the rules in the service's order: format errors first, which end the check of the
+line, then the others. The check of whole manifests and the embedded service both use it.
 """
 
 from __future__ import annotations
@@ -45,140 +44,146 @@ __all__ = ["SOURCE_REF", "Finding", "LineCheck", "check_line", "min_box_side"]
 
 @attrs.frozen
 class Finding:
-    """Something that is wrong in a line."""
+    """A rule violation, warning or piece of advice for a line."""
 
     code: str
     """One of ``CODES``."""
-    place: tuple[str | int, ...] = ()
-    """The object in which the service lists it: the line (empty), an attribute, an annotation, metadata."""
+    container: tuple[str | int, ...] = ()
+    """The path of the object in which the service lists the error: the line (empty), an attribute, an
+    annotation or metadata."""
     path: tuple[str | int, ...] = ()
-    """Where exactly, as the steps of a JSON pointer."""
+    """The exact location, as the steps of a JSON pointer."""
     detail: str = ""
-    """What is wrong here, in words; empty when the message says it all."""
+    """What is wrong at this location; empty if the message says enough."""
     column: int | None = None
-    """The character of the line, from 1, where it is no JSON."""
+    """The position in the line, from 1, if the line is not valid JSON."""
 
     @property
     def message(self) -> str:
-        """The service's message, its placeholder filled."""
-        return CODES[self.code].message.format(self.place[0] if self.place else "")
+        """The service's message, with its placeholder filled in."""
+        return CODES[self.code].message.format(self.container[0] if self.container else "")
 
 
-Use: TypeAlias = Literal["usable", "empty", "unusable", "fatal"]
-"""What becomes of a pair: used, without annotations, of no use, or of no use together with the whole line."""
+Outcome: TypeAlias = Literal["usable", "empty", "unusable", "fatal"]
+"""The outcome for a label attribute: used, without annotations, unused, or unused with the whole line."""
 
 
 @attrs.frozen
 class AttributeCheck:
-    """What the service would make of one label attribute."""
+    """The result of checking one label attribute."""
 
-    pair: LabelAttribute
-    """The pair without the boxes and labels that cannot be used."""
-    use: Use
-    """What becomes of it."""
+    attribute: LabelAttribute
+    """The attribute without unusable boxes and labels."""
+    outcome: Outcome
+    """Whether a training uses the attribute."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong with it."""
+    """The rule violations in the attribute."""
     annotated: bool = True
-    """Whether a person is said to have looked at it (``human-annotated``)."""
+    """Whether a person annotated the image, according to ``human-annotated``."""
 
 
-def check_label_attribute(pair: LabelAttribute, members: Mapping[str, Any]) -> AttributeCheck:
-    """Hold a pair of the right form against the rules."""
-    if pair.kind == CLASSIFICATION:
-        return _check_label(pair, pair.label or "")
-    if pair.kind == DETECTION and pair.size is not None:
-        return _check_boxes(pair, pair.size, members)
-    at = pair.key + METADATA_SUFFIX
-    detail = f"It is {short_repr(pair.kind)}."
-    return AttributeCheck(
-        pair, "unusable", (Finding("ERROR_UNSUPPORTED_USE_CASE_TYPE", (at,), (at, "type"), detail),)
-    )
+def check_label_attribute(attribute: LabelAttribute, members: Mapping[str, Any]) -> AttributeCheck:
+    """Check a well-formed label attribute against the rules.
+
+    Args:
+        attribute: The label attribute, without format problems.
+        members: The parsed line.
+    """
+    if attribute.kind == CLASSIFICATION:
+        return _check_label(attribute, attribute.label or "")
+    if attribute.kind == DETECTION and attribute.size is not None:
+        return _check_boxes(attribute, attribute.size, members)
+    at = attribute.key + METADATA_SUFFIX
+    detail = f"The type is {short_repr(attribute.kind)}."
+    finding = Finding("ERROR_UNSUPPORTED_USE_CASE_TYPE", (at,), (at, "type"), detail)
+    return AttributeCheck(attribute, "unusable", (finding,))
 
 
 def min_box_side(size: ImageSize) -> float:
-    """What the sides of a box must be longer than: a pixel of the image as it is trained on.
+    """Return the length, in pixels of the image, that both sides of a box must exceed.
 
-    In pixels of the image itself; one with a side above 1280 pixels is scaled down so that the longest has
-    1280.
+    It is one pixel of the image that the training sees: images with a side above 1280 pixels are scaled down
+    to 1280.
     """
     return max(1.0, size.width / SCALED_SIDE, size.height / SCALED_SIDE)
 
 
-def _check_label(pair: LabelAttribute, label: str) -> AttributeCheck:
-    finding = _label_finding(label, (pair.key + METADATA_SUFFIX, "class-name"))
+def _check_label(attribute: LabelAttribute, label: str) -> AttributeCheck:
+    finding = _label_finding(label, (attribute.key + METADATA_SUFFIX, "class-name"))
     if finding is None:
-        return AttributeCheck(pair, "usable")
+        return AttributeCheck(attribute, "usable")
     if finding.code == "BLANK_LABEL":
-        return AttributeCheck(pair, "usable", (finding,))
-    return AttributeCheck(attrs.evolve(pair, label=None), "unusable", (finding,))
+        return AttributeCheck(attribute, "usable", (finding,))
+    return AttributeCheck(attrs.evolve(attribute, label=None), "unusable", (finding,))
 
 
-def _check_boxes(pair: LabelAttribute, size: ImageSize, members: Mapping[str, Any]) -> AttributeCheck:
-    fatal = _image_findings(pair, size)
-    if not pair.boxes:
-        at = (pair.key, "annotations")
-        annotated = members[pair.key + METADATA_SUFFIX]["human-annotated"] == "yes"
-        finding = Finding("WARNING_NO_ATTRIBUTE_ANNOTATIONS", at[:1], at)
-        return AttributeCheck(pair, "fatal" if fatal else "empty", (*fatal, finding), annotated)
+def _check_boxes(attribute: LabelAttribute, size: ImageSize, members: Mapping[str, Any]) -> AttributeCheck:
+    key = attribute.key
+    fatal = _image_findings(attribute, size)
+    if not attribute.boxes:
+        annotated = members[key + METADATA_SUFFIX]["human-annotated"] == "yes"
+        finding = Finding("WARNING_NO_ATTRIBUTE_ANNOTATIONS", (key,), (key, "annotations"))
+        return AttributeCheck(attribute, "fatal" if fatal else "empty", (*fatal, finding), annotated)
     findings: list[Finding] = []
     unusable: set[str] = set()
-    for label in dict.fromkeys(box.label for box in pair.boxes):
-        wrong = _label_finding(label, (pair.key + METADATA_SUFFIX, "class-map"))
-        if wrong is not None:
-            findings.append(wrong)
-            if wrong.code != "BLANK_LABEL":
+    for label in dict.fromkeys(box.label for box in attribute.boxes):
+        label_finding = _label_finding(label, (key + METADATA_SUFFIX, "class-map"))
+        if label_finding is not None:
+            findings.append(label_finding)
+            if label_finding.code != "BLANK_LABEL":
                 unusable.add(label)
     kept: list[BoundingBox] = []
-    for index, box in enumerate(pair.boxes):
-        wrong = _box_finding(box, size, (pair.key, "annotations", index))
-        if wrong is not None:
-            findings.append(wrong)
+    for index, box in enumerate(attribute.boxes):
+        box_finding = _box_finding(box, size, (key, "annotations", index))
+        if box_finding is not None:
+            findings.append(box_finding)
         elif box.label not in unusable:
             kept.append(box)
     if not kept:
-        findings.append(Finding("ERROR_NO_VALID_ANNOTATIONS", (pair.key,), (pair.key, "annotations")))
-    if len(kept) < len(pair.boxes):
-        pair = attrs.evolve(pair, boxes=tuple(kept))
-    use: Use = "fatal" if fatal else "usable" if kept else "unusable"
-    return AttributeCheck(pair, use, (*fatal, *findings))
+        findings.append(Finding("ERROR_NO_VALID_ANNOTATIONS", (key,), (key, "annotations")))
+    if len(kept) < len(attribute.boxes):
+        attribute = attrs.evolve(attribute, boxes=tuple(kept))
+    outcome: Outcome = "fatal" if fatal else "usable" if kept else "unusable"
+    return AttributeCheck(attribute, outcome, (*fatal, *findings))
 
 
-def _image_findings(pair: LabelAttribute, size: ImageSize) -> list[Finding]:
-    """What makes the whole line useless."""
+def _image_findings(attribute: LabelAttribute, size: ImageSize) -> list[Finding]:
+    """Return the findings that make the whole line invalid."""
     findings: list[Finding] = []
     low, high = IMAGE_SIDE
+    key = attribute.key
     if not (low <= size.width <= high and low <= size.height <= high):
-        detail = f"It is {size.width} x {size.height} pixels; {low} to {high} are allowed."
-        at = (pair.key, "image_size", 0)
-        findings.append(Finding("ERROR_INVALID_IMAGE_DIMENSION", at[:1], at, detail))
-    if len(pair.boxes) > BOXES_PER_IMAGE:
-        detail = f"There are {len(pair.boxes)} boxes; {BOXES_PER_IMAGE} are allowed."
-        findings.append(
-            Finding("ERROR_TOO_MANY_BOUNDING_BOXES", (pair.key,), (pair.key, "annotations"), detail)
+        detail = (
+            f"The stated size is {size.width} x {size.height} pixels; {low} to {high} a side are allowed."
         )
+        findings.append(Finding("ERROR_INVALID_IMAGE_DIMENSION", (key,), (key, "image_size", 0), detail))
+    if len(attribute.boxes) > BOXES_PER_IMAGE:
+        detail = f"The image has {len(attribute.boxes)} boxes; at most {BOXES_PER_IMAGE} are allowed."
+        findings.append(Finding("ERROR_TOO_MANY_BOUNDING_BOXES", (key,), (key, "annotations"), detail))
     return findings
 
 
 def _label_finding(label: str, at: tuple[str, str]) -> Finding | None:
     if not 1 <= len(label) <= LABEL_LENGTH:
-        return Finding("ERROR_INVALID_LABEL_NAME_LENGTH", at[:1], at, f"A label has {len(label)} characters.")
+        detail = f"The label has {len(label)} characters; 1 to {LABEL_LENGTH} are allowed."
+        return Finding("ERROR_INVALID_LABEL_NAME_LENGTH", at[:1], at, detail)
     return Finding("BLANK_LABEL", at[:1], at) if label.isspace() else None
 
 
 def _box_finding(box: BoundingBox, size: ImageSize, at: tuple[str | int, ...]) -> Finding | None:
-    place = f"{short_repr(box.label, limit=40)} at left {box.left}, top {box.top}, {box.width} x {box.height} pixels"
+    label = short_repr(box.label, limit=40)
+    subject = f"The box {label} (left {box.left}, top {box.top}, {box.width} x {box.height} pixels)"
     off_frame = min(box.left, box.top, box.width, box.height) < 0
     if off_frame or box.left + box.width > size.width or box.top + box.height > size.height:
-        detail = f"{place}, in an image of {size.width} x {size.height}."
+        detail = f"{subject} is not inside the image of {size.width} x {size.height} pixels."
         return Finding("ERROR_INVALID_BOUNDING_BOX", at, at, detail)
-    least = min_box_side(size)
-    if box.width <= least or box.height <= least:
-        why = (
-            ""
-            if least == 1
-            else f"; in an image of {size.width} x {size.height} more than {least:.2f} is asked for"
-        )
-        return Finding("ERROR_BOUNDING_BOX_TOO_SMALL", at, at, f"{place}{why}.")
+    minimum = min_box_side(size)
+    if box.width <= minimum or box.height <= minimum:
+        required = "1 pixel"
+        if minimum > 1:
+            required = f"{minimum:.2f} pixels in an image of {size.width} x {size.height} pixels"
+        detail = f"{subject} needs sides longer than {required}."
+        return Finding("ERROR_BOUNDING_BOX_TOO_SMALL", at, at, detail)
     return None
 
 
@@ -186,120 +191,125 @@ LineState: TypeAlias = Literal["valid", "invalid", "ignored"]
 """How the manifest summary counts a line."""
 
 SOURCE_REF: Final = re.compile(r"[sS]3://([0-9A-Za-z._-]{3,255})/(?=.*\S)(.+)", re.DOTALL)
-"""A bucket as the service's model has it, and a key; its length is counted in bytes, which no pattern can."""
+"""An S3 URI: the bucket as the service's model defines it, and the key, whose length is checked elsewhere."""
 _KEY_BYTES: Final = 1024
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-"""What is no path of this machine."""
+"""The start of a URI, as opposed to a local path."""
 
 
 @attrs.frozen
 class LineCheck:
-    """What the service would make of one line."""
+    """The result of checking one line."""
 
     line: int
-    """Its number, from 1."""
+    """The line number, from 1."""
     members: dict[str, Any] | None
-    """The line; None when it is no JSON object."""
+    """The parsed line; None if it is not a JSON object."""
     image: LabelledImage | None
-    """The image with those labels and boxes that a training can use; None when the line is not valid."""
+    """The image with the labels and boxes that a training can use; None if the line is not valid."""
     state: LineState
-    """How the manifest summary counts it."""
+    """How the manifest summary counts the line."""
     findings: tuple[Finding, ...] = ()
-    """What is wrong, in the order in which it is found."""
+    """The findings, in the order in which the rules ran."""
     labelled: bool = False
-    """Whether a dataset shows the entry as labelled: there is a label or a box, be it valid or not."""
+    """Whether a dataset shows the entry as labelled: it has a label or a box, valid or not."""
 
     @property
     def source(self) -> str | None:
-        """The image, where the line names it well."""
+        """The image that the line names; None if a dataset would leave the line out."""
         if self.dropped:
             return None
         return None if self.members is None else str(self.members["source-ref"])
 
     @property
     def source_ref(self) -> str | None:
-        """The image that the line names, well or not."""
+        """The value of ``source-ref``, valid or not; None if it is missing or not a string."""
         source_ref = None if self.members is None else self.members.get("source-ref")
         return source_ref if isinstance(source_ref, str) else None
 
     @property
     def dropped(self) -> bool:
-        """Whether a dataset would leave the line out without a word."""
+        """Whether a dataset leaves the line out without reporting it."""
         return any(CODES[finding.code].dropped for finding in self.findings)
 
     @property
     def has_errors(self) -> bool:
-        """Whether the line is in the index of lines with errors, as one with a bad box among good ones."""
+        """Whether the line has an error. A valid line can have one, for example one bad box of several."""
         return any(CODES[finding.code].level == "LINE" for finding in self.findings)
 
-    def failed(self, code: str, detail: str = "") -> LineCheck:
-        """The same line found invalid by a rule that needs more than the line: its image, other lines."""
+    def with_error(self, code: str, detail: str = "") -> LineCheck:
+        """Return the line as invalid because of a rule that needs more than the line, such as its image."""
         finding = Finding(code, detail=detail)
         return attrs.evolve(self, image=None, state="invalid", findings=(*self.findings, finding))
 
 
-def check_line(text: str, *, line: int = 1, local: bool = False) -> LineCheck:
-    """Hold one line of a manifest against every rule that needs no other line and not the image itself.
+def check_line(text: str, *, line: int = 1, allow_local: bool = False) -> LineCheck:
+    """Check one line of a manifest against every rule that needs neither other lines nor the image itself.
+
+    It never raises an exception: an unreadable line gets a finding.
 
     Args:
         text: The line.
-        line: Its number, from 1.
-        local: Whether the image may lie on this machine: for lines that are checked before the upload.
-
-    Returns:
-        What the service would make of it. It never raises: a line of nonsense is a line with a finding.
+        line: The line number, from 1.
+        allow_local: Whether ``source-ref`` may be a local path, for images that are checked before upload.
 
     >>> check = check_line('{"source-ref": "s3://puppies/1.jpg", "rust": 1}')
     >>> check.state, check.findings[0].code
     ('invalid', 'ERROR_NO_LABEL_ATTRIBUTES')
     """
     if len(text) > LINE_LENGTH:
-        detail = f"It has {len(text):,} characters."
+        detail = f"The line has {len(text):,} characters."
         return LineCheck(line, None, None, "invalid", (Finding("LINE_TOO_LONG", detail=detail),))
     try:
         members, repeated = load_object(text)
     except InvalidJson as error:
-        detail = f"{error.detail[0].upper()}{error.detail[1:]}."
-        finding = Finding("ERROR_INVALID_JSON_LINE", detail=detail, column=error.column)
+        finding = Finding("ERROR_INVALID_JSON_LINE", detail=_sentence(error.detail), column=error.column)
         return LineCheck(line, None, None, "invalid", (finding,))
     notes = [_repeated_key(key) for key in repeated]
-    problem = _source_problem(members, local=local)
-    if problem is not None:
-        return LineCheck(line, members, None, "invalid", (problem, *notes))
+    source_finding = _source_finding(members, allow_local=allow_local)
+    if source_finding is not None:
+        return LineCheck(line, members, None, "invalid", (source_finding, *notes))
     keys = label_attribute_keys(members)
     if not keys:
         return _check_unlabelled(line, members, notes)
-    pairs = [read_label_attribute(key, members[key], members[key + METADATA_SUFFIX]) for key in keys]
-    labelled = any(_counts_as_labelled(pair, members) for pair in pairs)
-    early = [_format_finding(pair, problem) for pair in pairs for problem in pair.problems]
-    if early:
-        return LineCheck(line, members, None, "invalid", (*early, *notes), labelled)
-    parts = [check_label_attribute(pair, members) for pair in pairs]
-    state = _state(parts)
-    findings = [finding for part in parts for finding in part.findings] + _line_findings(parts, state)
+    attributes = [read_label_attribute(key, members[key], members[key + METADATA_SUFFIX]) for key in keys]
+    labelled = any(_counts_as_labelled(attribute, members) for attribute in attributes)
+    format_findings = [
+        _format_finding(attribute, problem) for attribute in attributes for problem in attribute.problems
+    ]
+    if format_findings:
+        return LineCheck(line, members, None, "invalid", (*format_findings, *notes), labelled)
+    checks = [check_label_attribute(attribute, members) for attribute in attributes]
+    state = _state(checks)
+    findings = [finding for check in checks for finding in check.findings] + _line_findings(checks, state)
     image = None
     if state == "valid":
-        kept = [part.pair for part in parts]
-        image = build_image(text, members, kept, keep_text=not repeated and kept == pairs)
+        kept = [check.attribute for check in checks]
+        image = build_image(text, members, kept, keep_text=not repeated and kept == attributes)
         if len(image.labels) > LABELS_PER_IMAGE:
-            notes.append(Finding("TOO_MANY_LABELS_FOR_IMAGE", detail=f"It has {len(image.labels)} labels."))
+            detail = f"The image has {len(image.labels)} labels."
+            notes.append(Finding("TOO_MANY_LABELS_FOR_IMAGE", detail=detail))
     return LineCheck(line, members, image, state, (*findings, *notes), labelled)
+
+
+def _sentence(detail: str) -> str:
+    return f"{detail[0].upper()}{detail[1:]}."
 
 
 def _repeated_key(key: str) -> Finding:
     return Finding("DUPLICATE_JSON_KEY", detail=f"The key {short_repr(key)} occurs more than once.")
 
 
-def _source_problem(members: dict[str, Any], *, local: bool) -> Finding | None:
+def _source_finding(members: dict[str, Any], *, allow_local: bool) -> Finding | None:
     if "source-ref" not in members:
         return Finding("ERROR_MISSING_SOURCE_REF")
     source = members["source-ref"]
-    if local and isinstance(source, str) and source.strip() and _SCHEME.match(source) is None:
+    if allow_local and isinstance(source, str) and source.strip() and _SCHEME.match(source) is None:
         return None
     match = SOURCE_REF.fullmatch(source) if isinstance(source, str) else None
     if match is not None and len(match[2].encode("utf-8", "surrogatepass")) <= _KEY_BYTES:
         return None
-    detail = f"It is {short_repr(source)}."
+    detail = f"The value is {short_repr(source)}."
     if match is not None:
         detail = f"The key has more than {_KEY_BYTES:,} bytes."
     return Finding("ERROR_INVALID_SOURCE_REF_FORMAT", path=("source-ref",), detail=detail)
@@ -308,40 +318,40 @@ def _source_problem(members: dict[str, Any], *, local: bool) -> Finding | None:
 def _check_unlabelled(line: int, members: dict[str, Any], notes: list[Finding]) -> LineCheck:
     if members.keys() <= RESERVED_KEYS:
         return LineCheck(line, members, None, "ignored", (Finding("WARNING_UNANNOTATED_RECORD"), *notes))
-    lone = next(key for key in members if key not in RESERVED_KEYS)
-    missing = lone.removesuffix(METADATA_SUFFIX) if lone.endswith(METADATA_SUFFIX) else lone + METADATA_SUFFIX
-    detail = f"There is {short_repr(lone)}, but no {short_repr(missing)}."
+    key = next(key for key in members if key not in RESERVED_KEYS)
+    missing = key.removesuffix(METADATA_SUFFIX) if key.endswith(METADATA_SUFFIX) else key + METADATA_SUFFIX
+    detail = f"The line has {short_repr(key)}, but not {short_repr(missing)}."
     return LineCheck(
         line, members, None, "invalid", (Finding("ERROR_NO_LABEL_ATTRIBUTES", detail=detail), *notes)
     )
 
 
-def _counts_as_labelled(pair: LabelAttribute, members: dict[str, Any]) -> bool:
-    value = members[pair.key]
-    return pair.kind != DETECTION or not is_object(value) or bool(value.get("annotations"))
+def _counts_as_labelled(attribute: LabelAttribute, members: dict[str, Any]) -> bool:
+    value = members[attribute.key]
+    return attribute.kind != DETECTION or not is_object(value) or bool(value.get("annotations"))
 
 
-def _format_finding(pair: LabelAttribute, problem: FormatProblem) -> Finding:
+def _format_finding(attribute: LabelAttribute, problem: FormatProblem) -> Finding:
     in_attribute = problem.code == "ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT"
-    place = (pair.key,) if in_attribute else (pair.key + METADATA_SUFFIX,)
-    return Finding(problem.code, place, problem.path, f"{problem.detail[0].upper()}{problem.detail[1:]}.")
+    container = (attribute.key,) if in_attribute else (attribute.key + METADATA_SUFFIX,)
+    return Finding(problem.code, container, problem.path, _sentence(problem.detail))
 
 
-def _state(parts: list[AttributeCheck]) -> LineState:
-    uses = {part.use for part in parts}
-    if "fatal" in uses:
+def _state(checks: list[AttributeCheck]) -> LineState:
+    outcomes = {check.outcome for check in checks}
+    if "fatal" in outcomes:
         return "invalid"
-    if "usable" in uses:
+    if "usable" in outcomes:
         return "valid"
-    return "invalid" if "unusable" in uses else "ignored"
+    return "invalid" if "unusable" in outcomes else "ignored"
 
 
-def _line_findings(parts: list[AttributeCheck], state: LineState) -> list[Finding]:
-    """What the service says of the line because of its parts."""
+def _line_findings(checks: list[AttributeCheck], state: LineState) -> list[Finding]:
+    """Return the findings for the line that follow from its label attributes."""
     if state == "ignored":
-        annotated = any(part.annotated for part in parts)
+        annotated = any(check.annotated for check in checks)
         return [Finding("WARNING_NO_ANNOTATIONS" if annotated else "WARNING_UNANNOTATED_RECORD")]
-    codes = {finding.code for part in parts for finding in part.findings}
+    codes = {finding.code for check in checks for finding in check.findings}
     if state == "invalid" and codes & {"ERROR_UNSUPPORTED_USE_CASE_TYPE", "ERROR_INVALID_LABEL_NAME_LENGTH"}:
         return [Finding("ERROR_NO_VALID_LABEL_ATTRIBUTES")]
     return []

@@ -1,4 +1,4 @@
-"""Manifest lines into labelled images."""
+"""Read manifests as labelled images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._fast_path import FastPath
 from rekolabels.manifest._json import InvalidJson, load_object, short_repr
-from rekolabels.manifest._label_attributes import build_image, label_attribute_keys, read_label_attribute
+from rekolabels.manifest._label_attributes import (
+    METADATA_SUFFIX,
+    build_image,
+    label_attribute_keys,
+    read_label_attribute,
+)
 from rekolabels.manifest._sources import Block, Source, UnreadableLine, read_blocks
 from rekolabels.manifest.limits import LINE_LENGTH
 
@@ -22,20 +27,19 @@ __all__ = ["parse_line", "read_manifest"]
 def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     """Read one line of a manifest.
 
-    The labels and boxes of the line are made out as far as its form allows; whether the service would accept
-    them is the business of ``check_manifest``. All else in the line is kept in ``attributes``, and
-    ``format_line`` writes it again.
+    Reads labels and boxes even if the service would reject them; ``check_manifest`` applies its rules. The
+    other keys of the line are kept in ``attributes``, and ``format_line`` writes them again.
 
     Args:
-        text: The line, one JSON object, with or without a newline behind it.
-        line: Its number, from 1, for messages.
+        text: The line: one JSON object, with or without a trailing newline.
+        line: The line number for messages, from 1.
 
     Returns:
-        The image; ``attributes`` holds every key of the line but ``source-ref``.
+        The image. Its ``attributes`` hold every key of the line except ``source-ref``.
 
     Raises:
         InvalidManifest: The line is not JSON or longer than 100,000 characters, ``source-ref`` is missing, or
-            a label or box cannot be made out. ``code`` is the service's code for it, where it has one.
+            a label or box cannot be read. ``code`` is the service's error code, if it has one.
 
     >>> image = parse_line(
     ...     '{"source-ref": "s3://puppies/1.jpg", "rust": 1, "rust-metadata": {"class-name": "rust", '
@@ -45,9 +49,8 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     ('s3://puppies/1.jpg', ('rust',), 7)
     """
     if len(text) > LINE_LENGTH:
-        raise _invalid(
-            line, f"is {len(text):,} characters long; the limit is {LINE_LENGTH:,}", "LINE_TOO_LONG"
-        )
+        message = f"has {len(text):,} characters; at most {LINE_LENGTH:,} are allowed"
+        raise _invalid(line, message, "LINE_TOO_LONG")
     try:
         members, repeated = load_object(text)
     except InvalidJson as error:
@@ -56,36 +59,32 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
         raise _invalid(line, message, "ERROR_INVALID_JSON_LINE") from error
     source = members.get("source-ref")
     if "source-ref" not in members:
-        raise _invalid(
-            line, "has no 'source-ref'. It names the image: s3://bucket/key", "ERROR_MISSING_SOURCE_REF"
-        )
+        message = "has no 'source-ref' with the URI of the image, such as s3://bucket/key"
+        raise _invalid(line, message, "ERROR_MISSING_SOURCE_REF")
     if not isinstance(source, str) or not source:
-        message = (
-            f"has {short_repr(source)} as 'source-ref', not the place of an image such as s3://bucket/key"
-        )
+        message = f"has {short_repr(source)} as 'source-ref', not the URI of an image such as s3://bucket/key"
         raise _invalid(line, message, "ERROR_INVALID_SOURCE_REF_FORMAT")
-    pairs = [
-        read_label_attribute(key, members[key], members[key + "-metadata"])
-        for key in label_attribute_keys(members)
-    ]
-    for problem in (problem for pair in pairs for problem in pair.problems if problem.unreadable):
-        where = short_repr("/" + "/".join(str(step) for step in problem.path))
-        raise _invalid(line, f"cannot be read at {where}: {problem.detail}", problem.code)
-    return build_image(text, members, pairs, keep_text=not repeated and "\n" not in text.strip())
+    keys = label_attribute_keys(members)
+    attributes = [read_label_attribute(key, members[key], members[key + METADATA_SUFFIX]) for key in keys]
+    for problem in (problem for attribute in attributes for problem in attribute.problems):
+        if problem.unreadable:
+            where = short_repr("/" + "/".join(str(step) for step in problem.path))
+            raise _invalid(line, f"cannot be read at {where}: {problem.detail}", problem.code)
+    return build_image(text, members, attributes, keep_text=not repeated and "\n" not in text.strip())
 
 
 def read_manifest(source: Source) -> Iterator[LabelledImage]:
-    """Read a manifest, line by line, in bounded memory. Blank lines are passed over.
+    """Read a manifest line by line, in bounded memory. Blank lines are skipped.
 
     Args:
         source: A path, the bytes of a manifest, an open file (binary or text), or lines.
 
     Yields:
-        One image a line, in order.
+        One image per line, in order.
 
     Raises:
-        InvalidManifest: The file cannot be read, or a line cannot (see ``parse_line``); the message and
-            ``line`` say which. To read past bad lines and learn of all of them, use ``check_manifest``.
+        InvalidManifest: The file or a line cannot be read (see ``parse_line``); the message and ``line``
+            name the line. To skip bad lines and list all of them, use ``CheckedManifest``.
 
     >>> [image.source for image in read_manifest([b'{"source-ref": "s3://puppies/1.jpg"}'])]
     ['s3://puppies/1.jpg']
@@ -106,7 +105,7 @@ def _images(block: Block) -> Iterator[LabelledImage]:
 
 def _unreadable(bad: UnreadableLine) -> InvalidManifest:
     if bad.too_long:
-        message = f"is {bad.size:,} bytes long; the limit is {LINE_LENGTH:,} characters"
+        message = f"has {bad.size:,} bytes; at most {LINE_LENGTH:,} characters are allowed"
         return _invalid(bad.line, message, "LINE_TOO_LONG")
     return _invalid(bad.line, f"is not UTF-8 text (column {bad.column})", "ERROR_INVALID_JSON_LINE")
 

@@ -1,4 +1,4 @@
-"""Repairing manifests: the repairs that cannot change what a line means, each of them recorded."""
+"""Repair manifests: make and record the repairs that cannot change the meaning of a line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import attrs
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._check import check_manifest
 from rekolabels.manifest._image_files import ImageInspector
-from rekolabels.manifest._json import is_list, is_object, pointer
+from rekolabels.manifest._json import is_list, is_object, json_pointer
 from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
 __all__ = ["Repair", "RepairReport", "repair_manifest"]
 
 _MAX_OUTSIDE: Final = 1.0
-"""How far a box may leave the image to be clipped, in pixels: as far as rounding takes it."""
+"""Distance in pixels that a box may be outside the image to be clipped: the error that rounding causes."""
 
 
 @attrs.frozen
 class Repair:
-    """Something that was repaired."""
+    """A repair of a line."""
 
     line: int
-    """The number of the line in the manifest as it was, from 1."""
+    """The line number in the original manifest, from 1."""
     pointer: str
-    """Where in the line, as a JSON pointer; empty for the line as a whole."""
+    """The location in the line, as a JSON pointer (RFC 6901); empty for the whole line."""
     done: str
-    """What was done."""
+    """The description of the repair, for example ``box clipped to the image``."""
 
 
 def repair_line(
@@ -61,13 +61,13 @@ def repair_line(
     """Make the safe repairs in a line.
 
     Args:
-        members: The line.
-        line: Its number.
-        created: The date to fill in.
-        size_of: Gives the true size of an image, or None where nobody knows.
+        members: The parsed line.
+        line: The line number.
+        created: The ``creation-date`` to fill in.
+        size_of: Returns the true size of an image, or None if it is not known.
 
     Returns:
-        The line, and what was done; nothing, when no repair was safe.
+        The repaired line, and the repairs; an empty list if there were none.
     """
     repaired: dict[str, Any] = json.loads(json.dumps(members))
     repairs: list[Repair] = []
@@ -78,7 +78,7 @@ def repair_line(
             if metadata.get("type") == DETECTION and is_object(repaired[key]):
                 done += _fill_size(key, repaired[key], lambda: size_of(str(members.get("source-ref"))))
                 done += _repair_boxes(key, repaired[key], metadata)
-            repairs += [Repair(line, pointer(path), what) for path, what in done]
+            repairs += [Repair(line, json_pointer(path), what) for path, what in done]
     return json.dumps(repaired, separators=(",", ":")), repairs
 
 
@@ -111,7 +111,7 @@ def _fill_size(
     stated = value.get("image_size")
     if is_object(stated):
         stated = value["image_size"] = [stated]
-        yield (key, "image_size"), "image_size put into a list"
+        yield (key, "image_size"), "image_size wrapped in a list"
     if "image_size" not in value:
         size = true_size()
         if size is not None:
@@ -141,52 +141,49 @@ def _repair_boxes(key: str, value: dict[str, Any], metadata: dict[str, Any]) -> 
             continue
         if box["width"] == 0 or box["height"] == 0:
             del annotations[index], objects[index]
-            yield (key, "annotations", index), "box without any area dropped"
+            yield (key, "annotations", index), "box without area removed"
         elif _clip(box, "left", "width", size.width) | _clip(box, "top", "height", size.height):
             yield (key, "annotations", index), "box clipped to the image"
 
 
 def _is_box(box: object) -> bool:
-    """Whether the numbers of a box can be reckoned with."""
+    """Return whether a value is a box with usable numbers."""
     if not is_object(box):
         return False
     numbers = [box.get(name) for name in ("left", "top", "width", "height")]
     return all(isinstance(number, (int, float)) and -(2**53) < number < 2**53 for number in numbers)
 
 
-def _clip(box: dict[str, Any], start: str, length: str, most: int) -> bool:
-    """Clip a box in one direction, if it leaves the image by a pixel at most and is not outside."""
+def _clip(box: dict[str, Any], start: str, length: str, limit: int) -> bool:
+    """Clip a box along one axis, if it is at most a pixel outside the image and overlaps it."""
     first, last = box[start], box[start] + box[length]
-    inside = (max(first, 0), min(last, most))
-    if (
-        inside == (first, last)
-        or first < -_MAX_OUTSIDE
-        or last > most + _MAX_OUTSIDE
-        or inside[0] >= inside[1]
-    ):
+    clipped_first, clipped_last = max(first, 0), min(last, limit)
+    if (clipped_first, clipped_last) == (first, last) or clipped_first >= clipped_last:
         return False
-    box[start], box[length] = inside[0], inside[1] - inside[0]
+    if first < -_MAX_OUTSIDE or last > limit + _MAX_OUTSIDE:
+        return False
+    box[start], box[length] = clipped_first, clipped_last - clipped_first
     return True
 
 
 _MAX_KEPT: Final = 1000
-"""Repairs of each kind that are kept one by one; others are only counted, for the sake of memory."""
+"""Repairs that are kept for each kind; the others are only counted, to bound memory."""
 
 
 @attrs.frozen
 class RepairReport:
-    """What was repaired, and what is left."""
+    """The repairs of a manifest, and the issues that remain."""
 
     repairs: tuple[Repair, ...]
-    """What was done, by line; the first thousand of each kind (see ``repair_counts``)."""
+    """The repairs, by line: the first thousand of each kind (see ``repair_counts``)."""
     repair_counts: Mapping[str, int]
-    """How often each kind of repair was made."""
+    """The number of repairs of each kind."""
     left: ManifestReport
-    """The check of the repaired manifest: what it still finds could not be repaired safely."""
+    """The check of the repaired manifest. Its issues could not be repaired safely."""
 
     def __str__(self) -> str:
-        done = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}nothing"]
-        return "\n".join(["Repaired:", *done, "Left:", str(self.left)])
+        done = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}none"]
+        return "\n".join(["Repairs:", *done, "Remaining issues:", str(self.left)])
 
 
 def repair_manifest(
@@ -197,26 +194,26 @@ def repair_manifest(
     open_images: bool = False,
     open_image: ImageOpener | None = None,
 ) -> RepairReport:
-    """Write a manifest anew with the safe repairs made, and say what is left.
+    """Repair a manifest where that cannot change its meaning, and report the remaining issues.
 
-    * Boxes that leave the image by at most one pixel are clipped, boxes without any area dropped.
-    * Missing ``creation-date``, ``human-annotated``, ``confidence``, ``depth``, and a ``type`` that follows
-      from the rest are filled in; an ``image_size`` that is no list becomes one; with ``open_images``, a
-      missing one is filled in.
-    * Lines that say the same of an image as an earlier line are dropped; so are blank lines, a byte order
-      mark, and lines that are no text or too long to be read.
+    * Boxes that are at most one pixel outside the image are clipped; boxes without area are removed.
+    * Missing ``creation-date``, ``human-annotated``, ``confidence`` and ``depth`` are filled in, and a
+      missing ``type`` if the line determines it. An ``image_size`` that is not a list becomes one; with
+      ``open_images``, a missing one is read from the image.
+    * Lines that repeat an earlier line's labels and boxes for the same image are removed; so are blank lines,
+      a byte order mark, and lines that are not UTF-8 text or too long to read.
 
-    Everything else stays as it is; lines that need no repair are written byte for byte.
+    Lines without repairs are written byte for byte.
 
     Args:
-        source: The manifest: a path (it may be the target's), its bytes, an open file, or lines.
+        source: The manifest: a path (it may be the target), its bytes, an open file, or lines.
         target: A path, or a file that is open for writing bytes.
-        created: The date to fill in where ``creation-date`` is missing; see ``format_line``.
-        open_images: Whether to look into the images whose size is missing. This needs the extra ``local``.
-        open_image: See ``check_manifest``.
+        created: The ``creation-date`` to fill in; see ``format_line``.
+        open_images: Whether to open the images whose size is missing. Requires the extra ``local``.
+        open_image: Returns the content of an image; see ``check_manifest``.
 
     Raises:
-        InvalidManifest: The source is no text at all.
+        InvalidManifest: The source cannot be read, or is not UTF-8 text.
         MissingExtra: ``open_images=True`` without Pillow.
 
     >>> import io
@@ -225,7 +222,7 @@ def repair_manifest(
     >>> line = format_line(LabelledImage("s3://puppies/1.jpg", ["puppy"]))
     >>> line = line.replace('"human-annotated":"yes",', "")
     >>> repair_manifest([line, "", line], io.BytesIO()).repair_counts
-    {'human-annotated filled in': 2, 'blank line dropped': 1, 'repeated line dropped': 1}
+    {'human-annotated filled in': 2, 'blank line removed': 1, 'repeated line removed': 1}
     """
     with (
         ImageInspector(open_image) if open_images else nullcontext() as inspector,
@@ -234,7 +231,7 @@ def repair_manifest(
         run = _RepairRun(source, format_date(created), inspector)
         lines = run.lines(file)
         left = check_manifest(lines)
-        for _ in lines:  # the check stops reading when there are too many
+        for _ in lines:  # write the rest: the check stops reading at its limits
             pass
         if run.failure is not None:
             raise run.failure
@@ -242,7 +239,7 @@ def repair_manifest(
 
 
 class _RepairRun:
-    """One run over a manifest."""
+    """One pass over a manifest."""
 
     def __init__(self, source: Source, created: str, inspector: ImageInspector | None) -> None:
         self.repairs: list[Repair] = []
@@ -251,34 +248,37 @@ class _RepairRun:
         self._source = source
         self._created = created
         self._inspector = inspector
+        self._has_byte_order_mark = False
+        # Line number and content of the first line of each image, as hashes to save memory.
         self._seen: dict[int, tuple[int, int]] = {}
 
     def lines(self, file: IO[bytes]) -> Iterator[str]:
-        """Write the repaired lines, and give them out to be checked."""
+        """Write the repaired lines, and yield them to be checked."""
         try:
             yield from self._lines(file)
-        except (
-            InvalidManifest
-        ) as error:  # the check, which reads these lines, would take it for a fault of theirs
+        except InvalidManifest as error:
+            # Kept for the caller: the check that iterates over these lines would report it as an issue.
             self.failure = error
 
     def _lines(self, file: IO[bytes]) -> Iterator[str]:
-        marks: list[str] = []
-        for block in read_blocks(self._source, marks=marks):
+        for block in read_blocks(self._source, on_byte_order_mark=self._note_byte_order_mark):
             if isinstance(block, UnreadableLine):
-                self._note(Repair(block.line, "", "unreadable line dropped"))
+                self._add(Repair(block.line, "", "unreadable line removed"))
                 continue
             for number, text in enumerate(block.text.split("\n"), start=block.line):
                 repaired = self._repair(text, number)
                 if repaired is not None:
                     file.write(repaired.encode("utf-8") + b"\n")
                     yield repaired
-        if marks:
-            self._note(Repair(1, "", "byte order mark dropped"))
+        if self._has_byte_order_mark:
+            self._add(Repair(1, "", "byte order mark removed"))
+
+    def _note_byte_order_mark(self) -> None:
+        self._has_byte_order_mark = True
 
     def _repair(self, text: str, number: int) -> str | None:
         if not text.strip():
-            self._note(Repair(number, "", "blank line dropped"))
+            self._add(Repair(number, "", "blank line removed"))
             return None
         check = check_line(text, line=number)
         if check.findings and check.members is not None:
@@ -288,22 +288,22 @@ class _RepairRun:
             if repairs:
                 text, check = repaired, check_line(repaired, line=number)
                 for repair in repairs:
-                    self._note(repair)
+                    self._add(repair)
         if check.source is not None and self._is_repeated(check, text):
-            self._note(Repair(number, "", "repeated line dropped"))
+            self._add(Repair(number, "", "repeated line removed"))
             return None
         return text
 
     def _is_repeated(self, check: LineCheck, text: str) -> bool:
-        """Whether an earlier line says the same of the image; one that says something else is left."""
-        says = hash(text) if check.image is None else hash((check.image.labels, check.image.boxes))
-        line, said = self._seen.setdefault(hash(check.source), (check.line, says))
-        return line != check.line and said == says
+        """Return whether an earlier line has the same image with the same labels and boxes."""
+        content = hash(text) if check.image is None else hash((check.image.labels, check.image.boxes))
+        line, seen = self._seen.setdefault(hash(check.source), (check.line, content))
+        return line != check.line and seen == content
 
     def _size_of(self, source: str) -> ImageSize | None:
         return None if self._inspector is None else self._inspector.size_of(source)
 
-    def _note(self, repair: Repair) -> None:
+    def _add(self, repair: Repair) -> None:
         self.counts[repair.done] += 1
         if self.counts[repair.done] <= _MAX_KEPT:
             self.repairs.append(repair)

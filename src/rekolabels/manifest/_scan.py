@@ -1,4 +1,4 @@
-"""One reading of one manifest: every line checked, counted, and what is wrong collected."""
+"""Scan of one manifest: check every line, count it, and collect the issues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._dataset_rules import DatasetStatistics
 from rekolabels.manifest._fast_path import FastPath
-from rekolabels.manifest._json import pointer
+from rekolabels.manifest._json import json_pointer
 from rekolabels.manifest._line_rules import Finding, LineCheck, check_line
 from rekolabels.manifest._sources import (
     Block,
@@ -34,18 +34,26 @@ if TYPE_CHECKING:
 __all__ = ["Scan"]
 
 _MAX_KEPT: Final = 1000
-"""Issues that are kept of each code; others are only counted, for the sake of memory."""
+"""Issues that are kept for each code; the others are only counted, to bound memory."""
 
 
 class Scan:
-    """A manifest as it is read, or images as they are written.
+    """A single pass over a manifest, or over labelled images.
+
+    Args:
+        source: The manifest or the images.
+        side: The dataset that they are for.
+        max_lines: Maximum number of lines.
+        allow_empty: Whether a manifest without lines is valid.
+        inspect: Adds the findings from the image files to checked lines.
+        size_of: Returns the true size of an image, or None if it cannot be read.
 
     Attributes:
-        side: Which dataset it is for.
-        path: How messages call it.
-        statistics: What was counted.
-        issue_counts: How often each code was found.
-        ended: Whether a ``FILE`` error ended the reading.
+        side: The dataset that the manifest is for.
+        path: The name of the manifest in messages.
+        statistics: The statistics of the lines so far.
+        issue_counts: The number of issues for each code.
+        aborted: Whether a ``FILE`` error ended the scan.
     """
 
     def __init__(
@@ -68,11 +76,12 @@ class Scan:
         self._allow_empty = allow_empty
         self._inspect = inspect
         self._size_of = size_of
-        self._local = False  # images may lie on this machine
+        self._local = False  # whether images may be local files
+        self._has_byte_order_mark = False
         self._issues: list[Issue] = []
 
     def images(self) -> Iterator[LabelledImage]:
-        """Read the manifest to its end, giving out the usable images."""
+        """Read the manifest to its end, and yield the usable images."""
         fast_path = FastPath() if self._inspect is None else None
         for block in self._blocks():
             clean = fast_path.read(block) if fast_path and isinstance(block, Block) else None
@@ -84,16 +93,16 @@ class Scan:
                     yield check.image
 
     def checks(self) -> Iterator[LineCheck]:
-        """Read the manifest to its end, line by line, giving out what is to be said about each."""
+        """Read the manifest to its end, and yield the check of each line."""
         for block in self._blocks():
             yield from self._checks(block)
 
     def issues(self) -> list[Issue]:
-        """What was found, by line."""
+        """Return the issues, by line."""
         return sorted(self._issues, key=lambda issue: issue.line or 0)
 
     def counts(self) -> Counts:
-        """What was counted."""
+        """Return the statistics."""
         found = self.statistics
         return Counts(
             total=found.total,
@@ -108,7 +117,7 @@ class Scan:
         )
 
     def report(self, finding: ContentFinding) -> None:
-        """Take note of something that concerns the manifest as a whole."""
+        """Add a finding that concerns the manifest as a whole."""
         self._add_issue(
             Issue(
                 finding.code,
@@ -120,37 +129,37 @@ class Scan:
             )
         )
 
-    def _given(self, marks: list[str]) -> Iterator[Block | UnreadableLine | UnwritableImage]:
+    def _open(self) -> Iterator[Block | UnreadableLine | UnwritableImage]:
         source = resolve_source(self._source)
         if not isinstance(source, ImageStream):
-            return read_blocks(source, marks=marks)
+            return read_blocks(source, on_byte_order_mark=self._note_byte_order_mark)
         self.path, self._local = "the images", True
         return image_blocks(source.images, self._size_of)
 
+    def _note_byte_order_mark(self) -> None:
+        self._has_byte_order_mark = True
+
     def _blocks(self) -> Iterator[Block | UnreadableLine | UnwritableImage]:
-        marks: list[str] = []
         found = self.statistics
         try:
-            for block in self._given(marks):
+            for block in self._open():
                 found.size += 0 if isinstance(block, UnwritableImage) else block.size
                 last = block.line + (block.count - 1 if isinstance(block, Block) else 0)
                 if found.size > MANIFEST_BYTES:
-                    self._abort(
-                        "ERROR_MANIFEST_SIZE_TOO_LARGE", f"It has more than {MANIFEST_BYTES:,} bytes."
-                    )
+                    detail = f"The manifest has more than {MANIFEST_BYTES:,} bytes."
+                    self._abort("ERROR_MANIFEST_SIZE_TOO_LARGE", detail)
                     break
                 if last > self._max_lines:
-                    self._abort(
-                        "ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM", f"It has more than {self._max_lines:,} lines."
-                    )
+                    detail = f"The manifest has more than {self._max_lines:,} lines."
+                    self._abort("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM", detail)
                     break
                 yield block
         except InvalidManifest as error:
             code = CODES.get(error.code or "")
-            if code is None or code.level != "FILE":  # a fault of the call, or of what gives us the images
+            if code is None or code.level != "FILE":  # raised by the arguments or by the iterable of images
                 raise
             self._abort(code.name, str(error))
-        if marks:
+        if self._has_byte_order_mark:
             code = CODES["BYTE_ORDER_MARK"]
             self._add_issue(
                 Issue(code.name, code.message, code.level, self.path, self.side, line=1, column=1)
@@ -163,7 +172,7 @@ class Scan:
             checks: Iterable[LineCheck] = [_check_unreadable(block)]
         else:
             texts = enumerate(block.text.split("\n"), start=block.line)
-            checks = [check_line(text, line=number, local=self._local) for number, text in texts]
+            checks = [check_line(text, line=number, allow_local=self._local) for number, text in texts]
         if self._inspect is not None:
             checks = self._inspect(list(checks))
         for check in checks:
@@ -181,7 +190,7 @@ class Scan:
                 self.path,
                 self.side,
                 check.line,
-                pointer(finding.path or finding.place),
+                json_pointer(finding.path or finding.container),
                 finding.column,
                 finding.detail,
                 check.source_ref,
@@ -204,8 +213,8 @@ def _check_unreadable(bad: UnreadableLine | UnwritableImage) -> LineCheck:
             bad.line, {"source-ref": bad.source}, None, "invalid", (Finding(bad.code, detail=bad.detail),)
         )
     if bad.too_long:
-        detail = f"It has {bad.size:,} bytes; {LINE_LENGTH:,} characters are allowed."
+        detail = f"The line has {bad.size:,} bytes; at most {LINE_LENGTH:,} characters are allowed."
         finding = Finding("LINE_TOO_LONG", detail=detail)
     else:
-        finding = Finding("ERROR_INVALID_JSON_LINE", detail="It is not UTF-8 text.", column=bad.column)
+        finding = Finding("ERROR_INVALID_JSON_LINE", detail="The line is not UTF-8 text.", column=bad.column)
     return LineCheck(bad.line, None, None, "invalid", (finding,))

@@ -1,4 +1,4 @@
-"""Label attributes made anew, as the service's own console writes them."""
+"""Serialize manifest lines: new label attributes, edited lines, and lines with errors written into them."""
 
 from __future__ import annotations
 
@@ -39,38 +39,38 @@ __all__ = [
     "format_labels",
     "json_string",
     "merge_edits",
-    "size_of",
+    "required_size",
     "unused_key",
     "validation_line",
 ]
 
 UNKNOWN_DATE: Final = "1970-01-01T00:00:00"
-"""Written where the caller gives no date: the service asks for one but does not look at it."""
+"""The date of labels without one. The service requires a date but does not use it."""
 
 
 def format_date(created: datetime | str | None) -> str:
-    """The date as a manifest writes it, in UTC; a text is taken as it is.
+    """Format a date for a manifest, in UTC; return a string unchanged.
 
-    >>> date_text(datetime(2024, 3, 1, 9, 30, tzinfo=timezone.utc))
+    >>> format_date(datetime(2024, 3, 1, 9, 30, tzinfo=UTC))
     '2024-03-01T09:30:00.000Z'
     """
     if created is None:
         return UNKNOWN_DATE
     if isinstance(created, str):
         return created
-    moment = created if created.tzinfo is None else created.astimezone(UTC)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    utc = created if created.tzinfo is None else created.astimezone(UTC)
+    return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 BOX_ATTRIBUTE: Final = "bounding-box"
-"""The name of the attribute that holds boxes, when a line has none yet."""
+"""The key of the attribute for boxes, if a line does not have one yet."""
 
 json_string: Final = json.encoder.encode_basestring_ascii
-"""A text as JSON, in ASCII: whatever it holds comes out as valid JSON and valid UTF-8."""
+"""Encode a string as JSON in ASCII. The result is valid UTF-8 even if the string has lone surrogates."""
 
 
 def label_metadata(label: str, name: str, created: str, job_name: str | None) -> dict[str, Any]:
-    """The metadata of an image-level label."""
+    """Return the metadata of an image-level label, as the service's console writes it."""
     return {
         "class-name": label,
         "confidence": 1,
@@ -84,7 +84,7 @@ def label_metadata(label: str, name: str, created: str, job_name: str | None) ->
 def box_metadata(
     count: int, class_map: dict[str, str], name: str, created: str, job_name: str | None
 ) -> dict[str, Any]:
-    """The metadata of a bounding box attribute."""
+    """Return the metadata of a bounding box attribute, as Ground Truth writes it."""
     return {
         "objects": [{"confidence": 1}] * count,
         "class-map": class_map,
@@ -96,12 +96,12 @@ def box_metadata(
 
 
 def unused_key(wanted: str, taken: Collection[str]) -> str:
-    """A name for an attribute that clashes with no other key of the line, nor does its metadata.
+    """Return a key for an attribute such that neither it nor its metadata clashes with another key.
 
-    The service names the attribute after the label; a label such as ``errors`` or ``cl``, or
-    ``rust-metadata`` beside ``rust``, gets a number behind it.
+    The service names an attribute after its label. Labels that clash, such as ``errors`` or ``cl``, or
+    ``rust-metadata`` next to ``rust``, get a numeric suffix.
 
-    >>> free_name("rust", {}), free_name("rust", {"rust": 1}), free_name("cl", {})
+    >>> unused_key("rust", {}), unused_key("rust", {"rust": 1}), unused_key("cl", {})
     ('rust', 'rust-2', 'cl-2')
     """
     name, count = wanted, 1
@@ -112,18 +112,16 @@ def unused_key(wanted: str, taken: Collection[str]) -> str:
 
 
 def format_labels(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
-    """The members of a line for image-level labels, as JSON without braces."""
-    parts = [_label_text(label, created, job_name) for label in labels]
-    return (
-        ",".join(parts)
-        if len(set(labels)) == len(labels) and "" not in parts
-        else _format_clashing_labels(labels, created, job_name)
-    )
+    """Format the members of a line for image-level labels, as JSON without braces."""
+    parts = [_format_label(label, created, job_name) for label in labels]
+    if len(set(labels)) == len(labels) and "" not in parts:
+        return ",".join(parts)
+    return _format_clashing_labels(labels, created, job_name)
 
 
 @lru_cache(maxsize=4096)
-def _label_text(label: str, created: str, job_name: str | None) -> str:
-    """The members for one label; empty when its name could clash with another key."""
+def _format_label(label: str, created: str, job_name: str | None) -> str:
+    """Format the members for one label; return an empty string if its key could clash with another one."""
     if label.endswith(METADATA_SUFFIX) or unused_key(label, ()) != label:
         return ""
     metadata = json.dumps(label_metadata(label, label, created, job_name), separators=(",", ":"))
@@ -131,7 +129,7 @@ def _label_text(label: str, created: str, job_name: str | None) -> str:
 
 
 def _format_clashing_labels(labels: tuple[str, ...], created: str, job_name: str | None) -> str:
-    """The members for labels of which some get other names."""
+    """Format the members for labels of which some need other keys."""
     members: dict[str, Any] = {}
     for label in labels:
         name = unused_key(label, members)
@@ -143,21 +141,17 @@ def _format_clashing_labels(labels: tuple[str, ...], created: str, job_name: str
 def format_boxes(
     name: str, boxes: Sequence[BoundingBox], size: ImageSize, created: str, job_name: str | None
 ) -> str:
-    """The members of a line for bounding boxes, as JSON without braces."""
+    """Format the members of a line for bounding boxes, as JSON without braces."""
     ids: dict[str, int] = {}
     parts: list[str] = []
     for box in boxes:
         left, top, width, height = box.left, box.top, box.width, box.height
         if not type(left) is type(top) is type(width) is type(height) is int:
-            left, top, width, height = (
-                json_number(left),
-                json_number(top),
-                json_number(width),
-                json_number(height),
-            )
+            left, top, width, height = map(json_number, (left, top, width, height))
         class_id = ids.setdefault(box.label, len(ids))
         parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
-    sides = f'"width":{json_number(size.width)},"height":{json_number(size.height)},"depth":{json_number(size.depth)}'
+    image_width, image_height, depth = map(json_number, (size.width, size.height, size.depth))
+    sides = f'"width":{image_width},"height":{image_height},"depth":{depth}'
     objects = ('{"confidence":1},' * len(parts))[:-1]
     class_map = ",".join([f'"{class_id}":{json_string(label)}' for label, class_id in ids.items()])
     key, metadata_key, rest = _box_template(name, created, job_name)
@@ -169,7 +163,7 @@ def format_boxes(
 
 @lru_cache(maxsize=64)
 def _box_template(name: str, created: str, job_name: str | None) -> tuple[str, str, str]:
-    """What is the same in all lines: both keys, and the metadata behind the class map."""
+    """Return what all lines share: the two keys, and the metadata after the class map."""
     metadata = json.dumps(box_metadata(0, {}, name, created, job_name), separators=(",", ":"))
     return (
         json_string(name),
@@ -179,10 +173,12 @@ def _box_template(name: str, created: str, job_name: str | None) -> tuple[str, s
 
 
 def json_number(value: float) -> int | float:
-    """A number for JSON: an integer where it is one, whatever number type of whatever library it came as.
+    """Return a number that ``json`` can write: an int if it is whole, otherwise a float.
+
+    Accepts the number types of other libraries, such as NumPy.
 
     Raises:
-        InvalidManifest: It is not a finite number.
+        InvalidManifest: The value is not a finite number.
     """
     if type(value) is int:
         return value
@@ -194,75 +190,80 @@ def json_number(value: float) -> int | float:
         plain = math.nan
     if not math.isfinite(plain):
         raise InvalidManifest(
-            f"Boxes and image sizes are finite numbers of pixels, not {short_repr(value)}.",
+            f"Boxes and image sizes must be finite numbers of pixels, not {short_repr(value)}.",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return int(plain) if plain.is_integer() else plain
 
 
-def size_of(image: LabelledImage) -> ImageSize:
-    """The size of an image that has boxes.
+def required_size(image: LabelledImage) -> ImageSize:
+    """Return the size of an image with boxes.
 
     Raises:
-        InvalidManifest: It has none.
+        InvalidManifest: The image has no size.
     """
     if image.size is None:
         raise InvalidManifest(
-            f"{short_repr(image.source)} has boxes but no size, and a manifest states the size beside them. Give "
-            "LabelledImage a size=ImageSize(width, height).",
+            f"{short_repr(image.source)} has boxes but no size, which a manifest needs beside boxes. Pass "
+            "size=ImageSize(width, height) to LabelledImage.",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT",
         )
     return image.size
 
 
 def merge_edits(image: LabelledImage, *, created: str, job_name: str | None) -> dict[str, Any]:
-    """The keys of a line for an image, without ``source-ref``, made from those that it was read with.
+    """Return the members of the line for an edited image, without ``source-ref``.
+
+    The labels, boxes and size of the image take precedence over those of the line that it was read from.
+    Labels and boxes that are still there keep what the line says about them: attribute key, confidence, job,
+    date and unknown keys.
 
     Raises:
         InvalidManifest: The image has boxes but no size.
     """
     members = {key: value for key, value in image.attributes.items() if key != "source-ref"}
-    pairs = [
-        read_label_attribute(key, members[key], members[key + METADATA_SUFFIX])
-        for key in label_attribute_keys(members)
-    ]
-    readable = [pair for pair in pairs if not any(problem.unreadable for problem in pair.problems)]
-    _edit_labels(
-        members, image.labels, [pair for pair in readable if pair.label is not None], created, job_name
-    )
-    _edit_boxes(members, image, [pair for pair in readable if pair.kind == DETECTION], created, job_name)
+    keys = label_attribute_keys(members)
+    attributes = [read_label_attribute(key, members[key], members[key + METADATA_SUFFIX]) for key in keys]
+    readable = [one for one in attributes if not any(problem.unreadable for problem in one.problems)]
+    labelled = [attribute for attribute in readable if attribute.label is not None]
+    boxed = [attribute for attribute in readable if attribute.kind == DETECTION]
+    _edit_labels(members, image.labels, labelled, created, job_name)
+    _edit_boxes(members, image, boxed, created, job_name)
     return members
 
 
 def _edit_labels(
     members: dict[str, Any],
     labels: Sequence[str],
-    pairs: Sequence[LabelAttribute],
+    attributes: Sequence[LabelAttribute],
     created: str,
     job_name: str | None,
 ) -> None:
-    if [pair.label for pair in pairs] == list(labels):
+    if [attribute.label for attribute in attributes] == list(labels):
         return
     kept: dict[str, list[tuple[str, Any, Any]]] = {}
     wanted = Counter(labels)
-    for pair in pairs:
-        value, metadata = members.pop(pair.key), members.pop(pair.key + METADATA_SUFFIX)
-        if pair.label is not None and wanted[pair.label] > 0:
-            wanted[pair.label] -= 1
-            kept.setdefault(pair.label, []).append((pair.key, value, metadata))
-    held = {key for group in kept.values() for name, _, _ in group for key in (name, name + METADATA_SUFFIX)}
+    for attribute in attributes:
+        key = attribute.key
+        value, metadata = members.pop(key), members.pop(key + METADATA_SUFFIX)
+        if attribute.label is not None and wanted[attribute.label] > 0:
+            wanted[attribute.label] -= 1
+            kept.setdefault(attribute.label, []).append((key, value, metadata))
+    reserved = {
+        name for group in kept.values() for key, _, _ in group for name in (key, key + METADATA_SUFFIX)
+    }
     for label in labels:
         if kept.get(label):
-            name, value, metadata = kept[label].pop(0)
+            key, value, metadata = kept[label].pop(0)
         else:
-            name = unused_key(label, held | members.keys())
-            value, metadata = 1, label_metadata(label, name, created, job_name)
-        members[name], members[name + METADATA_SUFFIX] = value, metadata
+            key = unused_key(label, reserved | members.keys())
+            value, metadata = 1, label_metadata(label, key, created, job_name)
+        members[key], members[key + METADATA_SUFFIX] = value, metadata
 
 
 @attrs.frozen
 class _OldBox:
-    """A box of the line as it was read."""
+    """A box of the line that the image was read from."""
 
     key: str
     index: int
@@ -272,42 +273,46 @@ class _OldBox:
 def _edit_boxes(
     members: dict[str, Any],
     image: LabelledImage,
-    pairs: Sequence[LabelAttribute],
+    attributes: Sequence[LabelAttribute],
     created: str,
     job_name: str | None,
 ) -> None:
-    _edit_size(members, image.size, pairs)
-    old = [_OldBox(pair.key, index, box) for pair in pairs for index, box in enumerate(pair.boxes)]
+    _edit_size(members, image.size, attributes)
+    old = [
+        _OldBox(attribute.key, index, box)
+        for attribute in attributes
+        for index, box in enumerate(attribute.boxes)
+    ]
     if [entry.box for entry in old] == list(image.boxes):
         return
-    if pairs:
-        key = pairs[0].key
+    if attributes:
+        key = attributes[0].key
     else:
         key = unused_key(BOX_ATTRIBUTE, members)
-        members[key] = {"image_size": [_size_object(size_of(image))], "annotations": []}
+        members[key] = {"image_size": [_size_object(required_size(image))], "annotations": []}
         members[key + METADATA_SUFFIX] = box_metadata(0, {}, key, created, job_name)
-    plan: dict[str, list[tuple[BoundingBox, int | None]]] = {pair.key: [] for pair in pairs} or {key: []}
+    plan: dict[str, list[tuple[BoundingBox, int | None]]]
+    plan = {attribute.key: [] for attribute in attributes} or {key: []}
     for box, match in zip(image.boxes, _match(image.boxes, old), strict=True):
         key = key if match is None else match.key
         plan[key].append((box, None if match is None else match.index))
     for key, boxes in plan.items():
-        members[key], members[key + METADATA_SUFFIX] = _rewrite_boxes(
-            members[key], members[key + METADATA_SUFFIX], boxes
-        )
+        value, metadata = members[key], members[key + METADATA_SUFFIX]
+        members[key], members[key + METADATA_SUFFIX] = _rewrite_boxes(value, metadata, boxes)
 
 
 def _match(boxes: Sequence[BoundingBox], old: Sequence[_OldBox]) -> list[_OldBox | None]:
-    """The box of the line that each box was: the same, else one in its place, else one of its label."""
+    """Match each box with one of the line: an equal one, else one at the same position, else of its label."""
     found: list[_OldBox | None] = [None] * len(boxes)
     left = list(old)
-    for same in (_identity, _place, _label):
-        waiting: dict[object, list[_OldBox]] = {}
+    for property_of in (_identity, _position, _label):
+        candidates: dict[object, list[_OldBox]] = {}
         for entry in left:
-            waiting.setdefault(same(entry.box), []).append(entry)
+            candidates.setdefault(property_of(entry.box), []).append(entry)
         for index, box in enumerate(boxes):
-            if found[index] is None and waiting.get(same(box)):
-                found[index] = waiting[same(box)].pop(0)
-        left = [entry for group in waiting.values() for entry in group]
+            if found[index] is None and candidates.get(property_of(box)):
+                found[index] = candidates[property_of(box)].pop(0)
+        left = [entry for group in candidates.values() for entry in group]
         left.sort(key=old.index)
     return found
 
@@ -316,7 +321,7 @@ def _identity(box: BoundingBox) -> object:
     return box
 
 
-def _place(box: BoundingBox) -> object:
+def _position(box: BoundingBox) -> object:
     return (box.left, box.top, box.width, box.height)
 
 
@@ -327,7 +332,7 @@ def _label(box: BoundingBox) -> object:
 def _rewrite_boxes(
     value: Mapping[str, Any], metadata: Mapping[str, Any], boxes: Sequence[tuple[BoundingBox, int | None]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An attribute and its metadata with these boxes, each with the index that it had, if it had one."""
+    """Return an attribute and its metadata with these boxes and the indices that they had, if any."""
     annotations: list[dict[str, Any]] = value.get("annotations", [])
     objects: list[dict[str, Any]] = metadata.get("objects", [])
     class_map: dict[str, str] = dict(metadata["class-map"])
@@ -336,8 +341,8 @@ def _rewrite_boxes(
     new_objects: list[dict[str, Any]] = []
     for box, index in boxes:
         annotation = {} if index is None else annotations[index]
-        number_of_class = _class_id(class_map, box.label, str(annotation.get("class_id", "")))
-        new_annotations.append({**annotation, "class_id": number_of_class, **_place_object(box)})
+        class_id = _class_id(class_map, box.label, str(annotation.get("class_id", "")))
+        new_annotations.append({**annotation, "class_id": class_id, **_position_object(box)})
         new_objects.append(
             objects[index] if index is not None and index < len(objects) else {"confidence": 1}
         )
@@ -350,60 +355,58 @@ def _rewrite_boxes(
 
 
 def _class_id(class_map: dict[str, str], label: str, before: str) -> int:
-    """The class id of a label: the one it had, another one of the map, or a new one."""
-    for number_of_class in (before, *class_map):
-        if class_map.get(number_of_class) == label and number_of_class.isdecimal():
-            return int(number_of_class)
-    fresh = 1 + max((int(key) for key in class_map if key.isdecimal()), default=-1)
-    class_map[str(fresh)] = label
-    return fresh
+    """Return the class id of a label: the previous one, another one of the map, or a new one."""
+    for class_id in (before, *class_map):
+        if class_map.get(class_id) == label and class_id.isdecimal():
+            return int(class_id)
+    new = 1 + max((int(key) for key in class_map if key.isdecimal()), default=-1)
+    class_map[str(new)] = label
+    return new
 
 
-def _place_object(box: BoundingBox) -> dict[str, float]:
+def _position_object(box: BoundingBox) -> dict[str, float]:
     return {name: json_number(getattr(box, name)) for name in ("left", "top", "width", "height")}
 
 
-def _edit_size(members: dict[str, Any], size: ImageSize | None, pairs: Sequence[LabelAttribute]) -> None:
-    for pair in pairs:
-        if size is not None and pair.size != size:
-            stated = members[pair.key].get("image_size")
-            kept: dict[str, Any] = stated[0] if pair.size is not None else {}
-            members[pair.key] = {**members[pair.key], "image_size": [{**kept, **_size_object(size)}]}
+def _edit_size(members: dict[str, Any], size: ImageSize | None, attributes: Sequence[LabelAttribute]) -> None:
+    for attribute in attributes:
+        if size is not None and attribute.size != size:
+            value = members[attribute.key]
+            kept: dict[str, Any] = value["image_size"][0] if attribute.size is not None else {}
+            members[attribute.key] = {**value, "image_size": [{**kept, **_size_object(size)}]}
 
 
 def _size_object(size: ImageSize) -> dict[str, float]:
-    return {
-        "width": json_number(size.width),
-        "height": json_number(size.height),
-        "depth": json_number(size.depth),
-    }
+    return {name: json_number(getattr(size, name)) for name in ("width", "height", "depth")}
 
 
 _ERROR_KEYS: Final = ("errors", "warnings", "cl-errors")
 _SERVICE_CODES: Final = {"LINE_TOO_LONG": "ERROR_INVALID_JSON_LINE"}
-"""What stands for a mistake that the service has no code for: the code of lines that it cannot read."""
+"""The codes that replace ours where the service has none: it reports long lines as unreadable."""
 
 
 def validation_line(check: LineCheck) -> str:
-    """A line of a validation manifest: ``errors`` and ``warnings`` in the objects that they concern.
+    """Return the line of a validation manifest: with ``errors`` and ``warnings`` in the objects concerned.
 
-    A line that is no JSON object is replaced by one that holds the error alone. Marks of an earlier
-    validation go: such files may be used as manifests.
+    A line that is not a JSON object is replaced by an object with the error alone. Errors of an earlier
+    validation are removed, since validation manifests may be used as manifests.
     """
     members = {} if check.members is None else _without_errors(check.members)
     for finding in check.findings:
         level = CODES[finding.code].level
         if level != "ADVICE":
             name = "warnings" if level == "WARNING" else "errors"
-            _object_at(members, finding.place).setdefault(name, []).append(_entry(finding))
+            _object_at(members, finding.container).setdefault(name, []).append(_entry(finding))
     return _dump(members)
 
 
 def dataset_entry(check: LineCheck) -> str | None:
-    """An entry of a dataset: ``cl-errors`` on the line and in metadata, ``cl-metadata`` beside them.
+    """Return the dataset entry for a line, as ListDatasetEntries returns it.
+
+    The entry has ``cl-errors`` in the line and in the metadata, and ``cl-metadata``.
 
     Returns:
-        The entry as ListDatasetEntries gives it, None when the dataset leaves the line out.
+        The entry; None if the dataset leaves the line out.
     """
     if check.members is None or check.dropped:
         return None
@@ -411,7 +414,9 @@ def dataset_entry(check: LineCheck) -> str | None:
     members["cl-metadata"] = {"is_labeled": check.labelled}
     for finding in check.findings:
         if CODES[finding.code].in_dataset:
-            errors: list[dict[str, str]] = _metadata_at(members, finding.place).setdefault("cl-errors", [])
+            errors: list[dict[str, str]] = _metadata_at(members, finding.container).setdefault(
+                "cl-errors", []
+            )
             if _entry(finding) not in errors:
                 errors.append(_entry(finding))
     return _dump(members)
@@ -424,37 +429,31 @@ def _entry(finding: Finding) -> dict[str, str]:
     return {"code": finding.code, "message": finding.message}
 
 
-def _object_at(members: dict[str, Any], place: Sequence[str | int]) -> dict[str, Any]:
-    """The object in which a finding is listed; the next one outside it where the line has no object there."""
-    value: Any = members  # one step deeper each time
+def _object_at(members: dict[str, Any], path: Sequence[str | int]) -> dict[str, Any]:
+    """Return the object at a path; if there is none, the innermost object around it."""
+    value: Any = members
     found: dict[str, Any] = members
-    for step in place:
+    for step in path:
         try:
             value = value[step]  # pyright: ignore[reportArgumentType] - a wrong step is caught
         except (KeyError, IndexError, TypeError):
-            break  # such as an attribute that should be an object and is a number
+            break  # for example an attribute that is a number instead of an object
         if is_object(value):
             found = value
     return found
 
 
-def _metadata_at(members: dict[str, Any], place: tuple[str | int, ...]) -> dict[str, Any]:
-    """Entries of datasets show the errors of an attribute and of its boxes in its metadata."""
-    if not place:
+def _metadata_at(members: dict[str, Any], container: tuple[str | int, ...]) -> dict[str, Any]:
+    """Return the metadata of an attribute, where entries list the errors of the attribute and its boxes."""
+    if not container:
         return members
-    key = str(place[0])
-    return _object_at(
-        members,
-        (
-            key
-            if key.endswith(METADATA_SUFFIX) and key not in label_attribute_keys(members)
-            else key + METADATA_SUFFIX,
-        ),
-    )
+    key = str(container[0])
+    is_metadata = key.endswith(METADATA_SUFFIX) and key not in label_attribute_keys(members)
+    return _object_at(members, (key if is_metadata else key + METADATA_SUFFIX,))
 
 
 def _without_errors(line: dict[str, Any]) -> dict[str, Any]:
-    """A copy without the marks of an earlier check, deep enough to be marked anew."""
+    """Return a copy without the errors of an earlier check, deep enough to add errors to."""
     members = {key: value for key, value in line.items() if key not in _ERROR_KEYS and key != "cl-metadata"}
     for key in label_attribute_keys(members):
         for name in (key, key + METADATA_SUFFIX):

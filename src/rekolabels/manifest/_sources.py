@@ -1,4 +1,4 @@
-"""The lines of a manifest from wherever they come, in blocks and in bounded memory."""
+"""Sources of manifest lines: files, bytes, lines and labelled images, read in blocks with bounded memory."""
 
 from __future__ import annotations
 
@@ -35,68 +35,70 @@ __all__ = [
 ]
 
 Source: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | IO[str] | Iterable[str] | Iterable[bytes]"
-"""Where a manifest is read from: a path, its bytes, an open file (binary or text), or its lines."""
+"""A manifest to read: its path, its bytes, an open file (binary or text), or its lines."""
 
 _BLOCK: Final = 64 * 1024
-"""Bytes or characters after which a block is handed on."""
+"""Approximate size of a block, in bytes or characters."""
 _LINE_BYTES: Final = 4 * LINE_LENGTH
-"""A character has at most four bytes in UTF-8: more bytes than this is too long in any case."""
-_UTF8_MARK: Final = b"\xef\xbb\xbf"
-_OTHER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
+"""A line of more bytes is too long in any case: UTF-8 has at most four bytes per character."""
+_UTF8_BOM: Final = b"\xef\xbb\xbf"
+_UTF16_STARTS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
 
 
 @attrs.frozen
 class Block:
-    """Whole lines, parted by newlines, without the last one."""
+    """Whole lines, separated by newlines, without a trailing one."""
 
     line: int
     """The number of the first line, from 1."""
     text: str
     """The lines."""
     count: int
-    """How many they are."""
+    """The number of lines."""
     size: int
-    """Bytes that they take in the file."""
+    """The size of the lines in the file, in bytes."""
 
 
 @attrs.frozen
 class UnreadableLine:
-    """A line that cannot be given out as text."""
+    """A line that cannot be decoded."""
 
     line: int
-    """Its number, from 1."""
+    """The line number, from 1."""
     start: str
-    """How it begins."""
+    """The beginning of the line."""
     size: int
-    """Bytes that it takes in the file."""
+    """The size of the line in the file, in bytes."""
     too_long: bool
-    """True when it is too long, False when it is not UTF-8."""
+    """True if the line is too long, False if it is not UTF-8."""
     column: int | None = None
-    """The first character that is not UTF-8, from 1."""
+    """The position of the first character that is not UTF-8, from 1."""
 
 
 def source_name(source: object) -> str:
-    """How messages call a source: its path where it has one."""
+    """Return the name of a source in messages: its path, if it has one."""
     if isinstance(source, (str, os.PathLike)):
         return os.fspath(source)
     name = getattr(source, "name", None)
     return name if isinstance(name, str) else "the manifest"
 
 
-def read_blocks(source: Source, *, marks: list[str] | None = None) -> Iterator[Block | UnreadableLine]:
-    """Give out the lines of a source in blocks of about 64 kB.
+def read_blocks(
+    source: Source, *, on_byte_order_mark: Callable[[], None] | None = None
+) -> Iterator[Block | UnreadableLine]:
+    """Read the lines of a manifest in blocks of about 64 kB.
 
-    A single line can be of any length without filling the memory: what is over the limit is skipped.
+    A line longer than the limit is skipped without keeping it in memory.
 
     Args:
-        source: See ``Source``. Lines end with a newline; a carriage return before it is blank space to JSON.
-        marks: Gets ``"BOM"`` appended when the file begins with a byte order mark.
+        source: The manifest. Lines end with a newline, with or without a carriage return before it.
+        on_byte_order_mark: Called if the file begins with a byte order mark.
 
     Raises:
-        InvalidManifest: The file is not there, not readable, or not UTF-8 text at all.
+        InvalidManifest: The file does not exist, cannot be read, or is not UTF-8 text.
     """
     line = 1
-    for piece in _lines(_without_bom(_open_chunks(source), source_name(source), marks)):
+    for piece in _lines(_without_bom(_open_chunks(source), source_name(source), on_byte_order_mark)):
         if isinstance(piece, tuple):
             start, size = piece
             yield UnreadableLine(line, start.decode("utf-8", "replace"), size, too_long=True)
@@ -127,7 +129,7 @@ def _decode_lines(piece: bytes, line: int) -> Iterator[Block | UnreadableLine]:
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | tuple[bytes, int]]:
-    """Cut chunks at line ends; a line that is too long comes as its beginning and its size."""
+    """Split chunks at line ends; yield a line that is too long as its beginning and its size."""
     carry = b""
     skipped = 0
     for chunk in chunks:
@@ -157,35 +159,45 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes | tuple[bytes, int]]:
 
 
 def _split_long(whole: bytes) -> Iterator[bytes | tuple[bytes, int]]:
-    """The rare block with more bytes than a line may have: its lines one by one."""
+    """Yield the lines one by one of a block that is larger than a line may be, which is rare."""
     for raw in whole.split(b"\n"):
         yield raw if len(raw) <= _LINE_BYTES else (raw[:200], len(raw) + 1)
 
 
-def _without_bom(chunks: Iterator[bytes], name: str, marks: list[str] | None) -> Iterator[bytes]:
-    """Look at the beginning of the file."""
+def _without_bom(
+    chunks: Iterator[bytes], name: str, on_byte_order_mark: Callable[[], None] | None
+) -> Iterator[bytes]:
     first = next(chunks, b"")
     start = check_encoding(first, name)
-    if marks is not None and len(start) < len(first):
-        marks.append("BOM")
+    if on_byte_order_mark is not None and len(start) < len(first):
+        on_byte_order_mark()
     yield start
     yield from chunks
 
 
 def check_encoding(start: bytes, name: str = "the manifest") -> bytes:
-    """The beginning of a manifest, without a byte order mark.
+    """Check that a manifest is UTF-8 text, and remove its byte order mark.
+
+    Args:
+        start: The first bytes of the manifest.
+        name: The name of the manifest in messages.
 
     Raises:
-        InvalidManifest: It is not UTF-8 text but UTF-16 or binary.
+        InvalidManifest: The manifest is UTF-16 text or a binary file.
     """
-    first = start.removeprefix(_UTF8_MARK)
-    if first.startswith(_OTHER_MARKS):
-        raise _unsupported(f"{name} is UTF-16 text. Save it as UTF-8.")
+    first = start.removeprefix(_UTF8_BOM)
+    if first.startswith(_UTF16_STARTS):
+        raise _unsupported(f"{_capitalized(name)} is UTF-16 text. Save it as UTF-8.")
     if not first.lstrip().startswith(b"{") and b"\x00" in first[:4096]:
         raise _unsupported(
-            f"{name} is a binary file, not JSON Lines. A manifest is UTF-8 text, one object a line."
+            f"{_capitalized(name)} is a binary file. A manifest must be UTF-8 text, one JSON object per line."
         )
     return first
+
+
+def _capitalized(name: str) -> str:
+    """Capitalize a name for the start of a sentence, unless it is a path."""
+    return "The manifest" if name == "the manifest" else name
 
 
 def _unsupported(message: str) -> InvalidManifest:
@@ -198,16 +210,16 @@ def _open_chunks(source: Source) -> Iterator[bytes]:
         return (raw[at : at + _BLOCK] for at in range(0, len(raw), _BLOCK))
     if isinstance(source, str) and source.lstrip().startswith("{"):
         raise InvalidManifest(
-            "A str is taken as the path of a manifest. Give its text as bytes or as a list of lines."
+            "A str must be the path of a manifest, not its content. Pass the content as bytes: text.encode()."
         )
     if isinstance(source, str) and source.lower().startswith("s3://"):
         raise _unsupported(
-            f"{source} lies in S3. Download it first, or give an open body (get_object()['Body'])."
+            f"{source} is in S3. Download it first, or pass get_object(...)['Body'] of an S3 client."
         )
     if isinstance(source, (str, os.PathLike)):
         return _file_chunks(Path(source))
     if hasattr(source, "read"):
-        return _read_chunks(source)  # type: ignore[arg-type]  # what has a read() is a file
+        return _read_chunks(source)  # type: ignore[arg-type]  # an object with read() is a file
     return _join_lines(source)
 
 
@@ -217,7 +229,7 @@ def _file_chunks(path: Path) -> Iterator[bytes]:
             while chunk := file.read(_BLOCK):
                 yield chunk
     except OSError as error:
-        raise _unsupported(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise _unsupported(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
 def _read_chunks(file: IO[bytes] | IO[str]) -> Iterator[bytes]:
@@ -225,9 +237,8 @@ def _read_chunks(file: IO[bytes] | IO[str]) -> Iterator[bytes]:
         while chunk := file.read(_BLOCK):
             yield chunk if isinstance(chunk, bytes) else chunk.encode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
-        raise _unsupported(
-            f"{source_name(file)} is not UTF-8 text ({error.reason} at byte {error.start})."
-        ) from error
+        message = f"is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        raise _unsupported(f"{_capitalized(source_name(file))} {message}") from error
 
 
 def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
@@ -236,11 +247,11 @@ def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         if isinstance(line, str):
             raw = line.encode("utf-8", "surrogatepass")
-        elif isinstance(line, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers err
+        elif isinstance(line, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may pass anything
             raw = line
         else:
             raise InvalidManifest(
-                f"A manifest is read from lines of text or bytes, not from {type(line).__name__}."
+                f"The lines of a manifest must be str or bytes, but one is of type {type(line).__name__}."
             )
         gathered.append(raw.removesuffix(b"\n"))
         size += len(raw)
@@ -252,7 +263,7 @@ def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
 
 
 CheckSource: TypeAlias = "Source | Iterable[LabelledImage]"
-"""What can be checked: a manifest (see ``Source``), or the images that are to become one."""
+"""An input of the check: a manifest (see ``Source``), or the labelled images to write as one."""
 
 
 @attrs.frozen
@@ -260,28 +271,28 @@ class UnwritableImage:
     """An image that cannot be written as a line."""
 
     line: int
-    """The number that its line would have, from 1."""
+    """The number of the image, from 1."""
     source: str
-    """Where the image lies."""
+    """The path or URI of the image."""
     code: str
     """One of ``CODES``."""
     detail: str
-    """What is wrong with it, in words."""
+    """The reason."""
 
 
 @attrs.frozen
 class ImageStream:
-    """Images, not a manifest."""
+    """Labelled images instead of a manifest."""
 
     images: Iterator[Any]
-    """The first is a labelled image; the others ought to be."""
+    """The images. The first is known to be a labelled image; the others are checked later."""
 
 
 def resolve_source(source: CheckSource) -> Source | ImageStream:
-    """Tell images from a manifest, by the first element of what is given.
+    """Return whether an input is a manifest or labelled images, according to its first element.
 
     Raises:
-        InvalidManifest: It is neither.
+        InvalidManifest: The input is neither.
     """
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
         return cast("Source", source)
@@ -289,8 +300,8 @@ def resolve_source(source: CheckSource) -> Source | ImageStream:
         elements: Iterator[Any] = iter(source)
     except TypeError as error:
         raise InvalidManifest(
-            f"A {type(source).__name__} cannot be checked. Give the path of a manifest, its bytes, an open "
-            "file, its lines, or labelled images."
+            f"Cannot check an object of type {type(source).__name__}. Pass the path of a manifest, its "
+            "bytes, an open file, its lines, or labelled images."
         ) from error
     first = list(islice(elements, 1))
     everything = chain(first, elements)
@@ -300,14 +311,14 @@ def resolve_source(source: CheckSource) -> Source | ImageStream:
 def image_blocks(
     images: Iterator[Any], size_of: Callable[[str], ImageSize | None] | None
 ) -> Iterator[Block | UnreadableLine | UnwritableImage]:
-    """Write images as blocks of lines, in bounded memory.
+    """Write labelled images as blocks of manifest lines, in bounded memory.
 
     Args:
         images: The images.
-        size_of: Looks up the size of an image that has boxes but does not say it.
+        size_of: Returns the size of an image that has boxes but no size.
 
     Raises:
-        InvalidManifest: There is something else among the images.
+        InvalidManifest: One of the images is not a ``LabelledImage``.
     """
     texts: list[str] = []
     size = 0
@@ -331,7 +342,7 @@ def _line(
     image: object, number: int, size_of: Callable[[str], ImageSize | None] | None
 ) -> str | UnwritableImage:
     if not isinstance(image, LabelledImage):
-        raise InvalidManifest(f"Among the images, number {number} is a {type(image).__name__}.")
+        raise InvalidManifest(f"Image {number} is of type {type(image).__name__}, not LabelledImage.")
     if image.boxes and image.size is None and size_of is not None:
         image = attrs.evolve(image, size=size_of(image.source))
     try:

@@ -1,4 +1,4 @@
-"""Labelled images into manifest lines."""
+"""Write labelled images as a manifest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rekolabels.manifest._serialize import (
     format_labels,
     json_string,
     merge_edits,
-    size_of,
+    required_size,
     unused_key,
 )
 from rekolabels.manifest.limits import LINE_LENGTH
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Target", "format_line", "open_target", "write_manifest"]
 
 Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
-"""Where a manifest is written to: a path, or a file that is open for writing bytes."""
+"""A target for a manifest: a path, or a file that is open for writing bytes."""
 
 _BATCH: Final = 500
 
@@ -41,22 +41,22 @@ _BATCH: Final = 500
 def format_line(
     image: LabelledImage, *, created: datetime | str | None = None, job_name: str | None = None
 ) -> str:
-    """Write an image as one line of a manifest, without a newline.
+    """Format an image as one line of a manifest, without a newline.
 
-    An image that was read from a line and not changed gives that line again, byte for byte behind
-    ``source-ref``. Where labels, boxes or size were changed, they win, and what the line said of those that
-    are still there is kept. Each new label becomes an attribute that is named after it, with the value 1.
+    An unchanged image that was read from a line gives that line again, byte for byte after ``source-ref``. If
+    labels, boxes or size were changed, the changes are written, and what the line says about the remaining
+    labels and boxes is kept. Each new label becomes an attribute named after it, with the value 1.
 
     Args:
-        image: The image. Its ``size`` is written beside boxes only: a manifest has no other place for it.
-        created: The ``creation-date`` of labels that the line does not have yet. A datetime is written in UTC
-            (one without a time zone is taken as UTC), a text as it is. There is no clock in here: without it,
-            ``1970-01-01T00:00:00`` is written, which the service accepts.
-        job_name: The ``job-name`` of new labels; by default ``labeling-job/`` and the name of the attribute.
+        image: The image. Its ``size`` is written only beside boxes: manifests have no other place for it.
+        created: The ``creation-date`` of new labels: a datetime, written in UTC (without a time zone, it is
+            treated as UTC), or a string, written unchanged. Defaults to ``1970-01-01T00:00:00``, which the
+            service accepts; this function does not read the clock.
+        job_name: The ``job-name`` of new labels. Defaults to ``labeling-job/`` and the key of the attribute.
 
     Raises:
-        InvalidManifest: There are boxes but no size, a number that is not finite, an attribute that is no
-            JSON value, or the line gets longer than the service's 100,000 characters.
+        InvalidManifest: The image has boxes but no size, a number is not finite, an attribute is not a JSON
+            value, or the line is longer than the service's limit of 100,000 characters.
 
     >>> from rekolabels.images import LabelledImage
     >>> print(format_line(LabelledImage("s3://puppies/1.jpg", ["puppy"]), created="2024-03-01T09:30:00"))
@@ -76,20 +76,19 @@ def write_manifest(
 ) -> int:
     """Write images as a manifest, one line each, in bounded memory.
 
-    A file that is given by its path appears at once and whole: where something goes wrong midway, it is not
-    touched.
+    A file given by its path is written atomically: after an error, the previous file is unchanged.
 
     Args:
         images: The images.
         target: A path, or a file that is open for writing bytes.
-        created: See ``format_line``.
-        job_name: See ``format_line``.
+        created: The ``creation-date`` of new labels; see ``format_line``.
+        job_name: The ``job-name`` of new labels; see ``format_line``.
 
     Returns:
         The number of lines.
 
     Raises:
-        InvalidManifest: See ``format_line``.
+        InvalidManifest: An image cannot be written; see ``format_line``.
     """
     date = format_date(created)
     lines = (_line(image, date, job_name) for image in images)
@@ -99,7 +98,7 @@ def write_manifest(
 
 @contextmanager
 def open_target(target: Target) -> Generator[IO[bytes], None, None]:
-    """Open a target; a path gets its new content at the end and at once, or not at all."""
+    """Open a target for writing. A path gets its new content atomically, at the end of the block."""
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
@@ -127,19 +126,17 @@ def _line(image: LabelledImage, created: str, job_name: str | None) -> str:
     if isinstance(known, LineAttributes) and _is_unchanged(image, known):
         rest = known.text
     elif known:
-        rest = _edited_text(image, created, job_name)
+        rest = _format_edited(image, created, job_name)
     else:
-        rest = _checked_text(image, created, job_name)
+        rest = _format_new(image, created, job_name)
     text = (
         f'{{"source-ref":{json_string(image.source)},{rest}}}'
         if rest
         else f'{{"source-ref":{json_string(image.source)}}}'
     )
     if len(text) > LINE_LENGTH:
-        length = f"{len(text):,} characters long; the limit is {LINE_LENGTH:,}"
-        raise InvalidManifest(
-            f"The line of {short_repr(image.source)} would be {length}.", code="LINE_TOO_LONG"
-        )
+        message = f"would have {len(text):,} characters; at most {LINE_LENGTH:,} are allowed"
+        raise InvalidManifest(f"The line of {short_repr(image.source)} {message}.", code="LINE_TOO_LONG")
     return text
 
 
@@ -151,28 +148,28 @@ def _is_unchanged(image: LabelledImage, known: LineAttributes) -> bool:
     return image.size is known.size or image.size == known.size
 
 
-def _checked_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+def _format_new(image: LabelledImage, created: str, job_name: str | None) -> str:
     try:
-        return _new_text(image, created, job_name)
-    except (TypeError, AttributeError) as error:  # the types say so, but data from elsewhere has None in it
+        return _format_labels_and_boxes(image, created, job_name)
+    except (TypeError, AttributeError) as error:  # type checkers would report it, but data may contain None
         raise InvalidManifest(
-            f"The labels of {short_repr(image.source)} must be texts: {error}.",
+            f"The labels of {short_repr(image.source)} must be strings: {error}.",
             code="ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT",
         ) from error
 
 
-def _new_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+def _format_labels_and_boxes(image: LabelledImage, created: str, job_name: str | None) -> str:
     labels = format_labels(image.labels, created, job_name) if image.labels else ""
     if not image.boxes:
         return labels
-    name = (
-        unused_key(BOX_ATTRIBUTE, json.loads(f"{{{labels}}}")) if BOX_ATTRIBUTE in labels else BOX_ATTRIBUTE
-    )
-    boxes = format_boxes(name, image.boxes, size_of(image), created, job_name)
+    key = BOX_ATTRIBUTE
+    if BOX_ATTRIBUTE in labels:
+        key = unused_key(BOX_ATTRIBUTE, json.loads(f"{{{labels}}}"))
+    boxes = format_boxes(key, image.boxes, required_size(image), created, job_name)
     return f"{labels},{boxes}" if labels else boxes
 
 
-def _edited_text(image: LabelledImage, created: str, job_name: str | None) -> str:
+def _format_edited(image: LabelledImage, created: str, job_name: str | None) -> str:
     members = merge_edits(image, created=created, job_name=job_name)
     try:
         return json.dumps(members, separators=(",", ":"), allow_nan=False)[1:-1]

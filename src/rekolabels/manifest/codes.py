@@ -1,7 +1,7 @@
-"""Every code by which the service, and this room, call a mistake in a manifest.
+"""Error codes for manifests: those of the service, and ours where the service has none.
 
 Sources: the pages of the service's guide on terminal manifest file errors, manifest content errors, JSON Line
-errors and warnings, and non-terminal dataset errors. The messages are the service's own, slips included.
+errors and warnings, and non-terminal dataset errors. The messages are the service's own, typos included.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ if TYPE_CHECKING:
 __all__ = ["CODES", "Code", "Level"]
 
 Level: TypeAlias = Literal["FILE", "CONTENT", "LINE", "WARNING", "ADVICE"]
-"""How grave an issue is.
+"""The severity of an issue.
 
-``FILE`` and ``CONTENT`` end a training (or the making of a dataset); with ``FILE`` the lines are not even
-looked at. ``LINE`` takes a line, or a part of it, out of use; more than 20 % of such lines end a training.
-``WARNING`` takes a line out of use without counting it as invalid. ``ADVICE`` is ours: the service says
-nothing, but it is likely not what was meant.
+``FILE`` and ``CONTENT`` prevent the training (or the dataset); after a ``FILE`` error, the service does not
+read the lines. ``LINE`` excludes a line or a part of it; more than 20 % invalid lines prevent the training.
+``WARNING`` excludes a line without counting it as invalid. ``ADVICE`` is ours: the service reports nothing,
+but it is probably a mistake.
 """
 
 
 @attrs.frozen
 class Code:
-    """A kind of mistake."""
+    """An error code with its message, severity and fix."""
 
     name: str
-    """The service's name; one without ``ERROR_`` or ``WARNING_`` is ours, where the service has none."""
+    """The name of the code. Names without ``ERROR_`` or ``WARNING_`` are ours."""
     message: str
-    """The service's message; ``{}`` is filled in."""
+    """The service's message, with ``{}`` as placeholder."""
     level: Level
-    """How grave it is."""
+    """The severity."""
     meaning: str
-    """What it means for a training."""
+    """The consequence for a training."""
     fix: str
     """How to fix it."""
     in_dataset: bool = False
-    """Whether entries of a dataset show it as well, in ``cl-errors``."""
+    """Whether dataset entries show it too, in ``cl-errors``."""
     dropped: bool = False
-    """Whether a dataset leaves such a line out without a word."""
+    """Whether a dataset leaves such a line out without reporting it."""
 
 
 _ENDS: Final = "The training does not start."
-_UNUSED: Final = "The line is not used; more than 20 % of such lines end the training."
+_UNUSED: Final = "The line is not used; more than 20 % of such lines prevent the training."
 _DROPPED: Final = f"{_UNUSED} A dataset leaves the line out without a message."
-_PART: Final = "This part of the line is not used; the line is invalid when nothing else in it is usable."
-_IGNORED: Final = "The line is not used, without counting as invalid."
+_PART: Final = "This part of the line is not used; the line is invalid if no other part is usable."
+_IGNORED: Final = "The line is not used, but does not count as invalid."
 _SILENT: Final = "The service does not report this."
 
 _ALL: Final = (
@@ -60,7 +60,7 @@ _ALL: Final = (
         "The manifest file extension or contents are invalid.",
         "FILE",
         _ENDS,
-        "Give the place of a readable JSON Lines file in UTF-8.",
+        "Pass the path or S3 location of a readable JSON Lines file in UTF-8.",
     ),
     Code("ERROR_EMPTY_MANIFEST", "The manifest file is empty.", "FILE", _ENDS, "Add a line for each image."),
     Code(
@@ -75,7 +75,7 @@ _ALL: Final = (
         "The manifest file has too many rows.",
         "FILE",
         _ENDS,
-        "Use at most 250,000 lines with the blank ones (in Mumbai and London 28,000; 7,000 for tests).",
+        "Use at most 250,000 lines, blank ones included (28,000 in Mumbai and London; 7,000 for tests).",
     ),
     Code(
         "ERROR_INVALID_PERMISSIONS_MANIFEST_S3_BUCKET",
@@ -96,7 +96,7 @@ _ALL: Final = (
         "The manifest file doesn't have enough labeled images to distribute the dataset.",
         "FILE",
         "The dataset cannot be distributed.",
-        "Add images, so that every label has at least two: one for each side.",
+        "Add images until every label has at least two, one for each dataset.",
     ),
     # The content
     Code(
@@ -104,7 +104,7 @@ _ALL: Final = (
         "The manifest file contains too many invalid rows.",
         "CONTENT",
         _ENDS,
-        "Fix or remove the invalid lines: at most 20 % of all lines may be invalid.",
+        "Fix or remove invalid lines: at most 20 % of all lines may be invalid.",
     ),
     Code(
         "ERROR_TOO_MANY_RECORDS_IN_ERROR",
@@ -118,7 +118,7 @@ _ALL: Final = (
         "The manifest file contains images from multiple S3 buckets.",
         "CONTENT",
         _ENDS,
-        "Bring all images of the manifest into one bucket.",
+        "Copy all images of the manifest to one bucket.",
     ),
     Code(
         "ERROR_INVALID_PERMISSIONS_IMAGES_S3_BUCKET",
@@ -132,28 +132,28 @@ _ALL: Final = (
         "Invalid owner id for images S3 bucket.",
         "CONTENT",
         _ENDS,
-        "Use buckets of one owner for the images and the manifest.",
+        "Use buckets of the same owner for the images and the manifest.",
     ),
     Code(
         "ERROR_FAILED_IMAGES_S3_COPY",
         "Failed to copy images from S3 bucket.",
         "CONTENT",
         _ENDS,
-        "See that the images exist and that the service may read (and decrypt) them.",
+        "Check that the images exist and that the service may read (and decrypt) them.",
     ),
     Code(
         "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT",
         "The manifest file contains insufficient labeled images per label to perform auto-split.",
         "CONTENT",
         _ENDS,
-        "Add images, so that every label has at least two: one for each side.",
+        "Add images until every label has at least two, one for each dataset.",
     ),
     Code(
         "ERROR_MANIFEST_TOO_FEW_LABELS",
         "The manifest file has too few labels.",
         "CONTENT",
         _ENDS,
-        "Use at least two labels for classification, one for boxes.",
+        "Use at least two labels for classification, at least one for boxes.",
     ),
     Code(
         "ERROR_MANIFEST_TOO_MANY_LABELS",
@@ -167,21 +167,21 @@ _ALL: Final = (
         "The manifest file has too few usable labels.",
         "CONTENT",
         _ENDS,
-        "Add labels of the kind that was chosen (see use_case), or remove the lines of the other kind.",
+        "Add labels of the chosen kind (see use_case), or remove the lines of the other kind.",
     ),
     Code(
         "ERROR_INSUFFICIENT_LABEL_OVERLAP",
         "Less than {}% label overlap between the training and testing manifest files.",
         "CONTENT",
         _ENDS,
-        "Have at least half of the labels of the training dataset in the test dataset too.",
+        "Add test images until at least half of the training labels have one.",
     ),
     Code(
         "ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP",
         "Less than {}% usable label overlap between the training and testing manifest files.",
         "CONTENT",
         _ENDS,
-        "Have at least half of the labels of the chosen kind (see use_case) in the test dataset too.",
+        "Add test images until half of the training labels of the chosen kind (see use_case) have one.",
     ),
     # The lines
     Code(
@@ -189,7 +189,7 @@ _ALL: Final = (
         "The JSON Line has an invalid format.",
         "LINE",
         _DROPPED,
-        "Write one whole JSON object a line, in UTF-8.",
+        "Write one complete JSON object per line, in UTF-8.",
         dropped=True,
     ),
     Code(
@@ -197,7 +197,7 @@ _ALL: Final = (
         "The source-ref key is missing.",
         "LINE",
         _DROPPED,
-        "Add 'source-ref' with the place of the image: s3://bucket/key.",
+        "Add 'source-ref' with the URI of the image: s3://bucket/key.",
         dropped=True,
     ),
     Code(
@@ -205,7 +205,7 @@ _ALL: Final = (
         "The format of the source-ref value is invalid.",
         "LINE",
         _DROPPED,
-        "Give the place of the image as s3://bucket/key.",
+        "Write the URI of the image as s3://bucket/key.",
         dropped=True,
     ),
     Code(
@@ -213,7 +213,7 @@ _ALL: Final = (
         "No label attributes found.",
         "LINE",
         _UNUSED,
-        "Give each label attribute its metadata: 'rust' and 'rust-metadata'.",
+        "Add the metadata of each label attribute, for example 'rust-metadata' to 'rust'.",
         in_dataset=True,
     ),
     Code(
@@ -221,7 +221,7 @@ _ALL: Final = (
         "The format of the label attribute {} is invalid.",
         "LINE",
         _UNUSED,
-        "Give an integer for an image-level label, 'image_size' and 'annotations' for boxes.",
+        "Use an integer for an image-level label, and 'image_size' and 'annotations' for boxes.",
         in_dataset=True,
     ),
     Code(
@@ -237,7 +237,7 @@ _ALL: Final = (
         "No valid label attributes found.",
         "LINE",
         _UNUSED,
-        "Fix a label attribute of the line; its other issues say how.",
+        "Fix a label attribute of the line; see its other issues.",
         in_dataset=True,
     ),
     Code(
@@ -245,7 +245,7 @@ _ALL: Final = (
         "One or more bounding boxes has a missing confidence value.",
         "LINE",
         _UNUSED,
-        "Give one element with a confidence in 'objects' for each box.",
+        "Add an element with a confidence to 'objects' for each box.",
         in_dataset=True,
     ),
     Code(
@@ -261,14 +261,14 @@ _ALL: Final = (
         "The image is invalid. Check S3 path and/or image properties.",
         "LINE",
         _UNUSED,
-        "Use JPEG or PNG, at most 15 MB, 64 to 4096 pixels a side, at most 20 times as long as wide.",
+        "Use JPEG or PNG files of at most 15 MB, 64 to 4096 pixels a side, with an aspect ratio up to 20:1.",
     ),
     Code(
         "ERROR_INVALID_IMAGE_DIMENSION",
         "The image dimension(s) do not conform to allowed dimensions.",
         "LINE",
         _UNUSED,
-        "Resize the image to 64 to 4096 pixels a side, and its boxes with it.",
+        "Resize the image to 64 to 4096 pixels a side, and scale its boxes.",
         in_dataset=True,
     ),
     Code(
@@ -284,7 +284,7 @@ _ALL: Final = (
         "The height and width of the bounding box is too small.",
         "LINE",
         _PART,
-        "Remove the box, or make it larger than a pixel each way, also after scaling to 1280 pixels.",
+        "Remove the box, or make both sides longer than a pixel, also after scaling to 1280 pixels.",
         in_dataset=True,
     ),
     Code(
@@ -292,7 +292,7 @@ _ALL: Final = (
         "There are more bounding boxes than the allowed maximum.",
         "LINE",
         _UNUSED,
-        "Keep at most 50 boxes, or cut the image into several.",
+        "Keep at most 50 boxes, or split the image.",
         in_dataset=True,
     ),
     Code(
@@ -300,7 +300,7 @@ _ALL: Final = (
         "No valid annotations found.",
         "LINE",
         _PART,
-        "Fix a box of the line; its other issues say how.",
+        "Fix a box of the line; see its other issues.",
         in_dataset=True,
     ),
     Code(
@@ -308,15 +308,15 @@ _ALL: Final = (
         "The use case type of the {} label attribute metadata is unsupported. Check the type field.",
         "LINE",
         _PART,
-        "Use groundtruth/image-classification or groundtruth/object-detection; transform other jobs.",
+        "Use groundtruth/image-classification or groundtruth/object-detection; convert other jobs.",
         in_dataset=True,
     ),
     Code(
         "ERROR_INVALID_LABEL_NAME_LENGTH",
-        "The length of the label name is invalid.",  # not published; these words are ours
+        "The length of the label name is invalid.",  # the service does not publish its message
         "LINE",
         _PART,
-        "Use labels of 1 to 256 characters (255 in the operations of the service).",
+        "Use labels of 1 to 256 characters (255 in API operations).",
         in_dataset=True,
     ),
     Code("WARNING_UNANNOTATED_RECORD", "Record is unannotated.", "WARNING", _IGNORED, "Label the image."),
@@ -334,7 +334,7 @@ _ALL: Final = (
         "The attribute is not used; other attributes of the line are.",
         "Add boxes, or remove the attribute.",
     ),
-    # What the service has no code for
+    # Our codes, where the service has none
     Code(
         "LINE_TOO_LONG",
         "The line is longer than 100,000 characters.",
@@ -348,15 +348,15 @@ _ALL: Final = (
         "The image is already in an earlier line.",
         "LINE",
         "Only the first line of an image is used; a dataset leaves the others out without a message.",
-        "Bring all labels of the image into one line.",
+        "Put all labels of the image into one line.",
         dropped=True,
     ),
     Code(
         "DUPLICATE_JSON_KEY",
         "A key occurs more than once in one object.",
         "ADVICE",
-        f"{_SILENT} Of several values of one key the last counts.",
-        "Give each label attribute of a line a name of its own.",
+        f"{_SILENT} The last value of the key is used.",
+        "Give each label attribute of a line its own key.",
     ),
     Code(
         "BYTE_ORDER_MARK",
@@ -367,24 +367,24 @@ _ALL: Final = (
     ),
     Code(
         "BLANK_LABEL",
-        "A label consists of blanks.",
+        "A label consists of white space.",
         "ADVICE",
-        f"{_SILENT} The model would have a label that nobody can read.",
+        f"{_SILENT} The model would have an unreadable label.",
         "Give the label a name, or remove it.",
     ),
     Code(
         "TOO_MANY_LABELS_FOR_IMAGE",
         "The image has more than 50 image-level labels.",
         "ADVICE",
-        "The service states the limit but not what it does with such a line.",
+        "The service documents the limit, but not what it does with such a line.",
         "Keep at most 50 labels.",
     ),
     Code(
         "TOO_MANY_TEST_IMAGES_FOR_LABEL",
         "A label has more than 1000 test images.",
         "ADVICE",
-        "The service states the limit but not what it does beyond.",
-        "Hold back fewer images for testing.",
+        "The service documents the limit, but not what it does beyond it.",
+        "Use fewer test images of this label.",
     ),
     Code(
         "FEW_IMAGES",
@@ -397,31 +397,31 @@ _ALL: Final = (
         "IMAGE_IN_BOTH_DATASETS",
         "The image is in the training and in the test dataset.",
         "ADVICE",
-        f"{_SILENT} The metrics of the model would be better than the model.",
-        "Keep each image in one of the two.",
+        f"{_SILENT} The metrics would overstate the quality of the model.",
+        "Keep each image in one of the two datasets.",
     ),
     Code(
         "MIXED_LABEL_KINDS",
-        "There are lines with image-level labels only and lines with boxes.",
+        "Some lines have only image-level labels, others have boxes.",
         "ADVICE",
-        "The service chooses one kind of model; lines of the other kind are not used.",
-        "Make two projects, or bring all lines to one kind.",
+        "The service chooses one kind of model and does not use lines of the other kind.",
+        "Create two projects, or use one kind in all lines.",
     ),
     Code(
         "IMAGE_SIZE_DIFFERS",
-        "The image has another size than its line states.",
+        "The size of the image differs from the size in its line.",
         "ADVICE",
-        f"{_SILENT} The boxes may lie in the wrong places.",
-        "Write the true size; see whether the boxes were drawn on a resized copy.",
+        f"{_SILENT} The boxes may be in the wrong places.",
+        "Write the true size; check whether the boxes were drawn on a resized copy.",
     ),
     Code(
         "IMAGES_NOT_UPLOADED",
-        "There are images that are not in S3 yet.",
+        "Some images are not in S3 yet.",
         "ADVICE",
-        "The service reads images from S3 only; the rules for their place there were not applied.",
-        "Make the datasets with Project.create_datasets, which uploads them.",
+        "The service reads images from S3 only. The rules for S3 URIs were not applied.",
+        "Create the datasets with project.create_datasets(), which uploads the images.",
     ),
 )
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType({code.name: code for code in _ALL})
-"""Every code by its name."""
+"""All codes, by name."""

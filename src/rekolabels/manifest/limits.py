@@ -1,7 +1,7 @@
-"""The numbers of the service that a manifest is held against.
+"""Limits of the service that apply to manifests.
 
 Sources: the pages "Guidelines and quotas" and "Validation rules for manifest files" of the service's guide.
-Where its pages contradict each other the choice is said beside the number.
+Where its pages contradict each other, the description of the number explains the choice.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ __all__ = [
 ]
 
 MANIFEST_BYTES: Final = 1_000_000_000
-"""The size of a manifest file, in bytes: 1 GB, read as a power of ten, the stricter of the two readings."""
+"""Maximum size of a manifest file, in bytes: 1 GB as a power of ten, the stricter interpretation."""
 LINES: Final = 250_000
-"""Lines of a manifest, blank and invalid ones included (up to 500,000 on request for classification)."""
+"""Maximum number of lines, blank and invalid ones included (up to 500,000 on request for classification)."""
 LINE_LENGTH: Final = 100_000
-"""Characters of a line; a longer one vanishes from a dataset without a message."""
+"""Maximum number of characters of a line. Datasets leave longer lines out without reporting them."""
 INVALID_SHARE: Final = 0.2
-"""Share of invalid lines, of all lines, up to which a training goes on; exactly 20 % still passes."""
+"""Maximum share of invalid lines among all lines with which a training starts; exactly 20 % passes."""
 CLASSIFICATION_LABELS: Final = (2, 250)
-"""Least and greatest number of labels for classification."""
+"""Minimum and maximum number of labels for classification."""
 DETECTION_LABELS: Final = (1, 250)
-"""Least and greatest number of labels for detection; single-object detection has been possible since 2020."""
+"""Minimum and maximum number of labels for detection. A single label has been possible since 2020."""
 IMAGES_PER_TEST_LABEL: Final = 1000
-"""Images of one label in a test dataset."""
+"""Maximum number of images per label in a test dataset."""
 LABELS_PER_IMAGE: Final = 50
-"""Image-level labels of one image."""
+"""Maximum number of image-level labels per image."""
 BOXES_PER_IMAGE: Final = 50
-"""Bounding boxes of one image."""
+"""Maximum number of bounding boxes per image."""
 LABEL_LENGTH: Final = 256
-"""Characters of a label; the API shapes allow 255, the page of this very error says 256."""
+"""Maximum number of characters of a label. The API model allows 255, the page on this error 256."""
 LABEL_OVERLAP: Final = 0.5
-"""Least share of the training labels that the test dataset must have as well."""
+"""Minimum share of the training labels that the test dataset must have too."""
 IMAGE_SIDE: Final = (64, 4096)
-"""Least and greatest side of an image, in pixels, both allowed."""
+"""Minimum and maximum length of an image side, in pixels, inclusive."""
 IMAGE_BYTES: Final = 15 * 1024 * 1024
-"""The size of an image file, in bytes: 15 MB."""
+"""Maximum size of an image file, in bytes: 15 MB."""
 IMAGE_ASPECT: Final = 20.0
-"""Longest side through shortest side of an image, at most."""
+"""Maximum aspect ratio of an image: longest side divided by shortest side."""
 SCALED_SIDE: Final = 1280
-"""Images with a longer side are scaled down to this for the training, in pixels; boxes shrink with them."""
+"""Longest side of an image in a training, in pixels. Larger images, and their boxes, are scaled down."""
 TEST_SHARE: Final = 0.2
-"""The share of the images that the service holds back for testing when it splits a dataset itself."""
+"""Share of the images that the service uses as test dataset when it splits a dataset."""
 ADVISED_IMAGES: Final = 10
-"""Fewer images than this the service takes, but advises against."""
+"""Number of images below which the service advises against a training, but accepts it."""

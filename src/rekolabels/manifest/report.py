@@ -1,4 +1,4 @@
-"""What a check of manifests found."""
+"""Reports of manifest checks: issues, counts and the manifest summary."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from rekolabels.manifest.codes import CODES, Level
 __all__ = ["Counts", "Issue", "ManifestReport", "Stage"]
 
 Stage: TypeAlias = Literal["training", "dataset"]
-"""When the service looks: when a dataset is made from a manifest, or when a training starts."""
+"""What a check is for: to start a training with the manifests, or to create datasets from them."""
 
 
 @attrs.frozen
 class Issue:
-    """One thing that is wrong, and what to do about it."""
+    """A mistake in a manifest, and how to fix it."""
 
     code: str
-    """The service's code, or one of ours where it has none (see ``rekolabels.manifest.codes``)."""
+    """The service's code, or ours where it has none; see ``rekolabels.manifest.codes``."""
     message: str
     """The service's message."""
     level: Level
     """``FILE``, ``CONTENT``, ``LINE``, ``WARNING`` or ``ADVICE``; see ``rekolabels.manifest.codes.Level``."""
     path: str
-    """The manifest, as it was given; ``the images`` where images were."""
+    """The path of the manifest as it was passed, or ``the manifest``, or ``the images``."""
     side: Side | None
-    """The dataset that it is in; None when both are meant together."""
+    """The dataset; None if the issue concerns both together."""
     line: int | None = None
-    """The number of the line, from 1; None when the manifest as a whole is meant."""
+    """The line number, from 1; None if the issue concerns the manifest as a whole."""
     pointer: str = ""
-    """Where in the line, as a JSON pointer (RFC 6901); empty for the line as a whole."""
+    """The location in the line, as a JSON pointer (RFC 6901); empty for the whole line."""
     column: int | None = None
-    """The character of the line, from 1, where it is no JSON."""
+    """The position in the line, from 1, if the line is not valid JSON."""
     detail: str = ""
-    """What is wrong in this very place."""
+    """What is wrong at this location, with the values found there."""
     image: str | None = None
-    """The image, as the line names it; None when there is none or the manifest as a whole is meant."""
+    """The image that the line names; None if it names none, or the issue concerns the manifest as a whole."""
 
     @property
     def meaning(self) -> str:
-        """What it means for a training."""
+        """The consequence for a training."""
         return CODES[self.code].meaning
 
     @property
@@ -59,7 +59,7 @@ class Issue:
 
     @property
     def dropped(self) -> bool:
-        """Whether a dataset leaves the line out without a word."""
+        """Whether a dataset leaves the line out without reporting it."""
         return CODES[self.code].dropped
 
     def __str__(self) -> str:
@@ -71,70 +71,70 @@ class Issue:
         return text if image in text else f"{text} (image {image})"
 
 
-def _turn(issue: Issue) -> tuple[bool, int]:
-    """In which turn a training would meet a fatal issue; it ends with the message of the first."""
+def _fatal_order(issue: Issue) -> tuple[bool, int]:
+    """Sort key for fatal issues: the order in which a training finds them. It reports the first one."""
     sides: list[Side | None] = ["training", "testing", None]
     return issue.level != "FILE", sides.index(issue.side)
 
 
 @attrs.frozen
 class Counts:
-    """A dataset in numbers, as the manifest summary of the service counts."""
+    """The numbers of a dataset, counted as in the service's manifest summary."""
 
     total: int
-    """Lines, blank and invalid ones included."""
+    """Number of lines, blank and invalid ones included."""
     valid: int
-    """Usable lines."""
+    """Number of usable lines."""
     invalid: int
-    """Lines with errors that are not used."""
+    """Number of lines that are not used because of errors."""
     ignored: int
-    """Lines of the right form without labels or boxes; neither used nor invalid."""
+    """Number of well-formed lines without labels or boxes, which are neither used nor invalid."""
     dropped: int
-    """Lines that a dataset leaves out without a word; at a training they are among the invalid ones."""
+    """Number of lines that a dataset leaves out without reporting them. They are part of ``invalid``."""
     error_lines: Sequence[int]
-    """The numbers of lines with errors, from 1; also of valid lines with one bad box of several."""
+    """The numbers of lines with errors, from 1, including valid lines with one bad box of several."""
     label_images: Mapping[str, int]
-    """For each image-level label the number of valid lines with it."""
+    """Number of valid lines for each image-level label."""
     box_images: Mapping[str, int]
-    """For each label of boxes the number of valid lines with it."""
+    """Number of valid lines for each label of boxes."""
     buckets: Mapping[str, int]
-    """For each S3 bucket the number of images in it."""
+    """Number of images for each S3 bucket."""
 
 
 @attrs.frozen
 class ManifestReport:
-    """What a check found: iterate over it for the issues, print it for a summary."""
+    """The result of a check. Iterate over it for the issues; print it for a summary."""
 
     issues: tuple[Issue, ...]
-    """What is wrong, by dataset and line; of each code the first thousand (see ``issue_counts``)."""
+    """The issues, by dataset and line: the first thousand of each code (see ``issue_counts``)."""
     issue_counts: Mapping[str, int]
-    """How often each code was found, also beyond the issues that are kept."""
+    """The number of issues of each code, including those that ``issues`` does not keep."""
     counts: Counts
-    """The training dataset in numbers."""
+    """The numbers of the training dataset."""
     testing_counts: Counts | None
-    """The test dataset in numbers."""
+    """The numbers of the test dataset; None without one."""
     use_case: UseCase
-    """What kind of model a training would make; ``NOT_DETERMINED`` when it would end before that."""
+    """The kind of model that would be trained; ``NOT_DETERMINED`` if the training would end before."""
     stage: Stage
-    """Whether the making of datasets or a training was asked about."""
+    """The ``stage`` of the check: ``training`` or ``dataset``."""
     _checks: Callable[[Side], Iterator[LineCheck]] = attrs.field(alias="checks", repr=False, eq=False)
 
     @property
     def ok(self) -> bool:
-        """Whether the training would start, or the dataset be made. Single lines may still be of no use."""
+        """Whether the training would start, or the dataset be created. Single lines may still be unusable."""
         return not any(issue.level in ("FILE", "CONTENT") for issue in self.issues)
 
     @property
     def verdict(self) -> str:
-        """In one line: whether the training would start, or the dataset be made, and with what."""
+        """One line: whether the training would start, or the dataset be created, and with how many images."""
         what = "The training" if self.stage == "training" else "The dataset"
         fatal = [issue for issue in self.issues if issue.level in ("FILE", "CONTENT")]
         if fatal:
-            first = min(fatal, key=_turn)
+            first = min(fatal, key=_fatal_order)
             more = f" {first.detail}" if first.detail else ""
-            would_not = "would not start" if self.stage == "training" else "would not be made"
+            would_not = "would not start" if self.stage == "training" else "would not be created"
             return f"{what} {would_not}: {first.message}{more}"
-        would = "would start" if self.stage == "training" else "would be made"
+        would = "would start" if self.stage == "training" else "would be created"
         return f"{what} {would}: {', '.join(self._numbers())}."
 
     def _numbers(self) -> Iterator[str]:
@@ -147,7 +147,8 @@ class ManifestReport:
             if counts is not None:
                 unused = [f"{counts.invalid:,} invalid"] * bool(counts.invalid)
                 unused += [f"{counts.ignored:,} without labels"] * bool(counts.ignored)
-                yield " and ".join([f"{counts.valid:,} usable {name} images", *unused])
+                skipped = f" (skipped: {', '.join(unused)})" if unused else ""
+                yield f"{counts.valid:,} usable {name} images{skipped}"
 
     def __iter__(self) -> Iterator[Issue]:
         return iter(self.issues)
@@ -156,7 +157,7 @@ class ManifestReport:
         return len(self.issues)
 
     def __bool__(self) -> bool:
-        """Always true, so that ``if report:`` does not mean that there are issues. Ask ``report.ok``."""
+        """Return True, so that ``if report:`` does not depend on issues. Use ``report.ok``."""
         return True
 
     def __str__(self) -> str:
@@ -169,13 +170,13 @@ class ManifestReport:
         for code, issue in first.items():
             rows.append(f"{self.issue_counts[code]:>9,}  {issue.level:<8} {code}")
             rows.append(f"{'':>11}first: {issue}")
-            rows.append(f"{'':>11}to do: {issue.fix}")
+            rows.append(f"{'':>11}fix: {issue.fix}")
         return "\n".join(rows)
 
     def summary(self) -> dict[str, Any]:
-        """The report as the service's manifest summary, ``ManifestSummary-<project>-<version>.json``.
+        """Return the service's manifest summary, as in ``ManifestSummary-<project>-<version>.json``.
 
-        The service writes none where a ``FILE`` error was found.
+        The service does not write one after a ``FILE`` error.
         """
         sides: dict[Side, Counts | None] = {"training": self.counts, "testing": self.testing_counts}
         statistics = {
@@ -201,26 +202,26 @@ class ManifestReport:
         ]
 
     def validation_lines(self, side: Side = "training") -> Iterator[str]:
-        """The lines of a manifest with its errors and warnings written into them.
+        """Yield the lines of a manifest with their errors and warnings written into them.
 
-        As in the service's ``TrainingManifestWithValidation-...`` and ``TestingManifestWithValidation-...``
-        files: the same lines in the same order. The manifest is read once more, so it must not have been a
+        The lines are the same, in the same order, as in the service's ``TrainingManifestWithValidation-...``
+        and ``TestingManifestWithValidation-...`` files. The manifest is read again, so it must not be a
         stream.
 
         Raises:
-            InvalidManifest: The manifest cannot be read a second time, or there is none for this side.
+            InvalidManifest: The manifest is a stream, or there is none for this side.
         """
         return map(validation_line, self._checks(side))
 
     def dataset_entries(self, side: Side = "training") -> Iterator[str]:
-        """The entries of a dataset that is made from the manifest, as ListDatasetEntries gives them.
+        """Yield the entries of a dataset created from the manifest, as ListDatasetEntries returns them.
 
-        Lines that the service leaves out are not among them. See ``validation_lines``.
+        Lines that the service leaves out are missing. The manifest is read again; see ``validation_lines``.
         """
         return (entry for check in self._checks(side) if (entry := dataset_entry(check)) is not None)
 
     def to_json(self) -> str:
-        """The report as JSON: verdict, counts, and every issue with its meaning and fix."""
+        """Return the report as JSON: verdict, counts, and every issue with its meaning and fix."""
         return json.dumps(
             {
                 "ok": self.ok,
@@ -235,7 +236,7 @@ class ManifestReport:
         )
 
     def to_pandas(self) -> Any:
-        """The issues as a DataFrame, one row each.
+        """Return the issues as a pandas DataFrame, one row each.
 
         Raises:
             MissingExtra: pandas is not installed.
@@ -243,7 +244,7 @@ class ManifestReport:
         try:
             pandas = import_module("pandas")
         except ImportError as error:
-            raise MissingExtra("report", "A report as a DataFrame") from error
+            raise MissingExtra("report", "ManifestReport.to_pandas") from error
         columns = [field.name for field in attrs.fields(Issue)]
         return pandas.DataFrame(self._records(), columns=[*columns, "meaning", "fix", "dropped"])
 

@@ -247,7 +247,7 @@ class DataReader:
             dataset.fetched += not isinstance(problem, ImageNotFetched)
         if problem is None and source not in self._damaged:
             return check
-        return check.failed("ERROR_INVALID_IMAGE", str(problem or "The image is damaged."))
+        return check.with_error("ERROR_INVALID_IMAGE", str(problem or "The image is damaged."))
 
     def _move_to_test(self, numbers: set[int]) -> None:
         """Move the training lines with these numbers to the test dataset."""
