@@ -1,4 +1,4 @@
-"""No model stays running: however a block ends, whoever shares the model, whatever was killed."""
+"""``model.running()``: the model stops however the block ends, and running models are found and swept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 import pytest
+from leases import new_lease
 from sdk_backends import write_folder
 
 from rekolabels import RetryPolicy, errors
@@ -35,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
 
 @pytest.fixture(scope="module")
 def client(service: LocalService) -> Client:
-    """A client that knows its prices."""
+    """A client with prices."""
     prices = Prices("us-east-1", training_hour=1, inference_unit_hour=3600)  # a dollar a second
     return service.client(bucket="leases", retry=QUICK, prices=prices)
 
@@ -51,8 +52,8 @@ def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVers
 
 
 @pytest.fixture(autouse=True)
-def _leaves_nothing(model: ModelVersion) -> Iterator[None]:
-    """After each test the model is at rest and bears no tag of ours; what a test left over fails it."""
+def _nothing_is_left(model: ModelVersion) -> Iterator[None]:
+    """Fail a test that leaves the model running or with lease tags, and clean up after it."""
     yield
     status, tags = model.status, model.tags
     model.come_to_rest()
@@ -61,8 +62,8 @@ def _leaves_nothing(model: ModelVersion) -> Iterator[None]:
     assert [name for name in tags if name.startswith("rekolabels:")] == []
 
 
-def test_two_that_share_a_model_do_not_stop_it_under_each_other(model: ModelVersion) -> None:
-    """The last to leave stops it, whether it came first or second."""
+def test_the_last_of_two_blocks_stops_the_model(model: ModelVersion) -> None:
+    """The last block to be left stops it, whether it was entered first or second."""
     first, second = model.running(), model.running()
     with first:
         with second as running:
@@ -78,8 +79,8 @@ def test_two_that_share_a_model_do_not_stop_it_under_each_other(model: ModelVers
     assert model.status == "STOPPED"
 
 
-def test_a_model_of_somebody_else_is_never_stopped(client: Client, model: ModelVersion) -> None:
-    """Neither a lease that joined it nor a sweep stops what was started by other means."""
+def test_a_model_started_by_other_means_is_not_stopped(client: Client, model: ModelVersion) -> None:
+    """Neither a block that joined it nor a sweep stops it, unless ``stop_joined`` is given."""
     model.start()
     model.wait_until_running()
     with model.running():
@@ -91,8 +92,8 @@ def test_a_model_of_somebody_else_is_never_stopped(client: Client, model: ModelV
     assert model.status == "STOPPED"
 
 
-def test_what_a_killed_process_left_is_swept_up(client: Client, model: ModelVersion) -> None:
-    """A model whose leases have run out is stopped; one with a living lease is not."""
+def test_a_sweep_stops_the_model_of_a_killed_process(client: Client, model: ModelVersion) -> None:
+    """A model is stopped after all its leases have expired, not before."""
     now = QUICK.time()
     model.client.api.tag_resource(
         model.arn,
@@ -107,8 +108,8 @@ def test_what_a_killed_process_left_is_swept_up(client: Client, model: ModelVers
     assert model.status == "STOPPED"
 
 
-def test_what_runs_is_shown_with_its_cost(client: Client, model: ModelVersion) -> None:
-    """Since when, and how much so far."""
+def test_running_models_are_listed_with_their_costs(client: Client, model: ModelVersion) -> None:
+    """Each has its start time and its cost so far."""
     assert list(client.running_models()) == []
     with model.running(min_inference_units=2):
         (running,) = client.running_models()
@@ -134,16 +135,16 @@ def test_a_limit_stops_the_model(
     passes: float,
     reason: str,
 ) -> None:
-    """When it is reached the model stops, and the next use of it says why."""
+    """The model stops when a limit is reached, and the next call raises the reason."""
     policy = attrs.evolve(QUICK, clock=virtual_time.clock)
     virtual = type(client)(client.session, bucket="leases", retry=policy, prices=client.prices())
-    lease = virtual.model(model.arn).running(**limits)  # type: ignore[arg-type] # each limit is a float
+    lease = new_lease(virtual.model(model.arn), **limits)
     with lease as running:
         virtual_time.now += passes - 2
-        lease.check()
+        lease._check()
         assert model.status == "RUNNING"
         virtual_time.now += 2
-        lease.check()
+        lease._check()
         assert model.status == "STOPPED"
         with pytest.raises(errors.LeaseEnded, match=reason):
             running.detect(b"\xff\xd8\xff")
@@ -152,30 +153,40 @@ def test_a_limit_stops_the_model(
 
 
 def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: VirtualTime) -> None:
-    """Idle time counts from the last call."""
+    """Idle time is measured from the last call."""
     client = type(model.client)(
         model.client.session, bucket="leases", retry=attrs.evolve(QUICK, clock=virtual_time.clock)
     )
-    lease = client.model(model.arn).running(idle_timeout=30)
+    lease = new_lease(client.model(model.arn), idle_timeout=30)
     with lease as running:
         for _ in range(3):
             virtual_time.now += 20
             with pytest.raises(errors.ImageRejected):
                 running.detect(b"no image")
-            lease.check()
+            lease._check()
         assert model.status == "RUNNING"
 
 
 def test_a_cost_limit_needs_a_price(service: LocalService, model: ModelVersion) -> None:
-    """Without a price a limit would be a guess."""
-    elsewhere = type(model.client)(service.session(), region_name="eu-west-1", retry=QUICK)
-    handle = attrs.evolve(model, client=elsewhere)
+    """Without a price for the Region the limit is rejected."""
+    other_region = type(model.client)(service.session(), region_name="eu-west-1", retry=QUICK)
+    handle = attrs.evolve(model, client=other_region)
     with pytest.raises(errors.InvalidInput, match="No prices are known for eu-west-1"):
         handle.running(max_cost=5)
 
 
-def test_a_start_that_fails_leaves_no_tags(client: Client, model: ModelVersion) -> None:
-    """More units than the account allows: the error comes through, and nothing of ours stays."""
+def test_a_lease_prints_its_model_and_state(model: ModelVersion) -> None:
+    """The repr names the state before, in and after the block."""
+    lease = model.running()
+    assert repr(lease) == "<Lease of model version 'v1': not entered>"
+    with lease as running:
+        assert repr(lease) == "<Lease of model version 'v1': running>"
+        assert repr(running) == f"<RunningModel {model.arn}>"
+    assert repr(lease) == "<Lease of model version 'v1': released; the model was told to stop>"
+
+
+def test_a_failed_start_leaves_no_tags(client: Client, model: ModelVersion) -> None:
+    """A start that exceeds the quota raises the error and leaves nothing behind."""
     with pytest.raises(errors.RekolabelsError), model.running(min_inference_units=50):
         pass
     assert list(client.running_models()) == []
@@ -217,8 +228,8 @@ else:
 @pytest.mark.parametrize(
     "how", ["return", "exception", "exit", "interrupt", "terminate", "thread", "never left", "kill"]
 )
-def test_every_ending(service: LocalService, model: ModelVersion, how: str) -> None:
-    """However the process ends, the model does not stay running; after SIGKILL a sweep stops it."""
+def test_the_model_stops_at_every_ending(service: LocalService, model: ModelVersion, how: str) -> None:
+    """After SIGKILL a sweep stops the model; after anything else it has been stopped."""
     with service.serve() as server:
         done = subprocess.run(  # noqa: S603 -- our own interpreter and script
             [sys.executable, "-c", ENDING, model.arn, how],
@@ -251,8 +262,8 @@ print(sorted(set(late)))
 """
 
 
-def test_what_the_stop_needs_is_imported_before_the_start(service: LocalService, model: ModelVersion) -> None:
-    """A signal in the middle of an import leaves a library half loaded: no stop must depend on that."""
+def test_the_imports_of_the_stop_happen_before_the_start(service: LocalService, model: ModelVersion) -> None:
+    """A signal during an import leaves a library half loaded, so the stop must not import anything."""
     with service.serve() as server:
         done = subprocess.run(  # noqa: S603 -- our own interpreter and script
             [sys.executable, "-c", NEEDED, model.arn],

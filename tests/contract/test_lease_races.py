@@ -1,4 +1,4 @@
-"""Who comes, who leaves, who sweeps and who stops by hand, all at the worst moment; and stops that fail."""
+"""Races between leases, sweeps and manual stops, and errors of the service while a lease is held."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from leases import new_lease
 from sdk_backends import write_folder
 
 from rekolabels import RetryPolicy, errors
@@ -44,7 +45,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture
 def open_model(workspace: tuple[Path, str]) -> Iterator[Callable[..., ModelVersion]]:
-    """Opens the workspace with options of the test's own; at its end the model rests and bears no tags."""
+    """Open the workspace with options; fail a test that leaves the model running or tagged."""
     folder, arn = workspace
     with ExitStack() as stack:
 
@@ -62,25 +63,25 @@ def open_model(workspace: tuple[Path, str]) -> Iterator[Callable[..., ModelVersi
     assert tags == {}
 
 
-def again(model: ModelVersion, policy: RetryPolicy = QUICK) -> ModelVersion:
-    """The same model for somebody else."""
+def reopen(model: ModelVersion, policy: RetryPolicy = QUICK) -> ModelVersion:
+    """Return the same model with another client."""
     client = model.client
     return type(client)(client.session, bucket="races", retry=policy).model(model.arn)
 
 
 def before(client: Client, operation: str, action: Callable[[], object]) -> None:
-    """Do something before the next call of an operation by this client."""
-    left = [action]
+    """Run an action once, before the client's next call of an operation."""
+    pending = [action]
 
-    def strike(**_: Any) -> None:
-        if left:
-            left.pop()()
+    def run_once(**_: Any) -> None:
+        if pending:
+            pending.pop()()
 
-    client.api.client.meta.events.register(f"before-call.rekognition.{operation}", strike)
+    client.api.client.meta.events.register(f"before-call.rekognition.{operation}", run_once)
 
 
 def abandon(model: ModelVersion) -> None:
-    """Leave a model as a killed process does: running, with a lease that ran out."""
+    """Leave a model as a killed process does: running, with an expired lease."""
     now = QUICK.time()
     model.start()
     model.wait_until_running()
@@ -88,11 +89,11 @@ def abandon(model: ModelVersion) -> None:
     model.client.api.tag_resource(model.arn, tags)
 
 
-def test_a_sweep_does_not_stop_a_model_under_who_comes_now(open_model: Callable[..., ModelVersion]) -> None:
-    """Somebody joins between the sweep's first look and its stop: the sweep gives way."""
+def test_a_sweep_yields_to_a_process_that_joins(open_model: Callable[..., ModelVersion]) -> None:
+    """A process joins between the first read of the sweep and its stop; the sweep does not stop."""
     model = open_model()
     abandon(model)
-    lease = again(model).running()
+    lease = reopen(model).running()
     before(model.client, "TagResource", lease.__enter__)
     assert model.client.sweep() == []
     assert model.status == "RUNNING"
@@ -100,32 +101,32 @@ def test_a_sweep_does_not_stop_a_model_under_who_comes_now(open_model: Callable[
     assert model.status == "STOPPED"
 
 
-def test_who_comes_waits_for_who_leaves(open_model: Callable[..., ModelVersion]) -> None:
-    """Somebody comes when the stop is decided: the model stops, and starts again for who came."""
+def test_a_joining_process_waits_for_a_stop(open_model: Callable[..., ModelVersion]) -> None:
+    """A process joins after the stop is decided; the model stops, and is started again for it."""
     model = open_model()
-    came, leave = threading.Event(), threading.Event()
+    joined, leave = threading.Event(), threading.Event()
     seen: list[str] = []
 
-    def come() -> None:
-        with again(model).running() as running:
+    def join() -> None:
+        with reopen(model).running() as running:
             seen.append(running.model.status)
-            came.set()
+            joined.set()
             leave.wait(20)
 
-    thread = threading.Thread(target=come)
+    thread = threading.Thread(target=join)
     before(model.client, "StopProjectVersion", thread.start)
     with model.running():
         pass
-    assert came.wait(20)
+    assert joined.wait(20)
     assert (seen, model.status) == (["RUNNING"], "RUNNING")
     leave.set()
     thread.join()
 
 
-def test_who_comes_waits_for_all_who_leave(open_model: Callable[..., ModelVersion]) -> None:
-    """Two leave at once: the quicker one does not take away the word of the slower."""
+def test_a_stop_keeps_the_tags_of_other_stops(open_model: Callable[..., ModelVersion]) -> None:
+    """Of two processes that leave at once, the faster one does not remove the tag of the slower one."""
     model = open_model()
-    slower = again(model)
+    slower = reopen(model)
     with model.running():
         slower.tag({"rekolabels:ending:slower": f"{QUICK.time() + 900:.0f}"})
     assert list(model.tags) == ["rekolabels:ending:slower"]
@@ -134,10 +135,10 @@ def test_who_comes_waits_for_all_who_leave(open_model: Callable[..., ModelVersio
     slower.untag("rekolabels:ending:slower")
 
 
-def test_who_leaves_does_not_mind_that_others_start_again(open_model: Callable[..., ModelVersion]) -> None:
-    """The model is started anew while the stop is waited for: no error, and no second stop."""
+def test_a_block_ends_although_others_start_the_model_again(open_model: Callable[..., ModelVersion]) -> None:
+    """The model is started again while the stop is waited for; there is no error and no second stop."""
     model = open_model()
-    other = again(model)
+    other = reopen(model)
 
     def start_again() -> None:
         other.wait_until_stopped()
@@ -151,10 +152,10 @@ def test_who_leaves_does_not_mind_that_others_start_again(open_model: Callable[.
     other.come_to_rest()
 
 
-def test_what_was_stopped_and_started_by_hand_belongs_to_who_did(
+def test_a_model_restarted_by_hand_is_not_swept(
     open_model: Callable[..., ModelVersion],
 ) -> None:
-    """A person stops what a killed process left, a sweep passes by, a person starts it: nobody stops that."""
+    """A sweep after a manual stop removes the tags of the dead process; a manual start is then kept."""
     model = open_model()
     abandon(model)
     model.come_to_rest()
@@ -167,16 +168,16 @@ def test_what_was_stopped_and_started_by_hand_belongs_to_who_did(
     model.come_to_rest()
 
 
-def test_a_lease_sees_that_its_model_was_stopped(open_model: Callable[..., ModelVersion]) -> None:
-    """It ends, says so, and does not stop what is started after that by other means."""
+def test_a_lease_notices_that_its_model_was_stopped(open_model: Callable[..., ModelVersion]) -> None:
+    """The lease ends with the reason, and does not stop a later start by other means."""
     clock = ManualClock()
     model = open_model(attrs.evolve(QUICK, clock=clock))
-    lease = model.running()
+    lease = new_lease(model)
     with lease as running:
-        again(model).come_to_rest()
+        reopen(model).come_to_rest()
         clock.advance(200)
-        lease.check()
-        with pytest.raises(errors.LeaseEnded, match="somebody else has stopped the model"):
+        lease._check()
+        with pytest.raises(errors.LeaseEnded, match="the model was stopped by another process or user"):
             running.detect(b"\xff\xd8\xff")
         model.start()
         model.wait_until_running()
@@ -184,29 +185,29 @@ def test_a_lease_sees_that_its_model_was_stopped(open_model: Callable[..., Model
     model.come_to_rest()
 
 
-def test_a_start_may_take_longer_than_the_word_of_a_process_is_good(
+def test_a_start_may_outlast_the_lease_ttl(
     open_model: Callable[..., ModelVersion],
 ) -> None:
-    """The lease is renewed while the model starts, so that no sweep takes its process for dead."""
+    """The lease is renewed during the start, so that no sweep treats its process as dead."""
     clock = ManualClock()
     swept: list[Any] = []
 
     def sleep(seconds: float) -> None:
         clock.advance(seconds)
-        lease.check()  # what the watchdog does each minute
+        lease._check()  # as the watchdog does each minute
         swept.extend(onlooker.client.sweep(wait=False))
 
     policy = RetryPolicy(clock=clock, time=clock, sleep=sleep)
     model = open_model(policy, clock=clock, durations=Durations(starting=3000))
-    onlooker = again(model, attrs.evolve(policy, sleep=clock.sleep))
-    lease = model.running()
+    onlooker = reopen(model, attrs.evolve(policy, sleep=clock.sleep))
+    lease = new_lease(model)
     with lease:
         assert model.status == "RUNNING"
     assert swept == []
 
 
-def test_an_abandoned_start_is_swept_when_it_is_over(open_model: Callable[..., ModelVersion]) -> None:
-    """The service does not stop what is starting: a sweep waits for it, or leaves it to the next."""
+def test_an_abandoned_start_is_swept(open_model: Callable[..., ModelVersion]) -> None:
+    """The service cannot stop a starting model; a sweep waits for it or leaves it to the next sweep."""
     clock = ManualClock()
     policy = RetryPolicy(clock=clock, time=clock, sleep=clock.sleep)
     model = open_model(policy, clock=clock, durations=Durations(starting=600, stopping=60))
@@ -218,32 +219,32 @@ def test_an_abandoned_start_is_swept_when_it_is_over(open_model: Callable[..., M
     assert model.status == "STOPPED"
 
 
-def test_a_stop_that_fails_is_tried_again(open_model: Callable[..., ModelVersion]) -> None:
-    """The error comes through; the watchdog goes on until the model stops."""
+def test_a_failed_stop_is_retried(open_model: Callable[..., ModelVersion]) -> None:
+    """The error is raised, and the watchdog retries until the model stops."""
     model = open_model(ONCE, faults=FaultPlan([Fault.broken("StopProjectVersion", times=1)]))
-    lease = model.running()
+    lease = new_lease(model)
     with pytest.raises(errors.ServiceFault), lease:
         pass
     assert model.status == "RUNNING"
-    lease.check()
+    lease._check()
     assert model.status == "STOPPED"
 
 
-def test_an_error_of_the_block_is_not_hidden_by_a_stop_that_fails(
+def test_a_failed_stop_does_not_hide_the_error_of_the_block(
     open_model: Callable[..., ModelVersion], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What went wrong first is what the caller sees; the log tells that the model may run."""
+    """The caller sees the error of the block; the failed stop is logged."""
     model = open_model(ONCE, faults=FaultPlan([Fault.broken("StopProjectVersion", times=1)]))
-    lease = model.running()
+    lease = new_lease(model)
     with pytest.raises(KeyError), lease:
         raise KeyError
-    assert "v1 may still be running" in caplog.text
-    lease.check()
+    assert "Could not stop v1" in caplog.text
+    lease._check()
     assert model.status == "STOPPED"
 
 
 def test_the_watchdog_outlives_any_error(open_model: Callable[..., ModelVersion]) -> None:
-    """An error that nobody thought of is logged, and the limit is kept at the next look."""
+    """An unexpected error is logged, and the next check stops the model."""
     model = open_model()
     broken = threading.Event()
 
@@ -260,32 +261,32 @@ def test_the_watchdog_outlives_any_error(open_model: Callable[..., ModelVersion]
         assert model.status == "STOPPED"
 
 
-def test_a_start_whose_answer_was_lost_is_ours(open_model: Callable[..., ModelVersion]) -> None:
-    """The repeated start finds the model starting by our own doing, and it is stopped in the end."""
+def test_a_start_whose_answer_was_lost_is_owned(open_model: Callable[..., ModelVersion]) -> None:
+    """The retry finds the model starting, joins it, and stops it at the end."""
     model = open_model(faults=FaultPlan([Fault.dropped("StartProjectVersion", answered=True, times=1)]))
     with model.running():
         assert model.status == "RUNNING"
     assert model.status == "STOPPED"
 
 
-def test_a_start_that_nobody_can_vouch_for_is_stopped(open_model: Callable[..., ModelVersion]) -> None:
-    """The error comes through, and the model that did start is stopped."""
+def test_an_uncertain_start_is_stopped(open_model: Callable[..., ModelVersion]) -> None:
+    """The error is raised, and the model, which did start, is stopped."""
     model = open_model(ONCE, faults=FaultPlan([Fault.dropped("StartProjectVersion", answered=True, times=1)]))
     with pytest.raises(errors.ConnectionFailed), model.running():
         pass
     assert model.status == "STOPPED"
 
 
-def test_a_start_that_is_interrupted_is_waited_for(open_model: Callable[..., ModelVersion]) -> None:
-    """Ctrl-C while the request is on its way: the service carries it out after the process has looked."""
+def test_an_interrupted_start_is_waited_for(open_model: Callable[..., ModelVersion]) -> None:
+    """After Ctrl-C during the request, the service starts the model later than the first check."""
     model = open_model()
-    client, late = model.client, again(model)
+    client, late = model.client, reopen(model)
 
     def interrupt() -> None:
-        before(client, "DescribeProjectVersions", after_the_first_look)
+        before(client, "DescribeProjectVersions", after_the_first_check)
         raise KeyboardInterrupt
 
-    def after_the_first_look() -> None:
+    def after_the_first_check() -> None:
         before(client, "DescribeProjectVersions", late.start)
 
     before(client, "StartProjectVersion", interrupt)
@@ -294,54 +295,56 @@ def test_a_start_that_is_interrupted_is_waited_for(open_model: Callable[..., Mod
     assert model.status == "STOPPED"
 
 
-def test_without_tags_nothing_is_started(open_model: Callable[..., ModelVersion]) -> None:
-    """Who may not write tags gets the error, and no model that nobody could find."""
+def test_without_permission_to_tag_nothing_is_started(open_model: Callable[..., ModelVersion]) -> None:
+    """The error is raised before a model is started that no sweep could find."""
     model = open_model(faults=FaultPlan([Fault.error("AccessDeniedException", "TagResource")]))
     with pytest.raises(errors.AccessDenied, match="TagResource"), model.running():
         pass
     assert model.status != "RUNNING"
 
 
-def test_a_model_stops_although_the_last_tag_cannot_be_written(
+def test_a_model_stops_although_its_tag_cannot_be_written(
     open_model: Callable[..., ModelVersion],
 ) -> None:
-    """A bill is worse than a small chance of a race."""
+    """A model left running would be worse than the rare race that the tag prevents."""
     model = open_model(ONCE, faults=FaultPlan([Fault.overloaded("TagResource", after=2, times=1)]))
     with model.running():
         pass
     assert model.status == "STOPPED"
 
 
-def test_a_sweep_goes_on_past_what_fails(open_model: Callable[..., ModelVersion]) -> None:
-    """A Region or model that fails is told of at the end; the others are swept."""
+def test_a_sweep_continues_after_errors(open_model: Callable[..., ModelVersion]) -> None:
+    """Errors of a Region or model are raised at the end; the others are swept."""
     model = open_model(
         ONCE, faults=FaultPlan([Fault.error("AccessDeniedException", "DescribeProjects", after=1, times=1)])
     )
     abandon(model)
-    with pytest.raises(errors.SweepIncomplete, match="1 models were stopped") as caught:
+    with pytest.raises(
+        errors.SweepIncomplete, match="1 models stopped, 1 Regions or models failed"
+    ) as caught:
         model.client.sweep(regions=["eu-west-1", "us-east-1"])
     assert caught.value.stopped == (model.arn,)
     assert [type(error) for error in caught.value.errors] == [errors.AccessDenied]
     assert model.status == "STOPPED"
 
 
-def test_what_runs_is_found_in_every_region(open_model: Callable[..., ModelVersion]) -> None:
-    """The forgotten model is often in the Region that nobody looks at."""
+def test_running_models_are_found_in_other_regions(open_model: Callable[..., ModelVersion]) -> None:
+    """Both running_models and sweep take a list of Regions."""
     model = open_model()
     abandon(model)
-    elsewhere = type(model.client)(model.client.session, region_name="eu-west-1", retry=QUICK)
-    assert list(elsewhere.running_models()) == []
-    (running,) = elsewhere.running_models(regions=["eu-west-1", "us-east-1"])
+    other_region = type(model.client)(model.client.session, region_name="eu-west-1", retry=QUICK)
+    assert list(other_region.running_models()) == []
+    (running,) = other_region.running_models(regions=["eu-west-1", "us-east-1"])
     assert running.arn == model.arn
-    (swept,) = elsewhere.sweep(regions=["eu-west-1", "us-east-1"])
+    (swept,) = other_region.sweep(regions=["eu-west-1", "us-east-1"])
     assert (swept.arn, swept.client.region_name) == (model.arn, "us-east-1")
     assert model.status == "STOPPED"
 
 
-def test_the_lambda_function_sweeps_its_regions(
+def test_the_lambda_example_sweeps_its_regions(
     open_model: Callable[..., ModelVersion], workspace: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The example, called as AWS Lambda calls it."""
+    """The handler is called as AWS Lambda calls it."""
     abandon(open_model())
     handler = runpy.run_path(str(ROOT / "examples" / "sweep_lambda.py"))["handler"]
     with LocalService(workspace[0], engine="tiny") as service, service.serve() as server:
@@ -353,8 +356,8 @@ def test_the_lambda_function_sweeps_its_regions(
         assert handler({}, None) == {"stopped": []}
 
 
-def test_the_lambda_function_needs_what_the_page_says() -> None:
-    """The actions of its policy are those that were seen at the wire when the page was made."""
+def test_the_lambda_example_has_the_documented_permissions() -> None:
+    """Its policy has the actions that docs/iam.md lists for a sweep."""
     example = (ROOT / "examples" / "sweep_lambda.py").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "iam.md").read_text(encoding="utf-8")
     sweeping = page.partition("\n## Sweep\n")[2].partition("\n## ")[0]
@@ -363,8 +366,8 @@ def test_the_lambda_function_needs_what_the_page_says() -> None:
     assert actions[0] == actions[1]
 
 
-def test_signals_end_in_good_order_while_any_block_is_open(open_model: Callable[..., ModelVersion]) -> None:
-    """In whatever order blocks are left, the program has its own handlers back after the last."""
+def test_signals_are_handled_while_any_block_is_open(open_model: Callable[..., ModelVersion]) -> None:
+    """Blocks can be left in any order; the last one restores the signal handlers."""
     model = open_model()
     numbers = [signal.SIGTERM, signal.SIGHUP]
     assert {signal.getsignal(number) for number in numbers} == {signal.SIG_DFL}
@@ -381,58 +384,56 @@ def test_signals_end_in_good_order_while_any_block_is_open(open_model: Callable[
 
 @pytest.mark.parametrize("limit", ["idle_timeout", "max_duration", "max_cost"])
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
-def test_a_limit_is_more_than_nothing(
-    open_model: Callable[..., ModelVersion], limit: str, value: float
-) -> None:
-    """A limit that would stop the model at once, or never, is a mistake."""
+def test_a_limit_must_be_positive(open_model: Callable[..., ModelVersion], limit: str, value: float) -> None:
+    """A limit that would stop the model at once, or never, is rejected."""
     with pytest.raises(errors.InvalidInput, match=f"{limit} is {value!r}; expected more than 0"):
         open_model().running(**{limit: value})  # type: ignore[arg-type] # each limit is a float
 
 
 def test_a_block_is_entered_once(open_model: Callable[..., ModelVersion]) -> None:
-    """A second time would run the model without anybody who stops it."""
+    """Entering again is an error while the block is open and after it has ended."""
     lease = open_model().running()
-    with lease as running:
-        pass
-    with pytest.raises(errors.InvalidInput, match="entered once"), lease:
+    with lease as running, pytest.raises(errors.InvalidInput, match="entered only once"):
+        lease.__enter__()
+    with pytest.raises(errors.InvalidInput, match="entered only once"), lease:
         pass
     with pytest.raises(errors.LeaseEnded, match="its block was left"):
         running.detect(b"\xff\xd8\xff")
 
 
-def test_what_joins_reckons_with_the_units_that_run(
+def test_a_cost_limit_uses_the_units_of_the_running_model(
     open_model: Callable[..., ModelVersion], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A limit of cost goes by the units of the model, and not by those that were asked for."""
+    """A block that joins a model computes costs with its units rather than the requested ones."""
     clock = ManualClock()
     model = open_model(attrs.evolve(QUICK, clock=clock))
     with model.running(min_inference_units=4):
-        lease = again(model, attrs.evolve(QUICK, clock=clock)).running(max_cost=16)  # 16 dollars an hour
+        lease = new_lease(reopen(model, attrs.evolve(QUICK, clock=clock)), max_cost=16)  # 16 dollars per hour
         with lease as running:
             clock.advance(3590)
-            lease.check()
+            lease._check()
             with pytest.raises(errors.ImageRejected):
                 running.detect(b"no image")
             clock.advance(10)
-            lease.check()
+            lease._check()
             with pytest.raises(errors.LeaseEnded, match="max_cost"):
                 running.detect(b"no image")
         assert model.status == "RUNNING"
-        with again(model).running(min_inference_units=5):
-            assert "with 4 inference units and not 5" in caplog.text
+        with reopen(model).running(min_inference_units=5):
+            assert "already running with 4 inference units (requested 5)" in caplog.text
 
 
-def test_the_end_of_the_interpreter_waits_for_a_word_on_its_way(
+def test_the_exit_of_the_interpreter_waits_for_a_tag_being_written(
     open_model: Callable[..., ModelVersion],
 ) -> None:
-    """A thread says that it uses the model while the interpreter gives that back: no word of it stays."""
+    """A thread writes its lease tag while the interpreter releases the lease; no tag stays."""
     model = open_model()
-    lease = again(model).running()
+    lease = new_lease(reopen(model))
     end = threading.Thread(target=lease._release)
 
     def end_now() -> None:
         end.start()
-        end.join(0.2)  # it cannot end: the word is on its way
+        end.join(0.2)  # it waits until the tag is written
 
     before(lease._model.client, "TagResource", end_now)
     with pytest.raises(errors.LeaseEnded):

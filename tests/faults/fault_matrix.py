@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +24,20 @@ from botocore.config import Config
 from faulty_proxy import FaultyProxy, Request, Trouble, answer, framed
 from sdk_backends import write_folder
 
-from rekolabels import Client, Dataset, Detection, ModelVersion, Project, RetryPolicy, S3Location, errors
+from rekolabels import (
+    Client,
+    Dataset,
+    Detection,
+    ModelVersion,
+    Project,
+    RetryPolicy,
+    RunningModel,
+    S3Location,
+    errors,
+)
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, ManualClock, Quotas
 from rekolabels.manifest import write_manifest
-from rekolabels.models._lease import Lease
 
 __all__ = [
     "JOBS",
@@ -183,7 +192,9 @@ class World:
     """A name for what a run makes."""
     begun: dict[str, Any] = attrs.field(factory=dict[str, Any])
     """What operations that only read began with; they can begin with it again."""
-    leases: list[Lease] = attrs.field(factory=list[Lease])
+    leases: list[AbstractContextManager[RunningModel]] = attrs.field(
+        factory=list[AbstractContextManager[RunningModel]]
+    )
     """Of models that could not be stopped in a trouble."""
 
     @classmethod

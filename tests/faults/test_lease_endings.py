@@ -1,4 +1,4 @@
-"""Processes that run models end in every way, at any moment: no model stays running, none of others stops."""
+"""Processes that run models end in every way at random moments; only their own models are stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import attrs
 import pytest
 from sdk_backends import write_folder
 
-import lessees
+import lease_processes
 from rekolabels import RetryPolicy
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, Quotas
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from rekolabels import Client, ModelVersion
 
 ENDINGS = int(os.environ.get("REKOLABELS_ENDINGS", "30"))
-"""How many processes end in the random test; more on demand."""
+"""Number of processes that end in the random test."""
 SEED = int(os.environ.get("REKOLABELS_SEED", "7"))
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 LATER = attrs.evolve(QUICK, time=lambda: QUICK.time() + 1000)
-"""A policy in whose time the word of a process that is dead is no longer good."""
+"""A policy by whose clock the leases of dead processes have expired."""
 SIGNALS = {
     "SIGINT": signal.SIGINT,
     "SIGTERM": signal.SIGTERM,
@@ -43,34 +43,34 @@ SIGNALS = {
     "SIGKILL": signal.SIGKILL,
 }
 _log = logging.getLogger("rekolabels.tests")
-OWN_DOING = ["return", "exception", "exit", "hard exit", "thread", "daemon", "never left", "fork"]
+WITHOUT_SIGNAL = ["return", "exception", "exit", "hard exit", "thread", "daemon", "never left", "fork"]
 
 
 @attrs.frozen
 class Forker:
-    """The process that forks those that run models."""
+    """The process that forks the processes that run models."""
 
     process: subprocess.Popen[str]
 
     def start(self, model: ModelVersion, ending: str, seconds: float) -> int:
-        """Fork a process; its id."""
-        order = {"arn": model.arn, "project": model.project_arn, "ending": ending, "seconds": seconds}
-        return self._ask(order)
+        """Fork a process; return its id."""
+        request = {"arn": model.arn, "project": model.project_arn, "ending": ending, "seconds": seconds}
+        return self._ask(request)
 
     def wait(self, process: int) -> int:
-        """Wait for the end of a process; its wait status."""
+        """Wait for the end of a process; return its wait status."""
         return self._ask({"wait": process})
 
-    def _ask(self, order: dict[str, Any]) -> int:
+    def _ask(self, request: dict[str, Any]) -> int:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps(order), file=self.process.stdin, flush=True)
+        print(json.dumps(request), file=self.process.stdin, flush=True)
         return int(self.process.stdout.readline())
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
-    """A service whose models take a moment to start and to stop, so that endings fall into it."""
+    """A service whose models take a while to start and stop, so that processes end meanwhile."""
     with LocalService(
         tmp_path_factory.mktemp("endings"),
         engine="tiny",
@@ -82,7 +82,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
 
 @pytest.fixture(scope="module")
 def client(service: LocalService) -> Client:
-    """The client of somebody who looks on."""
+    """A client that runs no models itself."""
     return service.client(bucket="endings", retry=QUICK)
 
 
@@ -100,8 +100,8 @@ def models(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[Mod
 
 @pytest.fixture(scope="module")
 def forker(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
-    """The process that forks others."""
-    log = tmp_path_factory.mktemp("lessees") / "log"
+    """The process that forks the others."""
+    log = tmp_path_factory.mktemp("lease_processes") / "log"
     with service.serve() as server, log.open("w") as file, _forker({**server.environment}, file) as process:
         yield Forker(process)
 
@@ -109,7 +109,7 @@ def forker(service: LocalService, tmp_path_factory: pytest.TempPathFactory) -> I
 @contextmanager
 def _forker(environment: dict[str, str], log: Any) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(  # noqa: S603 -- our own interpreter and script
-        [sys.executable, str(Path(lessees.__file__))],
+        [sys.executable, str(Path(lease_processes.__file__))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -119,14 +119,14 @@ def _forker(environment: dict[str, str], log: Any) -> Iterator[subprocess.Popen[
         yield process
 
 
-def test_no_model_stays_running_and_none_of_others_is_stopped(
+def test_only_models_of_dead_processes_are_stopped(
     client: Client, models: list[ModelVersion], forker: Forker
 ) -> None:
-    """Random processes, one to three to a model, end at random while sweeps look on.
+    """One to three processes for each model end in random ways while sweeps run.
 
-    While a process holds a lease its model runs. What no process left by SIGKILL or os._exit has stopped
-    without a sweep. After a sweep no model that they started runs, every model that somebody else started
-    does, and no tag of ours is left.
+    While a process holds a lease, its model runs. Without a sweep, only models whose process ended by SIGKILL
+    or os._exit may stay running. After a sweep, no model that a process started runs, every model that was
+    started by other means does, and no lease tags are left.
     """
     dice = random.Random(SEED)  # noqa: S311 -- moments, not secrets
     ended: Counter[str] = Counter()
@@ -148,10 +148,10 @@ def test_no_model_stays_running_and_none_of_others_is_stopped(
 def _let_end(
     dice: random.Random, models: list[ModelVersion], forker: Forker, client: Client, ended: Counter[str]
 ) -> set[str]:
-    """Let processes use the models and end; those that end by a signal get it at a moment of their own.
+    """Run processes until they end, by themselves or by a signal at a random moment.
 
     Returns:
-        ARNs of the models that a process has left without a chance to stop them.
+        ARNs of the models whose process could not stop them.
     """
     processes: list[int] = []
     left_to_sweep: set[str] = set()
@@ -159,7 +159,7 @@ def _let_end(
     now = time.monotonic()
     for model in models:
         for _ in range(dice.choice([1, 1, 1, 2, 2, 3])):
-            name = dice.choice([*OWN_DOING, *SIGNALS, *SIGNALS])
+            name = dice.choice([*WITHOUT_SIGNAL, *SIGNALS, *SIGNALS])
             ending = "signal" if name in SIGNALS else name
             processes.append(forker.start(model, ending, dice.uniform(0, 0.4)))
             if name in SIGNALS:
@@ -167,14 +167,14 @@ def _let_end(
             ended[name] += 1
             if name in {"SIGKILL", "hard exit"}:
                 left_to_sweep.add(model.arn)
-    for moment, process, number in sorted(due):
+    for due_at, process, number in sorted(due):
         if dice.random() < 0.3:
-            client.sweep()  # while the others live
-        time.sleep(max(0.0, moment - time.monotonic()))
+            client.sweep()  # while the others run
+        time.sleep(max(0.0, due_at - time.monotonic()))
         os.kill(process, number)
     for process in processes:
-        assert os.waitstatus_to_exitcode(forker.wait(process)) != lessees.STOPPED_UNDER_ME
-    # What the dead have asked for last may still be carried out.
+        assert os.waitstatus_to_exitcode(forker.wait(process)) != lease_processes.MODEL_NOT_RUNNING
+    # The last requests of dead processes may still be under way.
     for thread in threading.enumerate():
         if thread.name.endswith("(process_request_thread)"):
             thread.join(20)

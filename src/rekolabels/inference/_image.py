@@ -90,7 +90,7 @@ def open_image(image: ImageSource) -> Any:
 
 
 def _read_image(image: ImageSource, max_bytes: int = -1) -> tuple[bytes, str]:
-    """Return the encoded image and a name for it; -1 is no limit of its size."""
+    """Return the encoded image and a name for it; -1 means no size limit."""
     if isinstance(image, bytes):
         return _read(io.BytesIO(image), "image.jpg", max_bytes), "image.jpg"
     if isinstance(image, VideoFrame):

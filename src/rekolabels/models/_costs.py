@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rekolabels._aws._arns import parse_version_arn
 from rekolabels.costs import RunCost, RunningCost, TrainingCost
 from rekolabels.errors import InvalidInput, RekolabelsError
-from rekolabels.models._lease_tags import Marks
+from rekolabels.models._lease_tags import LeaseTags
 
 if TYPE_CHECKING:
     from rekolabels.descriptions import ModelDescription, UnitsInService
@@ -102,7 +102,7 @@ def _measured(model: ModelVersion, since: datetime, until: datetime) -> list[Uni
 
 
 def _started_at(model: ModelVersion) -> datetime | None:
-    started_at = Marks.of(model).started_at
+    started_at = LeaseTags.fetch(model).started_at
     return None if started_at is None else datetime.fromtimestamp(started_at, UTC)
 
 

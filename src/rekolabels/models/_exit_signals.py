@@ -1,4 +1,4 @@
-"""What a process must still do before it ends: give back the models that it runs."""
+"""Callbacks that release models before the interpreter exits, also when a signal ends the process."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["guard", "unguard"]
+__all__ = ["register", "unregister"]
 
-# SIGHUP is what the end of a terminal or an SSH connection sends; Windows has none.
-_SIGNALS: dict[int, Any] = {
-    getattr(signal, name): usual
-    for name, usual in {
+_DEFAULT_HANDLERS: dict[int, Any] = {
+    getattr(signal, name): handler
+    for name, handler in {
         "SIGINT": signal.default_int_handler,
         "SIGTERM": signal.SIG_DFL,
-        "SIGHUP": signal.SIG_DFL,
+        "SIGHUP": signal.SIG_DFL,  # sent when a terminal or SSH connection ends; Windows does not have it
     }.items()
     if hasattr(signal, name)
 }
-"""The signals that end a process, and what Python does with them."""
+"""The signals that end a process, and Python's default handlers of them."""
 
-_WITH_A_LOCK = frozenset(
+_LOCK_HANDLING_CODE = frozenset(
     function.__code__
     for function in (
         threading.Condition.__enter__,
@@ -38,82 +37,84 @@ _WITH_A_LOCK = frozenset(
         logging.Handler.release,
     )
 )
-"""Code that holds a lock outside of the ``with`` or ``try`` that gives it back."""
+"""Code that holds a lock outside of the ``with`` or ``try`` that releases it."""
 
-_HEARD_IN = 0.25
-"""Seconds in which a signal is heard, unless it comes just before the main thread begins to wait. One that is
-sent once too often would break off what the first has begun."""
+_RESEND_INTERVAL = 0.25
+"""Seconds to wait for a resent signal to be handled before sending it again. Python handles a signal within
+this time unless it arrives just before the main thread blocks. It must not be shorter: a signal that is sent
+once too often would interrupt the release that the first one has begun."""
 
-_guarded: list[Callable[[], None]] = []
-_senders: dict[int, _Sender] = {}
+_callbacks: list[Callable[[], None]] = []
+_resenders: dict[int, _Resender] = {}
+"""The resender of each process, by process id: a fork inherits this dictionary but not the threads."""
 
 
-class _Sender(threading.Thread):
-    """Sends signals once more that came in an untimely moment."""
+class _Resender(threading.Thread):
+    """Sends signals again that arrived while the main thread was acquiring or releasing a lock."""
 
     def __init__(self) -> None:
         super().__init__(name="rekolabels-signals", daemon=True)
-        self.heard = 0
-        self._untimely: SimpleQueue[int] = SimpleQueue()  # the one queue that a handler of signals may use
+        self.handled = 0
+        # Of all queues, only SimpleQueue may be used in a signal handler, because its put() is reentrant.
+        self._deferred: SimpleQueue[int] = SimpleQueue()
 
-    def send_again(self, number: int) -> None:
-        """Send it to the main thread, a moment later."""
-        self._untimely.put(number)
+    def send_later(self, number: int) -> None:
+        """Send a signal to the main thread again, a moment later."""
+        self._deferred.put(number)
 
     def run(self) -> None:
-        """Send until the handler has heard it."""
+        """Send each deferred signal until the handler has run, or another handler was installed."""
         main = threading.main_thread().ident or 0
         while True:
-            number, heard = self._untimely.get(), self.heard
+            number, handled = self._deferred.get(), self.handled
             while True:
-                signal.pthread_kill(main, number)  # it wakes the thread, whatever that waits for
-                time.sleep(_HEARD_IN)
-                if self.heard != heard or signal.getsignal(number) is not _leave_in_good_order:
+                signal.pthread_kill(main, number)  # unlike raise_signal, it wakes a blocked main thread
+                time.sleep(_RESEND_INTERVAL)
+                if self.handled != handled or signal.getsignal(number) is not _exit_through_blocks:
                     break
 
 
-def guard(release: Callable[[], None]) -> None:
-    """Call a function when the interpreter ends, and let signals end it in good order.
+def register(callback: Callable[[], None]) -> None:
+    """Call a function when the interpreter exits, and make signals end the process through its blocks.
 
-    Handlers of signals can be set by the main thread alone, and one that the program has set itself is left
-    as it is.
+    Only the main thread can install signal handlers. A handler that the program has installed is kept.
     """
-    atexit.register(release)
-    _guarded.append(release)
+    atexit.register(callback)
+    _callbacks.append(callback)
     if threading.current_thread() is threading.main_thread():
-        process = os.getpid()  # a fork has no other threads, and needs a sender of its own
-        if process not in _senders and hasattr(signal, "pthread_kill"):
-            _senders[process] = _Sender()
-            _senders[process].start()
-        for number, usual in _SIGNALS.items():
-            if signal.getsignal(number) is usual:
-                signal.signal(number, _leave_in_good_order)
+        process = os.getpid()
+        if process not in _resenders and hasattr(signal, "pthread_kill"):
+            _resenders[process] = _Resender()
+            _resenders[process].start()
+        for number, default in _DEFAULT_HANDLERS.items():
+            if signal.getsignal(number) is default:
+                signal.signal(number, _exit_through_blocks)
 
 
-def unguard(release: Callable[[], None]) -> None:
-    """Take a function back; with the last one the signals do again what they did."""
-    atexit.unregister(release)
-    if release in _guarded:
-        _guarded.remove(release)
-    if not _guarded and threading.current_thread() is threading.main_thread():
-        for number, usual in _SIGNALS.items():
-            if signal.getsignal(number) is _leave_in_good_order:
-                signal.signal(number, usual)
+def unregister(callback: Callable[[], None]) -> None:
+    """Remove a function, and restore the default signal handlers after the last one."""
+    atexit.unregister(callback)
+    if callback in _callbacks:
+        _callbacks.remove(callback)
+    if not _callbacks and threading.current_thread() is threading.main_thread():
+        for number, default in _DEFAULT_HANDLERS.items():
+            if signal.getsignal(number) is _exit_through_blocks:
+                signal.signal(number, default)
 
 
-def _leave_in_good_order(number: int, frame: FrameType | None) -> None:
-    """End the process as Ctrl-C and ``sys.exit`` do, through every ``with`` block.
+def _exit_through_blocks(number: int, frame: FrameType | None) -> None:
+    """Signal handler that ends the process by an exception, so that every ``with`` block is left.
 
-    An exception in the moment in which a lock is taken or given back would leave it taken for good. The pool
-    of connections has such a lock, and the stop of the model would wait for it: so the signal is sent again,
-    a moment later.
+    An exception while a lock is being acquired or released would leave it locked for good. The connection
+    pool has such a lock, and stopping the model would wait for it forever. So in that moment the signal is
+    deferred and sent again.
     """
-    sender = _senders.get(os.getpid())
-    if sender is not None:
-        sender.heard += 1
-        if frame is not None and frame.f_code in _WITH_A_LOCK:
-            sender.send_again(number)
+    resender = _resenders.get(os.getpid())
+    if resender is not None:
+        resender.handled += 1
+        if frame is not None and frame.f_code in _LOCK_HANDLING_CODE:
+            resender.send_later(number)
             return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    raise SystemExit(128 + number)
+    raise SystemExit(128 + number)  # the exit status that a shell reports for a signal

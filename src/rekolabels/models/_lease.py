@@ -1,4 +1,4 @@
-"""Running a model without leaving a bill behind."""
+"""``Lease``: the context manager behind ``model.running()``, which starts, watches and stops a model."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 import os
 import threading
 import uuid
+from enum import Enum, auto
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rekolabels._aws._waiting import wait_until
 from rekolabels.errors import (
@@ -20,51 +21,128 @@ from rekolabels.errors import (
     ServiceFault,
     WaitTimedOut,
 )
-from rekolabels.inference import Detects
-from rekolabels.models._exit_signals import guard, unguard
+from rekolabels.models._exit_signals import register, unregister
 from rekolabels.models._lease_tags import (
-    GOOD_FOR,
-    ROUNDS,
-    Marks,
+    ACTIVE_STATUSES,
+    LEASE_TTL,
+    MAX_ATTEMPTS,
+    LeaseTags,
+    remove_started,
     stop_unless_used,
-    take_back_started,
     wait_while,
     write_lease,
     write_started,
 )
+from rekolabels.models._running import RunningModel
 from rekolabels.models._status import model_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from rekolabels.costs import Prices
     from rekolabels.descriptions import ModelDescription
     from rekolabels.models._model_version import ModelVersion
 
-__all__ = ["Lease", "RunningModel"]
+__all__ = ["Lease", "LeaseState"]
 
-_RENEWED_EVERY = GOOD_FOR / 5
-"""Seconds; three minutes leave room for machines whose clocks differ by ten."""
-_WATCHED_EVERY = 60.0
-_IN_DOUBT = (ConnectionFailed, ServiceFault)
-"""Errors after which nobody can say whether the call has done its work."""
+_RENEWAL_INTERVAL = LEASE_TTL / 5
+"""Seconds; at three minutes, a lease is valid everywhere even if two machines' clocks differ by ten."""
+_MAX_CHECK_INTERVAL = 60.0
+"""Seconds."""
+_UNCERTAIN_ERRORS = (ConnectionFailed, ServiceFault)
+"""Errors after which the service may or may not have carried out the call."""
 
 _log = logging.getLogger("rekolabels")
 
 
+class LeaseState(Enum):
+    """Where a lease is between entering its block and having released the model."""
+
+    NEW = "not entered"
+    """The block has not been entered."""
+    JOINING = "waiting for the model to run"
+    """The block was entered. The lease writes its tag, and starts the model or joins a running one."""
+    STARTING = "start requested"
+    """A start was requested and has no answer yet: the model may start at any moment."""
+    RUNNING = "running"
+    """The model runs, and the limits of the block apply."""
+    RELEASING = "being released"
+    """The lease removes its tags, and stops the model unless another process uses it. Retried on errors."""
+    RELEASING_UNCERTAIN = "being released; a start has no answer"
+    """As ``RELEASING``, but a requested start has no answer: wait and see whether the model starts."""
+    STOPPING = "released; the model was told to stop"
+    """Final. The tags are removed and the service has accepted the stop; each release waits for its end."""
+    RELEASED = "released"
+    """Final. The tags are removed and the model is not ours to stop."""
+
+
+class _Event(Enum):
+    """What moves a lease to another state."""
+
+    ENTER = auto()
+    """The block is entered."""
+    REFUSE = auto()
+    """The lease tag was refused, so that there is nothing to release."""
+    REQUEST_START = auto()
+    """A start is about to be requested."""
+    ANSWER_START = auto()
+    """The service has answered the request, by accepting or refusing it."""
+    RUN = auto()
+    """The model has the status RUNNING."""
+    RELEASE = auto()
+    """The block ends, a limit is reached, or the interpreter exits; again for each retry."""
+    STOP = auto()
+    """The service has accepted the stop."""
+    LEAVE = auto()
+    """The tags are removed, and the model is left as it is."""
+
+
+_TRANSITIONS: Final[Mapping[_Event, Mapping[LeaseState, LeaseState]]] = {
+    _Event.ENTER: {LeaseState.NEW: LeaseState.JOINING},
+    _Event.REFUSE: {LeaseState.JOINING: LeaseState.RELEASED},
+    _Event.REQUEST_START: {LeaseState.JOINING: LeaseState.STARTING},
+    _Event.ANSWER_START: {LeaseState.STARTING: LeaseState.JOINING},
+    _Event.RUN: {LeaseState.JOINING: LeaseState.RUNNING},
+    _Event.RELEASE: {
+        LeaseState.NEW: LeaseState.RELEASING,
+        LeaseState.JOINING: LeaseState.RELEASING,
+        LeaseState.STARTING: LeaseState.RELEASING_UNCERTAIN,
+        LeaseState.RUNNING: LeaseState.RELEASING,
+        LeaseState.RELEASING: LeaseState.RELEASING,
+        LeaseState.RELEASING_UNCERTAIN: LeaseState.RELEASING_UNCERTAIN,
+        LeaseState.STOPPING: LeaseState.STOPPING,
+        LeaseState.RELEASED: LeaseState.RELEASED,
+    },
+    _Event.STOP: {
+        LeaseState.RELEASING: LeaseState.STOPPING,
+        LeaseState.RELEASING_UNCERTAIN: LeaseState.STOPPING,
+    },
+    _Event.LEAVE: {
+        LeaseState.RELEASING: LeaseState.RELEASED,
+        LeaseState.RELEASING_UNCERTAIN: LeaseState.RELEASED,
+    },
+}
+"""The state that follows each event; an event is not possible in the states that it does not list."""
+
+
 class Lease:
-    """The time for which a model runs; a context manager that gives a :class:`RunningModel`, once.
+    """The right of this process to use a running model, from entering to leaving a ``with`` block.
+
+    ``model.running()`` returns a lease. It is entered once, and gives a :class:`RunningModel`.
 
     Args:
         model: The model version.
         min_inference_units: Units to start with.
         max_inference_units: Upper bound for auto-scaling.
         idle_timeout: Seconds without a call.
-        max_duration: Seconds from the start of the model, or from joining it.
-        max_cost: US dollars, and the prices to reckon with.
-        stop_joined: Stop also a model that somebody else has started.
+        max_duration: Seconds since the model was started or joined.
+        max_cost: US dollars, and the prices to compute them with.
+        stop_joined: Stop also a model that was not started by ``running()``.
         timeout: Seconds to wait for the start, and again for the stop.
+
+    Raises:
+        InvalidInput: A limit is not more than 0.
     """
 
     def __init__(
@@ -79,45 +157,54 @@ class Lease:
         stop_joined: bool,
         timeout: float | None,
     ) -> None:
-        _more_than_nothing("idle_timeout", idle_timeout)
-        _more_than_nothing("max_duration", max_duration)
-        _more_than_nothing("max_cost", max_cost[0] if max_cost else None)
+        _require_positive("idle_timeout", idle_timeout)
+        _require_positive("max_duration", max_duration)
+        _require_positive("max_cost", max_cost[0] if max_cost else None)
         self._model = model
         self._units = (min_inference_units, max_inference_units)
         self._idle_timeout = idle_timeout
-        self._limits = {} if max_duration is None else {"max_duration is reached": max_duration}
+        self._limits = {} if max_duration is None else {"max_duration was reached": max_duration}
         self._max_cost = max_cost
         self._stop_joined = stop_joined
         self._timeout = timeout
         self._policy = model.client.retry
         self._id = uuid.uuid4().hex[:12]
         self._pid = os.getpid()
-        self._changing = threading.Lock()
-        self._over = threading.Event()
-        self._in_doubt = self._running = self._leaving = self._left = self._stopping = False
-        self._reason: str | None = None
-        self._began = self._used = self._renewed = self._policy.clock()
+        self._lock = threading.Lock()  # held while the state or the tags of this lease change
+        self._released = threading.Event()
+        self._state = LeaseState.NEW
+        # Set before a release waits for the lock, so that no other thread writes a tag or starts the model.
+        self._end_reason: str | None = None
+        self._began_at = self._used_at = self._renewed_at = self._policy.clock()
 
-    # the block
+    def __repr__(self) -> str:
+        return f"<Lease of model version {self._model.version_name!r}: {self._state.value}>"
+
+    def _handle(self, event: _Event) -> None:
+        self._state = _TRANSITIONS[event][self._state]
 
     def __enter__(self) -> RunningModel:
-        if self._leaving:
-            raise InvalidInput("A block is entered once: ask for another with model.running().")
-        # The stop waits by it. A signal in the middle of an import leaves a library half loaded for good: so
-        # it is loaded while there is nothing to stop.
+        with self._lock:
+            if self._state is not LeaseState.NEW:
+                raise InvalidInput(
+                    "A running() block can be entered only once. Call model.running() again for a new one."
+                )
+            self._handle(_Event.ENTER)
+        # The stop needs tenacity. A signal during an import would leave it half loaded, and the model could
+        # not be stopped, so import it while there is nothing to stop.
         import_module("tenacity")
 
-        guard(self._release)
+        register(self._release)
         try:
-            self._come()
-            # Now and not when the model runs: a start may take longer than the word of a process is good.
+            self._write_lease()
+            # Start renewing now: startup may outlast the lease TTL.
             threading.Thread(target=self._watch, name="rekolabels-lease", daemon=True).start()
-            self._take()
+            self._start_or_join()
         except BaseException:
-            # Also Ctrl-C while the model starts: it would run for nobody.
-            self._try(self._release)
+            # Includes Ctrl-C during startup, which would leave the model running without a user.
+            self._log_errors(self._release)
             raise
-        return RunningModel(self._model, self)
+        return RunningModel(self._model, self._record_use)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -125,88 +212,85 @@ class Lease:
         if error is None:
             self._release()
         else:
-            self._try(self._release)  # what went wrong in the block is what the caller must know
+            self._log_errors(self._release)  # raise the error of the block rather than one of the stop
 
-    # the beginning
-
-    def _come(self) -> None:
-        """Say that we use the model; without that nothing is started."""
-        # The interpreter may end while another thread is here: what is given back is not said after that.
-        with self._changing:
-            if self._leaving:
+    def _write_lease(self) -> None:
+        """Tag the model as used by this process; without the tag it is not started."""
+        with self._lock:
+            if self._end_reason is not None:
                 raise self._ended()
             try:
                 write_lease(self._model, self._id)
             except RekolabelsError as error:
-                if not isinstance(error, _IN_DOUBT):
-                    self._left = True  # there is nothing to give back
-                    unguard(self._release)
+                if not isinstance(error, _UNCERTAIN_ERRORS):
+                    self._handle(_Event.REFUSE)
+                    unregister(self._release)
                 raise
-        self._renewed = self._policy.clock()
+        self._renewed_at = self._policy.clock()
 
-    def _take(self) -> None:
-        """Make the model run, or join it where it runs; tags are read before the status, see _marks."""
-        for _ in range(ROUNDS):
-            if Marks.of(self._model).leavers:
-                self._wait_for_the_leaver()
+    def _start_or_join(self) -> None:
+        """Start or join the model. Tags are read before the status, as explained in ``_lease_tags``."""
+        for _ in range(MAX_ATTEMPTS):
+            if LeaseTags.fetch(self._model).stopping:
+                self._wait_for_other_stop()
                 continue
             status = self._model.status
-            self._began = self._policy.clock()
+            self._began_at = self._policy.clock()
             if status == "STOPPING":
                 wait_while(self._model, "STOPPING", timeout=self._timeout)
             elif status in {"STARTING", "RUNNING"} or self._start():
-                self._set_out(self._model.wait_until_running(timeout=self._timeout))
+                self._begin(self._model.wait_until_running(timeout=self._timeout))
                 return
         raise ResourceInUse(
-            f"The model version {self._model.version_name!r} is started and stopped by others all the time.",
+            f"Could not start model version {self._model.version_name!r}: other processes keep starting and "
+            "stopping it.",
             operation="StartProjectVersion",
             code="ResourceInUseException",
         )
 
     def _start(self) -> bool:
-        """Start the model; False when somebody was quicker."""
-        with self._changing:  # the same: what is given back is not started after that
-            if self._leaving:
+        """Start the model; return False if another process was faster."""
+        with self._lock:
+            if self._end_reason is not None:
                 raise self._ended()
-            return self._is_started()
+            write_started(self._model, self._id)
+            self._handle(_Event.REQUEST_START)  # before the request, which Ctrl-C may interrupt
+            try:
+                self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
+            except RekolabelsError as error:
+                if isinstance(error, _UNCERTAIN_ERRORS):
+                    raise  # it may start, and would then be ours to stop
+                self._handle(_Event.ANSWER_START)
+                # With the tag, a sweep could later stop a model that another user has started.
+                remove_started(self._model, self._id)
+                if isinstance(error, ResourceInUse) and self._model.status in ACTIVE_STATUSES:
+                    return False
+                raise
+            self._handle(_Event.ANSWER_START)
+            return True
 
-    def _is_started(self) -> bool:
-        write_started(self._model, self._id)
-        self._in_doubt = True  # until there is an answer; Ctrl-C may come before it
-        try:
-            self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
-        except RekolabelsError as error:
-            if isinstance(error, _IN_DOUBT):
-                raise  # perhaps it starts: then it is ours
-            self._in_doubt = False
-            # It does not start by our doing: whoever stops it later must not take it for ours.
-            take_back_started(self._model, self._id)
-            if isinstance(error, ResourceInUse) and self._model.status in {"STARTING", "RUNNING", "STOPPING"}:
-                return False
-            raise
-        self._in_doubt = False
-        return True
-
-    def _wait_for_the_leaver(self) -> None:
+    def _wait_for_other_stop(self) -> None:
+        """Wait until no other process is about to stop the model, or it no longer runs."""
         wait_until(
-            lambda: Marks.of(self._model),
-            lambda marks: not marks.leavers or self._model.status not in {"STARTING", "RUNNING"},
+            lambda: LeaseTags.fetch(self._model),
+            lambda tags: not tags.stopping or self._model.status not in {"STARTING", "RUNNING"},
             policy=self._policy,
             timeout=self._timeout,
             timed_out=lambda _, waited: WaitTimedOut(
-                f"Another process has been stopping {self._model.version_name!r} for {waited:.0f} s.",
+                f"Could not start model version {self._model.version_name!r}: another process has been "
+                f"stopping it for {waited:.0f} s.",
                 arn=self._model.arn,
                 status="RUNNING",
                 waited=waited,
             ),
         )
 
-    def _set_out(self, found: ModelDescription) -> None:
-        """Note what runs: a model that was joined may have other units than were asked for."""
+    def _begin(self, found: ModelDescription) -> None:
+        """Apply the limits to the running model, which has other units than requested if it was joined."""
         units = found.min_inference_units or self._units[0]
         if units < self._units[0]:
             _log.warning(
-                "%s runs already, with %d inference units and not %d",
+                "%s is already running with %d inference units (requested %d).",
                 self._model.version_name,
                 units,
                 self._units[0],
@@ -215,129 +299,119 @@ class Lease:
             dollars, prices = self._max_cost
             hourly = prices.running(3600, found.max_inference_units or units)
             if hourly:
-                # A new one: the watchdog may be reading the old one.
-                self._limits = {**self._limits, "max_cost is reached": 3600 * dollars / hourly}
-        self._used = self._policy.clock()
-        self._running = True
+                # Replaced rather than changed, because the watchdog may be iterating over it.
+                self._limits = {**self._limits, "max_cost was reached": 3600 * dollars / hourly}
+        self._used_at = self._policy.clock()
+        with self._lock:
+            if self._end_reason is None:
+                self._handle(_Event.RUN)
 
-    # while it runs
-
-    def touch(self) -> None:
-        """Note that the model is used.
+    def _record_use(self) -> None:
+        """Record a use of the model, for ``idle_timeout``.
 
         Raises:
             LeaseEnded: The lease has ended.
         """
-        if self._reason is not None:
+        if self._end_reason is not None:
             raise self._ended()
-        self._used = self._policy.clock()
+        self._used_at = self._policy.clock()
 
     def _ended(self) -> LeaseEnded:
-        return LeaseEnded(f"The lease of {self._model.version_name!r} has ended: {self._reason}.")
+        return LeaseEnded(
+            f"The lease of model version {self._model.version_name!r} has ended: {self._end_reason}. "
+            "Use the model in a new `with model.running() as running:` block."
+        )
 
-    def check(self) -> None:
-        """Look at the limits, renew the lease, and end it where a limit is reached."""
-        if self._leaving:
-            self._release()  # a stop that failed is tried again
+    def _check(self) -> None:
+        """Release the model if a limit is reached, and renew the lease if it is due."""
+        if self._end_reason is not None:
+            self._release()  # retry a stop that failed
             return
-        reason = self._reached() if self._running else None
-        if reason is None and self._policy.clock() - self._renewed >= _RENEWED_EVERY:
+        reason = self._limit_reached() if self._state is LeaseState.RUNNING else None
+        if reason is None and self._policy.clock() - self._renewed_at >= _RENEWAL_INTERVAL:
             reason = self._renew()
         if reason is not None:
-            self._reason = reason
-            _log.warning("stopping %s: %s", self._model.version_name, reason)
+            self._end_reason = reason
+            _log.warning("Stopping %s: %s.", self._model.version_name, reason)
             self._release()
 
-    def _reached(self) -> str | None:
+    def _limit_reached(self) -> str | None:
         now = self._policy.clock()
-        if self._idle_timeout is not None and now - self._used >= self._idle_timeout:
+        if self._idle_timeout is not None and now - self._used_at >= self._idle_timeout:
             return f"the model was not used for {self._idle_timeout:g} s"
-        return next((reason for reason, limit in self._limits.items() if now - self._began >= limit), None)
+        return next((reason for reason, limit in self._limits.items() if now - self._began_at >= limit), None)
 
     def _renew(self) -> str | None:
-        """Give our word again; a reason to end when the model was stopped behind our back."""
-        with self._changing:
-            if self._leaving:
+        """Renew the lease; return the reason if the model was stopped elsewhere."""
+        with self._lock:
+            if self._end_reason is not None:
                 return None
             try:
                 write_lease(self._model, self._id)
-                gone = self._running and self._model.status not in {"STARTING", "RUNNING"}
+                stopped = self._state is LeaseState.RUNNING and self._model.status not in {
+                    "STARTING",
+                    "RUNNING",
+                }
             except ResourceNotFound:
-                gone = True
-            self._renewed = self._policy.clock()
-        return "somebody else has stopped the model" if gone else None
+                stopped = True
+            self._renewed_at = self._policy.clock()
+        return "the model was stopped by another process or user" if stopped else None
 
     def _watch(self) -> None:
-        while not self._over.wait(self._period()):
-            self._try(self.check)
+        """Check the lease periodically until it is released; runs in a thread of its own."""
+        while not self._released.wait(self._check_interval()):
+            self._log_errors(self._check)
 
-    def _period(self) -> float:
-        """Seconds between two looks: a limit is kept to within a tenth."""
+    def _check_interval(self) -> float:
+        """Return the seconds between two checks, short enough to keep each limit to within a tenth."""
         limits = [*self._limits.values(), *([self._idle_timeout] if self._idle_timeout else [])]
-        return min([_WATCHED_EVERY, *(max(0.05, limit / 10) for limit in limits)])
+        return min([_MAX_CHECK_INTERVAL, *(max(0.05, limit / 10) for limit in limits)])
 
-    def _try(self, action: Callable[[], None]) -> None:
-        """Do what must not end the watchdog, nor hide another error."""
+    def _log_errors(self, action: Callable[[], None]) -> None:
+        """Run an action and log its error, which must neither end the watchdog nor hide another error."""
         try:
             action()
-        except Exception as error:  # noqa: BLE001 -- whatever it is: a watchdog that dies costs money
+        except Exception as error:  # noqa: BLE001 -- a watchdog that dies leaves a model running
+            if self._end_reason is None:
+                message = "Could not renew the lease of %s (%s). Retrying while this process runs."
+            elif self._state is LeaseState.STOPPING:
+                message = "The service accepted the stop of %s, but it was not confirmed (%s)."
+            else:
+                message = (
+                    "Could not stop %s (%s). Retrying while this process runs; afterwards client.sweep() "
+                    "stops it."
+                )
             _log.warning(
-                "%s may still be running: %s. It is tried again while this process lives; client.sweep() "
-                "stops it after that.",
+                message,
                 self._model.version_name,
                 error,
                 exc_info=not isinstance(error, RekolabelsError),
             )
 
-    # the end
-
     def _release(self) -> None:
-        """Give the lease back, and stop the model if nobody else has one; what was done is not done again."""
+        """Release the lease, and stop the model unless another process uses it. Idempotent."""
         if os.getpid() != self._pid:
-            return  # a fork of the process that holds the lease
-        self._reason = self._reason or "its block was left"
-        self._leaving = True
-        with self._changing:
-            if not self._left:
-                self._stopping = stop_unless_used(
+            return  # a fork does not hold the lease of its parent
+        self._end_reason = self._end_reason or "its block was left"
+        with self._lock:
+            self._handle(_Event.RELEASE)
+            if self._state in {LeaseState.RELEASING, LeaseState.RELEASING_UNCERTAIN}:
+                is_stopping = stop_unless_used(
                     self._model,
                     self._id,
-                    in_doubt=self._in_doubt,
+                    start_uncertain=self._state is LeaseState.RELEASING_UNCERTAIN,
                     stop_joined=self._stop_joined,
                     timeout=self._timeout,
                 )
-                self._left = True
-                self._over.set()
-                unguard(self._release)
-        if self._stopping:
+                self._handle(_Event.STOP if is_stopping else _Event.LEAVE)
+                self._released.set()
+                unregister(self._release)
+        if self._state is LeaseState.STOPPING:
             found = wait_while(self._model, "STOPPING", timeout=self._timeout)
             if found is not None and found.status == "FAILED":
                 raise model_failed(found)
 
 
-def _more_than_nothing(name: str, value: float | None) -> None:
+def _require_positive(name: str, value: float | None) -> None:
     if value is not None and not value > 0:
         raise InvalidInput(f"{name} is {value!r}; expected more than 0, or None for no limit.")
-
-
-class RunningModel(Detects):
-    """A model that runs for the time of a ``with`` block.
-
-    Its methods raise :class:`~rekolabels.errors.LeaseEnded` after a limit of the block was reached and the
-    model was stopped.
-    """
-
-    def __init__(self, model: ModelVersion, lease: Lease) -> None:
-        self.model = model
-        """The model version."""
-        self.client = model.client
-        """Its client."""
-        self.arn = model.arn
-        """ARN of the model version."""
-        self._lease = lease
-
-    def __repr__(self) -> str:
-        return f"<RunningModel {self.arn}>"
-
-    def _before_call(self) -> None:
-        self._lease.touch()

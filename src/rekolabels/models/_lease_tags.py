@@ -1,21 +1,22 @@
-"""Who uses a running model: the tags that processes write on it, and how the last of them stops it.
+"""Lease tags: how processes that share a running model know of each other, and the last one stops it.
 
-The service does not say who started a model or why, and stops it for whoever asks. So each process that runs
-a model has an id, and writes tags with it:
+The service does not report who started a model or why, and stops it for any caller. So each lease has an id,
+and its process writes tags with that id on the model version:
 
-* ``rekolabels:started:<id>``: this process has started the model, and when. Only a model with such a tag is
-  ever stopped by a lease or a sweep.
-* ``rekolabels:lease:<id>``: the process uses the model, and until when its word is good. The tag is renewed
-  while the process lives.
-* ``rekolabels:ending:<id>``: the process is about to stop the model, and no longer uses it.
+* ``rekolabels:started:<id>``: the process started the model, and when. Leases and sweeps stop only models
+  that have such a tag.
+* ``rekolabels:lease:<id>``: the process uses the model; the value is the time at which the lease expires. The
+  process renews it while it runs.
+* ``rekolabels:ending:<id>``: the process no longer uses the model and is about to stop it.
 
-Two rules keep a model from being stopped under somebody who has just come. Who leaves writes its ending
-before it reads the leases of the others; who comes writes its lease before it reads the endings. So of the
-two at least one sees the other, and that one gives way: who leaves does not stop, who comes waits.
+The order of writes and reads keeps a model from being stopped under a process that has just joined it. A
+process that leaves writes its ``ending`` tag before it reads the leases of others. A process that joins
+writes its ``lease`` tag before it reads the ``ending`` tags of others. So at least one of the two sees the
+tag of the other and yields: the leaving process does not stop the model, the joining process waits.
 
-The times in the tags are those of the machines. AWS refuses requests of a clock that is off by more than five
-minutes, so two machines differ by ten at the most: a living lease is good for fifteen minutes and renewed
-every three, and so is taken for living everywhere.
+The times in the tags are those of each machine. AWS rejects requests whose clock is off by more than five
+minutes, so that the clocks of two machines differ by at most ten. A lease is valid for fifteen minutes and is
+renewed every three, so that all machines see the lease of a running process as valid.
 """
 
 from __future__ import annotations
@@ -36,161 +37,166 @@ if TYPE_CHECKING:
     from rekolabels.models._model_version import ModelVersion
 
 __all__ = [
-    "GOOD_FOR",
-    "ROUNDS",
-    "Marks",
-    "forget",
+    "ACTIVE_STATUSES",
+    "LEASE_TTL",
+    "MAX_ATTEMPTS",
+    "LeaseTags",
+    "remove_started",
+    "remove_tags",
     "stop_unless_used",
-    "take_back_started",
     "wait_while",
     "write_lease",
     "write_started",
 ]
 
-GOOD_FOR = 900.0
-"""Seconds after which the word of a process that was killed is no longer taken."""
-ROUNDS = 10
-"""How often a model is looked at again when others start and stop it at the same time."""
+LEASE_TTL = 900.0
+"""Seconds for which a lease is valid after it was written or renewed."""
+MAX_ATTEMPTS = 10
+"""Attempts to start or stop a model while other processes start and stop it as well."""
+ACTIVE_STATUSES = frozenset({"STARTING", "RUNNING", "STOPPING"})
+"""Statuses of a model that is billed or about to be."""
 
 _STARTED = "rekolabels:started:"
 _LEASE = "rekolabels:lease:"
-_ENDING = "rekolabels:ending:"
+_STOPPING = "rekolabels:ending:"
 
-_SETTLES = 30.0
-"""Seconds after which a request that had no answer is no longer carried out."""
-_BUSY = frozenset({"STARTING", "RUNNING", "STOPPING"})
+_START_DELAY = 30.0
+"""Seconds after which a start request that had no answer is no longer expected to be carried out."""
 
 _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class Marks:
-    """What the tags of a model say, at one moment."""
+class LeaseTags:
+    """The lease tags of a model at one moment."""
 
     started_at: float | None
-    """When a process has started the model, in seconds since the epoch; None when none has."""
-    users: frozenset[str]
-    """Ids of the living processes that use it."""
-    leavers: frozenset[str]
-    """Ids of the living processes that are about to stop it."""
-    dead: tuple[str, ...]
-    """Names of tags whose word is no longer good."""
+    """When a process started the model, in seconds since the epoch; None if it was started by other means."""
+    holders: frozenset[str]
+    """Ids of the leases that are valid and use the model."""
+    stopping: frozenset[str]
+    """Ids of the leases that are about to stop the model."""
+    expired: tuple[str, ...]
+    """Names of the tags whose time has passed."""
     names: tuple[str, ...]
-    """Names of all tags of ours."""
+    """Names of all lease tags."""
 
     @classmethod
-    def of(cls, model: ModelVersion) -> Marks:
-        """Read the tags of a model (ListTagsForResource)."""
-        return cls.read(model.tags, model.client.retry.time())
+    def fetch(cls, model: ModelVersion) -> LeaseTags:
+        """Return the lease tags of a model (ListTagsForResource)."""
+        return cls.parse(model.tags, model.client.retry.time())
 
     @classmethod
-    def read(cls, tags: Mapping[str, str], now: float) -> Marks:
-        """Understand tags; those of others are left out."""
+    def parse(cls, tags: Mapping[str, str], now: float) -> LeaseTags:
+        """Return the lease tags among all tags of a model; ``now`` is in seconds since the epoch."""
         started = [_seconds(value) for name, value in tags.items() if name.startswith(_STARTED)]
         leases = {name: _seconds(value) for name, value in tags.items() if name.startswith(_LEASE)}
-        endings = {name: _seconds(value) for name, value in tags.items() if name.startswith(_ENDING)}
-        leavers = frozenset(name.removeprefix(_ENDING) for name, until in endings.items() if until > now)
-        users = frozenset(name.removeprefix(_LEASE) for name, until in leases.items() if until > now)
+        endings = {name: _seconds(value) for name, value in tags.items() if name.startswith(_STOPPING)}
+        stopping = frozenset(name.removeprefix(_STOPPING) for name, until in endings.items() if until > now)
+        holders = frozenset(name.removeprefix(_LEASE) for name, until in leases.items() if until > now)
         return cls(
-            # An older one is of a start that did not come about: a start that ended took its tag with it.
+            # A stop removes the tag of its start, so older tags are of starts that never succeeded.
             started_at=max(started, default=None),
-            users=users - leavers,
-            leavers=leavers,
-            dead=tuple(name for name, until in {**leases, **endings}.items() if until <= now),
-            names=tuple(name for name in tags if name.startswith((_STARTED, _LEASE, _ENDING))),
+            holders=holders - stopping,
+            stopping=stopping,
+            expired=tuple(name for name, until in {**leases, **endings}.items() if until <= now),
+            names=tuple(name for name in tags if name.startswith((_STARTED, _LEASE, _STOPPING))),
         )
 
-    def of_others(self, who: str) -> tuple[str, ...]:
-        """Names of the tags by which others say that they are about to stop: who comes must wait for them."""
-        return tuple(_ENDING + other for other in self.leavers - {who})
+    def stopping_tags_of_others(self, holder_id: str) -> tuple[str, ...]:
+        """Return the names of the tags of other leases that are about to stop the model."""
+        return tuple(_STOPPING + other for other in self.stopping - {holder_id})
 
     @property
     def abandoned(self) -> bool:
-        """Whether a process of ours has started the model, and none uses it any more."""
-        return self.started_at is not None and not self.users
+        """Whether a lease started the model and no lease uses it any more."""
+        return self.started_at is not None and not self.holders
 
 
-def write_lease(model: ModelVersion, who: str) -> None:
-    """Say that a process uses the model, for the next fifteen minutes."""
-    _write(model, _LEASE + who, GOOD_FOR)
+def write_lease(model: ModelVersion, holder_id: str) -> None:
+    """Write or renew a lease, which is then valid for ``LEASE_TTL`` seconds."""
+    _write(model, _LEASE + holder_id, LEASE_TTL)
 
 
-def write_started(model: ModelVersion, who: str) -> None:
-    """Say that a process starts the model now."""
-    _write(model, _STARTED + who, 0)
+def write_started(model: ModelVersion, holder_id: str) -> None:
+    """Record that a lease starts the model now."""
+    _write(model, _STARTED + holder_id, 0)
 
 
-def take_back_started(model: ModelVersion, who: str) -> None:
-    """Say that a process has not started the model after all."""
-    forget(model, [_STARTED + who])
+def remove_started(model: ModelVersion, holder_id: str) -> None:
+    """Remove the record of a start that did not succeed."""
+    remove_tags(model, [_STARTED + holder_id])
 
 
-def forget(model: ModelVersion, names: Iterable[str]) -> None:
-    """Remove tags; none of the others is touched."""
-    wanted = list(dict.fromkeys(names))
-    if not wanted:
+def remove_tags(model: ModelVersion, names: Iterable[str]) -> None:
+    """Remove tags by name (UntagResource); other tags stay."""
+    unique = list(dict.fromkeys(names))
+    if not unique:
         return
     try:
-        model.client.api.untag_resource(model.arn, wanted)
+        model.client.api.untag_resource(model.arn, unique)
     except ResourceNotFound:
-        _log.debug("the model is gone, and its tags with it")
+        _log.debug("Model version %s was deleted, and its tags with it.", model.version_name)
 
 
 def stop_unless_used(
     model: ModelVersion,
-    who: str,
+    holder_id: str,
     *,
-    in_doubt: bool = False,
+    start_uncertain: bool = False,
     stop_joined: bool = False,
     timeout: float | None = None,
 ) -> bool:
-    """Leave a model, and stop it if it is ours and nobody else uses it.
+    """Release a model, and stop it if a lease started it and no other lease uses it.
 
-    Returns when the service has taken the order to stop, and does not wait for its end: what is said by the
-    tags is settled then.
+    Returns when the service has accepted the stop, without waiting for its end. The tags are settled then.
 
     Args:
         model: The model version.
-        who: Id of the process that leaves.
-        in_doubt: The process has asked for a start and had no answer: it may begin in the next moments.
-        stop_joined: Stop it also when somebody else has started it.
-        timeout: Seconds to wait for a start that is under way, which the service cannot break off.
+        holder_id: Id of the lease that is released.
+        start_uncertain: The lease requested a start that has no answer, so that the model may start soon.
+        stop_joined: Stop the model even if it was not started by a lease.
+        timeout: Seconds to wait for a start in progress, which the service cannot interrupt.
 
     Returns:
         Whether the model is stopping now.
+
+    Raises:
+        ResourceInUse: Other processes keep starting and stopping the model.
     """
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ATTEMPTS):
         try:
-            _announce(model, who)
-            marks = Marks.of(model)
+            _announce_stop(model, holder_id)
+            tags = LeaseTags.fetch(model)
             status = model.status
         except ResourceNotFound:
-            # It was deleted, and nothing runs; or it is not described yet, and others must not wait for us.
-            forget(model, [_LEASE + who, _ENDING + who])
+            # The model was deleted; or it is not described yet, and no process must wait for our tags.
+            remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id])
             return False
-        if marks.users - {who} or not (stop_joined or marks.started_at is not None):
-            forget(model, [_LEASE + who, _ENDING + who, *marks.dead])
+        if tags.holders - {holder_id} or not (stop_joined or tags.started_at is not None):
+            remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id, *tags.expired])
             return False
-        if in_doubt and status not in _BUSY:
-            if _starts_after_all(model):
+        if start_uncertain and status not in ACTIVE_STATUSES:
+            if _starts_late(model):
                 continue
-            # A sweep finds the model by our first tag, should it start still later.
-            forget(model, [_LEASE + who, _ENDING + who, *marks.dead])
+            # The "started" tag stays, so that a sweep finds the model if it should start even later.
+            remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id, *tags.expired])
             return False
         if status == "STARTING":
-            _log.warning("waiting until %s has started, in order to stop it", model.version_name)
+            _log.warning("Waiting until %s has started, in order to stop it.", model.version_name)
             wait_while(model, "STARTING", timeout=timeout)
             continue
         if status == "RUNNING":
             try:
                 model.stop()
             except ResourceInUse:
-                continue  # it changed in this moment
+                continue  # the status has just changed
             status = "STOPPING"
-        forget(model, set(marks.names).difference(marks.of_others(who)))
+        remove_tags(model, set(tags.names).difference(tags.stopping_tags_of_others(holder_id)))
         return status == "STOPPING"
     raise ResourceInUse(
-        f"The model version {model.version_name!r} is started and stopped by others all the time.",
+        f"Could not stop model version {model.version_name!r}: other processes keep starting and stopping "
+        "it.",
         operation="StopProjectVersion",
         code="ResourceInUseException",
     )
@@ -199,13 +205,13 @@ def stop_unless_used(
 def wait_while(
     model: ModelVersion, status: Literal["STARTING", "STOPPING"], *, timeout: float | None
 ) -> ModelDescription | None:
-    """Wait until the model has left a status; others may decide where to.
+    """Wait until the model has left a status, whichever status follows.
 
     Returns:
-        The first snapshot with another status; None when the model is gone.
+        The first description with another status; None if the model was deleted.
 
     Raises:
-        WaitTimedOut: The time is over.
+        WaitTimedOut: The status did not change in ``timeout`` seconds.
     """
 
     def poll() -> ModelDescription | None:
@@ -224,16 +230,20 @@ def wait_while(
     )
 
 
-def _starts_after_all(model: ModelVersion) -> bool:
-    _log.warning("waiting to see whether the start of %s came through", model.version_name)
+def _starts_late(model: ModelVersion) -> bool:
+    """Wait for a start request without an answer; return whether the service carried it out."""
+    _log.warning("Waiting to see whether %s starts, because the request had no answer.", model.version_name)
     try:
         wait_until(
             lambda: model.status,
-            _BUSY.__contains__,
+            ACTIVE_STATUSES.__contains__,
             policy=model.client.retry,
-            timeout=_SETTLES,
+            timeout=_START_DELAY,
             timed_out=lambda status, waited: WaitTimedOut(
-                "It does not start.", arn=model.arn, status=status, waited=waited
+                f"Model version {model.version_name!r} did not start in {waited:.0f} s.",
+                arn=model.arn,
+                status=status,
+                waited=waited,
             ),
         )
     except WaitTimedOut:
@@ -241,18 +251,19 @@ def _starts_after_all(model: ModelVersion) -> bool:
     return True
 
 
-def _announce(model: ModelVersion, who: str) -> None:
+def _announce_stop(model: ModelVersion, holder_id: str) -> None:
     try:
-        _write(model, _ENDING + who, GOOD_FOR)
+        _write(model, _STOPPING + holder_id, LEASE_TTL)
     except ResourceNotFound:
         raise
     except RekolabelsError as error:
-        # A model that stays running costs more than the small chance that somebody comes in this moment.
-        _log.warning("leaving %s without a word: %s", model.version_name, error)
+        # Stop all the same: a model left running costs more than the rare race with a joining process.
+        _log.warning("Stopping %s without an announcement to other processes: %s", model.version_name, error)
 
 
-def _write(model: ModelVersion, name: str, ahead: float) -> None:
-    value = str(int(model.client.retry.time() + ahead))  # never a time that is still ahead of a run
+def _write(model: ModelVersion, name: str, seconds_ahead: float) -> None:
+    # Rounded down, so that a start is never recorded later than the model runs.
+    value = str(int(model.client.retry.time() + seconds_ahead))
     model.client.api.tag_resource(model.arn, {name: value})
 
 
@@ -260,4 +271,4 @@ def _seconds(value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        return 0.0  # somebody edited the tag: nobody's word
+        return 0.0  # the tag was edited by hand; treat it as expired

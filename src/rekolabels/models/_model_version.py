@@ -28,12 +28,14 @@ from rekolabels.models._status import UNDERWAY, has_become, is_trained, read_jso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.costs import RunCost, TrainingCost
     from rekolabels.descriptions import ModelDescription
     from rekolabels.evaluation import EvaluationResult, SnapshotImage
+    from rekolabels.models._running import RunningModel
     from rekolabels.projects import Project
 
 __all__ = ["ModelVersion"]
@@ -246,39 +248,39 @@ class ModelVersion(Detects, Tagged):
         max_cost: float | None = None,
         stop_joined: bool = False,
         timeout: float | None = None,
-    ) -> Lease:
-        """Run the model for the time of a ``with`` block.
+    ) -> AbstractContextManager[RunningModel]:
+        """Run the model for the length of a ``with`` block.
 
-        Starts the model and waits until it runs. On leaving the block, by its end, an error, Ctrl-C, SIGTERM,
-        SIGHUP or the end of the interpreter, the model is stopped and waited for. What a killed process
-        leaves running is found and stopped by :meth:`Client.sweep <rekolabels.Client.sweep>`, by the tags
-        that are written on the model.
+        Entering the block starts the model and waits until it runs. Leaving it (by its end, an error, Ctrl-C,
+        SIGTERM, SIGHUP or the exit of the interpreter) stops the model and waits until it has stopped. If the
+        process is killed, :meth:`Client.sweep <rekolabels.Client.sweep>` finds the model by its lease tags
+        and stops it.
 
-        A model that runs already is joined. Processes that share a model in this way do not stop it under
-        each other; the last one to leave does. A model that somebody started by other means is never stopped.
+        If the model is already running, the block joins it. Of several processes that use the model in this
+        way, the last one to leave stops it. A model that was started by other means is not stopped.
 
-        The signals are seen to when the block is entered in the main thread and the program has no handlers
-        of its own for them; a handler of yours should end in ``sys.exit``. A fork of the process may use the
-        model, and does not stop it.
+        Signals are handled if the block is entered in the main thread and the program has no handlers of its
+        own; such a handler should end in ``sys.exit``. A fork of the process may use the model but does not
+        stop it.
 
         Args:
             min_inference_units: Units to start with; at least 1.
-            max_inference_units: Upper bound for auto-scaling; None for none.
-            idle_timeout: Stop the model when it was not used for so many seconds.
-            max_duration: Stop the model so many seconds after its start was asked for, or after it was
-                joined.
-            max_cost: Stop the model when it has cost so many US dollars since then, by the client's prices
-                and the most units that it may have. Limits are kept to within a tenth of them, or a minute.
-            stop_joined: Stop also a model that somebody else started by other means.
+            max_inference_units: Upper bound for auto-scaling; None for no auto-scaling.
+            idle_timeout: Stop the model after this many seconds without a call.
+            max_duration: Stop the model this many seconds after it was started or joined.
+            max_cost: Stop the model when it has cost this many US dollars since it was started or joined,
+                by the client's prices and the most units that it may scale to. All limits are kept to within
+                a tenth, or within a minute if that is shorter.
+            stop_joined: Stop the model even if it was started by other means.
             timeout: Seconds to wait for the start, and again for the stop.
 
         Returns:
-            A context manager that gives a model with ``detect`` and ``detect_many``.
+            A context manager that gives a :class:`RunningModel`; it can be entered once.
 
         Raises:
-            ModelFailed: It could not be started or stopped.
-            LimitExceeded: Too many running models or units for the account.
-            InvalidInput: A limit that is not more than 0; or ``max_cost``, and no prices are known for the
+            ModelFailed: The model could not be started or stopped.
+            LimitExceeded: Too many running models or inference units for the account.
+            InvalidInput: A limit is not more than 0; or ``max_cost`` is given and no prices are known for the
                 Region.
         """
         return Lease(

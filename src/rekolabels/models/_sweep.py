@@ -1,4 +1,4 @@
-"""What runs in an account and costs money, and stopping what nobody uses."""
+"""``running_models`` and ``sweep``: find the models that are billed, and stop those that no process uses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from rekolabels.errors import RekolabelsError, ResourceNotFound, SweepIncomplete
 from rekolabels.models._costs import cost_so_far
-from rekolabels.models._lease_tags import GOOD_FOR, Marks, forget, stop_unless_used, wait_while
+from rekolabels.models._lease_tags import (
+    ACTIVE_STATUSES,
+    LEASE_TTL,
+    LeaseTags,
+    remove_tags,
+    stop_unless_used,
+    wait_while,
+)
 from rekolabels.models._model_version import ModelVersion
 
 if TYPE_CHECKING:
@@ -21,46 +28,53 @@ if TYPE_CHECKING:
 
 __all__ = ["running_models", "sweep"]
 
-_COSTS_MONEY = frozenset({"STARTING", "RUNNING", "STOPPING"})
-_CAN_BE_STARTED = frozenset({"TRAINING_COMPLETED", "STOPPED", "COPYING_COMPLETED", "FAILED"})
+_STARTABLE_STATUSES = frozenset({"TRAINING_COMPLETED", "STOPPED", "COPYING_COMPLETED", "FAILED"})
 
 _log = logging.getLogger("rekolabels")
 
 
 def running_models(client: Client) -> Iterator[RunningCost]:
-    """Yield the models of a Region that cost money now."""
+    """Yield the models of a Region that are starting, running or stopping, with their costs so far."""
     for model, found in _versions(client):
-        if found.status in _COSTS_MONEY:
+        if found.status in ACTIVE_STATUSES:
             with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
                 yield cost_so_far(model, found)
 
 
 def sweep(clients: Iterable[Client], *, wait: bool, timeout: float | None) -> list[ModelVersion]:
-    """Stop what dead processes left running, and take their tags from what has stopped without them.
+    """Stop the models that dead processes left running, and remove their tags from models that have stopped.
 
-    One Region or model that fails does not keep the others from being swept.
+    An error in one Region or model does not prevent the others from being swept.
+
+    Args:
+        clients: A client for each Region.
+        wait: Wait for models that are starting, and until the stopped ones have the status STOPPED.
+        timeout: Seconds for each of the waits.
+
+    Returns:
+        The models that were stopped.
 
     Raises:
-        SweepIncomplete: Something failed; raised when all others are swept.
+        SweepIncomplete: There were errors; raised after all other models are swept.
     """
     swept: list[ModelVersion] = []
     errors: list[RekolabelsError] = []
     for client in clients:
         versions: list[tuple[ModelVersion, ModelDescription]] = []
-        with _noting(errors, client.region_name):
+        with _collecting(errors, client.region_name):
             versions += _versions(client)
-        # First what costs money.
-        for model, found in sorted(versions, key=lambda version: version[1].status not in _COSTS_MONEY):
-            with _noting(errors, model.arn):
-                if _is_swept(model, found.status, wait=wait, timeout=timeout):
+        # Stop the billed models first.
+        for model, found in sorted(versions, key=lambda version: version[1].status not in ACTIVE_STATUSES):
+            with _collecting(errors, model.arn):
+                if _sweep_model(model, found.status, wait=wait, timeout=timeout):
                     swept.append(model)
     if wait:
         for model in swept:
-            with _noting(errors, model.arn):
+            with _collecting(errors, model.arn):
                 wait_while(model, "STOPPING", timeout=timeout)
     if errors:
         raise SweepIncomplete(
-            f"{len(swept)} models were stopped, but not everything could be looked at or stopped: "
+            f"The sweep is incomplete: {len(swept)} models stopped, {len(errors)} Regions or models failed: "
             + "; ".join(map(str, errors)),
             stopped=tuple(model.arn for model in swept),
             errors=tuple(errors),
@@ -68,24 +82,24 @@ def sweep(clients: Iterable[Client], *, wait: bool, timeout: float | None) -> li
     return swept
 
 
-def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | None) -> bool:
-    """Look at one model; True when it was stopped by this."""
-    if status not in _COSTS_MONEY | _CAN_BE_STARTED:
+def _sweep_model(model: ModelVersion, status: str, *, wait: bool, timeout: float | None) -> bool:
+    """Stop a model, or remove its expired tags; return whether it was stopped."""
+    if status not in ACTIVE_STATUSES | _STARTABLE_STATUSES:
         return False
     try:
-        marks = Marks.of(model)
+        tags = LeaseTags.fetch(model)
     except ResourceNotFound:
         return False
-    if marks.users or (marks.leavers and status in _CAN_BE_STARTED):
+    if tags.holders or (tags.stopping and status in _STARTABLE_STATUSES):
         return False
-    if status in _CAN_BE_STARTED:
-        # Who starts it next by other means must not be taken for the process that is dead. The start of one
-        # that was killed a moment ago may still be under way.
-        if model.client.retry.time() - (marks.started_at or 0.0) > GOOD_FOR:
-            forget(model, marks.names)
+    if status in _STARTABLE_STATUSES:
+        # Without this, a sweep would stop the model after its next start by other means, as if the dead
+        # process had started it. Wait first, since the start of a process that was just killed may be late.
+        if model.client.retry.time() - (tags.started_at or 0.0) > LEASE_TTL:
+            remove_tags(model, tags.names)
         return False
-    if not marks.abandoned:
-        forget(model, marks.dead)  # a model of somebody else, which a process had joined
+    if not tags.abandoned:
+        remove_tags(model, tags.expired)  # a model that was started by other means, and joined by a process
         return False
     if status == "STARTING" and not wait:
         return False
@@ -93,15 +107,17 @@ def _is_swept(model: ModelVersion, status: str, *, wait: bool, timeout: float | 
 
 
 @contextlib.contextmanager
-def _noting(errors: list[RekolabelsError], what: str) -> Generator[None]:
+def _collecting(errors: list[RekolabelsError], name: str) -> Generator[None]:
+    """Log and collect an error of the block instead of raising it."""
     try:
         yield
     except RekolabelsError as error:
-        _log.warning("%s cannot be swept: %s", what, error)
+        _log.warning("Could not sweep %s: %s", name, error)
         errors.append(error)
 
 
 def _versions(client: Client) -> Iterator[tuple[ModelVersion, ModelDescription]]:
+    """Yield all model versions of a Region with their descriptions."""
     for project in client.projects():
         with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
             for found in client.api.describe_project_versions(project.arn):

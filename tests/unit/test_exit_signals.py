@@ -1,4 +1,4 @@
-"""Signals end a process that runs a model in good order, in whatever moment they come."""
+"""Signals end a process through its ``with`` blocks, at whatever moment they arrive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rekolabels.models._exit_signals import guard, unguard
+from rekolabels.models._exit_signals import register, unregister
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,46 +24,46 @@ ENDINGS = {
 
 
 @pytest.fixture(autouse=True)
-def _guarded() -> Iterator[None]:
-    """A process that has a model to give back; afterwards the signals do what they did."""
+def _registered() -> Iterator[None]:
+    """Register a callback for the test; check that the signal handlers are restored after it."""
 
     def release() -> None:
-        """Nothing runs here."""
+        """Do nothing."""
 
-    guard(release)
-    unguard(release)  # what a watchdog has released in another test could not set them back
+    register(release)
+    unregister(release)  # the watchdog thread of another test could not restore the handlers
     before = [signal.getsignal(number) for number in ENDINGS]
-    guard(release)
+    register(release)
     yield
-    unguard(release)
+    unregister(release)
     assert [signal.getsignal(number) for number in ENDINGS] == before
 
 
-class Struck:
-    """A lock that is taken in the moment in which a signal comes."""
+class SignallingLock:
+    """A lock that raises a signal while it is being acquired."""
 
     def __init__(self, number: int) -> None:
-        # Of C, as Python's own locks are: so the signal meets the code that takes the lock.
+        # A C function, as Python's own locks are, so that the signal interrupts the caller of the lock.
         self.__enter__ = self.acquire = partial(signal.raise_signal, number)
-        self.given_back = 0
+        self.released = 0
 
     def release(self) -> None:
-        """Give it back."""
-        self.given_back += 1
+        """Count the release."""
+        self.released += 1
 
     def __exit__(self, *_: object) -> None:
         self.release()
 
 
 def in_a_condition(lock: Any) -> None:
-    """Take a lock as the pool of connections does."""
+    """Acquire a lock as the connection pool does."""
     condition = threading.Condition(lock)
     with condition:
-        threading.Event().wait(20)  # until the signal comes again
+        threading.Event().wait(20)  # until the signal is sent again
 
 
 def in_a_handler(lock: Any) -> None:
-    """Take a lock as ``logging`` does."""
+    """Acquire a lock as ``logging`` does."""
     handler = logging.Handler()
     handler.lock = lock
     handler.acquire()
@@ -75,38 +75,38 @@ def in_a_handler(lock: Any) -> None:
 
 @pytest.mark.parametrize("work", [in_a_condition, in_a_handler])
 @pytest.mark.parametrize("number", ENDINGS)
-def test_no_signal_leaves_a_lock_taken(number: signal.Signals, work: Callable[[Any], None]) -> None:
-    """In the moment in which a lock is taken, too: the block ends, and the lock is given back."""
-    lock = Struck(number)
+def test_no_signal_leaves_a_lock_acquired(number: signal.Signals, work: Callable[[Any], None]) -> None:
+    """A signal during the acquisition ends the block, and the lock is released."""
+    lock = SignallingLock(number)
     with pytest.raises(ENDINGS[number]):
         work(lock)
-    assert lock.given_back == 1
+    assert lock.released == 1
 
 
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_signal_ends_the_process(number: signal.Signals) -> None:
-    """Through every block; the exit status is the one that a shell gives."""
+    """The exit status is the one that a shell reports."""
     with pytest.raises(ENDINGS[number]) as ended:
         os.kill(os.getpid(), number)
     if isinstance(ended.value, SystemExit):
         assert ended.value.code == 128 + number
 
 
-def test_a_handler_of_the_program_is_left_alone() -> None:
-    """What the program has set is neither replaced nor taken back."""
+def test_a_handler_of_the_program_is_kept() -> None:
+    """A handler that the program has installed is neither replaced nor removed."""
     seen: list[int] = []
 
     def release() -> None:
-        """Nothing runs here."""
+        """Do nothing."""
 
     def handle(number: int, _: object) -> None:
         seen.append(number)
 
     before = signal.signal(signal.SIGTERM, handle)
     try:
-        guard(release)
+        register(release)
         signal.raise_signal(signal.SIGTERM)
-        unguard(release)
+        unregister(release)
         assert (seen, signal.getsignal(signal.SIGTERM)) == ([signal.SIGTERM], handle)
     finally:
         signal.signal(signal.SIGTERM, before)
