@@ -24,6 +24,7 @@ from botocore.config import Config
 from PIL import Image
 
 from rekolabels import Client
+from rekolabels._aws._connection import connection_of
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService, Quotas, Tps
 
@@ -127,7 +128,7 @@ def shares_of_changes(gate: Gate, served: Iterator[object]) -> list[str]:
 
 def plain_calls(model: ModelVersion, image: bytes, lost: list[object]) -> Iterator[object]:
     """Call boto3 with its standard retries from threads; gather what was given up."""
-    bare = model.client.session.client(
+    bare = connection_of(model).session.client(
         "rekognition", config=Config(retries={"mode": "standard"}, max_pool_connections=64)
     )
     return threads(

@@ -41,7 +41,7 @@ from rekolabels.formats import read_folder
 
 if __name__ == "__main__":
     client = Client(bucket="benchmark", upload_processes=int(sys.argv[2]))
-    upload(check_images(read_folder(sys.argv[1])), client.storage, "benchmark", "")
+    upload(check_images(read_folder(sys.argv[1])), client._connection.s3, "benchmark", "")
 """
 
 

@@ -94,7 +94,7 @@ def next_request(client: Client) -> dict[str, Any] | None:
         if child == 0:
             return request
         answer(child)
-    client.api.client.close()
+    client._connection.rekognition.client.close()
     return None
 
 
@@ -102,7 +102,7 @@ if __name__ == "__main__":
     sdk = Client(retry=RetryPolicy(first_poll=0.01, max_poll=0.05))
     request = next_request(sdk)
     if request is not None:
-        handle = ModelVersion(sdk, request["arn"], request["project"])
+        handle = ModelVersion(sdk._connection, request["arn"], request["project"])
         with contextlib.suppress(BlockError):
             try:
                 end(handle, request["ending"], request["seconds"])

@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 
 import rekolabels
 from rekolabels import Client, LabelledImage, errors
+from rekolabels._aws._connection import connection_of
 from rekolabels.local import LocalService
 from rekolabels.manifest import check_manifest, read_manifest, write_manifest
 from rekolabels.splits import split
@@ -24,7 +25,7 @@ PROJECT = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/1690474
 def recorded_answers() -> None:
     """A model is found, and finds a logo, as the service answered once."""
     client = Client(boto3.Session("testing", "testing", region_name="us-east-1"))
-    with Stubber(client.api.client) as stub:
+    with Stubber(connection_of(client).rekognition.client) as stub:
         stub.add_response(
             "describe_projects", {"ProjectDescriptions": [{"ProjectArn": PROJECT, "Status": "CREATED"}]}
         )

@@ -18,7 +18,7 @@ from rekolabels.errors import ResourceNotReady
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rekolabels import Detection, ModelVersion
+    from rekolabels import Client, Detection, ModelVersion
 
 __all__ = ["LineStopped", "Sorted", "inspect", "inspect_night", "new_pictures"]
 
@@ -42,30 +42,31 @@ class Sorted:
     """Pictures that stay where they are, with the reason."""
 
 
-def new_pictures(model: ModelVersion) -> list[str]:
-    """The keys below ``incoming/`` in the bucket of the model's client, sorted."""
-    s3 = model.client.session.client("s3")
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=model.client.need_bucket(), Prefix=INCOMING)
+def new_pictures(client: Client) -> list[str]:
+    """Return the keys below ``incoming/`` in the client's bucket, sorted."""
+    s3 = client.session.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=_bucket(client), Prefix=INCOMING)
     return sorted(found["Key"] for page in pages for found in page.get("Contents", ()))
 
 
-def inspect(model: ModelVersion, *, least: float = 80) -> Sorted:
+def inspect(client: Client, model: ModelVersion, *, least: float = 80) -> Sorted:
     """Sort the new pictures.
 
     Throttled requests are made again by the SDK. A picture that the service does not take stays in
     ``incoming/`` and is told about; the others are sorted all the same.
 
     Args:
+        client: The client whose bucket the camera writes to.
         model: A running model.
         least: Confidence from which a label is believed, 0 to 100.
 
     Raises:
         LineStopped: The model is not running; no picture was moved.
     """
-    bucket, s3 = model.client.need_bucket(), model.client.session.client("s3")
+    bucket, s3 = _bucket(client), client.session.client("s3")
     moved: dict[str, str] = {}
     failed: dict[str, str] = {}
-    keys = new_pictures(model)
+    keys = new_pictures(client)
     for key, outcome in zip(
         keys, model.detect_many([f"s3://{bucket}/{key}" for key in keys], min_confidence=0), strict=True
     ):
@@ -82,10 +83,16 @@ def inspect(model: ModelVersion, *, least: float = 80) -> Sorted:
     return Sorted(moved, failed)
 
 
-def inspect_night(model: ModelVersion, *, least: float = 80) -> Sorted:
+def inspect_night(client: Client, model: ModelVersion, *, least: float = 80) -> Sorted:
     """Start the model, sort what the day left, and stop the model whatever happens."""
     with model.running(max_duration=4 * 3600):
-        return inspect(model, least=least)
+        return inspect(client, model, least=least)
+
+
+def _bucket(client: Client) -> str:
+    if client.bucket is None:
+        raise ValueError("The client has no bucket. Make one with `Client(bucket='line-7')`.")
+    return client.bucket
 
 
 def _folder(detections: Sequence[Detection], least: float) -> str:

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rekolabels.client import Client
+    from rekolabels._aws._connection import Connection
 
-__all__ = ["Tagged"]
+__all__ = ["TaggedResource"]
 
 
-class Tagged:
+class TaggedResource:
     """A resource that bears tags."""
 
     __slots__ = ()
 
-    client: Client
+    _connection: Connection
     arn: str
 
     @property
@@ -27,7 +27,7 @@ class Tagged:
         Those that begin with ``rekolabels:`` are of the SDK: which images a dataset was made from, and who
         runs a model.
         """
-        return self.client.api.list_tags_for_resource(self.arn)
+        return self._connection.rekognition.list_tags_for_resource(self.arn)
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Add tags, or give tags new values (TagResource).
@@ -41,8 +41,8 @@ class Tagged:
             InvalidRequest: A character that is not allowed.
             LimitExceeded: More tags than a resource may bear.
         """
-        self.client.api.tag_resource(self.arn, tags)
+        self._connection.rekognition.tag_resource(self.arn, tags)
 
     def untag(self, *keys: str) -> None:
         """Remove tags (UntagResource); keys that the resource does not bear are ignored."""
-        self.client.api.untag_resource(self.arn, keys)
+        self._connection.rekognition.untag_resource(self.arn, keys)

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import time
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import attrs
-
 from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
-from rekolabels._aws._cloudwatch import Metrics
-from rekolabels._aws._rekognition import Rekognition
+from rekolabels._aws._connection import Connection
 from rekolabels._aws._retry import RetryPolicy
-from rekolabels._aws._s3 import Storage, StorageSettings
-from rekolabels._aws._session import (
-    SessionSettings,
-    has_given_credentials,
-    make_client,
-    make_session,
-    settings_of,
-)
-from rekolabels.costs import prices_for
 from rekolabels.datasets import Dataset
-from rekolabels.errors import BucketNotFound, InvalidInput, ResourceInUse, ResourceNotFound
+from rekolabels.errors import BucketNotFound, ResourceInUse, ResourceNotFound
 from rekolabels.models import ModelVersion
 from rekolabels.models._sweep import running_models, sweep
 from rekolabels.projects import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from typing import Self
 
     import boto3
     from botocore.config import Config
-    from mypy_boto3_rekognition import RekognitionClient
 
     from rekolabels.costs import Prices, RunningCost
     from rekolabels.descriptions import ProjectDescription
@@ -102,114 +87,54 @@ class Client:
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 -- frozen, so that sharing it is harmless
         upload_processes: int = 1,
     ) -> None:
-        if upload_processes < 1:
-            raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
-        self._upload_processes = upload_processes
-        self._config = config
-        self._retry = retry
-        self._bucket = None if bucket is None else _bucket_name(bucket)
-        self._prefix = prefix
-        self._prices = prices
-        self._session = session if session is not None else make_session(SessionSettings(None, region_name))
-        rekognition: RekognitionClient = make_client(
-            self._session, "rekognition", region_name=region_name, config=config
+        self._connection = Connection(
+            session,
+            bucket=bucket,
+            prefix=prefix,
+            region_name=region_name,
+            config=config,
+            prices=prices,
+            retry=retry,
+            upload_processes=upload_processes,
         )
-        self._region_name = rekognition.meta.region_name
-        self._api = Rekognition(rekognition, retry)
+
+    @classmethod
+    def _from_connection(cls, connection: Connection) -> Self:
+        client = cls.__new__(cls)
+        client._connection = connection  # noqa: SLF001 -- its own
+        return client
 
     def __repr__(self) -> str:
-        settings = settings_of(self._session)
-        bucket = f"bucket={self._bucket!r}, " if self._bucket else ""
-        prefix = f"prefix={self._prefix!r}, " if self._prefix else ""
-        if settings is None:
-            return f"<Client {bucket}{prefix}of a {type(self._session).__name__}>"
-        session = f"boto3.Session(profile_name={settings.profile_name!r}), " if settings.profile_name else ""
-        return f"Client({session}{bucket}{prefix}region_name={self._region_name!r})"
+        return self._connection.client_repr()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Handles hold their client, so it must travel with them; credentials stay where they are.
-        settings = settings_of(self._session)
-        if settings is None:
-            raise InvalidInput(
-                f"{self!r} works in this process only, because its session does. Other processes reach an "
-                "embedded service by service.serve() and the environment of the server that it returns."
-            )
-        given = {
-            "bucket": self._bucket,
-            "prefix": self._prefix,
-            "region_name": self._region_name,
-            "config": self._config,
-            "prices": self._prices,
-            "retry": self._retry,
-            "upload_processes": self._upload_processes,
-        }
-        return (_attach, (settings, given))
+        # By its connection, so that a client and handles that are pickled together share one afterwards.
+        return (Client._from_connection, (self._connection,))
 
     @property
     def session(self) -> boto3.Session:
         """The boto3 session, for whatever else you do with AWS."""
-        return self._session
+        return self._connection.session
 
     @property
     def bucket(self) -> str | None:
         """The bucket for images, manifests and results."""
-        return self._bucket
+        return self._connection.bucket
 
     @property
     def prefix(self) -> str:
         """What the keys in the bucket begin with."""
-        return self._prefix
+        return self._connection.prefix
 
     @property
     def region_name(self) -> str:
         """The AWS Region."""
-        return self._region_name
+        return self._connection.region_name
 
     @property
     def retry(self) -> RetryPolicy:
         """How calls are repeated and jobs are waited for."""
-        return self._retry
-
-    @property
-    def api(self) -> Rekognition:
-        """The gateway to Rekognition; for the handles."""
-        return self._api
-
-    @cached_property
-    def storage(self) -> Storage:
-        """The gateway to S3; for the handles."""
-        s3 = make_client(self._session, "s3", region_name=self._region_name, config=self._config)
-        return Storage(s3, self._retry, self._storage_settings(), self._upload_processes)
-
-    def _storage_settings(self) -> StorageSettings | None:
-        """What other processes open the storage by; None where they would not find the same credentials."""
-        session = settings_of(self._session)
-        if session is None or has_given_credentials(self._session):
-            return None
-        policy = attrs.evolve(
-            self._retry, on_retry=None, sleep=time.sleep, clock=time.monotonic, time=time.time
-        )
-        return StorageSettings(session, self._region_name, self._config, policy)
-
-    @cached_property
-    def metrics(self) -> Metrics:
-        """The gateway to CloudWatch; for the handles."""
-        cloudwatch = make_client(
-            self._session, "cloudwatch", region_name=self._region_name, config=self._config
-        )
-        return Metrics(cloudwatch, self._retry)
-
-    def need_bucket(self) -> str:
-        """Return the bucket.
-
-        Raises:
-            InvalidInput: The client has none.
-        """
-        if self._bucket is None:
-            raise InvalidInput(
-                "This needs a bucket for images, manifests and results: Client(bucket='my-bucket')"
-            )
-        return self._bucket
+        return self._connection.retry
 
     def ensure_bucket(self) -> str:
         """Make the client's bucket if it does not exist, and return its name.
@@ -219,11 +144,11 @@ class Client:
             WrongRegion: The bucket lies in another Region.
             AccessDenied: The bucket belongs to somebody else.
         """
-        bucket = self.need_bucket()
+        bucket = self._connection.require_bucket()
         try:
-            self.storage.check_bucket(bucket, self._region_name)
+            self._connection.s3.check_bucket(bucket, self._connection.region_name)
         except BucketNotFound:
-            self.storage.create_bucket(bucket, self._region_name)
+            self._connection.s3.create_bucket(bucket, self._connection.region_name)
         return bucket
 
     def create_project(
@@ -249,7 +174,9 @@ class Client:
             LimitExceeded: The account has no room for another project.
         """
         try:
-            arn = self._api.create_project(name, tags=tags, auto_update=auto_update, feature=feature)
+            arn = self._connection.rekognition.create_project(
+                name, tags=tags, auto_update=auto_update, feature=feature
+            )
         except ResourceInUse as error:
             found = self._find(name)
             if found is not None and found.status == "DELETING":
@@ -262,7 +189,7 @@ class Client:
                     "create_project(..., exist_ok=True), or choose another name."
                 ) from error
             arn = found.arn
-        return Project(self, arn)
+        return Project(self._connection, arn)
 
     def project(self, name_or_arn: str) -> Project:
         """Return the project of a name or ARN; a name is looked up (DescribeProjects).
@@ -272,26 +199,26 @@ class Client:
         """
         if name_or_arn.startswith("arn:"):
             parse_project_arn(name_or_arn)
-            return Project(self, name_or_arn)
+            return Project(self._connection, name_or_arn)
         found = self._find(name_or_arn)
         if found is None:
             raise ResourceNotFound(
-                f"There is no project named {name_or_arn!r} in {self._region_name}; "
+                f"There is no project named {name_or_arn!r} in {self._connection.region_name}; "
                 f"client.create_project({name_or_arn!r}) makes it.",
                 operation="DescribeProjects",
                 code="ResourceNotFoundException",
             )
-        return Project(self, found.arn)
+        return Project(self._connection, found.arn)
 
     def projects(self) -> Iterator[Project]:
         """Yield all projects, fetched page by page as they are asked for (DescribeProjects)."""
-        for found in self._api.describe_projects():
-            yield Project(self, found.arn)
+        for found in self._connection.rekognition.describe_projects():
+            yield Project(self._connection, found.arn)
 
     def dataset(self, arn: str) -> Dataset:
         """Return the dataset of an ARN, without asking the service."""
         parse_dataset_arn(arn)
-        return Dataset(self, arn)
+        return Dataset(self._connection, arn)
 
     def model(self, arn: str) -> ModelVersion:
         """Return the model version of an ARN, for example to wait for a training of another process.
@@ -303,9 +230,9 @@ class Client:
             ResourceNotFound: Its project does not exist.
         """
         project_name, _ = parse_version_arn(arn)
-        return ModelVersion(self, arn, self.project(project_name).arn)
+        return ModelVersion(self._connection, arn, self.project(project_name).arn)
 
-    def running_models(self, *, regions: Iterable[str] | None = None) -> Iterator[RunningCost]:
+    def running_models(self, *, regions: Iterable[str] | None = None) -> Iterator[RunningCost[ModelVersion]]:
         """Yield everything that costs money now: models that are starting, running or stopping.
 
         Since when, and how much so far, is known of models that ``model.running()`` started, by their tags.
@@ -315,8 +242,8 @@ class Client:
         Args:
             regions: The Regions to look at; by default the client's.
         """
-        for client in self._in_regions(regions):
-            yield from running_models(client)
+        for connection in self._connections(regions):
+            yield from running_models(connection)
 
     def sweep(
         self, *, regions: Iterable[str] | None = None, wait: bool = True, timeout: float | None = None
@@ -341,7 +268,7 @@ class Client:
         Raises:
             SweepIncomplete: A Region or model failed; all others are swept.
         """
-        return sweep(self._in_regions(regions), wait=wait, timeout=timeout)
+        return sweep(self._connections(regions), wait=wait, timeout=timeout)
 
     def prices(self) -> Prices:
         """Return the prices that estimates and limits use.
@@ -349,32 +276,14 @@ class Client:
         Raises:
             InvalidInput: None were given, and none are known for the Region.
         """
-        return self._prices or prices_for(self._region_name)
+        return self._connection.prices()
 
-    def _in_regions(self, regions: Iterable[str] | None) -> Iterator[Client]:
+    def _connections(self, regions: Iterable[str] | None) -> Iterator[Connection]:
         if regions is None:
-            yield self
+            yield self._connection
             return
         for region in regions:
-            prices = self._prices if self._prices and self._prices.region == region else None
-            yield Client(
-                self._session, region_name=region, config=self._config, prices=prices, retry=self._retry
-            )
+            yield self._connection.in_region(region)
 
     def _find(self, name: str) -> ProjectDescription | None:
-        return next(self._api.describe_projects([name]), None)
-
-
-def _attach(settings: SessionSettings, given: Mapping[str, Any]) -> Client:
-    """Make a client that was pickled anew, with the credentials of this process."""
-    return Client(make_session(settings), **given)
-
-
-def _bucket_name(name: str) -> str:
-    # Old buckets have names that S3 gives no longer: capitals, underscores, more than 63 characters.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
-        raise InvalidInput(
-            f"bucket is {name!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
-            "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
-        )
-    return name
+        return next(self._connection.rekognition.describe_projects([name]), None)

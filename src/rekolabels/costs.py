@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -20,8 +20,6 @@ from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from rekolabels.models import ModelVersion  # noqa: TC004 -- a model is what costs, and asks what it costs
 
 __all__ = [
     "KNOWN_PRICES",
@@ -37,6 +35,16 @@ __all__ = [
 ]
 
 _HOUR = 3600.0
+
+
+class _Named(Protocol):
+    @property
+    def arn(self) -> str: ...
+    @property
+    def version_name(self) -> str: ...
+
+
+ModelT = TypeVar("ModelT", bound=_Named)
 
 
 @attrs.frozen
@@ -98,10 +106,10 @@ def prices_for(region: str) -> Prices:
 
 
 @attrs.frozen
-class RunningCost:
+class RunningCost(Generic[ModelT]):
     """A model that costs money now."""
 
-    model: ModelVersion
+    model: ModelT
     """The model version."""
     status: str
     """``STARTING``, ``RUNNING`` or ``STOPPING``."""

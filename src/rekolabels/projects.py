@@ -9,11 +9,12 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._aws._arns import parse_project_arn
+from rekolabels._aws._connection import Connection
 from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import Tagged
+from rekolabels._tags import TaggedResource
 from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset
-from rekolabels.datasets._dataset import taken
+from rekolabels.datasets._dataset import dataset_exists_message
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
     DatasetFailed,
@@ -28,10 +29,10 @@ from rekolabels.errors import (
 from rekolabels.models import ModelVersion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.costs import TrainingEstimate
+    from rekolabels.datasets._ingest import Intake
     from rekolabels.images import LabelledImage
 
 
@@ -43,10 +44,10 @@ _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class Project(Tagged):
+class Project(TaggedResource):
     """A project: a handle that holds client and ARN, and asks the service for the rest."""
 
-    client: Client
+    _connection: Connection
     arn: str
     """ARN of the project."""
 
@@ -77,7 +78,7 @@ class Project(Tagged):
 
     def datasets(self) -> list[Dataset]:
         """Return the datasets of the project: at most one for training and one for testing."""
-        return [Dataset(self.client, found.arn) for found in self.describe().datasets]
+        return [Dataset(self._connection, found.arn) for found in self.describe().datasets]
 
     @property
     def train_dataset(self) -> Dataset | None:
@@ -131,7 +132,7 @@ class Project(Tagged):
         from rekolabels.datasets._ingest import Intake
 
         intake = Intake.of(images)
-        dataset = intake.create(self, {kind: intake.images}, tags=tags)[kind]
+        dataset = self._create_from(intake, {kind: intake.images}, tags=tags)[kind]
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset
@@ -177,8 +178,8 @@ class Project(Tagged):
         from rekolabels.datasets._ingest import Intake
 
         intake = Intake.of(images)
-        made = intake.create(
-            self,
+        made = self._create_from(
+            intake,
             intake.split(
                 test=test,
                 seed=seed,
@@ -212,7 +213,7 @@ class Project(Tagged):
                 "distribute, create the training dataset and an empty test dataset, "
                 "project.create_dataset('test')."
             )
-        self.client.api.distribute_dataset_entries(train.arn, test.arn)
+        self._connection.rekognition.distribute_dataset_entries(train.arn, test.arn)
         for dataset in (train, test):
             dataset.wait_until_ready(timeout=timeout)
         return train, test
@@ -259,12 +260,12 @@ class Project(Tagged):
         if training is not None and (testing is None) is not auto_split:
             raise InvalidInput("training_manifest needs either a testing_manifest or auto_split=True")
         if output is None:
-            bucket, prefix = self.client.need_bucket(), self.client.prefix
+            bucket, prefix = self._connection.require_bucket(), self._connection.prefix
             target = S3Location(bucket, f"{prefix}{self.name}/{version_name}")
         else:
             target = S3Location.parse(output) if isinstance(output, str) else output
         try:
-            arn = self.client.api.create_project_version(
+            arn = self._connection.rekognition.create_project_version(
                 self.arn,
                 version_name,
                 output=target,
@@ -294,12 +295,12 @@ class Project(Tagged):
                 f"The project {self.name!r} has no {' and no '.join(missing)} dataset to train with: "
                 "project.create_datasets(images) makes both."
             ) from error
-        return ModelVersion(self.client, arn, self.arn)
+        return ModelVersion(self._connection, arn, self.arn)
 
     def models(self) -> Iterator[ModelVersion]:
         """Yield all model versions, newest first, fetched page by page (DescribeProjectVersions)."""
-        for found in self.client.api.describe_project_versions(self.arn):
-            yield ModelVersion(self.client, found.arn, self.arn)
+        for found in self._connection.rekognition.describe_project_versions(self.arn):
+            yield ModelVersion(self._connection, found.arn, self.arn)
 
     def training_estimate(self) -> TrainingEstimate:
         """Estimate what the next training will cost, by what earlier ones of this project were billed.
@@ -307,10 +308,10 @@ class Project(Tagged):
         Raises:
             InvalidInput: No prices are known for the Region.
         """
-        found = self.client.api.describe_project_versions(self.arn)
+        found = self._connection.rekognition.describe_project_versions(self.arn)
         billed = [version.billable_training_seconds for version in found]
         return estimate_training(
-            prices=self.client.prices(), earlier=[seconds for seconds in billed if seconds is not None]
+            prices=self._connection.prices(), earlier=[seconds for seconds in billed if seconds is not None]
         )
 
     def model(self, version_name: str) -> ModelVersion:
@@ -333,7 +334,7 @@ class Project(Tagged):
 
     def policies(self) -> Iterator[ProjectPolicy]:
         """Yield the policies that allow other accounts to copy model versions (ListProjectPolicies)."""
-        return self.client.api.list_project_policies(self.arn)
+        return self._connection.rekognition.list_project_policies(self.arn)
 
     def put_policy(self, name: str, document: str, *, revision_id: str | None = None) -> str:
         """Attach a policy, or replace one (PutProjectPolicy).
@@ -351,7 +352,9 @@ class Project(Tagged):
             PolicyRejected: The document breaks the rules, or the revision id is not the current one.
             LimitExceeded: The project has no room for another policy.
         """
-        return self.client.api.put_project_policy(self.arn, name, document, revision_id=revision_id)
+        return self._connection.rekognition.put_project_policy(
+            self.arn, name, document, revision_id=revision_id
+        )
 
     def delete_policy(self, name: str, *, revision_id: str | None = None) -> None:
         """Detach a policy (DeleteProjectPolicy).
@@ -360,7 +363,7 @@ class Project(Tagged):
             ResourceNotFound: There is no such policy.
             PolicyRejected: The revision id is not the current one.
         """
-        self.client.api.delete_project_policy(self.arn, name, revision_id=revision_id)
+        self._connection.rekognition.delete_project_policy(self.arn, name, revision_id=revision_id)
 
     # the end
 
@@ -383,7 +386,7 @@ class Project(Tagged):
                 _settle(dataset, timeout)
                 dataset.delete(timeout=timeout)
         try:
-            self.client.api.delete_project(self.arn)
+            self._connection.rekognition.delete_project(self.arn)
         except ResourceInUse as error:
             raise error.explained(
                 f"The project {self.name!r} still has model versions or datasets; "
@@ -392,7 +395,7 @@ class Project(Tagged):
         wait_until(
             self._describe_or_none,
             lambda found: found is None,
-            policy=self.client.retry,
+            policy=self._connection.retry,
             timeout=timeout,
             timed_out=lambda last, waited: WaitTimedOut(
                 f"The project {self.name!r} is not gone after {waited:.0f} s; the service goes on.",
@@ -412,20 +415,29 @@ class Project(Tagged):
     # below the surface
 
     def _describe_or_none(self) -> ProjectDescription | None:
-        found = self.client.api.describe_projects([self.name])
+        found = self._connection.rekognition.describe_projects([self.name])
         return next((project for project in found if project.arn == self.arn), None)
 
     def _dataset(self, kind: DatasetKind) -> Dataset | None:
         found = next((dataset for dataset in self.describe().datasets if dataset.kind == kind), None)
-        return Dataset(self.client, found.arn) if found else None
+        return Dataset(self._connection, found.arn) if found else None
 
     def _missing_datasets(self) -> list[str]:
         kinds = {dataset.kind for dataset in self.describe().datasets}
         return [word for kind, word in (("train", "training"), ("test", "test")) if kind not in kinds]
 
     def _version(self, version_name: str) -> ModelVersion | None:
-        found = next(self.client.api.describe_project_versions(self.arn, [version_name]), None)
-        return ModelVersion(self.client, found.arn, self.arn) if found else None
+        found = next(self._connection.rekognition.describe_project_versions(self.arn, [version_name]), None)
+        return ModelVersion(self._connection, found.arn, self.arn) if found else None
+
+    def _create_from(
+        self,
+        intake: Intake,
+        parts: Mapping[DatasetKind, Sequence[LabelledImage]],
+        *,
+        tags: Mapping[str, str] | None,
+    ) -> dict[DatasetKind, Dataset]:
+        return intake.create(self._connection, self.arn, self.describe().datasets, parts, tags=tags)
 
     def _create(
         self,
@@ -440,12 +452,12 @@ class Project(Tagged):
         if kind not in _KINDS:
             raise InvalidInput(f"A dataset is of kind 'train' or 'test', not {kind!r}.")
         try:
-            arn = self.client.api.create_dataset(
+            arn = self._connection.rekognition.create_dataset(
                 self.arn, kind, manifest=manifest, copy_of=copy_of, tags=tags
             )
         except ResourceAlreadyExists as error:
-            raise error.explained(taken(self.name, kind)) from error
-        dataset = Dataset(self.client, arn)
+            raise error.explained(dataset_exists_message(self.name, kind)) from error
+        dataset = Dataset(self._connection, arn)
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset

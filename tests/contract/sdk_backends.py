@@ -136,5 +136,5 @@ def _aws(prefix: str, *, trains: bool) -> Iterator[Client]:
             for project in client.projects():
                 if project.name.startswith(prefix.rstrip("/")):
                     project.delete(cascade=True)
-            for key, _ in list(client.storage.sizes(bucket, prefix)):
-                client.storage.client.delete_object(Bucket=bucket, Key=key)
+            for key, _ in list(client._connection.s3.sizes(bucket, prefix)):
+                client._connection.s3.client.delete_object(Bucket=bucket, Key=key)

@@ -15,6 +15,7 @@ from rekolabels import Client, RetryPolicy, errors
 from rekolabels.costs import Prices
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, ManualClock
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def model(pictures: Path) -> Iterator[ModelVersion]:
 
 def note(model: ModelVersion, begin: datetime, minutes: int, units: float) -> None:
     """Write what Rekognition writes: the units in service, each minute."""
-    cloudwatch: Any = model.client.session.client("cloudwatch")
+    cloudwatch: Any = client_of(model).session.client("cloudwatch")
     for minute in range(minutes):
         cloudwatch.put_metric_data(
             Namespace="AWS/Rekognition",
@@ -107,7 +108,7 @@ def test_what_somebody_else_started_shows_since_when(model: ModelVersion) -> Non
     note(model, minutes_ago(600), 30, units=5)  # an earlier run
     begin = minutes_ago(60)
     note(model, begin, 60, units=2)
-    (running,) = model.client.running_models()
+    (running,) = client_of(model).running_models()
     assert running.since == begin
     assert running.cost == pytest.approx(2 * 4, rel=0.1)
     model.stop()
@@ -118,7 +119,7 @@ def test_what_nobody_measured_is_not_known(model: ModelVersion) -> None:
     """Neither a tag nor a value: no guess."""
     model.start()
     model.wait_until_running()
-    (running,) = model.client.running_models()
+    (running,) = client_of(model).running_models()
     assert (running.since, running.cost) == (None, None)
     with pytest.raises(errors.InvalidInput, match="Nobody can say since when 'v1' runs"):
         model.run_cost()
@@ -151,7 +152,7 @@ def test_without_cloudwatch_the_estimate_stands(pictures: Path) -> None:
         assert training.elapsed_seconds == pytest.approx(1800)
         assert training.billed_seconds is not None
         assert training.actual == PRICES.training(training.billed_seconds)
-        assert model.client.project("costs").training_estimate().usual == training.actual
+        assert client_of(model).project("costs").training_estimate().usual == training.actual
         with model.running(min_inference_units=2):
             clock.advance(3600)
             found = model.run_cost()
@@ -169,7 +170,7 @@ def test_who_may_not_ask_cloudwatch_is_told(pictures: Path) -> None:
         model = train(client, pictures)
         model.start()
         model.wait_until_running()
-        with Stubber(client.metrics.client) as stubber:
+        with Stubber(client._connection.cloudwatch.client) as stubber:
             for _ in range(2):
                 stubber.add_client_error("get_metric_data", "AccessDenied", "not authorized", 403)
             with pytest.raises(errors.AccessDenied, match="GetMetricData"):
@@ -199,7 +200,7 @@ def test_long_spans_come_in_pages(pictures: Path) -> None:
                 ]
             },
         ]
-        with Stubber(client.metrics.client) as stubber:
+        with Stubber(client._connection.cloudwatch.client) as stubber:
             for page in pages:
                 stubber.add_response("get_metric_data", page)
             found = model.run_cost(begin)

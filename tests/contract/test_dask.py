@@ -32,7 +32,7 @@ def test_a_cluster_that_loses_a_worker(tmp_path: Path, monkeypatch: pytest.Monke
         project.create_datasets(read_folder(folder))
         model = project.train("v1")
         model.wait_until_trained()
-        images = [S3Location("dask", key) for key, _ in client.storage.sizes("dask", "images/")] * 20
+        images = [S3Location("dask", key) for key, _ in client._connection.s3.sizes("dask", "images/")] * 20
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         cluster = distributed.LocalCluster(

@@ -60,7 +60,7 @@ def model(service: LocalService, pictures: list[Path]) -> ModelVersion:
 def count_calls(model: ModelVersion) -> list[str]:
     """Return a list that grows with each call from now on."""
     calls: list[str] = []
-    events: Any = model.client.api.client.meta.events
+    events: Any = model._connection.rekognition.client.meta.events
     events.register("before-call.rekognition.DetectCustomLabels", lambda **_: calls.append("call"))
     return calls
 
@@ -177,7 +177,7 @@ def throttle_first_calls(model: ModelVersion, count: int) -> Callable[[], None]:
             return AWSResponse("", 400, headers, Body(json.dumps(error).encode()))
         return None
 
-    events: Any = model.client.api.client.meta.events
+    events: Any = model._connection.rekognition.client.meta.events
     events.register_first("before-send.rekognition.DetectCustomLabels", refuse)
     return lambda: events.unregister("before-send.rekognition.DetectCustomLabels", refuse)
 

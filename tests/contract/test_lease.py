@@ -17,6 +17,7 @@ from rekolabels import RetryPolicy, errors
 from rekolabels.costs import Prices
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +57,8 @@ def _nothing_is_left(model: ModelVersion) -> Iterator[None]:
     """Fail a test that leaves the model running or with lease tags, and clean up after it."""
     yield
     status, tags = model.status, model.tags
-    model.come_to_rest()
-    model.client.api.untag_resource(model.arn, ["left", *tags])
+    model._ensure_stopped()
+    model._connection.rekognition.untag_resource(model.arn, ["left", *tags])
     assert status in {"STOPPED", "TRAINING_COMPLETED"}
     assert [name for name in tags if name.startswith("rekolabels:")] == []
 
@@ -95,7 +96,7 @@ def test_a_model_started_by_other_means_is_not_stopped(client: Client, model: Mo
 def test_a_sweep_stops_the_model_of_a_killed_process(client: Client, model: ModelVersion) -> None:
     """A model is stopped after all its leases have expired, not before."""
     now = QUICK.time()
-    model.client.api.tag_resource(
+    model._connection.rekognition.tag_resource(
         model.arn,
         {"rekolabels:started:dead": f"{now - 3600:.0f}", "rekolabels:lease:dead": f"{now + 60:.0f}"},
     )
@@ -103,7 +104,7 @@ def test_a_sweep_stops_the_model_of_a_killed_process(client: Client, model: Mode
     model.wait_until_running()
     assert client.sweep() == []
     assert model.status == "RUNNING"
-    model.client.api.tag_resource(model.arn, {"rekolabels:lease:dead": f"{now - 60:.0f}"})
+    model._connection.rekognition.tag_resource(model.arn, {"rekolabels:lease:dead": f"{now - 60:.0f}"})
     assert client.sweep() == [model]
     assert model.status == "STOPPED"
 
@@ -154,8 +155,8 @@ def test_a_limit_stops_the_model(
 
 def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: VirtualTime) -> None:
     """Idle time is measured from the last call."""
-    client = type(model.client)(
-        model.client.session, bucket="leases", retry=attrs.evolve(QUICK, clock=virtual_time.clock)
+    client = type(client_of(model))(
+        client_of(model).session, bucket="leases", retry=attrs.evolve(QUICK, clock=virtual_time.clock)
     )
     lease = new_lease(client.model(model.arn), idle_timeout=30)
     with lease as running:
@@ -169,8 +170,8 @@ def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: Virt
 
 def test_a_cost_limit_needs_a_price(service: LocalService, model: ModelVersion) -> None:
     """Without a price for the Region the limit is rejected."""
-    other_region = type(model.client)(service.session(), region_name="eu-west-1", retry=QUICK)
-    handle = attrs.evolve(model, client=other_region)
+    other_region = type(client_of(model))(service.session(), region_name="eu-west-1", retry=QUICK)
+    handle = attrs.evolve(model, connection=other._connection_region)
     with pytest.raises(errors.InvalidInput, match="No prices are known for eu-west-1"):
         handle.running(max_cost=5)
 
@@ -243,7 +244,7 @@ def test_the_model_stops_at_every_ending(service: LocalService, model: ModelVers
     if how == "kill":
         assert done.returncode == -signal.SIGKILL
         later = attrs.evolve(QUICK, time=lambda: QUICK.time() + 1000)
-        client = type(model.client)(model.client.session, retry=later)
+        client = type(client_of(model))(client_of(model).session, retry=later)
         assert [swept.arn for swept in client.sweep()] == [model.arn]
     assert model.status == "STOPPED"
 
@@ -255,7 +256,8 @@ client = Client(retry=RetryPolicy(first_poll=0.01, max_poll=0.05))
 late = []
 def listen(**_):
     sys.addaudithook(lambda event, args: late.append(args[0]) if event == "import" else None)
-client.api.client.meta.events.register("before-call.rekognition.StartProjectVersion", listen)
+events = client._connection.rekognition.client.meta.events
+events.register("before-call.rekognition.StartProjectVersion", listen)
 with client.model(sys.argv[1]).running():
     pass
 print(sorted(set(late)))

@@ -19,6 +19,7 @@ from sdk_backends import write_folder
 from rekolabels import RetryPolicy, errors
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, Fault, FaultPlan, LocalService, ManualClock
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,15 +58,15 @@ def open_model(workspace: tuple[Path, str]) -> Iterator[Callable[..., ModelVersi
     with LocalService(folder, engine="tiny") as service:
         model = service.client(bucket="races", retry=QUICK).model(arn)
         status, tags = model.status, model.tags
-        model.come_to_rest()
-        model.client.api.untag_resource(model.arn, ["left", *tags])
+        model._ensure_stopped()
+        model._connection.rekognition.untag_resource(model.arn, ["left", *tags])
     assert status in {"STOPPED", "TRAINING_COMPLETED"}
     assert tags == {}
 
 
 def reopen(model: ModelVersion, policy: RetryPolicy = QUICK) -> ModelVersion:
     """Return the same model with another client."""
-    client = model.client
+    client = client_of(model)
     return type(client)(client.session, bucket="races", retry=policy).model(model.arn)
 
 
@@ -77,7 +78,9 @@ def before(client: Client, operation: str, action: Callable[[], object]) -> None
         if pending:
             pending.pop()()
 
-    client.api.client.meta.events.register(f"before-call.rekognition.{operation}", run_once)
+    client._connection.rekognition.client.meta.events.register(
+        f"before-call.rekognition.{operation}", run_once
+    )
 
 
 def abandon(model: ModelVersion) -> None:
@@ -86,7 +89,7 @@ def abandon(model: ModelVersion) -> None:
     model.start()
     model.wait_until_running()
     tags = {"rekolabels:started:dead": f"{now - 3600:.0f}", "rekolabels:lease:dead": f"{now - 60:.0f}"}
-    model.client.api.tag_resource(model.arn, tags)
+    model._connection.rekognition.tag_resource(model.arn, tags)
 
 
 def test_a_sweep_yields_to_a_process_that_joins(open_model: Callable[..., ModelVersion]) -> None:
@@ -94,8 +97,8 @@ def test_a_sweep_yields_to_a_process_that_joins(open_model: Callable[..., ModelV
     model = open_model()
     abandon(model)
     lease = reopen(model).running()
-    before(model.client, "TagResource", lease.__enter__)
-    assert model.client.sweep() == []
+    before(client_of(model), "TagResource", lease.__enter__)
+    assert client_of(model).sweep() == []
     assert model.status == "RUNNING"
     lease.__exit__(None, None, None)
     assert model.status == "STOPPED"
@@ -114,7 +117,7 @@ def test_a_joining_process_waits_for_a_stop(open_model: Callable[..., ModelVersi
             leave.wait(20)
 
     thread = threading.Thread(target=join)
-    before(model.client, "StopProjectVersion", thread.start)
+    before(client_of(model), "StopProjectVersion", thread.start)
     with model.running():
         pass
     assert joined.wait(20)
@@ -130,7 +133,7 @@ def test_a_stop_keeps_the_tags_of_other_stops(open_model: Callable[..., ModelVer
     with model.running():
         slower.tag({"rekolabels:ending:slower": f"{QUICK.time() + 900:.0f}"})
     assert list(model.tags) == ["rekolabels:ending:slower"]
-    assert model.client.sweep() == []
+    assert client_of(model).sweep() == []
     assert list(model.tags) == ["rekolabels:ending:slower"]
     slower.untag("rekolabels:ending:slower")
 
@@ -144,12 +147,12 @@ def test_a_block_ends_although_others_start_the_model_again(open_model: Callable
         other.wait_until_stopped()
         other.start()
 
-    before(model.client, "UntagResource", start_again)
+    before(client_of(model), "UntagResource", start_again)
     with model.running():
         pass
     other.wait_until_running()
-    assert model.client.sweep() == []
-    other.come_to_rest()
+    assert client_of(model).sweep() == []
+    other._ensure_stopped()
 
 
 def test_a_model_restarted_by_hand_is_not_swept(
@@ -158,14 +161,14 @@ def test_a_model_restarted_by_hand_is_not_swept(
     """A sweep after a manual stop removes the tags of the dead process; a manual start is then kept."""
     model = open_model()
     abandon(model)
-    model.come_to_rest()
-    assert model.client.sweep() == []
+    model._ensure_stopped()
+    assert client_of(model).sweep() == []
     assert model.tags == {}
     model.start()
     model.wait_until_running()
-    assert model.client.sweep() == []
+    assert client_of(model).sweep() == []
     assert model.status == "RUNNING"
-    model.come_to_rest()
+    model._ensure_stopped()
 
 
 def test_a_lease_notices_that_its_model_was_stopped(open_model: Callable[..., ModelVersion]) -> None:
@@ -174,7 +177,7 @@ def test_a_lease_notices_that_its_model_was_stopped(open_model: Callable[..., Mo
     model = open_model(attrs.evolve(QUICK, clock=clock))
     lease = new_lease(model)
     with lease as running:
-        reopen(model).come_to_rest()
+        reopen(model)._ensure_stopped()
         clock.advance(200)
         lease._check()
         with pytest.raises(errors.LeaseEnded, match="the model was stopped by another process or user"):
@@ -182,7 +185,7 @@ def test_a_lease_notices_that_its_model_was_stopped(open_model: Callable[..., Mo
         model.start()
         model.wait_until_running()
     assert model.status == "RUNNING"
-    model.come_to_rest()
+    model._ensure_stopped()
 
 
 def test_a_start_may_outlast_the_lease_ttl(
@@ -195,7 +198,7 @@ def test_a_start_may_outlast_the_lease_ttl(
     def sleep(seconds: float) -> None:
         clock.advance(seconds)
         lease._check()  # as the watchdog does each minute
-        swept.extend(onlooker.client.sweep(wait=False))
+        swept.extend(client_of(onlooker).sweep(wait=False))
 
     policy = RetryPolicy(clock=clock, time=clock, sleep=sleep)
     model = open_model(policy, clock=clock, durations=Durations(starting=3000))
@@ -211,11 +214,11 @@ def test_an_abandoned_start_is_swept(open_model: Callable[..., ModelVersion]) ->
     clock = ManualClock()
     policy = RetryPolicy(clock=clock, time=clock, sleep=clock.sleep)
     model = open_model(policy, clock=clock, durations=Durations(starting=600, stopping=60))
-    model.client.api.tag_resource(model.arn, {"rekolabels:started:dead": f"{clock():.0f}"})
+    model._connection.rekognition.tag_resource(model.arn, {"rekolabels:started:dead": f"{clock():.0f}"})
     model.start()
-    assert model.client.sweep(wait=False) == []
+    assert client_of(model).sweep(wait=False) == []
     assert model.status == "STARTING"
-    assert model.client.sweep() == [model]
+    assert client_of(model).sweep() == [model]
     assert model.status == "STOPPED"
 
 
@@ -252,7 +255,7 @@ def test_the_watchdog_outlives_any_error(open_model: Callable[..., ModelVersion]
         broken.set()
         raise MemoryError
 
-    before(model.client, "StopProjectVersion", breaks)
+    before(client_of(model), "StopProjectVersion", breaks)
     with model.running(max_duration=0.1):
         assert broken.wait(20)
         for _ in range(2000):
@@ -280,7 +283,7 @@ def test_an_uncertain_start_is_stopped(open_model: Callable[..., ModelVersion]) 
 def test_an_interrupted_start_is_waited_for(open_model: Callable[..., ModelVersion]) -> None:
     """After Ctrl-C during the request, the service starts the model later than the first check."""
     model = open_model()
-    client, late = model.client, reopen(model)
+    client, late = client_of(model), reopen(model)
 
     def interrupt() -> None:
         before(client, "DescribeProjectVersions", after_the_first_check)
@@ -322,7 +325,7 @@ def test_a_sweep_continues_after_errors(open_model: Callable[..., ModelVersion])
     with pytest.raises(
         errors.SweepIncomplete, match="1 models stopped, 1 Regions or models failed"
     ) as caught:
-        model.client.sweep(regions=["eu-west-1", "us-east-1"])
+        client_of(model).sweep(regions=["eu-west-1", "us-east-1"])
     assert caught.value.stopped == (model.arn,)
     assert [type(error) for error in caught.value.errors] == [errors.AccessDenied]
     assert model.status == "STOPPED"
@@ -332,12 +335,12 @@ def test_running_models_are_found_in_other_regions(open_model: Callable[..., Mod
     """Both running_models and sweep take a list of Regions."""
     model = open_model()
     abandon(model)
-    other_region = type(model.client)(model.client.session, region_name="eu-west-1", retry=QUICK)
+    other_region = type(client_of(model))(client_of(model).session, region_name="eu-west-1", retry=QUICK)
     assert list(other_region.running_models()) == []
     (running,) = other_region.running_models(regions=["eu-west-1", "us-east-1"])
     assert running.arn == model.arn
     (swept,) = other_region.sweep(regions=["eu-west-1", "us-east-1"])
-    assert (swept.arn, swept.client.region_name) == (model.arn, "us-east-1")
+    assert (swept.arn, client_of(swept).region_name) == (model.arn, "us-east-1")
     assert model.status == "STOPPED"
 
 
@@ -435,7 +438,7 @@ def test_the_exit_of_the_interpreter_waits_for_a_tag_being_written(
         end.start()
         end.join(0.2)  # it waits until the tag is written
 
-    before(lease._model.client, "TagResource", end_now)
+    before(client_of(lease._model), "TagResource", end_now)
     with pytest.raises(errors.LeaseEnded):
         lease.__enter__()
     end.join()

@@ -160,7 +160,9 @@ def test_a_closed_service_is_not_waited_for() -> None:
     with LocalService(engine="tiny") as service:
         client = service.client(retry=RetryPolicy(on_retry=retries.append))
         project = client.create_project("line")
-        model = ModelVersion(client, f"{project.arn.rpartition('/')[0]}/version/v1/1", project.arn)
+        model = ModelVersion(
+            client._connection, f"{project.arn.rpartition('/')[0]}/version/v1/1", project.arn
+        )
     with pytest.raises(AccessDenied, match="is closed"):
         list(client.projects())
     with pytest.raises(AccessDenied, match="is closed"):

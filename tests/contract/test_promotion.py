@@ -13,6 +13,7 @@ from rekolabels import RetryPolicy, errors
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
 from rekolabels.local import Fault, FaultPlan, LocalService
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,7 @@ def production(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_a_copy_within_an_account(model: ModelVersion, pictures: Path) -> None:
     """The copy runs, says the same as the original, and remembers where it came from."""
-    project = model.client.create_project("staging")
+    project = client_of(model).create_project("staging")
     copy = model.copy_to(project, "from-development")
     found = copy.describe()
     assert (found.version_name, found.status, found.source_arn) == (
@@ -81,7 +82,7 @@ def test_a_copy_into_another_account(model: ModelVersion, production: Client) ->
     assert project.arn.split(":")[4] == OTHER_ACCOUNT
     copy = model.copy_to(project)
     assert copy.describe().status == "COPYING_COMPLETED"
-    assert list(model.client.project("development").policies()) == []
+    assert list(client_of(model).project("development").policies()) == []
 
 
 def test_a_refused_copy_leaves_no_policy(model: ModelVersion, production: Client) -> None:
@@ -90,7 +91,7 @@ def test_a_refused_copy_leaves_no_policy(model: ModelVersion, production: Client
     model.copy_to(project, "v1")
     with pytest.raises(errors.ResourceInUse):
         model.copy_to(project, "v1")
-    assert list(model.client.project("development").policies()) == []
+    assert list(client_of(model).project("development").policies()) == []
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_a_copy_into_another_region_is_refused(model: ModelVersion, service: Loc
 
 def test_tags_on_every_resource(model: ModelVersion, pictures: Path) -> None:
     """Given at creation, added, changed and removed later; beside those of the SDK."""
-    client = model.client
+    client = client_of(model)
     project = client.create_project("tagged", tags={"team": "a"})
     train, test = project.create_datasets(read_folder(pictures), tags={"team": "a"})
     version = project.train("v1", tags={"team": "a"})
@@ -165,7 +166,7 @@ def test_tags_on_every_resource(model: ModelVersion, pictures: Path) -> None:
 
 def test_policies_are_put_replaced_and_deleted(model: ModelVersion) -> None:
     """A replacement needs the current revision."""
-    project = model.client.project("development")
+    project = client_of(model).project("development")
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"},

@@ -56,12 +56,14 @@ def trained(project: Project, folder: Path) -> ModelVersion:
 
 def images_of(client: Client) -> Iterator[tuple[str, int]]:
     """Key and size of the images that the client has uploaded."""
-    return client.storage.sizes(client.need_bucket(), f"{client.prefix}images/")
+    return client._connection.s3.sizes(client._connection.require_bucket(), f"{client.prefix}images/")
 
 
 def manifests_of(client: Client, project: Project) -> Iterator[tuple[str, int]]:
     """Key and size of the manifests of a project's training dataset."""
-    return client.storage.sizes(client.need_bucket(), f"{client.prefix}{project.name}/manifests/train")
+    return client._connection.s3.sizes(
+        client._connection.require_bucket(), f"{client.prefix}{project.name}/manifests/train"
+    )
 
 
 class TestProjects:
@@ -240,13 +242,13 @@ class TestDatasets:
         (folder / "blue" / "wide.png").write_bytes(png(5000, 64, (0, 0, 0), 1))
         images = [*read_folder(folder), LabelledImage(str(folder / "text.jpg"), ["blue"])]
         (folder / "text.jpg").write_text("not an image")
-        before = dict(client.storage.sizes(client.need_bucket(), client.prefix))
+        before = dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix))
         with pytest.raises(errors.InvalidImage, match="3 of 15 images") as caught:
             project.create_datasets(images)
         for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: neither JPEG nor PNG"):
             assert reason in str(caught.value)
         assert project.datasets() == []
-        assert dict(client.storage.sizes(client.need_bucket(), client.prefix)) == before
+        assert dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix)) == before
 
     def test_a_file_over_15_mb(self, project: Project, folder: Path) -> None:
         """The service's limit on files is checked here."""
@@ -355,7 +357,7 @@ class TestTraining:
         """A summary that S3 no longer has is named."""
         summary = trained.describe().evaluation_summary
         assert summary is not None
-        client.storage.client.delete_object(Bucket=summary.bucket, Key=summary.key)
+        client._connection.s3.client.delete_object(Bucket=summary.bucket, Key=summary.key)
         with pytest.raises(errors.ObjectNotFound, match="EvaluationResultSummary"):
             trained.evaluation()
 
@@ -367,7 +369,7 @@ class TestTraining:
         for dataset in (train, test):
             for image in dataset.entries():
                 bucket, _, key = image.source.removeprefix("s3://").partition("/")
-                client.storage.client.delete_object(Bucket=bucket, Key=key)
+                client._connection.s3.client.delete_object(Bucket=bucket, Key=key)
         model = project.train("v1")
         with pytest.raises(errors.TrainingFailed) as caught:
             model.wait_until_trained()

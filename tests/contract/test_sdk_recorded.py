@@ -17,7 +17,6 @@ from recordings import RECORDED
 from rekolabels import Box, Client, Detection, RetryPolicy, S3Location, errors
 from rekolabels.descriptions import LabelCount
 from rekolabels.models import ModelVersion
-from rekolabels.projects import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +35,8 @@ class Recorded:
     def __init__(self, client: Client, folder: Path) -> None:
         self.client = client
         self.folder = folder
-        self.rekognition = Stubber(client.api.client)
-        self.s3 = Stubber(client.storage.client)
+        self.rekognition = Stubber(client._connection.rekognition.client)
+        self.s3 = Stubber(client._connection.s3.client)
         self.rekognition.activate()
         self.s3.activate()
 
@@ -83,7 +82,7 @@ def recorded(virtual_policy: RetryPolicy) -> Iterator[Recorded]:
 @pytest.fixture
 def model(recorded: Recorded) -> ModelVersion:
     """The recorded model version."""
-    return ModelVersion(recorded.client, VERSION, PROJECT)
+    return ModelVersion(recorded.client._connection, VERSION, PROJECT)
 
 
 def test_a_project(recorded: Recorded) -> None:
@@ -105,7 +104,7 @@ def test_creating_things(recorded: Recorded) -> None:
     """Project, dataset and version come back as handles with the recorded ARNs."""
     recorded.answer("create-project")
     assert recorded.client.create_project("my-project").arn.endswith("/1690405809285")
-    project = Project(recorded.client, PROJECT)
+    project = recorded.client.project(PROJECT)
     recorded.answer("create-dataset")
     dataset = project.create_dataset("train", "s3://my-bucket/output.manifest", wait=False)
     assert (dataset.kind, dataset.arn.endswith("/dataset/train/1690476084535")) == ("train", True)
@@ -233,7 +232,7 @@ def test_an_hour_of_training_is_a_hundred_calls(
         return SimpleNamespace(status_code=200), {"ProjectVersionDescriptions": [version]}
 
     recorded.rekognition.deactivate()
-    events: Any = recorded.client.api.client.meta.events
+    events: Any = recorded.client._connection.rekognition.client.meta.events
     events.register("before-call.rekognition.DescribeProjectVersions", answer)
     assert model.wait_until_trained().status == "TRAINING_COMPLETED"
     assert 100 <= polls <= 200
@@ -291,7 +290,7 @@ def test_tags(recorded: Recorded, model: ModelVersion) -> None:
 def test_a_bucket_of_another_region(recorded: Recorded) -> None:
     """S3's redirect becomes an error that says which Region is asked for."""
     client = Client(recorded.client.session, bucket="elsewhere", retry=recorded.client.retry)
-    with Stubber(client.storage.client) as s3:
+    with Stubber(client._connection.s3.client) as s3:
         s3.add_client_error("head_bucket", "301", "Moved Permanently", http_status_code=301)
         with pytest.raises(errors.WrongRegion, match="does not lie in us-east-1"):
             client.ensure_bucket()
@@ -300,7 +299,7 @@ def test_a_bucket_of_another_region(recorded: Recorded) -> None:
 def test_a_bucket_of_somebody_else(recorded: Recorded) -> None:
     """A bucket that may not be used says so, and is not made anew."""
     client = Client(recorded.client.session, bucket="taken", retry=recorded.client.retry)
-    with Stubber(client.storage.client) as s3:
+    with Stubber(client._connection.s3.client) as s3:
         s3.add_client_error("head_bucket", "403", "Forbidden", http_status_code=403)
         with pytest.raises(errors.AccessDenied, match="somebody else"):
             client.ensure_bucket()

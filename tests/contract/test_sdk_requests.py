@@ -39,8 +39,8 @@ def sent_by(client: Any) -> list[dict[str, bytes]]:
 def test_an_object_goes_out_at_once(service: LocalService, size: int) -> None:
     """S3 is not asked for leave before the body is sent: that would be one more round trip for each image."""
     client = service.client(bucket="requests")
-    sent = sent_by(client.storage.client)
-    client.storage.put(S3Location("requests", "object"), bytes(size))
+    sent = sent_by(client._connection.s3.client)
+    client._connection.s3.put(S3Location("requests", "object"), bytes(size))
     assert [int(headers["Content-Length"]) for headers in sent] == [size]
     assert "Expect" not in sent[0]
 
@@ -50,7 +50,7 @@ def test_calls_say_who_makes_them(service: LocalService, monkeypatch: pytest.Mon
 
     def text(config: Config | None = None) -> str:
         client = rekolabels.Client(service.session(), config=config)
-        sent = sent_by(client.api.client)
+        sent = sent_by(client._connection.rekognition.client)
         list(client.projects())
         return sent[0]["User-Agent"].decode()
 

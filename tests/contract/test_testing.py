@@ -11,6 +11,7 @@ from document_pages import ROOT, read_blocks
 from rekolabels import BoundingBox, ImageSize, LabelledImage, errors
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, Fault, FaultPlan, LocalService, Quotas
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +81,7 @@ def test_a_training_of_the_test_takes_an_hour(
 def test_faults_and_quotas_are_for_the_test(rekolabels_model: ModelVersion) -> None:
     """The fixture neither meets nor uses them up."""
     with pytest.raises(errors.LimitExceeded):
-        rekolabels_model.client.project("rekolabels-tests").train("v2")
+        client_of(rekolabels_model).project("rekolabels-tests").train("v2")
 
 
 @pytest.mark.rekolabels(durations=Durations(), region_name="eu-west-1", account_id="111122223333")
@@ -104,7 +105,7 @@ def test_a_model_with_boxes(rekolabels_train: Trainer, tmp_path: Path) -> None:
 
     model = rekolabels_train(images, project_name="parts", version_name="first")
 
-    assert (model.version_name, model.client.project("parts").arn) == ("first", model.project_arn)
+    assert (model.version_name, client_of(model).project("parts").arn) == ("first", model.project_arn)
     with model.running() as running:
         (found,) = running.detect(tmp_path / "3.png")
     assert (found.label, found.box is not None) == ("part", True)

@@ -38,6 +38,7 @@ from rekolabels import (
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, ManualClock, Quotas
 from rekolabels.manifest import write_manifest
+from sdk_handles import client_of
 
 __all__ = [
     "JOBS",
@@ -215,10 +216,10 @@ class World:
         world = cls(clock, proxy, client, troubled, hasty, folder)
         project = client.create_project("first")
         train = project.create_dataset("train", read_folder(folder / "pictures"))
-        place = S3Location(client.need_bucket(), "given.manifest")
+        place = S3Location(client._connection.require_bucket(), "given.manifest")
         lines = io.BytesIO()
         write_manifest(train.entries(), lines)
-        client.storage.put(place, lines.getvalue())
+        client._connection.s3.put(place, lines.getvalue())
         world.manifest = place.uri
         return world
 
@@ -289,9 +290,7 @@ class World:
         """A model that runs since a process of ``model.running()`` was killed."""
         model = self.running()
         before = f"{self.clock() - 1:.0f}"
-        self.client.api.tag_resource(
-            model.arn, {"rekolabels:started:a": before, "rekolabels:lease:a": before}
-        )
+        model.tag({"rekolabels:started:a": before, "rekolabels:lease:a": before})
         return model
 
     def stopping(self) -> ModelVersion:
@@ -314,7 +313,7 @@ class World:
 
     def other(self, handle: Any) -> Project:
         """A second project, for copies; the client is that of the handle."""
-        found: Client = handle.client
+        found: Client = client_of(handle)
         return found.project(self.client.create_project(f"{self.name}-copy", exist_ok=True).arn)
 
     def image(self) -> Path:
@@ -381,11 +380,13 @@ JOBS = (
         lambda w, c: c.project(w.name),
     ),
     Job("Client.ensure_bucket", _client, lambda _, c: c.ensure_bucket()),
-    Job("Client.model", World.training, lambda _, m: m.client.model(m.arn)),
-    Job("Client.project", World.project, lambda w, p: p.client.project(w.name)),
+    Job("Client.model", World.training, lambda _, m: client_of(m).model(m.arn)),
+    Job("Client.project", World.project, lambda w, p: client_of(p).project(w.name)),
     Job("Client.projects", _client, lambda _, c: [project.name for project in c.projects()]),
-    Job("Client.running_models", World.running, lambda _, m: list(m.client.running_models())),
-    Job("Client.sweep", World.abandoned, lambda _, m: m.client.sweep(), lambda _, m: m.status == "STOPPED"),
+    Job("Client.running_models", World.running, lambda _, m: list(client_of(m).running_models())),
+    Job(
+        "Client.sweep", World.abandoned, lambda _, m: client_of(m).sweep(), lambda _, m: m.status == "STOPPED"
+    ),
     Job(
         "Project.create_dataset",
         World.project,
@@ -418,8 +419,8 @@ JOBS = (
         lambda _, p: p.distribute_datasets(),
         lambda _, p: p.test_dataset.describe().total_entries,
     ),
-    Job("Project.model", World.training, lambda _, m: Project(m.client, m.project_arn).model("v1")),
-    Job("Project.models", World.training, lambda _, m: list(Project(m.client, m.project_arn).models())),
+    Job("Project.model", World.training, lambda _, m: client_of(m).project(m.project_arn).model("v1")),
+    Job("Project.models", World.training, lambda _, m: list(client_of(m).project(m.project_arn).models())),
     Job("Project.policies", World.with_policy, lambda _, p: list(p.policies())),
     Job(
         "Project.put_policy",
@@ -440,7 +441,7 @@ JOBS = (
     Job(
         "Project.training_estimate",
         World.trained,
-        lambda _, m: m.client.project(m.project_arn).training_estimate(),
+        lambda _, m: client_of(m).project(m.project_arn).training_estimate(),
     ),
     Job("Project.untag", World.tagged, lambda _, p: p.untag("a"), lambda _, p: not p.tags),
     Job("Dataset.delete", World.dataset, lambda _, d: d.delete(), lambda _, d: not _exists(d.describe)),
@@ -457,12 +458,6 @@ JOBS = (
         lambda _, d: d.describe().total_entries == 13,
     ),
     Job("Dataset.wait_until_ready", World.dataset, lambda _, d: d.wait_until_ready()),
-    Job(
-        "ModelVersion.come_to_rest",
-        World.running,
-        lambda _, m: m.come_to_rest(),
-        lambda _, m: m.status == "STOPPED",
-    ),
     Job(
         "ModelVersion.copy_to",
         World.trained,
@@ -511,17 +506,13 @@ JOBS = (
 
 LOCAL = frozenset(
     {
-        "Client.api",
         "Client.bucket",
         "Client.dataset",
-        "Client.metrics",
-        "Client.need_bucket",
         "Client.prefix",
         "Client.prices",
         "Client.region_name",
         "Client.retry",
         "Client.session",
-        "Client.storage",
         "Dataset.kind",
         "ModelVersion.version_name",
         "Project.name",

@@ -18,6 +18,7 @@ from rekolabels import Client, RetryPolicy
 from rekolabels.errors import ConnectionFailed, ServiceFault
 from rekolabels.formats import read_folder
 from rekolabels.local import Fault, FaultPlan, LocalService
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +97,7 @@ def test_every_image_has_its_answer(
         if socket:
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)
-        client = Client(retry=PATIENT) if socket else model.client
+        client = Client(retry=PATIENT) if socket else client_of(model)
         found = list(
             client.model(model.arn).detect_many(images, ordered=ordered, journal=tmp_path / "journal.db")
         )
@@ -148,7 +149,7 @@ def test_a_killed_run_is_resumed_without_paying_twice(
         os.kill(run.pid, signal.SIGKILL)
         run.communicate()
         answered: list[str] = []
-        events: Any = model.client.api.client.meta.events
+        events: Any = model._connection.rekognition.client.meta.events
         events.register("after-call.rekognition.DetectCustomLabels", record(answered))
         outcomes = list(model.detect_many(copies, journal=journal))
     assert [outcome.image for outcome in outcomes if outcome.error is None] == copies

@@ -141,7 +141,7 @@ def test_only_models_of_dead_processes_are_stopped(
         assert _running(models) == foreign
         assert {name for model in models for name in model.tags if name.startswith("rekolabels:")} == set()
         for model in models:
-            model.come_to_rest()
+            model._ensure_stopped()
     _log.info("%d endings: %s", ended.total(), dict(sorted(ended.items())))
 
 

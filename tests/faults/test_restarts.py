@@ -15,6 +15,7 @@ from sdk_backends import write_folder
 from rekolabels import Client, RetryPolicy, errors
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, LocalService, ManualClock
+from sdk_handles import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,8 +117,8 @@ def test_pickled_handles_keep_the_settings_of_their_client(client: Client, model
     project = client.project("restarts")
     found, again = pickle.loads(pickle.dumps((model, project)))  # noqa: S301 -- our own
     assert (found.arn, again.arn) == (model.arn, project.arn)
-    assert found.client is again.client
-    there = found.client
+    assert found._connection is again._connection
+    there = found._connection
     assert (there.bucket, there.prefix, there.region_name) == ("restarts", "team-a/", "us-east-1")
     assert there.retry == client.retry
     assert found.describe() == model.describe()
@@ -134,7 +135,7 @@ def test_no_credentials_are_pickled(
     )
     key = os.environ["AWS_ACCESS_KEY_ID"]
     client.session.client("s3").list_buckets()  # the credentials are loaded
-    exposed = pickle.dumps((client, model.client, given)) + repr((client, given)).encode()
+    exposed = pickle.dumps((client, client_of(model), given)) + repr((client, given)).encode()
     assert [secret for secret in (SECRET, "AKIA0TEST", key) if secret.encode() in exposed] == []
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

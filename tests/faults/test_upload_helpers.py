@@ -42,17 +42,17 @@ def parcels(tmp_path: Path) -> deque[Parcel]:
 
 def arrived(client: Client) -> int:
     """The number of objects in the bucket."""
-    return len(list(client.storage.sizes("uploads", "")))
+    return len(list(client._connection.s3.sizes("uploads", "")))
 
 
 def test_a_helper_sends_by_itself(client: Client, parcels: deque[Parcel]) -> None:
     """With nobody else at work, the other process sends everything, as it is on the disk."""
     last = parcels[-1]
     sent: list[int] = []
-    with helped(client.storage, parcels, on_sent=sent.append):
+    with helped(client._connection.s3, parcels, on_sent=sent.append):
         pass
     assert (sum(sent), arrived(client), len(parcels)) == (40, 40, 0)
-    assert client.storage.get(last.place) == Path(last.path).read_bytes()
+    assert client._connection.s3.get(last.place) == Path(last.path).read_bytes()
 
 
 def test_a_helper_that_cannot_start_is_missed_by_nobody(
@@ -71,20 +71,20 @@ def test_what_a_helper_cannot_send_is_given_back(
     """A file that vanished is tried again here, where its error can be raised."""
     gone = Parcel(S3Location("uploads", "gone"), str(tmp_path / "gone.png"), "image/png")
     parcels.append(gone)
-    with helped(client.storage, parcels, on_sent=lambda _: None):
+    with helped(client._connection.s3, parcels, on_sent=lambda _: None):
         pass
     assert gone in parcels
     with pytest.raises(errors.InvalidImage, match=r"gone\.png"):
-        send_all(client.storage, parcels, on_sent=lambda _: None)
+        send_all(client._connection.s3, parcels, on_sent=lambda _: None)
 
 
 def test_other_processes_are_used_only_where_they_find_the_same_credentials(client: Client) -> None:
     """Credentials given in code and the embedded service in process stay in this process."""
     given = boto3.Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="us-east-1")
-    assert client.storage.settings is not None
-    assert Client(given, upload_processes=2).storage.settings is None
+    assert client._connection.s3.settings is not None
+    assert Client(given, upload_processes=2)._connection.s3.settings is None
     with LocalService() as service:
-        assert service.client(bucket="uploads").storage.settings is None
+        assert service.client(bucket="uploads")._connection.s3.settings is None
 
 
 def test_at_least_one_process_is_needed() -> None:

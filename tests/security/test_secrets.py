@@ -92,8 +92,8 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
     sent: list[Mapping[str, Any]] = []
     path_style = Config(s3={"addressing_style": "path"})
     client = Client(session(), bucket="puppies", config=path_style, retry=ONCE)
-    sent_headers(client.api.client, sent)
-    sent_headers(client.storage.client, sent)
+    sent_headers(client._connection.rekognition.client, sent)
+    sent_headers(client._connection.s3.client, sent)
     client.ensure_bucket()
     project = client.create_project("secrets")
     project.create_datasets(read_folder(write_folder(folder)), test=0.4)
@@ -113,7 +113,7 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
         with pytest.raises(RekolabelsError) as caught:
             wrong()
         errors.append(caught.value)
-    presigned = client.storage.client.generate_presigned_url(
+    presigned = client._connection.s3.client.generate_presigned_url(
         "get_object", {"Bucket": "puppies", "Key": "none"}
     )
     bad_url(presigned)
@@ -128,7 +128,8 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
         model.describe(),
     ]
     shown = [
-        repr(value) + str(value) for value in (*values, client.session, client.api, client.storage, running)
+        repr(value) + str(value)
+        for value in (*values, client.session, client._connection.rekognition, client._connection.s3, running)
     ]
     shown += [told_of(error) for error in errors]
     pickles = [picked for value in (*values, *errors) if (picked := pickled(value))]

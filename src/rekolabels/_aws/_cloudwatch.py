@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         MetricTypeDef,
     )
 
-__all__ = ["Metrics"]
+__all__ = ["CloudWatch"]
 
 # How long CloudWatch keeps values of each period, with an hour to spare.
 _KEPT = {
@@ -39,7 +39,7 @@ _KEPT = {
 
 
 @attrs.frozen(eq=False, repr=False)
-class Metrics:
+class CloudWatch:
     """What CloudWatch knows of models."""
 
     client: CloudWatchClient

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rekolabels.descriptions import S3Location
 
-__all__ = ["Storage", "StorageSettings"]
+__all__ = ["S3", "S3Settings"]
 
 R = TypeVar("R")
 
@@ -36,13 +36,13 @@ _DEFAULT_REGION = "us-east-1"
 
 
 @attrs.frozen(eq=False, repr=False)
-class Storage:
+class S3:
     """Objects in S3."""
 
     client: S3Client
     policy: RetryPolicy
-    settings: StorageSettings | None = None
-    """What an equal storage is opened by in another process; None where that cannot be."""
+    settings: S3Settings | None = None
+    """What an equal s3 is opened by in another process; None where that cannot be."""
     processes: int = 1
     """Processes that may upload at once, this one included."""
 
@@ -162,20 +162,18 @@ class Storage:
 
 
 @attrs.frozen
-class StorageSettings:
-    """A storage as another process opens it: with the credentials that boto3 finds there."""
+class S3Settings:
+    """A s3 as another process opens it: with the credentials that boto3 finds there."""
 
     session: SessionSettings
     region_name: str
     config: Config | None
     policy: RetryPolicy
 
-    def open(self) -> Storage:
-        """Open the storage."""
+    def open(self) -> S3:
+        """Open the s3."""
         session = make_session(self.session)
-        return Storage(
-            make_client(session, "s3", region_name=self.region_name, config=self.config), self.policy
-        )
+        return S3(make_client(session, "s3", region_name=self.region_name, config=self.config), self.policy)
 
 
 def _other_region(bucket: str, region: str) -> str:

@@ -10,15 +10,15 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._aws._arns import parse_dataset_arn
+from rekolabels._aws._connection import Connection
 from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import Tagged
+from rekolabels._tags import TaggedResource
 from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
     from rekolabels.images import LabelledImage
 
@@ -33,10 +33,10 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 
 
 @attrs.frozen
-class Dataset(Tagged):
+class Dataset(TaggedResource):
     """A training or test dataset: a handle that holds client and ARN, and asks the service for the rest."""
 
-    client: Client
+    _connection: Connection
     arn: str
     """ARN of the dataset."""
 
@@ -54,7 +54,7 @@ class Dataset(Tagged):
         Raises:
             ResourceNotFound: The dataset no longer exists.
         """
-        return self.client.api.describe_dataset(self.arn)
+        return self._connection.rekognition.describe_dataset(self.arn)
 
     def entries(
         self,
@@ -77,7 +77,7 @@ class Dataset(Tagged):
         """
         from rekolabels.manifest import parse_line
 
-        lines = self.client.api.list_dataset_entries(
+        lines = self._connection.rekognition.list_dataset_entries(
             self.arn,
             labels=labels,
             labelled=labelled,
@@ -89,7 +89,7 @@ class Dataset(Tagged):
 
     def labels(self) -> Iterator[LabelCount]:
         """Yield the labels and how many images use them (ListDatasetLabels)."""
-        return self.client.api.list_dataset_labels(self.arn)
+        return self._connection.rekognition.list_dataset_labels(self.arn)
 
     def update(self, images: Iterable[LabelledImage], *, timeout: float | None = None) -> list[EntryError]:
         """Add images, or replace the labels of images that are there, and wait (UpdateDatasetEntries).
@@ -117,14 +117,14 @@ class Dataset(Tagged):
         local = check_images(image for image in wanted if not is_remote(image))
         sent = [image for image in wanted if is_remote(image)]
         if local:
-            bucket, prefix = self.client.need_bucket(), self.client.prefix
-            upload(local, self.client.storage, bucket, prefix)
+            bucket, prefix = self._connection.require_bucket(), self._connection.prefix
+            upload(local, self._connection.s3, bucket, prefix)
             sent += [image.remote(bucket, prefix) for image in local]
         now = datetime.now(UTC)
         ready = functools.partial(self.wait_until_ready, timeout=timeout)
         with _progress.bar("updating the dataset", total=len(sent), unit="image") as bar:
             for change, count in _changes(format_line(image, created=now) for image in sent):
-                self.client.api.update_dataset_entries(self.arn, change, settle=ready)
+                self._connection.rekognition.update_dataset_entries(self.arn, change, settle=ready)
                 ready()
                 bar.update(count)
         return self._errors_of({image.source for image in sent})
@@ -175,7 +175,7 @@ class Dataset(Tagged):
         ready = wait_until(
             self._describe_or_none,
             reached,
-            policy=self.client.retry,
+            policy=self._connection.retry,
             timeout=timeout,
             timed_out=self._timed_out,
         )
@@ -192,12 +192,12 @@ class Dataset(Tagged):
         Raises:
             ResourceInUse: It is being created or updated, or used by a training.
         """
-        self.client.api.delete_dataset(self.arn)
+        self._connection.rekognition.delete_dataset(self.arn)
         if wait:
             wait_until(
                 self._describe_or_none,
                 lambda found: found is None,
-                policy=self.client.retry,
+                policy=self._connection.retry,
                 timeout=timeout,
                 timed_out=self._timed_out,
             )
@@ -242,7 +242,7 @@ def _marks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
             yield from cast("dict[str, Any]", value).get("cl-errors", ())
 
 
-def taken(project: str, kind: DatasetKind) -> str:
+def dataset_exists_message(project: str, kind: DatasetKind) -> str:
     """Say that a project has a dataset of this kind, and what to do about it."""
     word = "training" if kind == "train" else "test"
     return (

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.datasets._dataset import Dataset, taken
+from rekolabels._aws._arns import parse_project_arn
+from rekolabels.datasets._dataset import Dataset, dataset_exists_message
 from rekolabels.datasets._uploads import LocalImage, check_images, is_remote, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
 from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
@@ -20,7 +21,7 @@ from rekolabels.manifest import check_manifest, write_manifest
 from rekolabels.splits import split
 
 if TYPE_CHECKING:
-    from rekolabels.projects import Project
+    from rekolabels._aws._connection import Connection
 
 __all__ = ["Intake"]
 
@@ -86,22 +87,26 @@ class Intake:
 
     def create(
         self,
-        project: Project,
+        connection: Connection,
+        project_arn: str,
+        existing: Iterable[DatasetSummary],
         parts: Mapping[DatasetKind, Sequence[LabelledImage]],
         *,
         tags: Mapping[str, str] | None,
     ) -> dict[DatasetKind, Dataset]:
         """Create datasets from images, or find those that a run that was broken off has made of the same."""
-        client = project.client
-        marks: dict[DatasetKind, str] = {kind: self._fingerprint(images) for kind, images in parts.items()}
-        made = _made_before(project, marks)
+        project_name = parse_project_arn(project_arn)
+        fingerprints: dict[DatasetKind, str] = {
+            kind: self._fingerprint(images) for kind, images in parts.items()
+        }
+        made = _made_before(connection, project_name, existing, fingerprints)
         missing: dict[DatasetKind, Sequence[LabelledImage]] = {
             kind: images for kind, images in parts.items() if kind not in made
         }
         if not missing:
             return made
-        bucket, prefix = client.need_bucket(), client.prefix
-        client.storage.check_bucket(bucket, client.region_name)
+        bucket, prefix = connection.require_bucket(), connection.prefix
+        connection.s3.check_bucket(bucket, connection.region_name)
         manifests: dict[DatasetKind, bytes] = {
             kind: self._manifest(images, bucket, prefix) for kind, images in missing.items()
         }
@@ -109,17 +114,18 @@ class Intake:
         wanted = [
             self.local[i.source] for images in missing.values() for i in images if i.source in self.local
         ]
-        upload(wanted, client.storage, bucket, prefix)
+        upload(wanted, connection.s3, bucket, prefix)
         for kind, manifest in manifests.items():
-            place = S3Location(bucket, f"{prefix}{project.name}/manifests/{kind}-{marks[kind][:16]}.manifest")
-            client.storage.put(place, manifest, content_type="application/x-ndjson")
+            name = f"{kind}-{fingerprints[kind][:16]}.manifest"
+            place = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")
+            connection.s3.put(place, manifest, content_type="application/x-ndjson")
             try:
-                arn = client.api.create_dataset(
-                    project.arn, kind, manifest=place, tags={**(tags or {}), _FINGERPRINT: marks[kind]}
+                arn = connection.rekognition.create_dataset(
+                    project_arn, kind, manifest=place, tags={**(tags or {}), _FINGERPRINT: fingerprints[kind]}
                 )
             except ResourceAlreadyExists as error:
-                raise error.explained(taken(project.name, kind)) from error
-            made[kind] = Dataset(client, arn)
+                raise error.explained(dataset_exists_message(project_name, kind)) from error
+            made[kind] = Dataset(connection, arn)
         return made
 
     def _manifest(self, images: Iterable[LabelledImage], bucket: str, prefix: str) -> bytes:
@@ -164,25 +170,30 @@ def _check(manifests: Mapping[DatasetKind, bytes]) -> None:
         _log.warning("%s", report)
 
 
-def _made_before(project: Project, marks: Mapping[DatasetKind, str]) -> dict[DatasetKind, Dataset]:
+def _made_before(
+    connection: Connection,
+    project_name: str,
+    existing: Iterable[DatasetSummary],
+    fingerprints: Mapping[DatasetKind, str],
+) -> dict[DatasetKind, Dataset]:
     """Return the datasets that exist and were made from these images; clear away what failed.
 
     Raises:
         ResourceAlreadyExists: A dataset exists that was made otherwise.
     """
     made: dict[DatasetKind, Dataset] = {}
-    for found in project.describe().datasets:
-        if found.kind not in marks:
+    for found in existing:
+        if found.kind not in fingerprints:
             continue
-        dataset = Dataset(project.client, found.arn)
-        if project.client.api.list_tags_for_resource(found.arn).get(_FINGERPRINT) != marks[found.kind]:
+        dataset = Dataset(connection, found.arn)
+        if dataset.tags.get(_FINGERPRINT) != fingerprints[found.kind]:
             raise ResourceAlreadyExists(
-                taken(project.name, found.kind),
+                dataset_exists_message(project_name, found.kind),
                 operation="CreateDataset",
                 code="ResourceAlreadyExistsException",
             )
         if _is_usable(found):
-            _log.info("the %s dataset of %s exists, made from the same images", found.kind, project.name)
+            _log.info("the %s dataset of %s exists, made from the same images", found.kind, project_name)
             made[found.kind] = dataset
         else:
             dataset.delete()

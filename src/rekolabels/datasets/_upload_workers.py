@@ -2,7 +2,7 @@
 
 botocore works for about a millisecond on each small object, and one Python process does one such thing at a
 time. A helper is this module run by another interpreter: it does not import the user's program, as
-multiprocessing would, and so works in notebooks and scripts alike. It opens a storage of its own, gets
+multiprocessing would, and so works in notebooks and scripts alike. It opens a s3 of its own, gets
 batches of parcels through its standard input, and answers with those that it could not send. The worst that a
 helper can do is to be of no help: whatever it did not send is sent by the threads here.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Generator, Iterator
 
-    from rekolabels._aws._s3 import Storage, StorageSettings
+    from rekolabels._aws._s3 import S3, S3Settings
 
 __all__ = ["Parcel", "helped", "send_all"]
 
@@ -49,7 +49,7 @@ class Parcel:
     path: str
     content_type: str
 
-    def send(self, storage: Storage) -> None:
+    def send(self, s3: S3) -> None:
         """Send it.
 
         Raises:
@@ -59,23 +59,23 @@ class Parcel:
             content = Path(self.path).read_bytes()
         except OSError as error:
             raise InvalidImage(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        storage.put(self.place, content, content_type=self.content_type)
+        s3.put(self.place, content, content_type=self.content_type)
 
 
-def send_all(storage: Storage, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> None:
+def send_all(s3: S3, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> None:
     """Send parcels until none is left."""
-    for _ in map_bounded(lambda parcel: parcel.send(storage), _taken(parcels), workers=_THREADS):
+    for _ in map_bounded(lambda parcel: parcel.send(s3), _taken(parcels), workers=_THREADS):
         on_sent(1)
 
 
 @contextmanager
-def helped(storage: Storage, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> Generator[None]:
+def helped(s3: S3, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> Generator[None]:
     """Let further processes send from the same parcels; put back what they could not send."""
-    settings = storage.settings
-    if storage.processes == 1 or settings is None or len(parcels) < _PAYS_FROM or not sys.executable:
+    settings = s3.settings
+    if s3.processes == 1 or settings is None or len(parcels) < _PAYS_FROM or not sys.executable:
         yield
         return
-    helpers = [_start() for _ in range(storage.processes - 1)]
+    helpers = [_start() for _ in range(s3.processes - 1)]
     threads = [
         threading.Thread(target=_feed, args=(helper, settings, parcels, on_sent), name="rekolabels-helper")
         for helper in helpers
@@ -106,7 +106,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 def _feed(
     helper: subprocess.Popen[bytes],
-    settings: StorageSettings,
+    settings: S3Settings,
     parcels: deque[Parcel],
     on_sent: Callable[[int], object],
 ) -> None:
@@ -147,8 +147,8 @@ def _take(parcels: deque[Parcel]) -> Parcel | None:
 def _help() -> None:
     """Be a helper."""
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    settings: StorageSettings = pickle.load(orders)  # noqa: S301 -- from the process that started this one
-    storage = settings.open()
+    settings: S3Settings = pickle.load(orders)  # noqa: S301 -- from the process that started this one
+    s3 = settings.open()
 
     def answer(value: object) -> None:
         pickle.dump(value, answers)
@@ -156,7 +156,7 @@ def _help() -> None:
 
     def try_to_send(parcel: Parcel) -> Parcel | None:
         try:
-            parcel.send(storage)
+            parcel.send(s3)
         except RekolabelsError:
             return parcel
         return None

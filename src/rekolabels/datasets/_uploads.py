@@ -27,7 +27,7 @@ from rekolabels.manifest import limits
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rekolabels._aws._s3 import Storage
+    from rekolabels._aws._s3 import S3
 
 __all__ = ["LocalImage", "check_images", "is_remote", "upload"]
 
@@ -92,9 +92,9 @@ def check_images(images: Iterable[LabelledImage]) -> list[LocalImage]:
     return list(good.values())
 
 
-def upload(images: Sequence[LocalImage], storage: Storage, bucket: str, prefix: str) -> None:
+def upload(images: Sequence[LocalImage], s3: S3, bucket: str, prefix: str) -> None:
     """Send the images that are not in the bucket yet, several at once."""
-    there = dict(storage.sizes(bucket, f"{prefix}images/")) if images else {}
+    there = dict(s3.sizes(bucket, f"{prefix}images/")) if images else {}
     missing = [local for local in images if there.get(local.key(prefix)) != local.bytes]
     parcels = deque(
         Parcel(
@@ -105,10 +105,10 @@ def upload(images: Sequence[LocalImage], storage: Storage, bucket: str, prefix: 
         for local in missing
     )
     with _progress.bar("uploading images", total=len(missing), unit="image") as bar:
-        with helped(storage, parcels, on_sent=bar.update):
-            send_all(storage, parcels, on_sent=bar.update)
+        with helped(s3, parcels, on_sent=bar.update):
+            send_all(s3, parcels, on_sent=bar.update)
         # What a helper could not send, for whatever reason, is sent here: its error is seen here, too.
-        send_all(storage, parcels, on_sent=bar.update)
+        send_all(s3, parcels, on_sent=bar.update)
     _log.info("%d images uploaded, %d were there already", len(missing), len(images) - len(missing))
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
 
-    from rekolabels.client import Client
+    from rekolabels._aws._connection import Connection
     from rekolabels.descriptions import Detection
     from rekolabels.evaluation import ThresholdPolicy
     from rekolabels.inference._executors import Call
@@ -35,7 +35,7 @@ class Detects:
 
     __slots__ = ()
 
-    client: Client
+    _connection: Connection
     arn: str
 
     def _before_call(self) -> None:
@@ -85,7 +85,7 @@ class Detects:
         self._before_call()
         content = image_argument(image, upload=self._uploader(), shrink=shrink)
         try:
-            detections = self.client.api.detect_custom_labels(
+            detections = self._connection.rekognition.detect_custom_labels(
                 self.arn, content, min_confidence=least, max_results=limit
             )
         except ResourceNotReady as error:
@@ -147,9 +147,11 @@ class Detects:
         """
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         self._before_call()
-        config = WorkerConfig(self.arn, self.client.region_name, least, limit, shrink)
+        config = WorkerConfig(self.arn, self._connection.region_name, least, limit, shrink)
         # detect_many retries by itself, because it shares the rate of all calls.
-        single_try = attrs.evolve(self.client.api, policy=attrs.evolve(self.client.retry, attempts=1))
+        single_try = attrs.evolve(
+            self._connection.rekognition, policy=attrs.evolve(self._connection.retry, attempts=1)
+        )
         upload = self._uploader()
         prepare = (
             prepare_on_threads(single_try, config, upload)
@@ -174,21 +176,21 @@ class Detects:
             images,
             workers=workers,
             ordered=ordered,
-            policy=self.client.retry,
+            policy=self._connection.retry,
             journal=None if journal is None else Journal(journal, run),
         )
         return outcomes if policy is None else _apply_policy(policy, outcomes, max_results)
 
     def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
         """Return a function that uploads a large image to the client's bucket; None without a bucket."""
-        bucket = self.client.bucket
+        bucket = self._connection.bucket
         if bucket is None:
             return None
 
         def upload(data: bytes, name: str) -> S3Location:
             digest = hashlib.sha256(data).hexdigest()[:32]
-            location = S3Location(bucket, f"{self.client.prefix}images/{digest}/{name}")
-            self.client.storage.put(location, data, content_type="application/octet-stream")
+            location = S3Location(bucket, f"{self._connection.prefix}images/{digest}/{name}")
+            self._connection.s3.put(location, data, content_type="application/octet-stream")
             return location
 
         return upload

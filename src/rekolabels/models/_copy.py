@@ -8,14 +8,16 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rekolabels._aws._arns import parse_project_arn
+from rekolabels._aws._connection import connection_of
 from rekolabels.errors import InvalidInput, JobFailed, RekolabelsError
+from rekolabels.models._handle import ModelHandle
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from rekolabels._aws._connection import Connection
     from rekolabels.descriptions import S3Location
-    from rekolabels.models._model_version import ModelVersion
-    from rekolabels.projects import Project
 
 __all__ = ["copy_model"]
 
@@ -23,33 +25,34 @@ _log = logging.getLogger("rekolabels")
 
 
 def copy_model(
-    model: ModelVersion,
-    project: Project,
+    model: ModelHandle,
+    destination: Connection,
+    project_arn: str,
     version_name: str,
     *,
     output: S3Location,
     tags: Mapping[str, str] | None,
     kms_key_id: str | None,
     timeout: float | None,
-) -> ModelVersion:
+) -> str:
     """Copy, wait, and leave nothing behind: no policy afterwards, and no half of a copy after a failure."""
-    destination = project.client
-    if _region(model.arn) != _region(project.arn):
+    if _region(model.arn) != _region(project_arn):
         raise InvalidInput(
-            f"{model.version_name!r} lies in {_region(model.arn)} and the project {project.name!r} in "
-            f"{_region(project.arn)}: a model version can be copied within a Region only. Train it there."
+            f"{model.version_name!r} lies in {_region(model.arn)} and the project "
+            f"{parse_project_arn(project_arn)!r} in {_region(project_arn)}: a model version can be copied "
+            "within a Region only. Train it there."
         )
-    with _allowed(model, project):
-        arn = destination.api.copy_project_version(
+    with _allowed(model, project_arn):
+        arn = destination.rekognition.copy_project_version(
             model.arn,
             model.project_arn,
-            project.arn,
+            project_arn,
             version_name,
             output=output,
             tags=tags,
             kms_key_id=kms_key_id,
         )
-        copy = type(model)(destination, arn, project.arn)
+        copy = ModelHandle(destination, arn, project_arn)
         try:
             copy.wait_until_trained(timeout=timeout)
         except JobFailed:
@@ -59,13 +62,13 @@ def copy_model(
                 # Why the copy failed is what the caller must know.
                 _log.warning("the failed copy %s cannot be deleted: %s", copy.arn, error)
             raise
-    return copy
+    return arn
 
 
 @contextmanager
-def _allowed(model: ModelVersion, project: Project) -> Generator[None]:
+def _allowed(model: ModelHandle, project_arn: str) -> Generator[None]:
     """Allow the account of the destination to make the copy, for the time of the block."""
-    source, destination = _account(model.arn), _account(project.arn)
+    source, destination = _account(model.arn), _account(project_arn)
     if source == destination:
         yield  # within one account no policy is needed
         return
@@ -78,12 +81,13 @@ def _allowed(model: ModelVersion, project: Project) -> Generator[None]:
         "Resource": model.arn,
     }
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    model.client.api.put_project_policy(model.project_arn, name, document)
+    source_api = connection_of(model).rekognition
+    source_api.put_project_policy(model.project_arn, name, document)
     try:
         yield
     finally:
         try:
-            model.client.api.delete_project_policy(model.project_arn, name)
+            source_api.delete_project_policy(model.project_arn, name)
         except RekolabelsError as error:
             # What the caller must know is how the copy went; the policy allows this one copy and no more.
             _log.warning("the policy %s stays on %s: %s", name, model.project_arn, error)

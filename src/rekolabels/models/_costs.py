@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rekolabels._aws._arns import parse_version_arn
+from rekolabels._aws._connection import connection_of
 from rekolabels.costs import RunCost, RunningCost, TrainingCost
 from rekolabels.errors import InvalidInput, RekolabelsError
 from rekolabels.models._lease_tags import LeaseTags
 
 if TYPE_CHECKING:
     from rekolabels.descriptions import ModelDescription, UnitsInService
-    from rekolabels.models._model_version import ModelVersion
+    from rekolabels.models._handle import ModelHandle
 
 __all__ = ["cost_so_far", "run_cost", "training_cost"]
 
@@ -22,10 +23,12 @@ _LOOK_BACK = timedelta(days=62)
 _PAUSE = timedelta(minutes=15)
 """Values come some minutes late; a longer gap is a time in which the model did not run."""
 
+ModelT = TypeVar("ModelT", bound="ModelHandle")
+
 _log = logging.getLogger("rekolabels")
 
 
-def training_cost(model: ModelVersion) -> TrainingCost:
+def training_cost(model: ModelHandle) -> TrainingCost:
     """What the training has cost."""
     found = model.describe()
     ended = found.training_ended_at or _now(model)
@@ -33,11 +36,11 @@ def training_cost(model: ModelVersion) -> TrainingCost:
     return TrainingCost(
         elapsed_seconds=(ended - begun).total_seconds(),
         billed_seconds=found.billable_training_seconds,
-        prices=model.client.prices(),
+        prices=connection_of(model).prices(),
     )
 
 
-def run_cost(model: ModelVersion, since: datetime | None, until: datetime | None) -> RunCost:
+def run_cost(model: ModelHandle, since: datetime | None, until: datetime | None) -> RunCost:
     """What running the model has cost in a span of time."""
     begin = since or _started_at(model)
     end = until or _now(model)
@@ -50,7 +53,7 @@ def run_cost(model: ModelVersion, since: datetime | None, until: datetime | None
         raise InvalidInput(
             f"since is {begin} and until is {end}; expected datetimes with a time zone, since the earlier."
         )
-    prices = model.client.prices()
+    prices = connection_of(model).prices()
     found = model.describe()
     measured = _measured(model, begin, end)
     return RunCost(
@@ -62,7 +65,7 @@ def run_cost(model: ModelVersion, since: datetime | None, until: datetime | None
     )
 
 
-def cost_so_far(model: ModelVersion, found: ModelDescription) -> RunningCost:
+def cost_so_far(model: ModelT, found: ModelDescription) -> RunningCost[ModelT]:
     """What a model that runs now has cost since it was started: by its tags, or by CloudWatch."""
     units = found.min_inference_units or 1
     since, unit_seconds = _started_at(model), 0.0
@@ -75,13 +78,13 @@ def cost_so_far(model: ModelVersion, found: ModelDescription) -> RunningCost:
     cost = None
     if since is not None:
         try:
-            cost = model.client.prices().running(unit_seconds)
+            cost = connection_of(model).prices().running(unit_seconds)
         except InvalidInput:
-            _log.info("no prices are known for %s", model.client.region_name)
+            _log.info("no prices are known for %s", connection_of(model).region_name)
     return RunningCost(model, found.status, units, since, cost)
 
 
-def _present_run(model: ModelVersion) -> list[UnitsInService]:
+def _present_run(model: ModelHandle) -> list[UnitsInService]:
     """What CloudWatch knows from the last pause on; nothing where it may not be asked, or is not."""
     now = _now(model)
     try:
@@ -96,15 +99,15 @@ def _present_run(model: ModelVersion) -> list[UnitsInService]:
     return found[first:]
 
 
-def _measured(model: ModelVersion, since: datetime, until: datetime) -> list[UnitsInService] | None:
+def _measured(model: ModelHandle, since: datetime, until: datetime) -> list[UnitsInService] | None:
     project_name, version_name = parse_version_arn(model.arn)
-    return model.client.metrics.units_in_service(project_name, version_name, since, until)
+    return connection_of(model).cloudwatch.units_in_service(project_name, version_name, since, until)
 
 
-def _started_at(model: ModelVersion) -> datetime | None:
+def _started_at(model: ModelHandle) -> datetime | None:
     started_at = LeaseTags.fetch(model).started_at
     return None if started_at is None else datetime.fromtimestamp(started_at, UTC)
 
 
-def _now(model: ModelVersion) -> datetime:
-    return datetime.fromtimestamp(model.client.retry.time(), UTC)
+def _now(model: ModelHandle) -> datetime:
+    return datetime.fromtimestamp(connection_of(model).retry.time(), UTC)

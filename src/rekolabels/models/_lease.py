@@ -8,8 +8,9 @@ import threading
 import uuid
 from enum import Enum, auto
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
 from rekolabels.errors import (
     ConnectionFailed,
@@ -33,7 +34,6 @@ from rekolabels.models._lease_tags import (
     write_lease,
     write_started,
 )
-from rekolabels.models._running import RunningModel
 from rekolabels.models._status import model_failed
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from rekolabels.costs import Prices
     from rekolabels.descriptions import ModelDescription
-    from rekolabels.models._model_version import ModelVersion
+    from rekolabels.models._handle import ModelHandle
 
 __all__ = ["Lease", "LeaseState"]
 
@@ -52,6 +52,9 @@ _MAX_CHECK_INTERVAL = 60.0
 """Seconds."""
 _UNCERTAIN_ERRORS = (ConnectionFailed, ServiceFault)
 """Errors after which the service may or may not have carried out the call."""
+
+R = TypeVar("R")
+"""What the block gets; a ``RunningModel``."""
 
 _log = logging.getLogger("rekolabels")
 
@@ -126,13 +129,14 @@ _TRANSITIONS: Final[Mapping[_Event, Mapping[LeaseState, LeaseState]]] = {
 """The state that follows each event; an event is not possible in the states that it does not list."""
 
 
-class Lease:
+class Lease(Generic[R]):
     """The right of this process to use a running model, from entering to leaving a ``with`` block.
 
-    ``model.running()`` returns a lease. It is entered once, and gives a :class:`RunningModel`.
+    ``model.running()`` returns a lease. It is entered once, and gives what ``make_running`` makes.
 
     Args:
         model: The model version.
+        make_running: Makes the value of the ``with`` block from a function that records each use.
         min_inference_units: Units to start with.
         max_inference_units: Upper bound for auto-scaling.
         idle_timeout: Seconds without a call.
@@ -147,7 +151,8 @@ class Lease:
 
     def __init__(
         self,
-        model: ModelVersion,
+        model: ModelHandle,
+        make_running: Callable[[Callable[[], None]], R],
         *,
         min_inference_units: int,
         max_inference_units: int | None,
@@ -161,13 +166,14 @@ class Lease:
         _require_positive("max_duration", max_duration)
         _require_positive("max_cost", max_cost[0] if max_cost else None)
         self._model = model
+        self._make_running = make_running
         self._units = (min_inference_units, max_inference_units)
         self._idle_timeout = idle_timeout
         self._limits = {} if max_duration is None else {"max_duration was reached": max_duration}
         self._max_cost = max_cost
         self._stop_joined = stop_joined
         self._timeout = timeout
-        self._policy = model.client.retry
+        self._policy = connection_of(model).retry
         self._id = uuid.uuid4().hex[:12]
         self._pid = os.getpid()
         self._lock = threading.Lock()  # held while the state or the tags of this lease change
@@ -183,7 +189,7 @@ class Lease:
     def _handle(self, event: _Event) -> None:
         self._state = _TRANSITIONS[event][self._state]
 
-    def __enter__(self) -> RunningModel:
+    def __enter__(self) -> R:
         with self._lock:
             if self._state is not LeaseState.NEW:
                 raise InvalidInput(
@@ -204,7 +210,7 @@ class Lease:
             # Includes Ctrl-C during startup, which would leave the model running without a user.
             self._log_errors(self._release)
             raise
-        return RunningModel(self._model, self._record_use)
+        return self._make_running(self._record_use)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

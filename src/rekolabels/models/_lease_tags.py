@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
 from rekolabels.errors import RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
 from rekolabels.models._status import timed_out
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rekolabels.descriptions import ModelDescription
-    from rekolabels.models._model_version import ModelVersion
+    from rekolabels.models._handle import ModelHandle
 
 __all__ = [
     "ACTIVE_STATUSES",
@@ -82,9 +83,9 @@ class LeaseTags:
     """Names of all lease tags."""
 
     @classmethod
-    def fetch(cls, model: ModelVersion) -> LeaseTags:
+    def fetch(cls, model: ModelHandle) -> LeaseTags:
         """Return the lease tags of a model (ListTagsForResource)."""
-        return cls.parse(model.tags, model.client.retry.time())
+        return cls.parse(model.tags, connection_of(model).retry.time())
 
     @classmethod
     def parse(cls, tags: Mapping[str, str], now: float) -> LeaseTags:
@@ -113,34 +114,34 @@ class LeaseTags:
         return self.started_at is not None and not self.holders
 
 
-def write_lease(model: ModelVersion, holder_id: str) -> None:
+def write_lease(model: ModelHandle, holder_id: str) -> None:
     """Write or renew a lease, which is then valid for ``LEASE_TTL`` seconds."""
     _write(model, _LEASE + holder_id, LEASE_TTL)
 
 
-def write_started(model: ModelVersion, holder_id: str) -> None:
+def write_started(model: ModelHandle, holder_id: str) -> None:
     """Record that a lease starts the model now."""
     _write(model, _STARTED + holder_id, 0)
 
 
-def remove_started(model: ModelVersion, holder_id: str) -> None:
+def remove_started(model: ModelHandle, holder_id: str) -> None:
     """Remove the record of a start that did not succeed."""
     remove_tags(model, [_STARTED + holder_id])
 
 
-def remove_tags(model: ModelVersion, names: Iterable[str]) -> None:
+def remove_tags(model: ModelHandle, names: Iterable[str]) -> None:
     """Remove tags by name (UntagResource); other tags stay."""
     unique = list(dict.fromkeys(names))
     if not unique:
         return
     try:
-        model.client.api.untag_resource(model.arn, unique)
+        model.untag(*unique)
     except ResourceNotFound:
         _log.debug("Model version %s was deleted, and its tags with it.", model.version_name)
 
 
 def stop_unless_used(
-    model: ModelVersion,
+    model: ModelHandle,
     holder_id: str,
     *,
     start_uncertain: bool = False,
@@ -203,7 +204,7 @@ def stop_unless_used(
 
 
 def wait_while(
-    model: ModelVersion, status: Literal["STARTING", "STOPPING"], *, timeout: float | None
+    model: ModelHandle, status: Literal["STARTING", "STOPPING"], *, timeout: float | None
 ) -> ModelDescription | None:
     """Wait until the model has left a status, whichever status follows.
 
@@ -224,20 +225,20 @@ def wait_while(
     return wait_until(
         poll,
         lambda found: found is None or found.status != status,
-        policy=model.client.retry,
+        policy=connection_of(model).retry,
         timeout=timeout,
         timed_out=lambda last, waited: timed_out(model.arn, goal, last, waited, f"wait_until_{goal}()"),
     )
 
 
-def _starts_late(model: ModelVersion) -> bool:
+def _starts_late(model: ModelHandle) -> bool:
     """Wait for a start request without an answer; return whether the service carried it out."""
     _log.warning("Waiting to see whether %s starts, because the request had no answer.", model.version_name)
     try:
         wait_until(
             lambda: model.status,
             ACTIVE_STATUSES.__contains__,
-            policy=model.client.retry,
+            policy=connection_of(model).retry,
             timeout=_START_DELAY,
             timed_out=lambda status, waited: WaitTimedOut(
                 f"Model version {model.version_name!r} did not start in {waited:.0f} s.",
@@ -251,7 +252,7 @@ def _starts_late(model: ModelVersion) -> bool:
     return True
 
 
-def _announce_stop(model: ModelVersion, holder_id: str) -> None:
+def _announce_stop(model: ModelHandle, holder_id: str) -> None:
     try:
         _write(model, _STOPPING + holder_id, LEASE_TTL)
     except ResourceNotFound:
@@ -261,10 +262,10 @@ def _announce_stop(model: ModelVersion, holder_id: str) -> None:
         _log.warning("Stopping %s without an announcement to other processes: %s", model.version_name, error)
 
 
-def _write(model: ModelVersion, name: str, seconds_ahead: float) -> None:
+def _write(model: ModelHandle, name: str, seconds_ahead: float) -> None:
     # Rounded down, so that a start is never recorded later than the model runs.
-    value = str(int(model.client.retry.time() + seconds_ahead))
-    model.client.api.tag_resource(model.arn, {name: value})
+    value = str(int(connection_of(model).retry.time() + seconds_ahead))
+    model.tag({name: value})
 
 
 def _seconds(value: str) -> float:

@@ -2,149 +2,36 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels import _progress
-from rekolabels._aws._arns import parse_version_arn
-from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import Tagged
+from rekolabels._aws._connection import connection_of
 from rekolabels.descriptions import S3Location
-from rekolabels.errors import (
-    InvalidEvaluation,
-    JobFailed,
-    ResourceInUse,
-    ResourceNotFound,
-    ResourceNotReady,
-)
+from rekolabels.errors import InvalidEvaluation, ResourceNotReady
 from rekolabels.inference import Detects
 from rekolabels.models._costs import run_cost, training_cost
+from rekolabels.models._handle import ModelHandle
 from rekolabels.models._lease import Lease
 from rekolabels.models._result_files import ResultFile, Validation, read_image, training_snapshot
-from rekolabels.models._status import UNDERWAY, has_become, is_trained, read_json, timed_out
+from rekolabels.models._status import is_trained, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
-    from rekolabels.client import Client  # noqa: TC004 -- a client makes handles, a handle holds its client
     from rekolabels.costs import RunCost, TrainingCost
-    from rekolabels.descriptions import ModelDescription
     from rekolabels.evaluation import EvaluationResult, SnapshotImage
-    from rekolabels.models._running import RunningModel
     from rekolabels.projects import Project
 
-__all__ = ["ModelVersion"]
-
-
-_log = logging.getLogger("rekolabels")
+__all__ = ["ModelVersion", "RunningModel"]
 
 
 @attrs.frozen
-class ModelVersion(Detects, Tagged):
+class ModelVersion(Detects, ModelHandle):
     """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
-
-    client: Client
-    arn: str
-    """ARN of the model version."""
-    project_arn: str
-    """ARN of its project; the service describes versions by it."""
-
-    def __repr__(self) -> str:
-        return f"client.model({self.arn!r})"
-
-    @property
-    def version_name(self) -> str:
-        """Name of the version, unique in its project; part of the ARN."""
-        return parse_version_arn(self.arn)[1]
-
-    @property
-    def status(self) -> str:
-        """The status now, such as ``TRAINING_IN_PROGRESS`` or ``RUNNING``; asks the service each time."""
-        return self.describe().status
-
-    def describe(self) -> ModelDescription:
-        """Return a new snapshot of everything that the service says of it (DescribeProjectVersions).
-
-        Raises:
-            ResourceNotFound: The version no longer exists.
-        """
-        found = self._describe_or_none()
-        if found is None:
-            raise ResourceNotFound(
-                f"The model version {self.version_name!r} does not exist (any more): {self.arn}",
-                operation="DescribeProjectVersions",
-                code="ResourceNotFoundException",
-            )
-        return found
-
-    def wait_until_trained(
-        self,
-        *,
-        timeout: float | None = None,
-        on_progress: Callable[[ModelDescription], object] | None = None,
-    ) -> ModelDescription:
-        """Wait until the training has ended well.
-
-        Shows a bar in a terminal or notebook when the extra ``progress`` is installed.
-
-        Args:
-            timeout: Seconds; by default 26 hours, as the service may train for 24.
-            on_progress: Called with each snapshot, instead of showing a bar.
-
-        Raises:
-            TrainingFailed: The training failed; with the service's message and, where it wrote a manifest
-                summary, its codes.
-            UnexpectedStatus: The version is being deleted, or gone.
-            WaitTimedOut: The time is over; the training goes on.
-        """
-        return self._wait(
-            "trained",
-            lambda found: is_trained(self.arn, found, self.client.storage),
-            timeout=timeout,
-            on_progress=on_progress,
-            again="wait_until_trained()",
-        )
-
-    def wait_until_running(self, *, timeout: float | None = None) -> ModelDescription:
-        """Wait until a model that was started can be used.
-
-        Args:
-            timeout: Seconds; by default 26 hours. A start usually takes some minutes.
-
-        Raises:
-            ModelFailed: It could not be started.
-            UnexpectedStatus: It is neither starting nor running.
-            WaitTimedOut: The time is over; the model goes on starting, and costs money once it runs.
-        """
-        return self._wait(
-            "running",
-            lambda found: has_become(self.arn, found, "RUNNING", underway="STARTING"),
-            timeout=timeout,
-            again="wait_until_running()",
-        )
-
-    def wait_until_stopped(self, *, timeout: float | None = None) -> ModelDescription:
-        """Wait until a model that is being stopped has stopped, and costs no more.
-
-        Args:
-            timeout: Seconds; by default 26 hours.
-
-        Raises:
-            ModelFailed: It could not be stopped.
-            UnexpectedStatus: It is neither stopping nor stopped.
-            WaitTimedOut: The time is over; the model goes on stopping.
-        """
-        return self._wait(
-            "stopped",
-            lambda found: has_become(self.arn, found, "STOPPED", underway="STOPPING"),
-            timeout=timeout,
-            again="wait_until_stopped()",
-        )
 
     def evaluation(self) -> EvaluationResult:
         """Return how well the model did on the test dataset (the evaluation summary file in S3).
@@ -162,7 +49,7 @@ class ModelVersion(Detects, Tagged):
 
         found = self.describe()
         if found.evaluation_summary is None:
-            if not is_trained(self.arn, found, self.client.storage):
+            if not is_trained(self.arn, found, self._connection.s3):
                 raise ResourceNotReady(
                     f"The model version {self.version_name!r} has no evaluation yet, it is {found.status}: "
                     "wait_until_trained() first.",
@@ -172,7 +59,7 @@ class ModelVersion(Detects, Tagged):
             raise InvalidEvaluation(
                 f"The service names no evaluation summary for {self.version_name!r}, which is {found.status}."
             )
-        storage = self.client.storage
+        storage = self._connection.s3
         return EvaluationResult.from_summary(
             read_json(storage, found.evaluation_summary),
             snapshot=None if found.testing_snapshot is None else ResultFile(storage, found.testing_snapshot),
@@ -193,7 +80,7 @@ class ModelVersion(Detects, Tagged):
                         print(line.line, line.source, issue.code, issue.message)
         """
         found = self.describe()
-        return Validation(self.client.storage, found.training_validation, found.testing_validation)
+        return Validation(self._connection.s3, found.training_validation, found.testing_validation)
 
     def training_images(self) -> Iterator[SnapshotImage]:
         """Stream the images that the model was really trained with (the training snapshot in S3).
@@ -210,33 +97,7 @@ class ModelVersion(Detects, Tagged):
                 operation="DescribeProjectVersions",
                 code="ResourceNotReadyException",
             )
-        return training_snapshot(self.client.storage, found.training_snapshot)
-
-    def start(self, *, min_inference_units: int = 1, max_inference_units: int | None = None) -> None:
-        """Start the model; returns at once (StartProjectVersion).
-
-        A running model is billed by the inference unit and hour until it is stopped, used or not:
-        :meth:`running` is the safe way.
-
-        Args:
-            min_inference_units: Units to start with; at least 1.
-            max_inference_units: Upper bound for auto-scaling; None for none.
-
-        Raises:
-            ResourceInUse: It is not trained, or already starting, running or stopping.
-            LimitExceeded: Too many running models or units for the account.
-        """
-        self.client.api.start_project_version(
-            self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
-        )
-
-    def stop(self) -> None:
-        """Stop the model; returns at once (StopProjectVersion).
-
-        Raises:
-            ResourceInUse: It is not running.
-        """
-        self.client.api.stop_project_version(self.arn, self.project_arn)
+        return training_snapshot(self._connection.s3, found.training_snapshot)
 
     def running(
         self,
@@ -285,11 +146,12 @@ class ModelVersion(Detects, Tagged):
         """
         return Lease(
             self,
+            partial(RunningModel, self),
             min_inference_units=min_inference_units,
             max_inference_units=max_inference_units,
             idle_timeout=idle_timeout,
             max_duration=max_duration,
-            max_cost=None if max_cost is None else (max_cost, self.client.prices()),
+            max_cost=None if max_cost is None else (max_cost, self._connection.prices()),
             stop_joined=stop_joined,
             timeout=timeout,
         )
@@ -360,111 +222,47 @@ class ModelVersion(Detects, Tagged):
         from rekolabels.models._copy import copy_model
 
         name = version_name or self.version_name
+        destination = connection_of(project)
         if output is None:
-            place = S3Location(project.client.need_bucket(), f"{project.client.prefix}{project.name}/{name}")
+            place = S3Location(destination.require_bucket(), f"{destination.prefix}{project.name}/{name}")
         else:
             place = S3Location.parse(output) if isinstance(output, str) else output
-        return copy_model(
-            self, project, name, output=place, tags=tags, kms_key_id=kms_key_id, timeout=timeout
+        arn = copy_model(
+            self,
+            destination,
+            project.arn,
+            name,
+            output=place,
+            tags=tags,
+            kms_key_id=kms_key_id,
+            timeout=timeout,
         )
+        return ModelVersion(destination, arn, project.arn)
 
-    def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
-        """Delete the version (DeleteProjectVersion); its files in S3 stay. This cannot be undone.
 
-        Args:
-            stop: Bring the version to rest first: stop it if it runs, and wait for a training to end, which
-                the service cannot cancel.
-            wait: Return when it is gone, rather than when the deletion has begun.
-            timeout: Seconds for each of the waits.
+class RunningModel(Detects):
+    """A model that runs until its ``with model.running()`` block ends.
 
-        Raises:
-            ResourceInUse: It is training, starting, running, stopping or being copied.
-        """
-        if stop:
-            self.come_to_rest(timeout=timeout)
-        try:
-            self.client.api.delete_project_version(self.arn, self.project_arn)
-        except ResourceInUse as error:
-            found = self._describe_or_none()
-            if found is None or found.status != "DELETING":
-                raise error.explained(
-                    f"The model version {self.version_name!r} cannot be deleted while it is "
-                    f"{found.status if found else 'vanishing'}: delete(stop=True) stops a running model "
-                    "first, and waits for a training to end."
-                ) from error
-        except ResourceNotFound:
-            if self._describe_or_none() is not None:
-                raise
-        if wait:
-            wait_until(
-                self._describe_or_none,
-                lambda found: found is None,
-                policy=self.client.retry,
-                timeout=timeout,
-                timed_out=lambda last, waited: timed_out(self.arn, "gone", last, waited, "delete()"),
-            )
+    Each call counts as use for the ``idle_timeout`` of the block. After the block has ended, or one of its
+    limits has stopped the model, calls raise :class:`~rekolabels.errors.LeaseEnded`.
 
-    # waiting
+    Examples:
+        ::
 
-    def _wait(
-        self,
-        goal: str,
-        reached: Callable[[ModelDescription | None], bool],
-        *,
-        timeout: float | None,
-        again: str,
-        on_progress: Callable[[ModelDescription], object] | None = None,
-    ) -> ModelDescription:
-        with _progress.bar(f"{self.version_name}: waiting until {goal}", enabled=on_progress is None) as bar:
+            with model.running(idle_timeout=600) as running:
+                detections = running.detect("dog.jpg")
+    """
 
-            def poll() -> ModelDescription | None:
-                found = self._describe_or_none()
-                if found is not None:
-                    bar.set_postfix_str(found.status)
-                    if on_progress is not None:
-                        on_progress(found)
-                return found
+    def __init__(self, model: ModelVersion, before_call: Callable[[], None]) -> None:
+        self.model = model
+        """The model version."""
+        self.arn = model.arn
+        """ARN of the model version."""
+        self._connection = connection_of(model)
+        self._record_use = before_call
 
-            ended = wait_until(
-                poll,
-                reached,
-                policy=self.client.retry,
-                timeout=timeout,
-                timed_out=lambda last, waited: timed_out(self.arn, goal, last, waited, again),
-            )
-        assert ended is not None  # noqa: S101 -- reached() raises for None
-        return ended
+    def __repr__(self) -> str:
+        return f"<RunningModel {self.arn}>"
 
-    def come_to_rest(self, *, timeout: float | None = None) -> None:
-        """Stop the model, whatever it is doing, and wait: what runs costs money.
-
-        Waits for a training, copy or start that is under way, because the service cannot cancel one.
-
-        Args:
-            timeout: Seconds for each of the waits.
-        """
-        found = self._describe_or_none()
-        try:
-            if found is not None and found.status in UNDERWAY:
-                found = self.wait_until_trained(timeout=timeout)
-            if found is not None and found.status == "STARTING":
-                # The service does not stop a model that is still starting.
-                found = self.wait_until_running(timeout=timeout)
-        except JobFailed as error:
-            _log.debug("at rest: %s", error)
-            return
-        if found is not None and found.status == "RUNNING":
-            try:
-                self.stop()
-            except ResourceInUse:
-                # Somebody else was quicker; the wait below tells.
-                found = self._describe_or_none()
-        if found is not None and found.status in {"RUNNING", "STOPPING"}:
-            self.wait_until_stopped(timeout=timeout)
-
-    def _describe_or_none(self) -> ModelDescription | None:
-        try:
-            found = self.client.api.describe_project_versions(self.project_arn, [self.version_name])
-            return next((version for version in found if version.arn == self.arn), None)
-        except ResourceNotFound:
-            return None
+    def _before_call(self) -> None:
+        self._record_use()

@@ -14,7 +14,7 @@ from rekolabels.descriptions import S3Location
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rekolabels._aws._s3 import Storage
+    from rekolabels._aws._s3 import S3
     from rekolabels.evaluation import SnapshotImage, ValidationLine
 
 __all__ = ["ResultFile", "Validation", "read_image", "training_snapshot"]
@@ -24,12 +24,12 @@ class ResultFile:
     """The lines of an object in S3: fetched at the first call into a temporary file, read from there.
 
     Args:
-        storage: Where the object lies.
+        s3: Where the object lies.
         location: The object.
     """
 
-    def __init__(self, storage: Storage, location: S3Location) -> None:
-        self._storage = storage
+    def __init__(self, s3: S3, location: S3Location) -> None:
+        self._s3 = s3
         self._location = location
         self._guard = threading.Lock()
         self._path: Path | None = None
@@ -53,7 +53,7 @@ class ResultFile:
         os.close(handle)
         path = Path(name)
         weakref.finalize(self, path.unlink, missing_ok=True)
-        self._storage.get_file(self._location, path)
+        self._s3.get_file(self._location, path)
         return path
 
 
@@ -69,9 +69,9 @@ class Validation:
     Each is streamed from S3 when it is read.
     """
 
-    def __init__(self, storage: Storage, training: S3Location | None, testing: S3Location | None) -> None:
-        self._training = None if training is None else ResultFile(storage, training)
-        self._testing = None if testing is None else ResultFile(storage, testing)
+    def __init__(self, s3: S3, training: S3Location | None, testing: S3Location | None) -> None:
+        self._training = None if training is None else ResultFile(s3, training)
+        self._testing = None if testing is None else ResultFile(s3, testing)
 
     def __repr__(self) -> str:
         return f"<Validation {self._training} {self._testing}>"
@@ -94,13 +94,13 @@ def _validated(file: ResultFile | None) -> Iterator[ValidationLine]:
     return read_validation(lines, repr(file))
 
 
-def training_snapshot(storage: Storage, location: S3Location) -> Iterator[SnapshotImage]:
+def training_snapshot(s3: S3, location: S3Location) -> Iterator[SnapshotImage]:
     """Stream what a model was trained with."""
     from rekolabels.evaluation import read_training_snapshot
 
-    return read_training_snapshot(ResultFile(storage, location)(), str(location))
+    return read_training_snapshot(ResultFile(s3, location)(), str(location))
 
 
-def read_image(storage: Storage, source: str) -> bytes:
+def read_image(s3: S3, source: str) -> bytes:
     """Read a test image by its URI."""
-    return storage.get(S3Location.parse(source))
+    return s3.get(S3Location.parse(source))

@@ -19,7 +19,7 @@ from rekolabels.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rekolabels._aws._s3 import Storage
+    from rekolabels._aws._s3 import S3
     from rekolabels.descriptions import ModelDescription, S3Location
 
 __all__ = ["UNDERWAY", "has_become", "is_trained", "model_failed", "read_json", "timed_out"]
@@ -44,7 +44,7 @@ _TRAINED = frozenset(
 _log = logging.getLogger("rekolabels")
 
 
-def is_trained(arn: str, found: ModelDescription | None, storage: Storage) -> bool:
+def is_trained(arn: str, found: ModelDescription | None, s3: S3) -> bool:
     """Whether a snapshot (None for a version that is gone) shows a training that ended well.
 
     Raises:
@@ -57,7 +57,7 @@ def is_trained(arn: str, found: ModelDescription | None, storage: Storage) -> bo
     if found.status in UNDERWAY:
         return False
     if found.status == "TRAINING_FAILED":
-        raise _training_failed(found, storage)
+        raise _training_failed(found, s3)
     if found.status == "COPYING_FAILED":
         raise model_failed(found)
     if found.status in _TRAINED or (found.status == "FAILED" and found.evaluation_summary is not None):
@@ -81,11 +81,11 @@ def has_become(arn: str, found: ModelDescription | None, goal: str, *, underway:
     return found.status == goal
 
 
-def _training_failed(found: ModelDescription, storage: Storage) -> TrainingFailed:
+def _training_failed(found: ModelDescription, s3: S3) -> TrainingFailed:
     summary: Mapping[str, Any] = {}
     if found.manifest_summary is not None:
         try:
-            summary = read_json(storage, found.manifest_summary)
+            summary = read_json(s3, found.manifest_summary)
         except RekolabelsError as error:
             _log.warning("the manifest summary of the failed training cannot be read: %s", error)
     codes = _codes(summary)
@@ -146,14 +146,14 @@ def timed_out(arn: str, goal: str, last: ModelDescription | None, waited: float,
     )
 
 
-def read_json(storage: Storage, location: S3Location) -> Mapping[str, Any]:
+def read_json(s3: S3, location: S3Location) -> Mapping[str, Any]:
     """Read a JSON object from S3.
 
     Raises:
         ObjectNotFound: It is gone.
         InvalidEvaluation: It is no JSON object.
     """
-    body = storage.get(location)
+    body = s3.get(location)
     try:
         found: Any = json.loads(body)
     except ValueError as error:

@@ -7,6 +7,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING
 
+from rekolabels._aws._connection import connection_of
 from rekolabels.errors import RekolabelsError, ResourceNotFound, SweepIncomplete
 from rekolabels.models._costs import cost_so_far
 from rekolabels.models._lease_tags import (
@@ -22,7 +23,7 @@ from rekolabels.models._model_version import ModelVersion
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from rekolabels.client import Client
+    from rekolabels._aws._connection import Connection
     from rekolabels.costs import RunningCost
     from rekolabels.descriptions import ModelDescription
 
@@ -33,21 +34,21 @@ _STARTABLE_STATUSES = frozenset({"TRAINING_COMPLETED", "STOPPED", "COPYING_COMPL
 _log = logging.getLogger("rekolabels")
 
 
-def running_models(client: Client) -> Iterator[RunningCost]:
+def running_models(connection: Connection) -> Iterator[RunningCost[ModelVersion]]:
     """Yield the models of a Region that are starting, running or stopping, with their costs so far."""
-    for model, found in _versions(client):
+    for model, found in _versions(connection):
         if found.status in ACTIVE_STATUSES:
             with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
                 yield cost_so_far(model, found)
 
 
-def sweep(clients: Iterable[Client], *, wait: bool, timeout: float | None) -> list[ModelVersion]:
+def sweep(connections: Iterable[Connection], *, wait: bool, timeout: float | None) -> list[ModelVersion]:
     """Stop the models that dead processes left running, and remove their tags from models that have stopped.
 
     An error in one Region or model does not prevent the others from being swept.
 
     Args:
-        clients: A client for each Region.
+        connections: A connection to each Region.
         wait: Wait for models that are starting, and until the stopped ones have the status STOPPED.
         timeout: Seconds for each of the waits.
 
@@ -59,10 +60,10 @@ def sweep(clients: Iterable[Client], *, wait: bool, timeout: float | None) -> li
     """
     swept: list[ModelVersion] = []
     errors: list[RekolabelsError] = []
-    for client in clients:
+    for connection in connections:
         versions: list[tuple[ModelVersion, ModelDescription]] = []
-        with _collecting(errors, client.region_name):
-            versions += _versions(client)
+        with _collecting(errors, connection.region_name):
+            versions += _versions(connection)
         # Stop the billed models first.
         for model, found in sorted(versions, key=lambda version: version[1].status not in ACTIVE_STATUSES):
             with _collecting(errors, model.arn):
@@ -95,7 +96,7 @@ def _sweep_model(model: ModelVersion, status: str, *, wait: bool, timeout: float
     if status in _STARTABLE_STATUSES:
         # Without this, a sweep would stop the model after its next start by other means, as if the dead
         # process had started it. Wait first, since the start of a process that was just killed may be late.
-        if model.client.retry.time() - (tags.started_at or 0.0) > LEASE_TTL:
+        if connection_of(model).retry.time() - (tags.started_at or 0.0) > LEASE_TTL:
             remove_tags(model, tags.names)
         return False
     if not tags.abandoned:
@@ -116,9 +117,9 @@ def _collecting(errors: list[RekolabelsError], name: str) -> Generator[None]:
         errors.append(error)
 
 
-def _versions(client: Client) -> Iterator[tuple[ModelVersion, ModelDescription]]:
+def _versions(connection: Connection) -> Iterator[tuple[ModelVersion, ModelDescription]]:
     """Yield all model versions of a Region with their descriptions."""
-    for project in client.projects():
+    for project in connection.rekognition.describe_projects():
         with contextlib.suppress(ResourceNotFound):  # deleted meanwhile
-            for found in client.api.describe_project_versions(project.arn):
-                yield ModelVersion(client, found.arn, project.arn), found
+            for found in connection.rekognition.describe_project_versions(project.arn):
+                yield ModelVersion(connection, found.arn, project.arn), found

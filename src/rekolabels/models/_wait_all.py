@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
 from rekolabels.descriptions import ModelDescription
 from rekolabels.errors import TrainingFailed, WaitTimedOut
@@ -48,7 +49,7 @@ def wait_all(
     wait_until(
         trainings.poll,
         trainings.have_ended,
-        policy=next(iter(trainings.models.values())).client.retry,
+        policy=connection_of(next(iter(trainings.models.values()))).retry,
         timeout=timeout,
         timed_out=trainings.timed_out,
     )
@@ -70,7 +71,7 @@ class _Trainings:
         for project_arn, waiting in _by_project(self._waiting()):
             for first in range(0, len(waiting), _NAMES_A_CALL):
                 names = [model.version_name for model in waiting[first : first + _NAMES_A_CALL]]
-                versions = waiting[0].client.api.describe_project_versions(project_arn, names)
+                versions = connection_of(waiting[0]).rekognition.describe_project_versions(project_arn, names)
                 found.update((version.arn, version) for version in versions)
         if self.on_progress is not None:
             self.on_progress([found[arn] for arn in self.models if arn in found])
@@ -79,7 +80,7 @@ class _Trainings:
     def have_ended(self, found: Mapping[str, ModelDescription]) -> bool:
         for model in self._waiting():
             try:
-                if not is_trained(model.arn, found.get(model.arn), model.client.storage):
+                if not is_trained(model.arn, found.get(model.arn), connection_of(model).s3):
                     continue
             except TrainingFailed as error:
                 self.failures.append(error)

@@ -60,19 +60,21 @@ class Trainer:
             TrainingFailed: The training failed.
         """
         from rekolabels import ModelVersion, RetryPolicy
+        from rekolabels._aws._connection import connection_of
         from rekolabels.local import LocalService, Quotas
 
+        connection = connection_of(self._client)
         with LocalService(self._workspace, quotas=Quotas.off(), **self._options) as service:
             client = service.client(
-                bucket=self._client.need_bucket(),
-                prefix=self._client.prefix,
+                bucket=connection.require_bucket(),
+                prefix=connection.prefix,
                 retry=RetryPolicy(first_poll=0.005),
             )
             project = client.create_project(project_name, exist_ok=True)
             project.create_datasets(images, test=test)
             model = project.train(version_name)
             model.wait_until_trained(on_progress=_no_bar)
-        return ModelVersion(self._client, model.arn, project.arn)
+        return ModelVersion(connection, model.arn, project.arn)
 
 
 def _no_bar(_found: object) -> None:

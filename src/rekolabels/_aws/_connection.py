@@ -1,0 +1,191 @@
+"""Connection to AWS: a boto3 session, its settings, and the gateways that the handles share."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from rekolabels._aws._cloudwatch import CloudWatch
+from rekolabels._aws._rekognition import Rekognition
+from rekolabels._aws._s3 import S3, S3Settings
+from rekolabels._aws._session import (
+    SessionSettings,
+    has_given_credentials,
+    make_client,
+    make_session,
+    settings_of,
+)
+from rekolabels.costs import prices_for
+from rekolabels.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import boto3
+    from botocore.config import Config
+    from mypy_boto3_rekognition import RekognitionClient
+
+    from rekolabels._aws._retry import RetryPolicy
+    from rekolabels.costs import Prices
+
+__all__ = ["Connection", "connection_of"]
+
+
+class Connection:
+    """A boto3 session with its settings, and the gateways to Rekognition, S3 and CloudWatch.
+
+    A :class:`~rekolabels.Client` wraps one, and each handle holds the connection of its client. A pickled
+    connection holds no credentials: another process makes it again from profile, Region and settings.
+
+    Args:
+        session: The boto3 session; None for a new one with boto3's credential chain.
+        bucket: S3 bucket for images, manifests and results of trainings; None for none.
+        prefix: Prefix of the keys in the bucket.
+        region_name: AWS Region; None for the session's.
+        config: Further settings of botocore.
+        prices: Prices of the Region; None for the known ones.
+        retry: How calls are repeated and jobs are waited for.
+        upload_processes: Processes that upload at once, this one included.
+
+    Raises:
+        NoRegion: No Region is set.
+        InvalidInput: ``bucket`` is not a valid bucket name, or ``upload_processes`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session | None,
+        *,
+        bucket: str | None = None,
+        prefix: str = "",
+        region_name: str | None = None,
+        config: Config | None = None,
+        prices: Prices | None = None,
+        retry: RetryPolicy,
+        upload_processes: int = 1,
+    ) -> None:
+        if upload_processes < 1:
+            raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
+        self.bucket = None if bucket is None else _checked_bucket_name(bucket)
+        self.prefix = prefix
+        self.retry = retry
+        self._config = config
+        self._prices = prices
+        self._upload_processes = upload_processes
+        self.session = session if session is not None else make_session(SessionSettings(None, region_name))
+        # Made at once and not lazily: botocore resolves the Region when it makes a client.
+        rekognition: RekognitionClient = make_client(
+            self.session, "rekognition", region_name=region_name, config=config
+        )
+        self.region_name = rekognition.meta.region_name
+        self.rekognition = Rekognition(rekognition, retry)
+
+    def __repr__(self) -> str:
+        return f"<Connection of {self.client_repr()}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = settings_of(self.session)
+        if settings is None:
+            raise InvalidInput(
+                f"{self.client_repr()} works in this process only, because its session does. Other processes "
+                "reach an embedded service by service.serve() and the environment of the server that it "
+                "returns."
+            )
+        options = {
+            "bucket": self.bucket,
+            "prefix": self.prefix,
+            "region_name": self.region_name,
+            "config": self._config,
+            "prices": self._prices,
+            "retry": self.retry,
+            "upload_processes": self._upload_processes,
+        }
+        return (_reconnect, (settings, options))
+
+    def client_repr(self) -> str:
+        """Return the call that makes an equal client, or where that is not possible what the client is."""
+        settings = settings_of(self.session)
+        bucket = f"bucket={self.bucket!r}, " if self.bucket else ""
+        prefix = f"prefix={self.prefix!r}, " if self.prefix else ""
+        if settings is None:
+            return f"<Client {bucket}{prefix}of a {type(self.session).__name__}>"
+        session = f"boto3.Session(profile_name={settings.profile_name!r}), " if settings.profile_name else ""
+        return f"Client({session}{bucket}{prefix}region_name={self.region_name!r})"
+
+    @cached_property
+    def s3(self) -> S3:
+        """The gateway to Amazon S3."""
+        client = make_client(self.session, "s3", region_name=self.region_name, config=self._config)
+        return S3(client, self.retry, self._s3_settings(), self._upload_processes)
+
+    @cached_property
+    def cloudwatch(self) -> CloudWatch:
+        """The gateway to Amazon CloudWatch."""
+        client = make_client(self.session, "cloudwatch", region_name=self.region_name, config=self._config)
+        return CloudWatch(client, self.retry)
+
+    def _s3_settings(self) -> S3Settings | None:
+        """Return what upload workers connect by; None where they would not find the same credentials."""
+        session = settings_of(self.session)
+        if session is None or has_given_credentials(self.session):
+            return None
+        policy = attrs.evolve(
+            self.retry, on_retry=None, sleep=time.sleep, clock=time.monotonic, time=time.time
+        )
+        return S3Settings(session, self.region_name, self._config, policy)
+
+    def require_bucket(self) -> str:
+        """Return the bucket.
+
+        Raises:
+            InvalidInput: The client has none.
+        """
+        if self.bucket is None:
+            raise InvalidInput(
+                "This needs a bucket for images, manifests and results: Client(bucket='my-bucket')"
+            )
+        return self.bucket
+
+    def prices(self) -> Prices:
+        """Return the prices that were given, or else the known prices of the Region.
+
+        Raises:
+            InvalidInput: None were given, and none are known for the Region.
+        """
+        return self._prices or prices_for(self.region_name)
+
+    def in_region(self, region_name: str) -> Connection:
+        """Return a connection of the same session to another Region, without a bucket."""
+        prices = self._prices if self._prices and self._prices.region == region_name else None
+        return Connection(
+            self.session, region_name=region_name, config=self._config, prices=prices, retry=self.retry
+        )
+
+
+class _Connected(Protocol):
+    @property
+    def _connection(self) -> Connection: ...
+
+
+def connection_of(owner: _Connected) -> Connection:
+    """Return the connection of a client or handle, which is private to users but not to this package."""
+    return owner._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- the one place
+
+
+def _reconnect(settings: SessionSettings, options: Mapping[str, Any]) -> Connection:
+    """Make a pickled connection again, with the credentials of this process."""
+    return Connection(make_session(settings), **options)
+
+
+def _checked_bucket_name(name: str) -> str:
+    # Old buckets have names that S3 gives no longer: capitals, underscores, more than 63 characters.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
+        raise InvalidInput(
+            f"bucket is {name!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
+            "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
+        )
+    return name
