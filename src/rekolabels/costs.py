@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import attrs
 
@@ -44,7 +44,15 @@ class _Named(Protocol):
     def version_name(self) -> str: ...
 
 
-ModelT = TypeVar("ModelT", bound=_Named)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    # The default lets users write RunningCost without an argument.
+    ModelT = TypeVar("ModelT", bound=_Named, default=Any)
+else:
+    from typing import TypeVar
+
+    ModelT = TypeVar("ModelT")
 
 
 @attrs.frozen

@@ -171,7 +171,7 @@ def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: Virt
 def test_a_cost_limit_needs_a_price(service: LocalService, model: ModelVersion) -> None:
     """Without a price for the Region the limit is rejected."""
     other_region = type(client_of(model))(service.session(), region_name="eu-west-1", retry=QUICK)
-    handle = attrs.evolve(model, connection=other._connection_region)
+    handle = attrs.evolve(model, connection=other_region._connection)
     with pytest.raises(errors.InvalidInput, match="No prices are known for eu-west-1"):
         handle.running(max_cost=5)
 

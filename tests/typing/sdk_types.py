@@ -59,7 +59,7 @@ def clients() -> None:
     assert_type(client.model("arn:..."), ModelVersion)
     assert_type(client.sweep(regions=["us-east-1"]), list[ModelVersion])
     for running in client.running_models():
-        assert_type(running, RunningCost)
+        assert_type(running, RunningCost[ModelVersion])
         assert_type(running.cost, float | None)
         assert_type(running.since, datetime | None)
 
