@@ -26,7 +26,7 @@ from rekolabels.errors import (
     UnexpectedStatus,
     WaitTimedOut,
 )
-from rekolabels.models import ModelVersion
+from rekolabels.models._model_version import ModelVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence

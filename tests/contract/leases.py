@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from rekolabels.models._lease import Lease
 
 if TYPE_CHECKING:
-    from rekolabels import ModelVersion
+    from rekolabels import ModelVersion, RunningModel
 
 __all__ = ["new_lease"]
 
 
-def new_lease(model: ModelVersion, **options: Any) -> Lease:
+def new_lease(model: ModelVersion, **options: Any) -> Lease[RunningModel]:
     """Return ``model.running(**options)`` as the lease that it is."""
     lease = model.running(**options)
     assert isinstance(lease, Lease)
