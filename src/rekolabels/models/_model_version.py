@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelVersion", "RunningModel"]
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)  # that of the handle
 class ModelVersion(Detects, ModelHandle):
     """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
 
