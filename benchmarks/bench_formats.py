@@ -1,4 +1,4 @@
-"""COCO with 300,000 boxes to a manifest, against a bare json.load of the same file."""
+"""Benchmark: convert COCO with 300,000 boxes to a manifest, compared with json.load of the same file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGES, BOXES, CATEGORIES = 40_000, 300_000, 80
 
 
 def write_sample(path: Path) -> None:
-    """Write a file like COCO's own: boxes with fractions, a polygon each."""
+    """Write a file like those of COCO: boxes with fractions, and a polygon for each."""
     draw = random.Random(0)  # noqa: S311 - test data
     annotations = []
     for number in range(BOXES):
@@ -55,37 +55,37 @@ def convert(path: Path) -> None:
     write_manifest(read_coco(path, images="s3://bucket/images"), io.BytesIO())
 
 
-def bare(path: Path) -> None:
-    """Only parse the file."""
+def json_load(path: Path) -> None:
+    """Parse the file and do nothing else."""
     with path.open() as file:
         json.load(file)
 
 
 def main() -> None:
-    """Measure time here, and memory in processes of their own."""
+    """Measure the time in this process, and the memory in separate processes."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "instances.json"
         write_sample(path)
         print(f"{BOXES:,} boxes on {IMAGES:,} images, {path.stat().st_size / 1e6:.0f} MB")
         times: dict[Callable[[Path], None], float] = {}
-        for function in (bare, convert) * 3:
+        for function in (json_load, convert) * 3:
             gc.collect()
             start = time.process_time()
             function(path)
             spent = time.process_time() - start
             times[function] = min(spent, times.get(function, spent))
-        memory = {function: peak(function.__name__, path) for function in (bare, convert)}
-        for function in (bare, convert):
-            print(f"  {function.__name__:8} {times[function]:6.2f} s CPU  {memory[function]:6.0f} MB")
-        time_ratio, memory_ratio = times[convert] / times[bare], memory[convert] / memory[bare]
-        print(f"  ratio: {time_ratio:.2f} of its time, {memory_ratio:.2f} of its memory")
+        memory = {function: peak(function.__name__, path) for function in (json_load, convert)}
+        for function in (json_load, convert):
+            print(f"  {function.__name__:9} {times[function]:6.2f} s CPU  {memory[function]:6.0f} MB")
+        time_ratio, memory_ratio = times[convert] / times[json_load], memory[convert] / memory[json_load]
+        print(f"  ratio: {time_ratio:.2f} of the time of json.load, {memory_ratio:.2f} of its memory")
 
 
 def peak(name: str, path: Path) -> float:
-    """What a run adds to the resident memory of a fresh process, in MB."""
+    """Return by how many MB a run increases the resident memory of a new process."""
     run = (
         "import re, sys; from pathlib import Path; import bench_formats as bench\n"
-        # Not ru_maxrss: a process inherits that from the one that started it.
+        # Not ru_maxrss: a process inherits it from its parent.
         "status = lambda: Path('/proc/self/status').read_text()\n"
         "used = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', status())[1]) / 1024\n"
         "before = used(); getattr(bench, sys.argv[1])(Path(sys.argv[2])); print(used() - before)"

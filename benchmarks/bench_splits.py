@@ -1,6 +1,6 @@
-"""Splits against their peers: iterative-stratification for several labels, scikit-learn for one.
+"""Benchmark: splits compared with iterative-stratification (several labels) and scikit-learn (one label).
 
-Needs the dependency group ``bench``; a peer that is not installed is left out, with a word.
+Needs the dependency group ``bench``; a peer that is not installed is skipped with a message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IMAGES, LABELS, SHARE = 250_000, 250, 0.2
 
 
 def cpu(function: Callable[[], Any], runs: int) -> tuple[float, Any]:
-    """The best CPU time of some runs in seconds, and the last result."""
+    """Return the shortest CPU time of some runs in seconds, and the last result."""
     times = []
     result = None
     for _ in range(runs):
@@ -34,17 +34,17 @@ def cpu(function: Callable[[], Any], runs: int) -> tuple[float, Any]:
 
 
 def peak(function: Callable[[], Any]) -> float:
-    """The largest memory that a run allocates, in MB."""
+    """Return the peak of the memory that a run allocates, in MB."""
     gc.collect()
     tracemalloc.start()
     function()
-    _, most = tracemalloc.get_traced_memory()
+    _, maximum = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return most / 1e6
+    return maximum / 1e6
 
 
 def deviations(sets: Sequence[Sequence[int]], on_test: Sequence[bool]) -> tuple[float, float, int]:
-    """Mean and largest deviation of a label's test share, and labels that are missing from a side."""
+    """Return the mean and maximum deviation of test shares, and the number of labels missing from a side."""
     totals, tests = [0] * LABELS, [0] * LABELS
     for labels, test in zip(sets, on_test, strict=True):
         for label in labels:
@@ -56,7 +56,7 @@ def deviations(sets: Sequence[Sequence[int]], on_test: Sequence[bool]) -> tuple[
 
 
 def several_labels() -> None:
-    """250,000 images with one to eight of 250 labels, commoner and rarer ones."""
+    """Split 250,000 images with one to six of 250 labels, common and rare ones."""
     draw = random.Random(0)  # noqa: S311 - test data
     weights = [1 / (rank + 1) for rank in range(LABELS)]
     sets = [
@@ -82,7 +82,7 @@ def several_labels() -> None:
             MultilabelStratifiedShuffleSplit,
         )
     except ImportError:
-        print("  iterative-stratification is not installed: pip install --group bench")
+        print("  iterative-stratification is not installed. Run: pip install --group bench")
         return
 
     def theirs() -> Any:
@@ -106,7 +106,7 @@ def several_labels() -> None:
 
 
 def single_labels() -> None:
-    """250,000 images with one of 250 labels."""
+    """Split 250,000 images with one of 250 labels."""
     draw = random.Random(1)  # noqa: S311 - test data
     labels = draw.choices([f"label-{number:03}" for number in range(LABELS)], k=IMAGES)
     images = [LabelledImage(f"s3://bucket/images/{n:06}.jpg", [label]) for n, label in enumerate(labels)]
@@ -116,11 +116,11 @@ def single_labels() -> None:
     try:
         from sklearn.model_selection import train_test_split
     except ImportError:
-        print("  scikit-learn is not installed: pip install 'rekolabels[local]'")
+        print("  scikit-learn is not installed. Run: pip install 'rekolabels[local]'")
         return
     peer, _ = cpu(lambda: train_test_split(images, test_size=SHARE, stratify=labels, random_state=0), 3)
     print(f"  scikit-learn {peer:6.2f} s")
-    print(f"  ratio: {ours / peer:.2f} of its time")
+    print(f"  ratio: {ours / peer:.2f} of the time of scikit-learn")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Round trips: what both sides can hold is there again; and bytes of any kind raise only our errors."""
+"""Writing and reading again gives the same images, and damaged files raise only rekolabels errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIDES = st.integers(64, 4096)
 
 @st.composite
 def boxes_in(draw: st.DrawFn, size: ImageSize) -> BoundingBox:
-    """A box inside the frame, with whole numbers as tools draw them."""
+    """A box inside the frame, in whole pixels."""
     left, top = draw(st.integers(0, size.width - 2)), draw(st.integers(0, size.height - 2))
     width, height = draw(st.integers(1, size.width - left)), draw(st.integers(1, size.height - top))
     return BoundingBox(draw(TEXT), left, top, width, height)
@@ -37,7 +37,7 @@ def boxes_in(draw: st.DrawFn, size: ImageSize) -> BoundingBox:
 
 @st.composite
 def with_boxes(draw: st.DrawFn) -> list[LabelledImage]:
-    """Images with boxes; no two of one name."""
+    """Images with boxes and different names."""
     images = []
     for name in draw(st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower)):
         size = ImageSize(draw(SIDES), draw(SIDES))
@@ -48,7 +48,7 @@ def with_boxes(draw: st.DrawFn) -> list[LabelledImage]:
 
 @st.composite
 def with_labels(draw: st.DrawFn) -> list[LabelledImage]:
-    """Images with image-level labels; no two of one name."""
+    """Images with image-level labels and different names."""
     names = draw(st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower))
     labels = st.lists(TEXT, min_size=1, max_size=4, unique=True)
     return [LabelledImage(f"{PREFIX}/{name}", draw(labels)) for name in names]
@@ -56,7 +56,7 @@ def with_labels(draw: st.DrawFn) -> list[LabelledImage]:
 
 @given(with_boxes())
 def test_coco_keeps_boxes(images: list[LabelledImage]) -> None:
-    """Sources, sizes, boxes and labels are the same after COCO."""
+    """Sources, sizes and boxes survive COCO."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "instances.json")
         formats.write_coco(images, file, relative_to=PREFIX)
@@ -65,7 +65,7 @@ def test_coco_keeps_boxes(images: list[LabelledImage]) -> None:
 
 @given(with_boxes())
 def test_voc_keeps_boxes(images: list[LabelledImage]) -> None:
-    """Sources, sizes, boxes and labels are the same after Pascal VOC, in the order of the names."""
+    """Sources, sizes and boxes survive Pascal VOC, in the order of the names."""
     with tempfile.TemporaryDirectory() as folder:
         formats.write_voc(images, folder)
         found = list(formats.read_voc(folder, images=PREFIX, on_problem=formats.raise_problem))
@@ -74,7 +74,7 @@ def test_voc_keeps_boxes(images: list[LabelledImage]) -> None:
 
 @given(with_boxes())
 def test_csv_keeps_boxes(images: list[LabelledImage]) -> None:
-    """Sources, sizes, boxes and labels are the same after the CSV layout with boxes."""
+    """Sources, sizes and boxes survive the CSV layout with boxes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "boxes.csv")
         formats.write_csv(images, file, boxes=True, relative_to=PREFIX)
@@ -83,7 +83,7 @@ def test_csv_keeps_boxes(images: list[LabelledImage]) -> None:
 
 @given(with_boxes())
 def test_yolo_keeps_boxes(images: list[LabelledImage]) -> None:
-    """Boxes of whole pixels come back as they were from ratios; images are stood in for by headers."""
+    """Boxes in whole pixels survive the conversion to ratios; PNG headers stand in for images."""
     with tempfile.TemporaryDirectory() as folder:
         formats.write_yolo(images, folder)
         for image in images:
@@ -96,8 +96,8 @@ def test_yolo_keeps_boxes(images: list[LabelledImage]) -> None:
 
 
 @given(with_boxes())
-def test_coco_and_the_manifest_hold_the_same(images: list[LabelledImage]) -> None:
-    """Labelled images go through a manifest and COCO, and come out as they went in."""
+def test_boxes_survive_manifest_and_coco(images: list[LabelledImage]) -> None:
+    """Images are the same after a manifest and COCO."""
     with tempfile.TemporaryDirectory() as folder:
         lines, file = Path(folder, "a.manifest"), Path(folder, "instances.json")
         manifest.write_manifest(images, lines)
@@ -108,7 +108,7 @@ def test_coco_and_the_manifest_hold_the_same(images: list[LabelledImage]) -> Non
 
 @given(with_labels(), st.booleans())
 def test_csv_keeps_labels(images: list[LabelledImage], header: bool) -> None:  # noqa: FBT001 - drawn
-    """Sources and labels are the same after both CSV layouts."""
+    """Sources and labels survive both CSV layouts for labels."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "labels.csv")
         formats.write_csv(images, file, header=header, relative_to=PREFIX)
@@ -118,7 +118,7 @@ def test_csv_keeps_labels(images: list[LabelledImage], header: bool) -> None:  #
 
 @given(with_labels())
 def test_ground_truth_reads_manifests(images: list[LabelledImage]) -> None:
-    """What Ground Truth and the service have in common is read alike by both readers."""
+    """Manifest lines are read the same way by read_ground_truth and read_manifest."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "output.manifest")
         manifest.write_manifest(images, file)
@@ -138,7 +138,7 @@ READERS: dict[str, Callable[..., Iterator[LabelledImage]]] = {
     "data.yaml": formats.read_yolo,
     "a.manifest": formats.read_ground_truth,
 }
-# Text that is nearly right leads deeper into a reader than bytes drawn at random.
+# Nearly valid text reaches more code of a reader than random bytes.
 SEEDS = {
     "a.json": '{"images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 64}], "annotations": '
     '[{"id": 1, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3.5, 4], "iscrowd": 1, "segmentation": '
@@ -157,7 +157,7 @@ SEEDS = {
 
 @st.composite
 def damaged(draw: st.DrawFn, text: str) -> bytes:
-    """A file with a few places overwritten, doubled or cut."""
+    """A file in which a few pieces are overwritten, inserted or removed."""
     content = bytearray(text.encode())
     pieces = st.sampled_from(
         [b"", b"\0", b"\xff", b'"', b"{", b"[", b"<", b"&", b",", b"NaN", b"1e999", b"-1", b"null", b"../",
@@ -171,8 +171,8 @@ def damaged(draw: st.DrawFn, text: str) -> bytes:
 
 @pytest.mark.parametrize("name", READERS)
 @given(data=st.data())
-def test_damaged_files_raise_only_errors_of_ours(name: str, data: st.DataObject) -> None:
-    """Every mutant of a file is read, with its flaws reported, or refused with a RekolabelsError."""
+def test_damaged_files_raise_only_rekolabels_errors(name: str, data: st.DataObject) -> None:
+    """A damaged file is read with problems, or refused with a RekolabelsError."""
     content = data.draw(damaged(SEEDS[name]) | st.binary(max_size=60))
     problems: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The error tree: complete, drawn, picklable, and every answer of AWS finds its place in it."""
+"""The exceptions: documented, picklable, and one for each error of AWS and botocore."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EVERY = [
 ]
 
 
-def answer(code: str, status: int = 400) -> boto.ClientError:
-    """An error answer of AWS, as botocore raises it."""
+def client_error(code: str, status: int = 400) -> boto.ClientError:
+    """Make an error response of AWS, as botocore raises it."""
     return boto.ClientError(
         {
             "Error": {"Code": code, "Message": "what AWS says"},
@@ -37,22 +37,22 @@ def answer(code: str, status: int = 400) -> boto.ClientError:
     )
 
 
-def test_the_tree_is_drawn() -> None:
-    """The docstring of the module shows every class, below its parent."""
-    drawing = inspect.getdoc(errors) or ""
+def test_the_docstring_shows_the_tree() -> None:
+    """The module's docstring lists every class below its base class."""
+    tree = inspect.getdoc(errors) or ""
     for kind in EVERY:
-        assert kind.__name__ in drawing
+        assert kind.__name__ in tree
         if kind is not errors.RekolabelsError:
-            assert drawing.index(kind.__bases__[0].__name__) < drawing.index(f" {kind.__name__}")
+            assert tree.index(kind.__bases__[0].__name__) < tree.index(f" {kind.__name__}")
 
 
 def test_all_lists_every_error() -> None:
-    """``from rekolabels.errors import *`` brings the whole tree."""
+    """``from rekolabels.errors import *`` imports every exception."""
     assert sorted(kind.__name__ for kind in EVERY) == errors.__all__
 
 
 def test_every_modelled_error_maps() -> None:
-    """Each error that the service model of Rekognition declares becomes one of ours, on purpose."""
+    """Each error in Rekognition's service model has an entry in the table."""
     model = botocore.model.ServiceModel(
         botocore.loaders.Loader().load_service_model("rekognition", "service-2")
     )
@@ -62,8 +62,8 @@ def test_every_modelled_error_maps() -> None:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_code_request_id_and_cause_stay_on_the_error(code: str) -> None:
-    """What AWS said can be read off the error."""
-    error = translate(answer(code), "CreateProject")
+    """The error has the operation, code, request id, status and message of AWS."""
+    error = translate(client_error(code), "CreateProject")
     assert isinstance(error, CODES[code])
     assert (error.operation, error.code, error.request_id, error.http_status, error.detail) == (
         "CreateProject",
@@ -75,9 +75,9 @@ def test_code_request_id_and_cause_stay_on_the_error(code: str) -> None:
     assert "what AWS says" in str(error)
 
 
-def test_an_unknown_code_stays_readable() -> None:
-    """A code of tomorrow becomes a plain ServiceError that names it."""
-    error = translate(answer("NovelException"), "CreateProject")
+def test_an_unknown_code_becomes_a_service_error() -> None:
+    """A code that is not in the table is kept on a plain ServiceError."""
+    error = translate(client_error("NovelException"), "CreateProject")
     assert type(error) is errors.ServiceError
     assert error.code == "NovelException"
 
@@ -90,11 +90,11 @@ def test_an_unknown_code_stays_readable() -> None:
         (503, "Odd", errors.ServiceFault),
     ],
 )
-def test_answers_without_a_body_go_by_their_status(
+def test_responses_without_a_body_map_by_status(
     status: int, code: str, kind: type[errors.ServiceError]
 ) -> None:
-    """S3 answers HEAD without a body: botocore has only the status."""
-    assert type(translate(answer(code, status), "HeadBucket")) is kind
+    """S3 answers HEAD without a body, so botocore knows only the status."""
+    assert type(translate(client_error(code, status), "HeadBucket")) is kind
 
 
 @pytest.mark.parametrize(
@@ -111,14 +111,14 @@ def test_answers_without_a_body_go_by_their_status(
 def test_errors_of_botocore_say_what_to_do(
     raised: Exception, kind: type[errors.RekolabelsError], says: str
 ) -> None:
-    """What botocore raises before AWS answers is translated too, with the way out."""
+    """Errors that botocore raises before AWS answers are translated, with a fix."""
     error = translate(raised, "CreateProject")
     assert isinstance(error, kind)
     assert says in str(error)
 
 
-def test_foreign_errors_are_left_alone() -> None:
-    """What is not botocore's is a bug, and comes through as it is."""
+def test_other_exceptions_are_not_translated() -> None:
+    """An exception that does not come from botocore is a bug and stays as it is."""
     assert translate(KeyError("x"), "CreateProject") is None
 
 
@@ -133,16 +133,16 @@ def test_foreign_errors_are_left_alone() -> None:
         errors.RekolabelsError("m"),
     ],
 )
-def test_errors_survive_the_way_home_from_a_worker(error: errors.RekolabelsError) -> None:
-    """A pickled error comes back with its class, message and attributes."""
+def test_errors_are_picklable(error: errors.RekolabelsError) -> None:
+    """Class, message and attributes survive pickling."""
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
 def test_explained_keeps_what_aws_said() -> None:
-    """An explanation for the situation keeps class, code and request id."""
+    """The explained error keeps class, code and request id."""
     error = errors.ResourceInUse("m", operation="o", code="c", request_id="r", http_status=400, detail="d")
-    told = error.explained("Choose another name.")
-    assert type(told) is errors.ResourceInUse
-    assert str(told) == "Choose another name. [o: c: d]"
-    assert told.request_id == "r"
+    explained = error.explained("Choose another name.")
+    assert type(explained) is errors.ResourceInUse
+    assert str(explained) == "Choose another name. [o: c: d]"
+    assert explained.request_id == "r"

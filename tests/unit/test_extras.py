@@ -1,4 +1,4 @@
-"""Optional packages: where one is missing, the error names the extra that brings it, and what it is for."""
+"""Missing optional packages: the error names the extra that installs the package, and its purpose."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
+IMAGES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
         ("PIL", lambda _: draw_detections(None, [Detection("cat", 90.0)]), "images", "Drawing"),
         ("PIL", lambda _: open_encoded(b"", "x.jpg"), "images", "Encoding images"),
         ("PIL", lambda _: probe(b""), "local", "Opening images"),
-        ("imagehash", lambda _: split(PICTURES, near_duplicates=True), "dedupe", "near_duplicates=True"),
+        ("imagehash", lambda _: split(IMAGES, near_duplicates=True), "dedupe", "near_duplicates=True"),
         ("defusedxml.ElementTree", read_voc, "formats", "Reading Pascal VOC"),
         ("yaml", read_yolo, "formats", "Reading YOLO"),
         ("yaml", lambda folder: write_yolo([], folder), "formats", "Writing YOLO"),
@@ -58,7 +58,7 @@ PICTURES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
         ("av", lambda _: list(video_frames("x.mp4", rate=1)), "video", "Reading videos"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_the_error_names_the_extra(
     package: str,
     work: Callable[[Path], object],
     extra: str,
@@ -66,7 +66,7 @@ def test_what_is_missing_is_named(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the command that installs it; it is an ImportError, too."""
+    """The message has the command that installs it, and the error is an ImportError."""
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError) as caught:
         work(tmp_path)

@@ -1,4 +1,4 @@
-"""COCO: a stream in any order, with every flaw named by its id."""
+"""COCO: the lists come in any order, and each problem names the id of its entry."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ANNOTATIONS: list[dict[str, Any]] = [
 ]
 
 
-def put(folder: Path, content: object) -> Path:
-    """Write a file: JSON of an object, or text and bytes as they are."""
+def write_file(folder: Path, content: object) -> Path:
+    """Write a file: an object as JSON, text and bytes as they are."""
     path = folder / "x.json"
     text = content if isinstance(content, (str, bytes)) else json.dumps(content)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -35,10 +35,10 @@ def put(folder: Path, content: object) -> Path:
 
 @pytest.mark.parametrize("order", ["iac", "cai", "aci"])
 def test_lists_may_be_in_any_order(tmp_path: Path, order: str) -> None:
-    """Boxes find their image and category wherever they stand; other members are passed over."""
+    """Boxes are matched with their image and category in any order; other members are skipped."""
     lists = {"i": ("images", IMAGES), "a": ("annotations", ANNOTATIONS), "c": ("categories", CATEGORIES)}
     content = {"info": {"a": [1, {}]}, **dict(lists[key] for key in order), "licenses": [], "version": 12}
-    found = list(read_coco(put(tmp_path, content), images="s3://b/p", on_problem=raise_problem))
+    found = list(read_coco(write_file(tmp_path, content), images="s3://b/p", on_problem=raise_problem))
     boxes = (BoundingBox("dog", 1, 2.5, 30, 40), BoundingBox("cat", 0, 0, 100, 80))
     assert found == [
         LabelledImage("s3://b/p/a.jpg", boxes=boxes, size=ImageSize(100, 80)),
@@ -47,20 +47,20 @@ def test_lists_may_be_in_any_order(tmp_path: Path, order: str) -> None:
 
 
 def test_large_files_are_read_in_windows(tmp_path: Path) -> None:
-    """Entries that are cut by the end of a window, long ones and blanks between them are read whole."""
+    """Long entries, and those that the end of a window cuts, are read completely."""
     images = [
         {"id": n, "file_name": f"{n}.jpg", "width": 64, "height": 64, "x": "y" * (n * 37)} for n in range(999)
     ]
     for indent in (None, 3):
         text = json.dumps({"images": images, "annotations": [], "categories": []}, indent=indent)
-        found = list(read_coco(put(tmp_path, text), on_problem=raise_problem))
+        found = list(read_coco(write_file(tmp_path, text), on_problem=raise_problem))
         assert [str(tmp_path / f"{n}.jpg") for n in range(999)] == [image.source for image in found]
 
 
-def test_an_s3_url_stands_for_itself(tmp_path: Path) -> None:
-    """coco_url is used when it is in S3, and not when it is a web address."""
+def test_an_s3_url_is_used_as_it_is(tmp_path: Path) -> None:
+    """The field coco_url is used when it is an S3 URI, and ignored when it is a web address."""
     images = [IMAGES[0] | {"coco_url": "s3://other/a.jpg"}, IMAGES[1] | {"coco_url": "http://web/b.jpg"}]
-    found = read_coco(put(tmp_path, {"images": images}), images="s3://b", on_problem=raise_problem)
+    found = read_coco(write_file(tmp_path, {"images": images}), images="s3://b", on_problem=raise_problem)
     assert [image.source for image in found] == ["s3://other/a.jpg", "s3://b/sub/b.jpg"]
 
 
@@ -83,10 +83,10 @@ def test_an_s3_url_stands_for_itself(tmp_path: Path) -> None:
     ],
 )
 def test_flaws_of_annotations(tmp_path: Path, annotation: dict[str, Any], message: str, lost: str) -> None:
-    """Each is named by its id; a box that is none is left out, a box beyond the frame is kept."""
+    """The problem names the id; an invalid box is left out, a box that leaves the frame is kept."""
     content = {"images": IMAGES, "annotations": [ANNOTATIONS[0] | annotation], "categories": CATEGORIES}
     problems: list[Problem] = []
-    found = list(read_coco(put(tmp_path, content), images="s3://b", on_problem=problems.append))
+    found = list(read_coco(write_file(tmp_path, content), images="s3://b", on_problem=problems.append))
     (problem,) = problems
     assert message in problem.message
     assert lost == problem.lost
@@ -95,13 +95,13 @@ def test_flaws_of_annotations(tmp_path: Path, annotation: dict[str, Any], messag
 
 
 def test_flaws_of_images_and_categories(tmp_path: Path) -> None:
-    """Doubled ids, missing names and sizes, foreign paths, entries that are no objects."""
+    """Duplicate ids, missing names and sizes, paths that leave the folder, and entries of other types."""
     images = [*IMAGES, IMAGES[0], {"id": 3, "file_name": "../c.jpg"}, {"id": 4, "file_name": 5}]
     images += [{"id": 5, "file_name": "e.jpg", "width": 0, "height": "x"}]
     categories = [*CATEGORIES, {"id": 7, "name": "lion"}, {"id": 8}]
     problems: list[Problem] = []
     content = {"images": [*images, 3], "annotations": [], "categories": categories}
-    found = list(read_coco(put(tmp_path, content), images="s3://b", on_problem=problems.append))
+    found = list(read_coco(write_file(tmp_path, content), images="s3://b", on_problem=problems.append))
     assert [image.source for image in found] == ["s3://b/a.jpg", "s3://b/sub/b.jpg", "s3://b/e.jpg"]
     assert len(problems) == 7
 
@@ -123,14 +123,14 @@ def test_flaws_of_images_and_categories(tmp_path: Path) -> None:
         (b"\xff\xfe{\x00", "Not UTF-8"),
     ],
 )  # fmt: skip
-def test_files_that_are_none(tmp_path: Path, content: str | bytes, message: str) -> None:
-    """Truncated, wrong, nested and foreign files are refused with the place."""
+def test_invalid_files_are_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
+    """Truncated, malformed, deeply nested and binary files are refused with the position."""
     with pytest.raises(InvalidInput, match=message):
-        list(read_coco(put(tmp_path, content)))
+        list(read_coco(write_file(tmp_path, content)))
 
 
-def test_writing_says_what_coco_does_not_hold(tmp_path: Path) -> None:
-    """Labels of the whole image are reported, as is a missing size; an empty set is a valid file."""
+def test_writing_reports_what_coco_cannot_hold(tmp_path: Path) -> None:
+    """Image-level labels and a missing size are reported; no images give a valid file."""
     problems: list[Problem] = []
     target = tmp_path / "out.json"
     assert write_coco([LabelledImage("a.jpg", ["cat"])], target, on_problem=problems.append) == 1

@@ -1,4 +1,4 @@
-"""CSV: three layouts, and what is wrong in them by line."""
+"""CSV: three layouts, with problems reported by line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def put(folder: Path, text: str | bytes) -> Path:
+def write_file(folder: Path, text: str | bytes) -> Path:
     """Write a file."""
     path = folder / "x.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -22,8 +22,8 @@ def put(folder: Path, text: str | bytes) -> Path:
 
 
 def test_the_layout_of_the_aws_sample(tmp_path: Path) -> None:
-    """No header, the image first, then its labels; empty fields and rows, and a BOM, are passed over."""
-    path = put(tmp_path, "\ufeffa.jpg,cat,,dog\r\n\r\n,,\r\ns3://b/c.jpg,cat,cat\r\n")
+    """The image comes first, then its labels; empty fields, empty rows and a BOM are skipped."""
+    path = write_file(tmp_path, "\ufeffa.jpg,cat,,dog\r\n\r\n,,\r\ns3://b/c.jpg,cat,cat\r\n")
     images = list(read_csv(path, images="s3://bucket/pets/", on_problem=raise_problem))
     assert [(image.source, image.labels) for image in images] == [
         ("s3://bucket/pets/a.jpg", ("cat", "dog")),
@@ -31,9 +31,11 @@ def test_the_layout_of_the_aws_sample(tmp_path: Path) -> None:
     ]
 
 
-def test_the_usual_layout(tmp_path: Path) -> None:
-    """A header in any order and case; labels behind the columns, or several in one field."""
-    path = put(tmp_path, 'id,Label,PATH\n1,cat|dog,a b/ü.jpg,bird\n2,"x, y",sub/../c.jpg\n3,fox,./d.jpg\n')
+def test_the_layout_with_a_header(tmp_path: Path) -> None:
+    """The header may have any order and case; further labels follow the columns or share a field."""
+    path = write_file(
+        tmp_path, 'id,Label,PATH\n1,cat|dog,a b/ü.jpg,bird\n2,"x, y",sub/../c.jpg\n3,fox,./d.jpg\n'
+    )
     problems: list[Problem] = []
     images = list(read_csv(path, label_separator="|", on_problem=problems.append))
     expected = [(tmp_path / "a b" / "ü.jpg", ("cat", "dog", "bird")), (tmp_path / "d.jpg", ("fox",))]
@@ -42,8 +44,8 @@ def test_the_usual_layout(tmp_path: Path) -> None:
 
 
 def test_the_layout_with_boxes(tmp_path: Path) -> None:
-    """Rows of one image are one image; a row without a box is an image without boxes."""
-    path = put(
+    """The rows of an image are merged; a row without a box is an image without boxes."""
+    path = write_file(
         tmp_path,
         "filename,width,height,class,xmin,ymin,xmax,ymax\n"
         "a.jpg,100,80,cat,1,2,31,42\na.jpg,100,80,dog,0.5,0,10,10\nb.jpg,64,64,,,,,\n",
@@ -57,8 +59,8 @@ def test_the_layout_with_boxes(tmp_path: Path) -> None:
 
 
 def test_flaws_are_reported_by_line(tmp_path: Path) -> None:
-    """Repeated images, images that leave the folder, missing labels and broken quotes: each with its line."""
-    path = put(
+    """Repeated images, images outside the folder, missing labels and broken quotes name their line."""
+    path = write_file(
         tmp_path, 'a.jpg,cat\na.jpg,cat\n../b.jpg,cat\n/etc/c.jpg,cat\nd.jpg\na.jpg,dog\n,x\n"e" f,g\n'
     )
     problems: list[Problem] = []
@@ -69,13 +71,13 @@ def test_flaws_are_reported_by_line(tmp_path: Path) -> None:
 
 
 def test_bad_boxes_are_reported_by_line(tmp_path: Path) -> None:
-    """NaN and missing numbers lose the box; one beyond the frame is kept, and the check says the rest."""
+    """A box with NaN or missing numbers is left out; a box that leaves the frame is kept."""
     rows = ["cat,nan,0,5,5", "cat,1,2,,4", "cat,9,9,3,9", ",1,1,5,5", "cat,-3,0,5,5", "cat,90,0,105,5"]
     text = "filename,width,height,class,xmin,ymin,xmax,ymax\n" + "".join(
         f"a.jpg,100,80,{row}\n" for row in rows
     )
     problems: list[Problem] = []
-    (image,) = read_csv(put(tmp_path, text), images="s3://b", on_problem=problems.append)
+    (image,) = read_csv(write_file(tmp_path, text), images="s3://b", on_problem=problems.append)
     assert [box.left for box in image.boxes] == [-3, 90]
     assert [(problem.line, problem.lost) for problem in problems] == [
         (2, "box"),
@@ -100,24 +102,24 @@ def test_bad_boxes_are_reported_by_line(tmp_path: Path) -> None:
         ("a.jpg," + "x" * 2_000_000, "Has a line of 1,048,576 characters or more"),
     ],
 )
-def test_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:
-    """An empty file, a header without what is needed, and other encodings are refused."""
+def test_invalid_files_are_refused(tmp_path: Path, content: str | bytes, expected: str) -> None:
+    """An empty file, a header without a needed column, and other encodings are refused."""
     header = True if "no column" in expected else None
     with pytest.raises(InvalidInput, match=expected):
-        list(read_csv(put(tmp_path, content), header=header))
+        list(read_csv(write_file(tmp_path, content), header=header))
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
-    """A missing file, a folder, and a delimiter of two characters."""
+def test_unreadable_files_and_delimiters_are_refused(tmp_path: Path) -> None:
+    """A missing file, a folder, an invalid name, and a delimiter of two characters are refused."""
     for path in (tmp_path / "none.csv", tmp_path, tmp_path / "a\0b"):
         with pytest.raises(InvalidInput, match=r"Cannot be read|Not a valid file name"):
             list(read_csv(path))
     with pytest.raises(InvalidInput, match="Invalid delimiter ';;'"):
-        list(read_csv(put(tmp_path, "a,b"), delimiter=";;"))
+        list(read_csv(write_file(tmp_path, "a,b"), delimiter=";;"))
 
 
-def test_writing_says_what_the_layout_does_not_hold(tmp_path: Path) -> None:
-    """Boxes in the layout of labels and labels in the layout of boxes are reported."""
+def test_writing_reports_what_the_layout_cannot_hold(tmp_path: Path) -> None:
+    """Boxes in the layout for labels, and labels in the layout for boxes, are reported."""
     image = LabelledImage("p/a.jpg", ["cat"], [BoundingBox("dog", 1, 2, 3, 4)], ImageSize(64, 64))
     problems: list[Problem] = []
     target = tmp_path / "out.csv"
@@ -130,8 +132,8 @@ def test_writing_says_what_the_layout_does_not_hold(tmp_path: Path) -> None:
         write_csv([image], tmp_path / "none" / "out.csv")
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    """When the images fail midway, what was there before stays."""
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
+    """When the images raise an error, the existing file stays."""
     target = tmp_path / "out.csv"
     target.write_text("before")
 

@@ -1,4 +1,4 @@
-"""Folders as a source of labelled images: labels by name, strays reported, nothing fatal but emptiness."""
+"""Label folders: labels from folder names, other files reported, an error only without any image."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rekolabels.images import ImageSize
 
 
 def png(width: int = 70, height: int = 80, colour: int = 2) -> bytes:
-    """Make the start of a PNG: enough for a reader of headers."""
+    """Make the start of a PNG, enough for its header."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
 
 
 def jpeg(width: int = 70, height: int = 80, channels: int = 3, marker: int = 0xC0) -> bytes:
-    """Make the start of a JPEG with an application segment, fill bytes and a frame header."""
+    """Make the start of a JPEG: an application segment, fill bytes and a frame header."""
     frame = struct.pack(">BHHB", 8, height, width, channels) + bytes(3 * channels)
     return (
         b"\xff\xd8\xff\xe1\x00\x08Exif\x00\x00"
@@ -29,18 +29,18 @@ def jpeg(width: int = 70, height: int = 80, channels: int = 3, marker: int = 0xC
     )
 
 
-def put(path: Path, content: bytes) -> Path:
-    """Write a file and the folders on the way to it."""
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
 def test_labels_are_the_names_of_the_first_folders(tmp_path: Path) -> None:
-    """The first level names the label, deeper levels only sort; order and sizes are those of the files."""
-    put(tmp_path / "dog" / "b.png", png(64, 65))
-    put(tmp_path / "dog" / "a" / "deep" / "x.jpg", jpeg(100, 200))
-    put(tmp_path / "cat" / "1.jpeg", jpeg(66, 67, channels=1, marker=0xC2))
+    """The first level is the label, deeper levels have no meaning; images are sorted and have sizes."""
+    write_file(tmp_path / "dog" / "b.png", png(64, 65))
+    write_file(tmp_path / "dog" / "a" / "deep" / "x.jpg", jpeg(100, 200))
+    write_file(tmp_path / "cat" / "1.jpeg", jpeg(66, 67, channels=1, marker=0xC2))
     images = list(read_folder(tmp_path, on_problem=raise_problem))
     assert [str(tmp_path / p) for p in ("cat/1.jpeg", "dog/a/deep/x.jpg", "dog/b.png")] == [
         image.source for image in images
@@ -51,15 +51,15 @@ def test_labels_are_the_names_of_the_first_folders(tmp_path: Path) -> None:
 
 def test_sources_begin_with_the_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative folder gives relative sources."""
-    put(tmp_path / "set" / "cat" / "1.png", png())
+    write_file(tmp_path / "set" / "cat" / "1.png", png())
     monkeypatch.chdir(tmp_path)
     assert [os.path.join("set", "cat", "1.png")] == [i.source for i in read_folder("set")]  # noqa: PTH118
 
 
 def test_content_decides_not_the_extension(tmp_path: Path) -> None:
-    """A PNG called .dat is an image, a text called .jpg is not."""
-    put(tmp_path / "cat" / "a.dat", png())
-    put(tmp_path / "cat" / "b.jpg", b"just text")
+    """A PNG named .dat is an image, a text file named .jpg is not."""
+    write_file(tmp_path / "cat" / "a.dat", png())
+    write_file(tmp_path / "cat" / "b.jpg", b"just text")
     problems: list[Problem] = []
     images = list(read_folder(tmp_path, on_problem=problems.append))
     assert [str(tmp_path / "cat" / "a.dat")] == [image.source for image in images]
@@ -69,16 +69,16 @@ def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     assert problem.message == "Neither JPEG nor PNG. The service takes no other format"
 
 
-def test_strays_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
-    """Empty and cut-off files and loose images are named; .hidden and Thumbs.db are not."""
-    put(tmp_path / "cat" / "ok.png", png())
-    put(tmp_path / "cat" / "empty.png", b"")
-    put(tmp_path / "cat" / "cut.png", png()[:20])
-    put(tmp_path / "cat" / "cut.jpg", jpeg()[:14])
-    put(tmp_path / "cat" / ".DS_Store", b"x")
-    put(tmp_path / "cat" / "Thumbs.db", b"x")
-    put(tmp_path / ".cache" / "x.png", png())
-    put(tmp_path / "loose.png", png())
+def test_other_files_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
+    """Damaged files and images outside label folders are reported; .hidden and Thumbs.db are not."""
+    write_file(tmp_path / "cat" / "ok.png", png())
+    write_file(tmp_path / "cat" / "empty.png", b"")
+    write_file(tmp_path / "cat" / "cut.png", png()[:20])
+    write_file(tmp_path / "cat" / "cut.jpg", jpeg()[:14])
+    write_file(tmp_path / "cat" / ".DS_Store", b"x")
+    write_file(tmp_path / "cat" / "Thumbs.db", b"x")
+    write_file(tmp_path / ".cache" / "x.png", png())
+    write_file(tmp_path / "loose.png", png())
     problems: list[Problem] = []
     assert len(list(read_folder(tmp_path, on_problem=problems.append))) == 1
     assert [Path(p.file).name for p in problems] == ["cut.jpg", "cut.png", "empty.png", "loose.png"]
@@ -86,9 +86,9 @@ def test_strays_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
 
 
 def test_problems_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Without on_problem a stray file is a warning in the log, and control characters are escaped there."""
-    put(tmp_path / "cat" / "ok.png", png())
-    put(tmp_path / "cat" / "new\nline.txt", b"text")
+    """Without on_problem, a text file is a warning in the log, and control characters are escaped."""
+    write_file(tmp_path / "cat" / "ok.png", png())
+    write_file(tmp_path / "cat" / "new\nline.txt", b"text")
     list(read_folder(tmp_path))
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("rekolabels.formats", "WARNING")
@@ -96,26 +96,26 @@ def test_problems_are_logged_by_default(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_the_first_problem_stops_a_strict_reader(tmp_path: Path) -> None:
-    """raise_problem turns a stray file into an InvalidInput."""
-    put(tmp_path / "cat" / "ok.png", png())
-    put(tmp_path / "cat" / "readme.txt", b"text")
+    """The function raise_problem turns a text file into an InvalidInput."""
+    write_file(tmp_path / "cat" / "ok.png", png())
+    write_file(tmp_path / "cat" / "readme.txt", b"text")
     with pytest.raises(InvalidInput, match=r"readme\.txt: Neither JPEG nor PNG"):
         list(read_folder(tmp_path, on_problem=raise_problem))
 
 
 @pytest.mark.parametrize("make", ["nothing", "empty", "file", "flat", "texts", "nul"])
-def test_a_folder_without_images_is_an_error_that_says_what_was_expected(tmp_path: Path, make: str) -> None:
-    """A missing, empty or flat folder, a file, or a folder of texts: each raises and shows the layout."""
+def test_a_folder_without_images_is_an_error_that_shows_the_layout(tmp_path: Path, make: str) -> None:
+    """A missing, empty or flat folder, a file, and a folder of text files raise and show the layout."""
     path = tmp_path / "set"
     match make:
         case "empty":
             path.mkdir()
         case "file":
-            put(path, b"x")
+            write_file(path, b"x")
         case "flat":
-            put(path / "a.png", png())
+            write_file(path / "a.png", png())
         case "texts":
-            put(path / "cat" / "a.txt", b"x")
+            write_file(path / "cat" / "a.txt", b"x")
         case "nul":
             path = tmp_path / "a\0b"
         case _:
@@ -124,15 +124,15 @@ def test_a_folder_without_images_is_an_error_that_says_what_was_expected(tmp_pat
         list(read_folder(path))
 
 
-def test_a_missing_folder_is_said_at_once(tmp_path: Path) -> None:
-    """The mistake is raised by the call, not by the first image that is asked for."""
+def test_a_missing_folder_is_reported_at_once(tmp_path: Path) -> None:
+    """The call raises, not the first iteration."""
     with pytest.raises(InvalidInput, match="The folder does not exist"):
         read_folder(tmp_path / "nowhere")
 
 
-def test_loops_of_links_end(tmp_path: Path) -> None:
-    """A link to a folder above is reported and not followed; a link to itself is a stray file."""
-    put(tmp_path / "cat" / "a.png", png())
+def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
+    """Links to a folder above, to themselves and to missing files are reported."""
+    write_file(tmp_path / "cat" / "a.png", png())
     (tmp_path / "cat" / "up").symlink_to(tmp_path)
     (tmp_path / "cat" / "self").symlink_to(tmp_path / "cat" / "self")
     (tmp_path / "cat" / "gone.png").symlink_to(tmp_path / "nowhere.png")
@@ -142,38 +142,38 @@ def test_loops_of_links_end(tmp_path: Path) -> None:
 
 
 def test_links_to_folders_elsewhere_are_followed(tmp_path: Path) -> None:
-    """People link label folders from a common store."""
-    put(tmp_path / "store" / "a.png", png())
+    """Label folders are often links into a shared folder."""
+    write_file(tmp_path / "store" / "a.png", png())
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "cat").symlink_to(tmp_path / "store")
     assert [i.labels for i in read_folder(tmp_path / "set", on_problem=raise_problem)] == [("cat",)]
 
 
 def test_a_pipe_does_not_block(tmp_path: Path) -> None:
-    """A named pipe would wait for a writer for ever: it is reported without being opened."""
-    put(tmp_path / "cat" / "a.png", png())
+    """Opening a named pipe would wait forever, so it is reported without being opened."""
+    write_file(tmp_path / "cat" / "a.png", png())
     os.mkfifo(tmp_path / "cat" / "pipe.png")
     problems: list[Problem] = []
     list(read_folder(tmp_path, on_problem=problems.append))
     assert [p.message for p in problems] == ["Not a regular file"]
 
 
-def test_a_name_that_is_no_text_is_left_out(tmp_path: Path) -> None:
-    """A manifest is UTF-8, so a file name in another encoding Cannot be written into one."""
-    put(tmp_path / "cat" / "a.png", png())
+def test_a_name_that_is_not_utf8_is_left_out(tmp_path: Path) -> None:
+    """A manifest is UTF-8, so it cannot hold a file name in another encoding."""
+    write_file(tmp_path / "cat" / "a.png", png())
     try:
-        put(tmp_path / "cat" / os.fsdecode(b"\xff.png"), png())
+        write_file(tmp_path / "cat" / os.fsdecode(b"\xff.png"), png())
     except OSError:
-        pytest.skip("this file system accepts only UTF-8 names")
+        pytest.skip("This file system accepts only UTF-8 names.")
     problems: list[Problem] = []
     assert len(list(read_folder(tmp_path, on_problem=problems.append))) == 1
     assert "not valid UTF-8" in problems[0].message
 
 
-def test_folders_that_look_like_a_split_are_pointed_out(tmp_path: Path) -> None:
-    """train/cat/1.png would silently become the label "train"."""
-    put(tmp_path / "train" / "cat" / "a.png", png())
-    put(tmp_path / "test" / "cat" / "b.png", png())
+def test_folders_that_look_like_a_split_are_reported(tmp_path: Path) -> None:
+    """Otherwise train/cat/1.png would silently get the label "train"."""
+    write_file(tmp_path / "train" / "cat" / "a.png", png())
+    write_file(tmp_path / "test" / "cat" / "b.png", png())
     problems: list[Problem] = []
     assert [i.labels for i in read_folder(tmp_path, on_problem=problems.append)] == [("test",), ("train",)]
     assert "look like the parts of a split" in problems[0].message
@@ -182,14 +182,14 @@ def test_folders_that_look_like_a_split_are_pointed_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"\xff\xd8\xff", b"\xff\xd8\xff\xd8" * 50, b"\xff\xd8\xff\xc0\x00\x01", jpeg(0, 5), png(0, 9)]
 )
-def test_damaged_headers_are_errors_of_ours(tmp_path: Path, content: bytes) -> None:
-    """Cut-off segments, wrong lengths and sizes of zero are said, not guessed."""
+def test_damaged_headers_are_refused(tmp_path: Path, content: bytes) -> None:
+    """Truncated segments, wrong lengths and sizes of zero raise InvalidImage."""
     with pytest.raises(InvalidImage, match="x"):
-        image_size(put(tmp_path / "x", content))
+        image_size(write_file(tmp_path / "x", content))
 
 
 def test_sizes_agree_with_pillow(tmp_path: Path) -> None:
-    """The header reader says what an imaging library says, for the kinds of JPEG and PNG there are."""
+    """For the modes of JPEG and PNG, the size and the channels are those that Pillow reports."""
     image = pytest.importorskip("PIL.Image")
     for mode, depth in {"L": 1, "RGB": 3, "CMYK": 4}.items():
         for progressive in (False, True):

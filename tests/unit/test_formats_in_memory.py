@@ -1,4 +1,4 @@
-"""Ground Truth outputs, tables and datasets of other libraries, and writing label folders."""
+"""Ground Truth output, tables, datasets of other libraries, and writing label folders."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ OTHER = {
 
 
 def png(width: int = 100, height: int = 80) -> bytes:
-    """The header of a PNG."""
+    """Make the header of a PNG."""
     return (
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
         + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
@@ -67,7 +67,7 @@ def png(width: int = 100, height: int = 80) -> bytes:
 
 
 def ground_truth(folder: Path, *lines: Any) -> tuple[list[LabelledImage], list[Problem]]:
-    """Read lines, given as objects, text or bytes."""
+    """Read an output manifest of lines that are given as objects, text or bytes."""
     raw = [
         line if isinstance(line, bytes) else (line if isinstance(line, str) else json.dumps(line)).encode()
         for line in lines
@@ -78,7 +78,7 @@ def ground_truth(folder: Path, *lines: Any) -> tuple[list[LabelledImage], list[P
 
 
 def test_usable_lines_are_manifest_lines(tmp_path: Path) -> None:
-    """Classification and boxes come as read_manifest gives them, unknown keys included."""
+    """Classification and boxes are read as by read_manifest, including unknown keys."""
     box = LabelledImage("s3://b/5.jpg", boxes=[BoundingBox("cat", 1, 2, 3, 4)], size=ImageSize(100, 80))
     lines = [json.dumps(SINGLE | {"camera": 7}), format_line(box)]
     images, problems = ground_truth(tmp_path, *lines)
@@ -87,8 +87,8 @@ def test_usable_lines_are_manifest_lines(tmp_path: Path) -> None:
     assert problems == []
 
 
-def test_multi_label_lines_are_transformed(tmp_path: Path) -> None:
-    """One attribute for each class in the order of the list, as the guide's conversion makes them."""
+def test_multi_label_lines_are_converted(tmp_path: Path) -> None:
+    """Each class becomes an attribute, in the order of the list, as in the developer guide."""
     ((image,), problems) = ground_truth(tmp_path, SEVERAL)
     assert image.labels == ("dog", "cat")
     assert dict(image.attributes) == {
@@ -126,7 +126,7 @@ def test_multi_label_lines_are_transformed(tmp_path: Path) -> None:
     ],
 )
 def test_rejected_and_failed_lines_are_reported(tmp_path: Path, line: Any, message: str, lost: str) -> None:
-    """Each by its number; the lines around it are read."""
+    """The problem names the line; the lines around it are read."""
     images, problems = ground_truth(tmp_path, SINGLE, line, "", SINGLE)
     (problem,) = problems
     assert message in problem.message
@@ -134,14 +134,14 @@ def test_rejected_and_failed_lines_are_reported(tmp_path: Path, line: Any, messa
     assert 2 + (lost == "label") == len(images)
 
 
-def test_an_output_that_is_not_there(tmp_path: Path) -> None:
-    """A missing file is an error of ours."""
+def test_a_missing_output_manifest_is_refused(tmp_path: Path) -> None:
+    """A missing file raises InvalidInput."""
     with pytest.raises(InvalidInput, match="Cannot be read"):
         list(read_ground_truth(tmp_path / "none"))
 
 
 def test_tables() -> None:
-    """Texts, lists, missing values and rows without an image; columns of another name."""
+    """Cells hold strings, lists or nothing; columns may have other names."""
     problems: list[Problem] = []
     table = {"path": ["a", "b", "c", None, "e"], "y": ["cat", ["cat", "dog", "cat"], float("nan"), "x", 3]}
     images = list(from_dataframe(table, label="y", on_problem=problems.append))
@@ -157,14 +157,14 @@ def test_tables() -> None:
 
 
 def test_pandas() -> None:
-    """A DataFrame is such a table."""
+    """A pandas DataFrame is read like any table."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"path": ["a", "b"], "label": ["cat", None]})
     assert [image.labels for image in from_dataframe(frame)] == [("cat",), ()]
 
 
 class _Rows(list[dict[str, Any]]):
-    """Rows with features, as a Hugging Face dataset has them."""
+    """Rows with features, like a Hugging Face dataset."""
 
     def __init__(self, rows: list[dict[str, Any]], features: dict[str, Any]) -> None:
         super().__init__(rows)
@@ -172,7 +172,7 @@ class _Rows(list[dict[str, Any]]):
 
 
 def test_hugging_face_classification(tmp_path: Path) -> None:
-    """Numbered labels get their names; images inside the dataset are written, local ones are named."""
+    """Numbered labels get their names; embedded images are written, local images keep their paths."""
     local = tmp_path / "local.png"
     local.write_bytes(png())
     rows: list[dict[str, Any]] = [
@@ -194,7 +194,7 @@ def test_hugging_face_classification(tmp_path: Path) -> None:
 
 
 def test_hugging_face_detection(tmp_path: Path) -> None:
-    """Boxes of the column objects, with the names of a ClassLabel inside a list."""
+    """Boxes come from the column objects, with the names of a nested ClassLabel."""
     local = tmp_path / "local.png"
     local.write_bytes(png())
     names = SimpleNamespace(names=["cat", "dog"])
@@ -209,7 +209,7 @@ def test_hugging_face_detection(tmp_path: Path) -> None:
 
 
 def test_supervision(tmp_path: Path) -> None:
-    """Detections and classifications by path; class ids become names."""
+    """Detections and classifications are read by path, and class ids become names."""
     local = tmp_path / "local.png"
     local.write_bytes(png())
     found = {
@@ -225,7 +225,7 @@ def test_supervision(tmp_path: Path) -> None:
 
 
 class _Sample(dict[str, Any]):
-    """A sample as FiftyOne has it: attributes and fields."""
+    """A sample with attributes and fields, like one of FiftyOne."""
 
     def __init__(self, filepath: str, metadata: Any = None, **fields: Any) -> None:
         super().__init__(fields)
@@ -234,7 +234,7 @@ class _Sample(dict[str, Any]):
 
 
 def test_fiftyone(tmp_path: Path) -> None:
-    """Classification, Classifications and Detections; ratios become pixels by metadata or the file."""
+    """All three kinds of fields are read; ratios become pixels by the metadata or the image file."""
     local = tmp_path / "local.png"
     local.write_bytes(png())
     detections = SimpleNamespace(
@@ -262,7 +262,7 @@ def test_fiftyone(tmp_path: Path) -> None:
 
 
 def test_label_folders_are_written_and_read(tmp_path: Path) -> None:
-    """A folder comes back as it was; what label folders cannot hold is reported and left out."""
+    """A folder is written as it was read; what label folders cannot hold is reported and left out."""
     for name in ("cat/1.png", "dog/2.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(png())

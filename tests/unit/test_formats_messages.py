@@ -1,5 +1,5 @@
-"""What the readers and writers of other formats say, word by word: each flaw, what is lost, the way out."""
-# ruff: noqa: E501 -- a message stands whole on its line, so that it can be searched for
+"""The exact messages of all readers and writers: the problem, what is left out, and the fix."""
+# ruff: noqa: E501 -- each message is on one line, so that it can be searched for
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ BOX = BoundingBox("dog", 0, 0, 50, 40)
 
 
 def png(width: int = 100, height: int = 80) -> bytes:
-    """The header of a PNG."""
+    """Make the header of a PNG."""
     sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0"
 
 
-def put(folder: Path, files: dict[str, str | bytes]) -> Path:
-    """Write files and the folders on the way."""
+def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """Write files and create their folders."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,28 +55,28 @@ def put(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
-def told(work: Callable[[OnProblem], Iterable[LabelledImage] | int], folder: Path) -> tuple[int, str]:
-    """How many images came through, and what was said, a line each; the folder is called FOLDER."""
+def collect(work: Callable[[OnProblem], Iterable[LabelledImage] | int], folder: Path) -> tuple[int, str]:
+    """Return the number of images and the problems, one per line, with FOLDER for the folder."""
     problems: list[Problem] = []
     found = work(problems.append)
     count = found if isinstance(found, int) else len(list(found))
     return count, "".join(f"{problem}\n" for problem in problems).replace(str(folder), "FOLDER")
 
 
-def refused(work: Callable[[], Iterable[LabelledImage]], folder: Path) -> str:
-    """What a refusal says; the folder is called FOLDER."""
+def message_of(work: Callable[[], Iterable[LabelledImage]], folder: Path) -> str:
+    """Return the message of the InvalidInput that is raised, with FOLDER for the folder."""
     with pytest.raises(errors.InvalidInput) as caught:
         list(work())
     return str(caught.value).replace(str(folder), "FOLDER")
 
 
-def lines(text: str) -> str:
-    """A block of text without its indent."""
+def dedent(text: str) -> str:
+    """Return a block of text without its indent."""
     return textwrap.dedent(text).lstrip("\n")
 
 
 def test_coco(tmp_path: Path) -> None:
-    """Entries by their ids."""
+    """Problems name the ids of entries."""
     images: list[object] = [
         {"id": 1, "file_name": "a.jpg", "width": 100, "height": 80},
         {"id": 1, "file_name": "b.jpg"},
@@ -96,13 +96,15 @@ def test_coco(tmp_path: Path) -> None:
     ]
     categories = [{"id": 7, "name": "cat"}, {"id": 7, "name": "lion"}, {"id": 8}]
     content = {"images": images, "annotations": annotations, "categories": categories}
-    put(tmp_path, {"x.json": json.dumps(content)})
+    write_files(tmp_path, {"x.json": json.dumps(content)})
 
-    found = told(lambda report: read_coco(tmp_path / "x.json", images="s3://b", on_problem=report), tmp_path)
+    found = collect(
+        lambda report: read_coco(tmp_path / "x.json", images="s3://b", on_problem=report), tmp_path
+    )
 
     assert found == (
         2,
-        lines("""
+        dedent("""
             FOLDER/x.json: 1 entries of 'annotations' are not objects (box left out).
             FOLDER/x.json: Two categories have the id 7: cat and lion; the first is used. Give each its own id.
             FOLDER/x.json: Category 8 has no name (label left out). Name it.
@@ -121,16 +123,16 @@ def test_coco(tmp_path: Path) -> None:
     )
 
 
-def test_many_crowds_are_named_by_example(tmp_path: Path) -> None:
-    """Three ids are enough to find them."""
+def test_many_crowds_are_summarized(tmp_path: Path) -> None:
+    """The problem names three ids."""
     images = [{"id": 1, "file_name": "a.jpg", "width": 100, "height": 80}]
     crowds = [
         {"id": n, "image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "iscrowd": 1} for n in range(9)
     ]
     content = {"images": images, "annotations": crowds, "categories": [{"id": 7, "name": "cat"}]}
-    put(tmp_path, {"x.json": json.dumps(content)})
+    write_files(tmp_path, {"x.json": json.dumps(content)})
 
-    _, text = told(lambda report: read_coco(tmp_path / "x.json", on_problem=report), tmp_path)
+    _, text = collect(lambda report: read_coco(tmp_path / "x.json", on_problem=report), tmp_path)
 
     assert "9 annotations are crowds (iscrowd); each is kept as one box (ids 0, 1, 2, …)." in text
 
@@ -156,24 +158,24 @@ def test_many_crowds_are_named_by_example(tmp_path: Path) -> None:
         (b"\xff\xfe{\x00", "Not UTF-8 text: invalid start byte"),
     ],
 )
-def test_coco_files_that_are_none(tmp_path: Path, content: str | bytes, expected: str) -> None:
-    """The place, what was expected, what was found."""
-    put(tmp_path, {"x.json": content})
-    assert f"FOLDER/x.json: {expected}." == refused(lambda: read_coco(tmp_path / "x.json"), tmp_path)
+def test_invalid_coco_files(tmp_path: Path, content: str | bytes, expected: str) -> None:
+    """The message gives the position, what was expected and what was found."""
+    write_files(tmp_path, {"x.json": content})
+    assert f"FOLDER/x.json: {expected}." == message_of(lambda: read_coco(tmp_path / "x.json"), tmp_path)
 
 
 def test_csv(tmp_path: Path) -> None:
-    """Rows by their lines."""
+    """Problems name the lines of rows."""
     text = (
         'path,label\na.jpg,cat\na.jpg,dog\n../b.jpg,cat\nc.jpg,\n"d.jpg"x,cat\nb.jpg,cat\na.jpg,late\n,cat\n'
     )
-    put(tmp_path, {"a.csv": text})
+    write_files(tmp_path, {"a.csv": text})
 
-    found = told(lambda report: read_csv(tmp_path / "a.csv", images="s3://b", on_problem=report), tmp_path)
+    found = collect(lambda report: read_csv(tmp_path / "a.csv", images="s3://b", on_problem=report), tmp_path)
 
     assert found == (
         3,
-        lines("""
+        dedent("""
             FOLDER/a.csv:3: Image a.jpg occurs again (image left out). Put all labels of an image in one row.
             FOLDER/a.csv:4: Image '../b.jpg' is outside 's3://b' (image left out). Name images relative to their folder.
             FOLDER/a.csv:6: Not CSV: ',' expected after '"' (image left out). Check the quotes.
@@ -185,7 +187,7 @@ def test_csv(tmp_path: Path) -> None:
 
 
 def test_csv_with_boxes(tmp_path: Path) -> None:
-    """Boxes by their lines; a size that is stated once holds for the image."""
+    """Problems name the lines of boxes; the size may be stated in one row of an image only."""
     text = (
         "filename,width,height,class,xmin,ymin,xmax,ymax\n"
         "a.jpg,100,80,cat,1,2,3,x\n"
@@ -193,13 +195,13 @@ def test_csv_with_boxes(tmp_path: Path) -> None:
         "a.jpg,100,80,cat,3,2,1,4\n"
         "a.jpg,,,cat,90,2,110,4\n"
     )
-    put(tmp_path, {"b.csv": text})
+    write_files(tmp_path, {"b.csv": text})
 
-    found = told(lambda report: read_csv(tmp_path / "b.csv", on_problem=report), tmp_path)
+    found = collect(lambda report: read_csv(tmp_path / "b.csv", on_problem=report), tmp_path)
 
     assert found == (
         1,
-        lines("""
+        dedent("""
             FOLDER/b.csv:2: The box (cat): expected four finite numbers, found ['1', '2', '3', 'x'] (box left out). Fix it or remove it.
             FOLDER/b.csv:3: The box has no label (box left out). Label it or remove it.
             FOLDER/b.csv:4: The box (cat) has no area: -2 x 2 pixels (box left out). Redraw it or remove it.
@@ -208,9 +210,9 @@ def test_csv_with_boxes(tmp_path: Path) -> None:
     )
 
 
-def test_csv_files_that_are_none(tmp_path: Path) -> None:
-    """With the words that a header may have."""
-    put(tmp_path, {"empty.csv": "", "x.csv": "path,x\na,b\n", "name.csv": "name,label\na,b\n"})
+def test_invalid_csv_files(tmp_path: Path) -> None:
+    """The message lists the accepted column names."""
+    write_files(tmp_path, {"empty.csv": "", "x.csv": "path,x\na,b\n", "name.csv": "name,label\na,b\n"})
     for name, expected in (
         ("empty", "Has no rows. Expected an image and its labels in each row"),
         (
@@ -222,13 +224,13 @@ def test_csv_files_that_are_none(tmp_path: Path) -> None:
             "The header 'name,label' has no column for the image. Expected one of path, filename, file_name, file, image, image_path, source, source-ref, filepath",
         ),
     ):
-        told_so = refused(lambda name=name: read_csv(tmp_path / f"{name}.csv", header=True), tmp_path)  # type: ignore[misc]  # the loop's
-        assert told_so == f"FOLDER/{name}.csv: {expected}."
+        message = message_of(lambda name=name: read_csv(tmp_path / f"{name}.csv", header=True), tmp_path)  # type: ignore[misc]  # the loop's
+        assert message == f"FOLDER/{name}.csv: {expected}."
 
 
 def test_folders(tmp_path: Path) -> None:
-    """Files by their paths."""
-    put(
+    """Problems name the paths of files."""
+    write_files(
         tmp_path,
         {
             "in/cat/a.png": png(),
@@ -243,11 +245,11 @@ def test_folders(tmp_path: Path) -> None:
     (tmp_path / "in" / "dog").mkdir()
     (tmp_path / "in" / "dog" / "loop").symlink_to(tmp_path / "in")
 
-    found = told(lambda report: read_folder(tmp_path / "in", on_problem=report), tmp_path)
+    found = collect(lambda report: read_folder(tmp_path / "in", on_problem=report), tmp_path)
 
     assert found == (
         1,
-        lines("""
+        dedent("""
             FOLDER/in/cat/b.png: Neither JPEG nor PNG. The service takes no other format (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/c.png: The file is empty. Expected a JPEG or PNG image (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/d.png: A PNG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
@@ -259,29 +261,29 @@ def test_folders(tmp_path: Path) -> None:
     )
 
 
-def test_folders_that_are_none(tmp_path: Path) -> None:
-    """The parts of a split are read all the same; what holds no image is refused with the layout."""
-    put(tmp_path, {"s/train/a.png": png(), "s/test/b.png": png(), "empty/cat/.x": "x"})
-    assert told(lambda report: read_folder(tmp_path / "s", on_problem=report), tmp_path) == (
+def test_invalid_folders(tmp_path: Path) -> None:
+    """The parts of a split are read and reported; a folder without images is refused with the layout."""
+    write_files(tmp_path, {"s/train/a.png": png(), "s/test/b.png": png(), "empty/cat/.x": "x"})
+    assert collect(lambda report: read_folder(tmp_path / "s", on_problem=report), tmp_path) == (
         2,
-        lines("""
+        dedent("""
             FOLDER/s: The folders test, train are read as labels, but look like the parts of a split. Read each part: read_folder('FOLDER/s/test').
         """),
     )
     layout = "Expected a folder for each label, with its JPEG or PNG images"
-    assert refused(lambda: read_folder(tmp_path / "empty"), tmp_path) == (
+    assert message_of(lambda: read_folder(tmp_path / "empty"), tmp_path) == (
         f"FOLDER/empty: Holds no images. {layout}: FOLDER/empty/<label>/<image>.jpg."
     )
-    assert refused(lambda: read_folder(tmp_path / "gone"), tmp_path) == (
+    assert message_of(lambda: read_folder(tmp_path / "gone"), tmp_path) == (
         f"FOLDER/gone: The folder does not exist. {layout}: folder/<label>/<image>.jpg."
     )
-    assert refused(lambda: read_folder(tmp_path / "s" / "test" / "b.png"), tmp_path) == (
+    assert message_of(lambda: read_folder(tmp_path / "s" / "test" / "b.png"), tmp_path) == (
         f"FOLDER/s/test/b.png: A file, not a folder. {layout}: folder/<label>/<image>.jpg."
     )
 
 
 def test_ground_truth(tmp_path: Path) -> None:
-    """Lines by their numbers."""
+    """Problems name the lines."""
 
     def line(**members: Any) -> str:
         return json.dumps({"source-ref": "s3://b/a.jpg", **members})
@@ -301,13 +303,13 @@ def test_ground_truth(tmp_path: Path) -> None:
         line(**{"v": 1, "v-metadata": verification}),
         '{"source-ref": 7}',
     ]
-    put(tmp_path, {"o.manifest": "\n".join(content).encode() + b"\n\xff\n" + b" " * 4_000_001})
+    write_files(tmp_path, {"o.manifest": "\n".join(content).encode() + b"\n\xff\n" + b" " * 4_000_001})
 
-    found = told(lambda report: read_ground_truth(tmp_path / "o.manifest", on_problem=report), tmp_path)
+    found = collect(lambda report: read_ground_truth(tmp_path / "o.manifest", on_problem=report), tmp_path)
 
     assert found == (
         1,
-        lines("""
+        dedent("""
             FOLDER/o.manifest:1: Not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (image left out). Remove the line.
             FOLDER/o.manifest:2: Not a JSON object (image left out). Remove the line.
             FOLDER/o.manifest:3: The task 'j' failed: no worker (image left out).
@@ -324,7 +326,7 @@ def test_ground_truth(tmp_path: Path) -> None:
 
 
 def test_voc(tmp_path: Path) -> None:
-    """Files by their paths, boxes by their place in the file."""
+    """Problems name the file and the number of the object."""
     pytest.importorskip("defusedxml")
 
     def voc(name: str, rest: str) -> str:
@@ -333,12 +335,12 @@ def test_voc(tmp_path: Path) -> None:
     def size(width: int, height: int) -> str:
         return f"<size><width>{width}</width><height>{height}</height></size>"
 
-    def thing(label: str, xmin: str, xmax: str) -> str:
+    def box_element(label: str, xmin: str, xmax: str) -> str:
         corners = f"<xmin>{xmin}</xmin><ymin>2</ymin><xmax>{xmax}</xmax><ymax>40</ymax>"
         return f"<object><name>{label}</name><bndbox>{corners}</bndbox></object>"
 
-    cat = thing("cat", "1", "30")
-    put(
+    cat = box_element("cat", "1", "30")
+    write_files(
         tmp_path,
         {
             "JPEGImages/a.png": png(),
@@ -351,7 +353,9 @@ def test_voc(tmp_path: Path) -> None:
             "Annotations/e.xml": '<!DOCTYPE x [<!ENTITY e "e">]><annotation>&e;</annotation>',
             "Annotations/f.xml": voc("a.png", size(80, 100) + cat),
             "Annotations/g.xml": voc("g.png", cat),
-            "Annotations/h.xml": voc("a.png", size(50, 50) + thing("", "1", "300") + thing("cat", "x", "30")),
+            "Annotations/h.xml": voc(
+                "a.png", size(50, 50) + box_element("", "1", "300") + box_element("cat", "x", "30")
+            ),
             "Annotations/i.xml": voc("i.jpg", cat),
             "Annotations/j.xml": voc("s3://b/j.png", cat),
             "Annotations/k.xml": voc("../k.png", cat),
@@ -360,11 +364,11 @@ def test_voc(tmp_path: Path) -> None:
     )
     (tmp_path / "Annotations" / "m.xml").mkdir()
 
-    found = told(lambda report: read_voc(tmp_path / "Annotations", on_problem=report), tmp_path)
+    found = collect(lambda report: read_voc(tmp_path / "Annotations", on_problem=report), tmp_path)
 
     assert found == (
         5,
-        lines("""
+        dedent("""
             FOLDER/Annotations/a.xml: States no valid size; the image has 100 x 80 pixels.
             FOLDER/Annotations/a.xml: Has no boxes. Label the image: the service ignores images without labels.
             FOLDER/Annotations/b.xml: Image FOLDER/JPEGImages/b.png does not exist (image left out). Pass images='<folder of the images>' or remove the XML file.
@@ -386,18 +390,18 @@ def test_voc(tmp_path: Path) -> None:
         """),
     )
     expected = "Expected the folder of Pascal VOC annotations."
-    assert refused(lambda: read_voc(tmp_path / "JPEGImages"), tmp_path) == (
+    assert message_of(lambda: read_voc(tmp_path / "JPEGImages"), tmp_path) == (
         f"FOLDER/JPEGImages: Holds no .xml files. {expected}"
     )
-    assert refused(lambda: read_voc(tmp_path / "gone"), tmp_path) == (
+    assert message_of(lambda: read_voc(tmp_path / "gone"), tmp_path) == (
         f"FOLDER/gone: The file or folder does not exist. {expected}"
     )
 
 
 def test_yolo(tmp_path: Path) -> None:
-    """Label files by their lines, images and parts by their paths."""
+    """Problems name the lines of label files, and the paths of images and parts."""
     pytest.importorskip("yaml")
-    put(
+    write_files(
         tmp_path,
         {
             "data.yaml": "path: .\ntrain: images\nval: [7, gone]\ntest: list.txt\nnames: [cat]\n",
@@ -413,11 +417,11 @@ def test_yolo(tmp_path: Path) -> None:
         },
     )
 
-    found = told(lambda report: read_yolo(tmp_path, on_problem=report), tmp_path)
+    found = collect(lambda report: read_yolo(tmp_path, on_problem=report), tmp_path)
 
     assert found == (
         1,
-        lines("""
+        dedent("""
             FOLDER/labels/a.txt:1: Class 2 is not among the 1 names (box left out). Add it to 'names' in data.yaml.
             FOLDER/labels/a.txt:2: Expected a class and four ratios, found 0 .5 .5 .1 (box left out). Fix or remove the line.
             FOLDER/labels/a.txt:3: The box (cat) has no area: 0 x 8 pixels (box left out). Redraw it or remove it.
@@ -430,11 +434,11 @@ def test_yolo(tmp_path: Path) -> None:
             FOLDER/list.txt:1: '../../else.png' is outside the folder of the list (image left out).
         """),
     )
-    _, text = told(lambda report: read_yolo(tmp_path / "bad.yaml", on_problem=report), tmp_path)
+    _, text = collect(lambda report: read_yolo(tmp_path / "bad.yaml", on_problem=report), tmp_path)
     assert text.startswith(
         "FOLDER/bad.txt: Not UTF-8 text at byte 0. Expected a list of images (file left out).\n"
     )
-    _, text = told(lambda report: read_yolo(tmp_path / "d" / "e", on_problem=report), tmp_path)
+    _, text = collect(lambda report: read_yolo(tmp_path / "d" / "e", on_problem=report), tmp_path)
     assert text == (
         "FOLDER/d/e/data.yaml: '../../images' is outside the folder of the dataset (file left out). To read it, pass root='<folder of the dataset>'.\n"
     )
@@ -449,18 +453,18 @@ def test_yolo(tmp_path: Path) -> None:
         ("a: &a [x]\nb: [*a]\n", "Has YAML aliases, which a data.yaml does not need"),
     ],
 )
-def test_descriptions_that_are_none(tmp_path: Path, text: str, expected: str) -> None:
-    """What a data.yaml must have."""
+def test_invalid_data_yaml_files(tmp_path: Path, text: str, expected: str) -> None:
+    """The message says what a data.yaml must have."""
     pytest.importorskip("yaml")
-    put(tmp_path, {"x.yaml": text})
-    assert f"FOLDER/x.yaml: {expected}." == refused(lambda: read_yolo(tmp_path / "x.yaml"), tmp_path)
-    assert refused(lambda: read_yolo(tmp_path / "gone.yaml"), tmp_path) == (
+    write_files(tmp_path, {"x.yaml": text})
+    assert f"FOLDER/x.yaml: {expected}." == message_of(lambda: read_yolo(tmp_path / "x.yaml"), tmp_path)
+    assert message_of(lambda: read_yolo(tmp_path / "gone.yaml"), tmp_path) == (
         "FOLDER/gone.yaml: Cannot be read: No such file or directory. Expected a data.yaml."
     )
 
 
 class _Sample(dict[str, Any]):
-    """A sample as FiftyOne has it: attributes and fields."""
+    """A sample with attributes and fields, like one of FiftyOne."""
 
     def __init__(self, filepath: str, **fields: Any) -> None:
         super().__init__(fields)
@@ -468,22 +472,22 @@ class _Sample(dict[str, Any]):
 
 
 def test_libraries(tmp_path: Path) -> None:
-    """Rows by their place, images by their paths."""
-    put(tmp_path, {"a.png": png(), "b.png": "x"})
+    """Problems name the number of the row or the path of the image."""
+    write_files(tmp_path, {"a.png": png(), "b.png": "x"})
     good, bad = str(tmp_path / "a.png"), str(tmp_path / "b.png")
     table = {"path": ["a", None, "b"], "label": ["x", "y", None]}
-    assert told(lambda report: from_dataframe(table, on_problem=report), tmp_path) == (
+    assert collect(lambda report: from_dataframe(table, on_problem=report), tmp_path) == (
         2,
-        lines("""
+        dedent("""
             table: Row 2 has no image: None (image left out).
             table: Row 3 (b) has no label: None. Label it.
         """),
     )
     boxed = {"image": good, "objects": {"bbox": [[1, 2, 0, 4]], "category": [1]}}
     rows = [{"image": None}, {"image": bad}, boxed]
-    assert told(lambda report: from_huggingface(rows, on_problem=report), tmp_path) == (
+    assert collect(lambda report: from_huggingface(rows, on_problem=report), tmp_path) == (
         2,
-        lines("""
+        dedent("""
             row 0: Expected an image, found None (image left out).
             row 1: FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
             row 2: Object 0 (1) has no area: 0 x 4 pixels (box left out). Redraw it or remove it.
@@ -491,15 +495,15 @@ def test_libraries(tmp_path: Path) -> None:
     )
     found = {good: SimpleNamespace(class_id=[0], xyxy=[(1, 2, 1, 4)])}
     dataset = SimpleNamespace(classes=["c"], annotations=found)
-    assert told(lambda report: from_supervision(dataset, on_problem=report), tmp_path) == (
+    assert collect(lambda report: from_supervision(dataset, on_problem=report), tmp_path) == (
         1,
         "FOLDER/a.png: Detection 0 (c) has no area: 0 x 2 pixels (box left out). Redraw it or remove it.\n",
     )
     flat = SimpleNamespace(detections=[SimpleNamespace(label="cat", bounding_box=[0.1, 0.2, 0, 0.5])])
     samples = [_Sample(good), _Sample(bad, ground_truth=flat), _Sample(good, ground_truth=flat)]
-    assert told(lambda report: from_fiftyone(samples, on_problem=report), tmp_path) == (
+    assert collect(lambda report: from_fiftyone(samples, on_problem=report), tmp_path) == (
         3,
-        lines("""
+        dedent("""
             FOLDER/a.png: Field 'ground_truth' is empty. Label the sample or pass another field.
             FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
             FOLDER/b.png: Its boxes are ratios and its size is unknown (box left out).
@@ -508,35 +512,37 @@ def test_libraries(tmp_path: Path) -> None:
     )
 
 
-def test_a_picture_knows_its_file(tmp_path: Path) -> None:
-    """A Pillow image that was opened from a file is named, not written again."""
-    put(tmp_path, {"a.png": png()})
+def test_an_image_opened_from_a_file_keeps_its_path(tmp_path: Path) -> None:
+    """A Pillow image that was opened from a file is not written again."""
+    write_files(tmp_path, {"a.png": png()})
     picture = SimpleNamespace(filename=str(tmp_path / "a.png"), save=None)
     (image,) = from_huggingface([{"image": picture}])
     assert image.source == str(tmp_path / "a.png")
 
 
 def test_writers(tmp_path: Path) -> None:
-    """What a format cannot hold, by the image."""
+    """Problems name the image and what the format cannot hold."""
     both = LabelledImage("x/a.jpg", ["cat"], [BOX])
     again = LabelledImage("y/a.jpg", size=ImageSize(9, 9))
-    assert told(lambda report: write_coco([both], tmp_path / "o.json", on_problem=report), tmp_path) == (
+    assert collect(lambda report: write_coco([both], tmp_path / "o.json", on_problem=report), tmp_path) == (
         1,
-        lines("""
+        dedent("""
             x/a.jpg: COCO has no image-level labels (label left out).
             x/a.jpg: COCO states the size of each image, and this one has none. Set its size.
         """),
     )
-    assert told(lambda report: write_csv([both], tmp_path / "o.csv", on_problem=report), tmp_path) == (
+    assert collect(lambda report: write_csv([both], tmp_path / "o.csv", on_problem=report), tmp_path) == (
         1,
         "x/a.jpg: This layout has no boxes (box left out). Pass boxes=True.\n",
     )
-    assert told(
+    assert collect(
         lambda report: write_csv([both], tmp_path / "o.csv", boxes=True, on_problem=report), tmp_path
     ) == (1, "x/a.jpg: This layout has no image-level labels (label left out).\n")
-    assert told(lambda report: write_voc([both, again], tmp_path / "voc", on_problem=report), tmp_path) == (
+    assert collect(
+        lambda report: write_voc([both, again], tmp_path / "voc", on_problem=report), tmp_path
+    ) == (
         1,
-        lines("""
+        dedent("""
             x/a.jpg: Pascal VOC has no image-level labels (label left out).
             x/a.jpg: Pascal VOC states the size of each image, and this one has none. Set its size.
             y/a.jpg: Another image is also named a (image left out). Write it to another folder.
@@ -545,12 +551,12 @@ def test_writers(tmp_path: Path) -> None:
     pytest.importorskip("yaml")
     sized = LabelledImage("x/a.jpg", ["cat"], [BOX], ImageSize(100, 80))
     unsized = LabelledImage("b.jpg")
-    for _ in range(2):  # a folder that is there already is written to all the same
-        assert told(
+    for _ in range(2):  # an existing folder is accepted
+        assert collect(
             lambda report: write_yolo([sized, again, unsized], tmp_path / "yolo", on_problem=report), tmp_path
         ) == (
             1,
-            lines("""
+            dedent("""
                 x/a.jpg: YOLO has no image-level labels (label left out).
                 y/a.jpg: Another image is also named a (image left out). Write it to another folder.
                 b.jpg: YOLO needs the size of each image, and this one has none (image left out). Set its size.
@@ -559,8 +565,8 @@ def test_writers(tmp_path: Path) -> None:
 
 
 def test_label_folders_are_written(tmp_path: Path) -> None:
-    """What a label folder cannot hold, by the image."""
-    put(tmp_path, {"a.png": png()})
+    """Problems name the image and what a label folder cannot hold."""
+    write_files(tmp_path, {"a.png": png()})
     one = str(tmp_path / "a.png")
     images = [
         LabelledImage(one, ["a", "b"]),
@@ -569,9 +575,9 @@ def test_label_folders_are_written(tmp_path: Path) -> None:
         LabelledImage(one, ["cat"], [BOX]),
         LabelledImage(one, ["cat"]),
     ]
-    assert told(lambda report: write_folder(images, tmp_path / "out", on_problem=report), tmp_path) == (
+    assert collect(lambda report: write_folder(images, tmp_path / "out", on_problem=report), tmp_path) == (
         1,
-        lines("""
+        dedent("""
             FOLDER/a.png: A label folder holds images with one label, and this one has 2 (image left out).
             FOLDER/a.png: Label '../up' cannot be the name of a folder (image left out).
             s3://b/k.png: Not a local file (image left out). Download it first.

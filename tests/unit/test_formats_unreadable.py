@@ -1,4 +1,4 @@
-"""Files that are not there, not readable or not what they should be: each reader names it."""
+"""Missing, unreadable and invalid files: every reader names the file."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ ALL: Final[dict[str, Callable[..., Iterable[LabelledImage]]]] = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_path_that_is_none_is_refused(name: str) -> None:
-    """A NUL character, which no file system takes, is an error of ours."""
+def test_an_invalid_path_is_refused(name: str) -> None:
+    """A NUL character, which no file system accepts, raises InvalidInput."""
     with pytest.raises(InvalidInput, match="nul"):
         list(ALL[name]("nul\0character"))
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_missing_path_is_named(tmp_path: Path, name: str) -> None:
-    """The message begins with the path."""
+    """The message names the path."""
     missing = tmp_path / "missing"
 
     with pytest.raises(InvalidInput) as caught:
@@ -57,16 +57,16 @@ def test_a_missing_path_is_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_instead_of_a_file_is_named(tmp_path: Path, name: str) -> None:
-    """So it is where a folder stands where a file should be."""
+def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    """The message names the folder."""
     with pytest.raises(InvalidInput) as caught:
         list(FILES[name](tmp_path))
 
     assert str(tmp_path) in str(caught.value)
 
 
-def test_a_description_that_is_not_text(tmp_path: Path) -> None:
-    """YOLO: the byte at which UTF-8 ends is said; so is that a file is too large to be a description."""
+def test_a_data_yaml_that_is_not_text_or_too_large(tmp_path: Path) -> None:
+    """YOLO: the message gives the position of the invalid byte, or the largest size."""
     latin = tmp_path / "data.yaml"
     latin.write_bytes("names: [größe]".encode("latin-1"))
     large = tmp_path / "large.yaml"
@@ -79,8 +79,8 @@ def test_a_description_that_is_not_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("names", ["names: {}", "names: {a: b}", "names: [null]", "names: 5"])
-def test_a_description_without_classes(tmp_path: Path, names: str) -> None:
-    """YOLO: classes are a list of names or a mapping from their numbers."""
+def test_a_data_yaml_without_classes(tmp_path: Path, names: str) -> None:
+    """YOLO: classes are a list of names or a mapping from numbers to names."""
     file = tmp_path / "data.yaml"
     file.write_text(f"train: images\n{names}\n", encoding="utf-8")
     (tmp_path / "images").mkdir()
@@ -89,8 +89,8 @@ def test_a_description_without_classes(tmp_path: Path, names: str) -> None:
         list(read_yolo(file))
 
 
-def test_places_that_a_description_cannot_mean(tmp_path: Path) -> None:
-    """YOLO: a part that is no path, and a list of images that is no text, are reported; the rest is read."""
+def test_invalid_parts_of_a_data_yaml_are_reported(tmp_path: Path) -> None:
+    """YOLO: an invalid path and a list of images that is not text are reported."""
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
     file = tmp_path / "data.yaml"
     file.write_text('names: [a]\ntrain: "nul\\0character"\nval: list.txt\n', encoding="utf-8")
@@ -102,8 +102,8 @@ def test_places_that_a_description_cannot_mean(tmp_path: Path) -> None:
     assert "Not UTF-8 text" in problems[1].message
 
 
-def test_yaml_that_cannot_be_a_value(tmp_path: Path) -> None:
-    """YOLO: a date that no calendar has is not YAML that can be used."""
+def test_invalid_yaml_values_are_refused(tmp_path: Path) -> None:
+    """YOLO: an impossible date is not valid YAML."""
     file = tmp_path / "data.yaml"
     file.write_text("names: [a]\ntrain: 2024-13-45\n", encoding="utf-8")
 
@@ -111,8 +111,8 @@ def test_yaml_that_cannot_be_a_value(tmp_path: Path) -> None:
         list(read_yolo(file))
 
 
-def test_an_annotation_without_end(tmp_path: Path) -> None:
-    """Pascal VOC: a file of more than 16 MB is left out and reported, the others are read."""
+def test_an_oversized_annotation_is_left_out(tmp_path: Path) -> None:
+    """Pascal VOC: a file of more than 16 MB is reported and left out, the others are read."""
     (tmp_path / "large.xml").write_bytes(b"<annotation>" + b" " * (16 << 20))
     (tmp_path / "small.xml").write_text(
         "<annotation><filename>s3://bucket/a.jpg</filename><size><width>64</width><height>64</height></size>"
@@ -131,7 +131,7 @@ def test_an_annotation_without_end(tmp_path: Path) -> None:
 
 
 def test_an_image_in_s3_without_a_size(tmp_path: Path) -> None:
-    """Pascal VOC: the file cannot be asked, so the annotation has to say it."""
+    """Pascal VOC: images in S3 are not read, so the annotation must state the size."""
     (tmp_path / "a.xml").write_text(
         "<annotation><filename>a.jpg</filename><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
         "<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",
@@ -146,12 +146,12 @@ def test_an_image_in_s3_without_a_size(tmp_path: Path) -> None:
 
 JPEG: Final = b"\xff\xd8"
 FRAME: Final = b"\xff\xc0\x00\x11\x08\x01\xe0\x02\x80\x03" + b"\0" * 9
-"""Start of frame: 480 high, 640 wide, three channels."""
+"""A frame header: 480 high, 640 wide, three channels."""
 
 
 @pytest.mark.parametrize("before", [b"", b"\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xe0\x00\x04ab"])
-def test_what_may_stand_before_the_size_of_a_jpeg(tmp_path: Path, before: bytes) -> None:
-    """Fill bytes, markers without a length, and segments are passed over."""
+def test_segments_before_the_size_of_a_jpeg_are_skipped(tmp_path: Path, before: bytes) -> None:
+    """Fill bytes, markers without a length, and other segments are skipped."""
     path = tmp_path / "a.jpg"
     path.write_bytes(JPEG + before + FRAME)
 
@@ -174,7 +174,7 @@ def test_what_may_stand_before_the_size_of_a_jpeg(tmp_path: Path, before: bytes)
     ],
 )
 def test_headers_without_a_size(tmp_path: Path, content: bytes) -> None:
-    """Empty, another kind, cut off, endless, of no height: the file is named, nothing else is raised."""
+    """Empty, truncated, endless and damaged files, and other formats, raise InvalidImage with the name."""
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
 
@@ -183,25 +183,25 @@ def test_headers_without_a_size(tmp_path: Path, content: bytes) -> None:
 
 
 def test_an_image_that_cannot_be_opened(tmp_path: Path) -> None:
-    """A folder, nothing at all, and a path that is none."""
-    for place in (tmp_path, tmp_path / "missing.jpg", "nul\0character"):
+    """A folder, a missing file and an invalid path raise InvalidImage."""
+    for path in (tmp_path, tmp_path / "missing.jpg", "nul\0character"):
         with pytest.raises(InvalidImage):
-            image_size(place)
+            image_size(path)
 
 
 @pytest.mark.parametrize(
     ("module", "call"),
     [
         ("defusedxml.ElementTree", read_voc),
-        ("yaml", lambda place: list(read_yolo(place / "data.yaml"))),
-        ("yaml", lambda place: write_yolo([], place / "out")),
+        ("yaml", lambda folder: list(read_yolo(folder / "data.yaml"))),
+        ("yaml", lambda folder: write_yolo([], folder / "out")),
     ],
     ids=["read_voc", "read_yolo", "write_yolo"],
 )
 def test_without_the_extra_the_message_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, call: Callable[[Path], Any]
 ) -> None:
-    """Before anything is read or written."""
+    """The error is raised before anything is read or written."""
     (tmp_path / "data.yaml").write_text("names: [a]\n", encoding="utf-8")
     monkeypatch.setitem(sys.modules, module, None)
 

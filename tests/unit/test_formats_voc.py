@@ -1,4 +1,4 @@
-"""Pascal VOC: boxes from XML, and its flaws by file."""
+"""Pascal VOC: boxes from XML, with problems reported by file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GOOD = (
 
 
 def png(width: int = 100, height: int = 80) -> bytes:
-    """The header of a PNG."""
+    """Make the header of a PNG."""
     return (
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
         + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
@@ -33,7 +33,7 @@ def png(width: int = 100, height: int = 80) -> bytes:
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """A dataset with one good image, in the usual folders."""
+    """Make a dataset with one image, in the usual folders."""
     for name in ("Annotations", "JPEGImages"):
         (tmp_path / name).mkdir()
     (tmp_path / "Annotations" / "a.xml").write_text(GOOD.format(name="a.png"))
@@ -42,13 +42,13 @@ def voc(tmp_path: Path) -> Path:
 
 
 def read(voc: Path) -> tuple[list[LabelledImage], list[Problem]]:
-    """Everything of a dataset, and its problems."""
+    """Read a dataset, and return its images and problems."""
     problems: list[Problem] = []
     return list(read_voc(voc / "Annotations", on_problem=problems.append)), problems
 
 
 def test_boxes_are_read(voc: Path) -> None:
-    """Corners become left, top, width and height; the images beside the annotations are found."""
+    """Corners become left, top, width and height; images beside the annotations are found."""
     images, problems = read(voc)
     source = str(voc / "JPEGImages" / "a.png")
     assert images == [LabelledImage(source, (), [BoundingBox("cat", 1, 2, 30, 40.5)], ImageSize(100, 80))]
@@ -57,7 +57,7 @@ def test_boxes_are_read(voc: Path) -> None:
 
 
 def test_images_in_s3_have_the_size_of_the_xml(voc: Path) -> None:
-    """With a prefix, no file is looked for."""
+    """Images in S3 are not read."""
     (image,) = read_voc(voc / "Annotations", images="s3://b/p", on_problem=raise_problem)
     assert (image.source, image.size) == ("s3://b/p/a.png", ImageSize(100, 80))
 
@@ -81,7 +81,7 @@ def test_images_in_s3_have_the_size_of_the_xml(voc: Path) -> None:
     ],
 )
 def test_flaws_are_reported_by_file(voc: Path, old: str, new: str, message: str, lost: str) -> None:
-    """Each names the file and the object, and what became of it."""
+    """The problem names the file and the object, and what was left out."""
     file = voc / "Annotations" / "a.xml"
     file.write_text(file.read_text().replace(old, new))
     images, problems = read(voc)
@@ -92,8 +92,8 @@ def test_flaws_are_reported_by_file(voc: Path, old: str, new: str, message: str,
     assert all(image.size == ImageSize(100, 80) for image in images)
 
 
-def test_a_turned_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
-    """Width and height exchanged mean that the tool showed the image turned by EXIF."""
+def test_a_rotated_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
+    """Exchanged width and height mean that the tool applied the EXIF orientation."""
     (voc / "JPEGImages" / "a.png").write_bytes(png(80, 100))
     images, problems = read(voc)
     assert images[0].size == ImageSize(100, 80)
@@ -101,7 +101,7 @@ def test_a_turned_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
 
 
 def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
-    """An image that is not there cannot be uploaded."""
+    """Images that do not exist or are neither JPEG nor PNG are reported."""
     image = voc / "JPEGImages" / "a.png"
     image.write_bytes(b"GIF89a")
     assert "Neither JPEG nor PNG" in read(voc)[1][0].message
@@ -122,7 +122,7 @@ def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
     ],
 )
 def test_bombs_and_broken_files_are_left_out(voc: Path, content: str) -> None:
-    """Entities are not even expanded; the other files are read."""
+    """Entities are not expanded; the other files are read."""
     (voc / "Annotations" / "b.xml").write_text(content)
     images, problems = read(voc)
     assert len(images) == 1
@@ -130,14 +130,14 @@ def test_bombs_and_broken_files_are_left_out(voc: Path, content: str) -> None:
 
 
 def test_folders_without_annotations(tmp_path: Path) -> None:
-    """A missing folder, an empty one and an unusable name say what was expected."""
+    """A missing folder, an empty folder and an invalid name are refused."""
     for path in (tmp_path, tmp_path / "none", tmp_path / ("x" * 300)):
         with pytest.raises(InvalidInput, match="Expected the folder of Pascal VOC annotations"):
             read_voc(path)
 
 
-def test_writing_says_what_voc_does_not_hold(tmp_path: Path) -> None:
-    """Labels of whole images, missing sizes and names that meet are reported."""
+def test_writing_reports_what_voc_cannot_hold(tmp_path: Path) -> None:
+    """Image-level labels, missing sizes and duplicate names are reported."""
     problems: list[Problem] = []
     images = [LabelledImage("x/a.jpg", ["cat"]), LabelledImage("y/a.png", size=ImageSize(64, 64))]
     assert write_voc(images, tmp_path / "new", on_problem=problems.append) == 1
@@ -153,8 +153,8 @@ def test_writing_says_what_voc_does_not_hold(tmp_path: Path) -> None:
         ("playing-cards-120", {"ace", "king", "queen", "jack", "ten", "nine"}, 207),
     ],
 )
-def test_real_sets_load(name: str, labels: set[str], boxes: int, data: Path, tmp_path: Path) -> None:
-    """The shared sets load without loss, and a slip that is put into one is reported with its file."""
+def test_real_datasets_are_read(name: str, labels: set[str], boxes: int, data: Path, tmp_path: Path) -> None:
+    """Real datasets are read completely, and an error in one file is reported."""
     images = list(read_voc(data / name / "annotations", on_problem=raise_problem))
     assert (120, boxes) == (len(images), sum(len(image.boxes) for image in images))
     assert labels == {box.label for image in images for box in image.boxes}
@@ -167,8 +167,8 @@ def test_real_sets_load(name: str, labels: set[str], boxes: int, data: Path, tmp
     assert [str(broken)] == [problem.file for problem in problems]
 
 
-def test_line_ends_and_tabs_of_a_label_come_back(tmp_path: Path) -> None:
-    """XML would make blanks of them; control characters, which it cannot hold, are dropped."""
+def test_line_breaks_and_tabs_in_labels_survive(tmp_path: Path) -> None:
+    """They are escaped, because XML turns them into blanks; other control characters are dropped."""
     image = LabelledImage("a.png", boxes=[BoundingBox("one\r\ntwo\tthree\x07", 1, 2, 30, 40)])
     assert write_voc([image], tmp_path, on_problem=lambda _: None) == 1
     assert "<name>one&#13;&#10;two&#9;three</name>" in (tmp_path / "a.xml").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""YOLO: ratios into pixels, with the flaws of label files by line."""
+"""YOLO: ratios become pixels, and problems name the line of the label file."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ pytest.importorskip("yaml")
 
 
 def png(width: int = 100, height: int = 80) -> bytes:
-    """The header of a PNG."""
+    """Make the header of a PNG."""
     return (
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
         + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
     )  # fmt: skip
 
 
-def put(folder: Path, files: dict[str, str | bytes]) -> Path:
-    """Write files and the folders on the way."""
+def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """Write files and create their folders."""
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,25 +33,27 @@ def put(folder: Path, files: dict[str, str | bytes]) -> Path:
     return folder
 
 
-def one(folder: Path, lines: str, names: str = "[cat, dog]") -> tuple[list[LabelledImage], list[Problem]]:
-    """Read a set with one image."""
+def read_one(
+    folder: Path, lines: str, names: str = "[cat, dog]"
+) -> tuple[list[LabelledImage], list[Problem]]:
+    """Read a dataset with one image, and return its images and problems."""
     data = f"train: images\nnames: {names}\n"
-    put(folder, {"data.yaml": data, "images/a.png": png(), "labels/a.txt": lines})
+    write_files(folder, {"data.yaml": data, "images/a.png": png(), "labels/a.txt": lines})
     problems: list[Problem] = []
     return list(read_yolo(folder, on_problem=problems.append)), problems
 
 
 def test_ratios_become_pixels(tmp_path: Path) -> None:
-    """Centre and sides become left, top, width and height; six digits are enough for whole pixels."""
-    images, problems = one(tmp_path, "1 0.155000 0.275000 0.290000 0.500000\n0 0.5 0.5 1 1 0.93\n")
+    """Centre, width and height become a box; six digits are enough for whole pixels."""
+    images, problems = read_one(tmp_path, "1 0.155000 0.275000 0.290000 0.500000\n0 0.5 0.5 1 1 0.93\n")
     boxes = (BoundingBox("dog", 1, 2, 29, 40), BoundingBox("cat", 0, 0, 100, 80))
     assert images == [LabelledImage(str(tmp_path / "images" / "a.png"), (), boxes, ImageSize(100, 80))]
     assert problems == []
 
 
 def test_layouts_of_folders(tmp_path: Path) -> None:
-    """Parts in their order, several folders, lists of images, Roboflow's ../ and images without labels."""
-    put(tmp_path, {
+    """Parts may be folders, lists of folders, lists of images, or paths with Roboflow's ../."""
+    write_files(tmp_path, {
         "set/data.yaml": "path: ../set\ntrain: ../train/images\nval: [v1/images, v2]\ntest: test.txt\n"
                          "names:\n  0: cat\n  5: dog\n",
         "set/train/images/a.png": png(), "set/train/labels/a.txt": "5 .5 .5 .5 .5",
@@ -80,8 +82,8 @@ def test_layouts_of_folders(tmp_path: Path) -> None:
     ],
 )
 def test_flaws_are_reported_by_line(tmp_path: Path, line: str, message: str, lost: str) -> None:
-    """Each names the label file and the line."""
-    images, problems = one(tmp_path, f"\n{line}\n")
+    """The problem names the label file and the line."""
+    images, problems = read_one(tmp_path, f"\n{line}\n")
     (problem,) = problems
     assert (str(tmp_path / "labels" / "a.txt"), 2, lost) == (problem.file, problem.line, problem.lost)
     assert message in problem.message
@@ -89,9 +91,9 @@ def test_flaws_are_reported_by_line(tmp_path: Path, line: str, message: str, los
 
 
 def test_broken_files_are_left_out(tmp_path: Path) -> None:
-    """A text that is no UTF-8 and an image that is none are named."""
-    put(tmp_path, {"images/b.png": b"text", "images/c.png": png(), "labels/c.txt": b"\xff\xff"})
-    images, problems = one(tmp_path, "")
+    """A label file that is not UTF-8 and a file that is not an image are reported."""
+    write_files(tmp_path, {"images/b.png": b"text", "images/c.png": png(), "labels/c.txt": b"\xff\xff"})
+    images, problems = read_one(tmp_path, "")
     assert [image.boxes for image in images] == [()]
     assert [problem.file.rsplit("/", 1)[-1] for problem in problems] == ["b.png", "c.txt"]
 
@@ -108,17 +110,17 @@ def test_broken_files_are_left_out(tmp_path: Path) -> None:
         ("[" * 3000, "YAML"),
     ],
 )
-def test_descriptions_that_are_none(tmp_path: Path, text: str, message: str) -> None:
-    """Broken YAML, bombs and objects are refused; a missing file too."""
+def test_invalid_data_yaml_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    """Broken YAML, aliases, Python objects and a missing file are refused."""
     with pytest.raises(InvalidInput, match=message):
-        list(read_yolo(put(tmp_path, {"data.yaml": text})))
+        list(read_yolo(write_files(tmp_path, {"data.yaml": text})))
     with pytest.raises(InvalidInput, match="Cannot be read"):
         read_yolo(tmp_path / "none.yaml")
 
 
-def test_a_description_cannot_lead_out_of_its_dataset(tmp_path: Path) -> None:
-    """Folders elsewhere are read only when the caller names them."""
-    put(tmp_path, {
+def test_a_data_yaml_cannot_name_folders_elsewhere(tmp_path: Path) -> None:
+    """Folders elsewhere are read only when the caller passes root."""
+    write_files(tmp_path, {
         "else/images/a.png": png(), "d/e/data.yaml": "path: ../../else\ntrain: images\nnames: [cat]\n",
         "d/e/list.yaml": "train: list.txt\nval: 7\ntest: gone\nnames: [cat]\n",
         "d/e/list.txt": "../../else/images/a.png\n",
@@ -138,8 +140,8 @@ def test_a_description_cannot_lead_out_of_its_dataset(tmp_path: Path) -> None:
     ] == ["is outside the folder", "expected a path", "does not exist"]
 
 
-def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
-    """Labels of whole images, missing sizes and names that meet are reported; classes can be numbered."""
+def test_writing_reports_what_yolo_cannot_hold(tmp_path: Path) -> None:
+    """Image-level labels, missing sizes and duplicate names are reported; names sets class numbers."""
     size, box = ImageSize(100, 80), BoundingBox("dog", 0, 0, 50, 40)
     images = [
         LabelledImage("x/a.jpg", ["cat"], [box], size),
@@ -154,17 +156,17 @@ def test_writing_says_what_yolo_does_not_hold(tmp_path: Path) -> None:
         write_yolo([], tmp_path / "new" / "data.yaml")
 
 
-def test_parts_of_a_pixel_are_kept(tmp_path: Path) -> None:
-    """Only what the digits of the text part from a whole number is rounded away."""
-    images, _ = one(tmp_path, "0 0.5 0.5 0.505 0.5\n")
+def test_fractions_of_a_pixel_are_kept(tmp_path: Path) -> None:
+    """Only coordinates within rounding error of a whole pixel are rounded."""
+    images, _ = read_one(tmp_path, "0 0.5 0.5 0.505 0.5\n")
     (box,) = images[0].boxes
     assert pytest.approx([24.75, 50.5]) == [box.left, box.width]
 
 
-def test_classes_can_be_read_in_the_description(tmp_path: Path) -> None:
-    """Letters of all scripts stand for themselves, and a path that is no text is none."""
+def test_class_names_are_written_unescaped(tmp_path: Path) -> None:
+    """Letters of all scripts are written as they are; a path that is not a string is ignored."""
     image = LabelledImage("a.jpg", boxes=[BoundingBox("子犬", 0, 0, 50, 40)], size=ImageSize(100, 80))
     write_yolo([image], tmp_path)
     assert "子犬" in (tmp_path / "data.yaml").read_text(encoding="utf-8")
-    put(tmp_path, {"x.yaml": "path: 7\ntrain: images\nnames: [cat]\n", "images/a.png": png()})
+    write_files(tmp_path, {"x.yaml": "path: 7\ntrain: images\nnames: [cat]\n", "images/a.png": png()})
     assert len(list(read_yolo(tmp_path / "x.yaml", on_problem=raise_problem))) == 1
