@@ -1,4 +1,4 @@
-"""Content moderation: trained adapters, a base model that knows nothing, media analysis jobs."""
+"""Content moderation: adapters, the base model without labels, and media analysis jobs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "out"}
-NAMES = {"blobs": ["Round Things"], "stripes": ["Round Things", "Stripes"], "dark": []}
+LABELS = {"blobs": ["Round Things"], "stripes": ["Round Things", "Stripes"], "dark": []}
 NUMBERS = itertools.count()
-BASE = "local-without-moderation-labels"
+BASE_MODEL = "local-without-moderation-labels"
 
 
 @attrs.frozen
@@ -41,13 +41,13 @@ class Adapted:
 
 
 def lines_of(backend: Backend, kind: str, count: int) -> list[str]:
-    """Lines of an adapter's manifest: dark pictures are safe, stripes have two labels."""
+    """Return lines of an adapter's manifest: dark images have no label, stripes have two."""
     lines = []
-    for look, names in NAMES.items():
+    for shape, names in LABELS.items():
         for number in range(count):
-            key = f"{kind}/{look}/{number}.png"
+            key = f"{kind}/{shape}/{number}.png"
             seed = number + 1000 * (kind == "test")
-            backend.s3.put_object(Bucket="puppies", Key=key, Body=picture(look, seed))
+            backend.s3.put_object(Bucket="puppies", Key=key, Body=picture(shape, seed))
             truth = {"ModerationLabels": [{"Name": name} for name in names]}
             lines.append(
                 json.dumps({"source-ref": f"s3://puppies/{key}", "content-moderation-groundtruth": truth})
@@ -56,12 +56,12 @@ def lines_of(backend: Backend, kind: str, count: int) -> list[str]:
 
 
 def moderation_project(backend: Backend, name: str = "guard") -> str:
-    """A project for an adapter."""
+    """Create a content moderation project."""
     return make_project(backend, name, Feature="CONTENT_MODERATION", AutoUpdate="ENABLED")
 
 
 def train(backend: Backend, project: str, name: str, **options: Any) -> dict[str, Any]:
-    """Train an adapter and wait; its description."""
+    """Train an adapter, wait, and return its description."""
     arn = backend.rekognition.create_project_version(
         ProjectArn=project, VersionName=name, OutputConfig=OUTPUT, **options
     )["ProjectVersionArn"]
@@ -70,7 +70,7 @@ def train(backend: Backend, project: str, name: str, **options: Any) -> dict[str
 
 
 def version_of(backend: Backend, arn: str) -> dict[str, Any]:
-    """The description of an adapter."""
+    """Return the description of an adapter."""
     name, version = arn.split("/")[1], arn.split("/")[3]
     (project,) = backend.rekognition.describe_projects(ProjectNames=[name], Features=["CONTENT_MODERATION"])[
         "ProjectDescriptions"
@@ -83,13 +83,13 @@ def version_of(backend: Backend, arn: str) -> dict[str, Any]:
 
 
 def assets(backend: Backend, name: str, lines: list[str]) -> dict[str, Any]:
-    """Training or testing data."""
+    """Return training or test data with a manifest of these lines."""
     return {"Assets": [put_manifest(backend, name, lines)]}
 
 
 @pytest.fixture(name="adapted", scope="module", params=HOSTS)
 def adapted_fixture(request: pytest.FixtureRequest) -> Iterator[Adapted]:
-    """An adapter of two labels."""
+    """Train an adapter of two labels."""
     with open_backend(request.param) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = moderation_project(backend)
@@ -105,8 +105,8 @@ def adapted_fixture(request: pytest.FixtureRequest) -> Iterator[Adapted]:
         yield Adapted(backend, project, found["ProjectVersionArn"])
 
 
-def test_projects_for_moderation(adapted: Adapted) -> None:
-    """They are listed only when asked for, tell feature and AutoUpdate, and take no datasets or policies."""
+def test_content_moderation_projects(adapted: Adapted) -> None:
+    """They are listed only on request, with Feature and AutoUpdate, and have no datasets or policies."""
     client = adapted.backend.rekognition
     assert client.describe_projects()["ProjectDescriptions"] == []
     (found,) = client.describe_projects(Features=["CONTENT_MODERATION"])["ProjectDescriptions"]
@@ -145,10 +145,10 @@ def test_projects_for_moderation(adapted: Adapted) -> None:
             call()
 
 
-def test_the_files_of_an_adapter(adapted: Adapted) -> None:
-    """Evaluation at the given and at twenty thresholds, beside a base model that finds nothing."""
+def test_result_files_of_an_adapter(adapted: Adapted) -> None:
+    """The evaluation compares adapter and base model at the given and at twenty other thresholds."""
     backend, found = adapted.backend, version_of(adapted.backend, adapted.adapter)
-    assert (found["Feature"], found["BaseModelVersion"]) == ("CONTENT_MODERATION", BASE)
+    assert (found["Feature"], found["BaseModelVersion"]) == ("CONTENT_MODERATION", BASE_MODEL)
     assert found["FeatureConfig"] == {"ContentModeration": {"ConfidenceThreshold": 60.0}}
     summary = json.loads(read_result(backend, found["EvaluationResult"]["Summary"]["S3Object"]["Name"]))
     assert summary["AggregatedEvaluationResults"]["F1Score"] == pytest.approx(
@@ -174,7 +174,7 @@ def test_the_files_of_an_adapter(adapted: Adapted) -> None:
     assert line["content-moderation-groundtruth"] == {"ModerationLabels": [{"Name": "Round Things"}]}
     assert line["detect-moderation-labels-base-model"] == {
         "ModerationLabels": [],
-        "ModerationModelVersion": BASE,
+        "ModerationModelVersion": BASE_MODEL,
     }
     assert line["detect-moderation-labels"]["ProjectVersion"] == adapted.adapter
     assert line["detect-moderation-labels"]["ModerationLabels"][0]["Name"] == "Round Things"
@@ -183,19 +183,19 @@ def test_the_files_of_an_adapter(adapted: Adapted) -> None:
     assert set(line) == {"source-ref", "content-moderation-groundtruth"}
 
 
-def test_an_adapter_answers_at_once(adapted: Adapted) -> None:
-    """Without a start; the base model finds nothing and says by its name what it knows."""
+def test_an_adapter_needs_no_start(adapted: Adapted) -> None:
+    """It is used as soon as it is trained; the base model finds nothing, as its name says."""
     client = adapted.backend.rekognition
-    for look, names in NAMES.items():
-        image = {"Bytes": picture(look, 77)}
+    for shape, names in LABELS.items():
+        image = {"Bytes": picture(shape, 77)}
         answer = client.detect_moderation_labels(Image=image, ProjectVersion=adapted.adapter)
         assert set(names) == {label["Name"] for label in answer["ModerationLabels"]}
         assert all(50 <= label["Confidence"] <= 100 for label in answer["ModerationLabels"])
-        assert (answer["ProjectVersion"], answer["ModerationModelVersion"]) == (adapted.adapter, BASE)
+        assert (answer["ProjectVersion"], answer["ModerationModelVersion"]) == (adapted.adapter, BASE_MODEL)
     every = client.detect_moderation_labels(Image=image, ProjectVersion=adapted.adapter, MinConfidence=0)
     assert len(every["ModerationLabels"]) == 2
     base = client.detect_moderation_labels(Image=image)
-    assert (base["ModerationLabels"], base["ModerationModelVersion"]) == ([], BASE)
+    assert (base["ModerationLabels"], base["ModerationModelVersion"]) == ([], BASE_MODEL)
     assert "ProjectVersion" not in base
     with refused("InvalidImageFormatException"):
         client.detect_moderation_labels(Image={"Bytes": b"no image"})
@@ -211,8 +211,8 @@ def test_an_adapter_answers_at_once(adapted: Adapted) -> None:
         )
 
 
-def test_an_adapter_with_a_split_of_its_own(adapted: Adapted) -> None:
-    """AutoCreate takes a fifth, per label; broken lines are in the validation manifest with their reasons."""
+def test_an_adapter_with_auto_create(adapted: Adapted) -> None:
+    """AutoCreate takes 20 % of each label; the validation manifest has the errors of invalid lines."""
     backend = adapted.backend
     bad = [
         "{",
@@ -264,7 +264,7 @@ def test_an_adapter_with_a_split_of_its_own(adapted: Adapted) -> None:
     ],
 )
 def test_adapters_that_cannot_be_trained(adapted: Adapted, training: Any, testing: Any, part: str) -> None:
-    """TRAINING_FAILED with the reason: nothing there, nothing usable, nothing to tell apart."""
+    """TRAINING_FAILED with the reason: no lines, too many invalid lines, a single label."""
     backend = adapted.backend
     if training is None:
         training = [line for line in lines_of(backend, "same", 6) if "dark" in line]
@@ -279,8 +279,8 @@ def test_adapters_that_cannot_be_trained(adapted: Adapted, training: Any, testin
         )
 
 
-def test_what_the_training_of_an_adapter_needs(adapted: Adapted) -> None:
-    """Manifests for both sides (or AutoCreate), and a FeatureConfig for moderation if any."""
+def test_required_parameters_of_an_adapter(adapted: Adapted) -> None:
+    """Training needs both manifests (or AutoCreate); FeatureConfig, if any, must have ContentModeration."""
     backend = adapted.backend
     data = assets(backend, "f.manifest", ["{}"])
     for options in (
@@ -294,8 +294,8 @@ def test_what_the_training_of_an_adapter_needs(adapted: Adapted) -> None:
             train(backend, adapted.project, "never", **options)
 
 
-def job_of(backend: Backend, lines: list[str], **options: Any) -> str:
-    """Start a media analysis job; its id."""
+def start_job(backend: Backend, lines: list[str], **options: Any) -> str:
+    """Start a media analysis job and return its id."""
     name = f"job-{next(NUMBERS)}.manifest"
     backend.s3.put_object(Bucket="puppies", Key=name, Body="\n".join(lines).encode())
     settings = options.pop("settings", {})
@@ -312,34 +312,32 @@ def job_of(backend: Backend, lines: list[str], **options: Any) -> str:
 
 
 def test_a_media_analysis_job(adapted: Adapted) -> None:
-    """IN_PROGRESS, SUCCEEDED; a result for each line, repeated ones too; the rest is in the summary."""
+    """It ends with a result for every valid line, repeated ones too; the summary lists the invalid lines."""
     backend, client = adapted.backend, adapted.backend.rekognition
-    backend.s3.put_object(Bucket="puppies", Key="look.png", Body=picture("stripes", 5))
-    good = json.dumps({"source-ref": "s3://puppies/look.png"})
+    backend.s3.put_object(Bucket="puppies", Key="stripes.png", Body=picture("stripes", 5))
+    good = json.dumps({"source-ref": "s3://puppies/stripes.png"})
     lines = [good, good, "{", json.dumps({"source-ref": "s3://puppies/none.png"})]
     with backend.held():
-        identity = job_of(
+        job_id = start_job(
             backend,
             lines,
             JobName="night",
             settings={"ProjectVersion": adapted.adapter, "MinConfidence": 40.0},
         )
-        running = client.get_media_analysis_job(JobId=identity)
+        running = client.get_media_analysis_job(JobId=job_id)
         assert (running["Status"], running["JobName"]) == ("IN_PROGRESS", "night")
         assert "CompletionTimestamp" not in running
-    assert len(identity) == 64
-    done = client.get_media_analysis_job(JobId=identity)
+    assert len(job_id) == 64
+    done = client.get_media_analysis_job(JobId=job_id)
     assert done["Status"] == "SUCCEEDED"
     assert done["CompletionTimestamp"] >= done["CreationTimestamp"]
-    assert done["Results"]["S3Object"]["Name"] == f"out/{identity}-results.jsonl"
-    results = [
-        json.loads(line) for line in read_result(backend, f"out/{identity}-results.jsonl").splitlines()
-    ]
+    assert done["Results"]["S3Object"]["Name"] == f"out/{job_id}-results.jsonl"
+    results = [json.loads(line) for line in read_result(backend, f"out/{job_id}-results.jsonl").splitlines()]
     assert len(results) == 2
     assert {"Round Things", "Stripes"} == {
         label["Name"] for label in results[0]["detect-moderation-labels"]["ModerationLabels"]
     }
-    summary = json.loads(read_result(backend, f"out/{identity}-manifest-summary.json"))
+    summary = json.loads(read_result(backend, f"out/{job_id}-manifest-summary.json"))
     assert summary["version"] == "1.0"
     assert summary["statistics"] == {"total-json-lines": 4, "valid-json-lines": 2, "invalid-json-lines": 2}
     assert [(one["code"], one["line-number"]) for one in summary["errors"]] == [
@@ -348,70 +346,70 @@ def test_a_media_analysis_job(adapted: Adapted) -> None:
     ]
 
 
-def test_the_same_token_is_the_same_job(adapted: Adapted) -> None:
-    """ClientRequestToken: same parameters, same job; others, IdempotentParameterMismatchException."""
+def test_the_same_token_returns_the_same_job(adapted: Adapted) -> None:
+    """With the same parameters; other parameters give IdempotentParameterMismatchException."""
     backend = adapted.backend
-    lines = [json.dumps({"source-ref": "s3://puppies/look.png"})]
+    lines = [json.dumps({"source-ref": "s3://puppies/stripes.png"})]
     source = {"Input": put_manifest(backend, "same.manifest", lines)["GroundTruthManifest"]}
-    first = job_of(backend, lines, ClientRequestToken="t1", **source)
-    assert first == job_of(backend, lines, ClientRequestToken="t1", **source)
-    assert first != job_of(backend, lines, ClientRequestToken="t2", **source)
+    first = start_job(backend, lines, ClientRequestToken="t1", **source)
+    assert first == start_job(backend, lines, ClientRequestToken="t1", **source)
+    assert first != start_job(backend, lines, ClientRequestToken="t2", **source)
     with refused("IdempotentParameterMismatchException", first):
-        job_of(backend, lines, ClientRequestToken="t1", JobName="other", **source)
+        start_job(backend, lines, ClientRequestToken="t1", JobName="other", **source)
     backend.settle()
 
 
 def test_jobs_are_listed_newest_first(adapted: Adapted) -> None:
-    """In pages; a job that is not there is not found."""
+    """The list has pages; an unknown job id gives ResourceNotFoundException."""
     backend, client = adapted.backend, adapted.backend.rekognition
-    made = [job_of(backend, ["{}"], JobName=f"j{number}") for number in range(3)]
+    job_ids = [start_job(backend, ["{}"], JobName=f"j{number}") for number in range(3)]
     backend.settle()
     first = client.list_media_analysis_jobs(MaxResults=2)
-    assert made[:0:-1] == [job["JobId"] for job in first["MediaAnalysisJobs"]]
+    assert job_ids[:0:-1] == [job["JobId"] for job in first["MediaAnalysisJobs"]]
     second = client.list_media_analysis_jobs(MaxResults=2, NextToken=first["NextToken"])
-    assert made[0] == second["MediaAnalysisJobs"][0]["JobId"]
+    assert job_ids[0] == second["MediaAnalysisJobs"][0]["JobId"]
     with refused("InvalidPaginationTokenException"):
         client.list_media_analysis_jobs(NextToken="x")
     with refused("ResourceNotFoundException"):
         client.get_media_analysis_job(JobId="0" * 64)
 
 
-def test_what_a_job_needs(adapted: Adapted) -> None:
-    """An operation, a manifest that can be read and is not empty, an adapter that is trained."""
+def test_required_parameters_of_a_job(adapted: Adapted) -> None:
+    """A job needs an operation, a readable manifest with lines, and a trained adapter."""
     backend = adapted.backend
     with refused("InvalidParameterException", "DetectModerationLabels"):
-        job_of(backend, ["{}"], OperationsConfig={})
+        start_job(backend, ["{}"], OperationsConfig={})
     with refused("InvalidParameterException", "Input"):
-        job_of(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies"}})
+        start_job(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies"}})
     with refused("InvalidS3ObjectException", "none"):
-        job_of(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies", "Name": "none"}})
+        start_job(backend, ["{}"], Input={"S3Object": {"Bucket": "puppies", "Name": "none"}})
     with refused("InvalidManifestException"):
-        job_of(backend, [])
+        start_job(backend, [])
     with refused("ResourceNotFoundException"):
-        job_of(backend, ["{}"], settings={"ProjectVersion": f"{adapted.adapter}9"})
-    failed = job_of(backend, ["{}"], OutputConfig={"S3Bucket": "no-such-bucket"})
-    empty = job_of(backend, [" ", ""])
+        start_job(backend, ["{}"], settings={"ProjectVersion": f"{adapted.adapter}9"})
+    failed = start_job(backend, ["{}"], OutputConfig={"S3Bucket": "no-such-bucket"})
+    empty = start_job(backend, [" ", ""])
     backend.settle()
-    for identity, code in ((failed, "INVALID_OUTPUT_CONFIG"), (empty, "INVALID_MANIFEST")):
-        found = backend.rekognition.get_media_analysis_job(JobId=identity)
+    for job_id, code in ((failed, "INVALID_OUTPUT_CONFIG"), (empty, "INVALID_MANIFEST")):
+        found = backend.rekognition.get_media_analysis_job(JobId=job_id)
         assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", code)
 
 
 def test_the_quota_of_jobs_and_a_fault() -> None:
-    """Jobs in progress are limited; a job fails with the code that a plan asks for."""
+    """The number of jobs in progress is limited; a job fails with the code of the fault plan."""
     plan = FaultPlan([Fault.fails("StartMediaAnalysisJob", "THROTTLED", times=1)])
     with open_backend("in process", quotas=Quotas(media_jobs=1), faults=plan) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         with backend.held():
-            identity = job_of(backend, ["{}"])
+            job_id = start_job(backend, ["{}"])
             with refused("LimitExceededException", "media analysis jobs in progress (1)"):
-                job_of(backend, ["{}"])
-        found = backend.rekognition.get_media_analysis_job(JobId=identity)
+                start_job(backend, ["{}"])
+        found = backend.rekognition.get_media_analysis_job(JobId=job_id)
         assert (found["Status"], found["FailureDetails"]["Code"]) == ("FAILED", "THROTTLED")
 
 
-def test_models_are_no_adapters() -> None:
-    """A model of Custom Labels does not moderate; its project does not train adapters."""
+def test_a_model_is_not_an_adapter() -> None:
+    """A Custom Labels model cannot detect moderation labels."""
     with open_backend("in process") as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)

@@ -1,4 +1,4 @@
-"""Datasets: what their seven operations promise."""
+"""Datasets: their seven operations."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ URI = "s3://puppies/images"
 
 
 def cats_and_dogs(count: int) -> list[str]:
-    """Lines with two labels in turn."""
+    """Return manifest lines, alternately labelled dog and cat."""
     return [manifest_line(f"{URI}/{n}.png", "cat" if n % 2 else "dog") for n in range(count)]
 
 
 def entries(backend: Backend, arn: str, **filters: Any) -> list[dict[str, Any]]:
-    """All entries that pass the filters."""
+    """Return all entries that match the filters."""
     pages = backend.rekognition.get_paginator("list_dataset_entries").paginate(DatasetArn=arn, **filters)
     return [json.loads(line) for page in pages for line in page["DatasetEntries"]]
 
 
 def numbers(found: list[dict[str, Any]]) -> list[int]:
-    """The numbers of the images."""
+    """Return the numbers in the names of the images."""
     return [int(entry["source-ref"].rsplit("/", 1)[1].split(".")[0]) for entry in found]
 
 
 def test_a_dataset_from_a_manifest(backend: Backend) -> None:
-    """CREATE_IN_PROGRESS, then CREATE_COMPLETE with the counts and the service's own message."""
+    """CREATE_IN_PROGRESS is followed by CREATE_COMPLETE, with statistics and AWS's message."""
     project = make_project(backend)
     source = put_manifest(backend, "a.manifest", cats_and_dogs(5))
     with backend.held():
@@ -72,8 +72,8 @@ def test_a_dataset_from_a_manifest(backend: Backend) -> None:
     assert json.loads(cats_and_dogs(1)[0]) | {"cl-metadata": {"is_labeled": True}} == first
 
 
-def test_an_empty_dataset_and_one_of_each_kind(backend: Backend) -> None:
-    """Without a source the dataset is empty; a second one of the kind is refused until the first is gone."""
+def test_a_project_has_one_dataset_of_each_type(backend: Backend) -> None:
+    """A second dataset of the same type is refused until the first is deleted."""
     project = make_project(backend)
     arn = make_dataset(backend, project)
     assert describe_dataset(backend, arn)["DatasetStats"]["TotalEntries"] == 0
@@ -93,16 +93,18 @@ def test_an_empty_dataset_and_one_of_each_kind(backend: Backend) -> None:
 
 
 def test_a_copy_of_a_dataset(backend: Backend) -> None:
-    """A dataset can be copied into another project; the copy stands on its own."""
-    origin = make_dataset(
+    """A dataset can be copied into another project; the copy outlives the original."""
+    original = make_dataset(
         backend, make_project(backend), "TRAIN", [*cats_and_dogs(3), boxes_line(f"{URI}/9.png", "cat")]
     )
-    copy = make_dataset(backend, make_project(backend, "fish"), "TEST", DatasetSource={"DatasetArn": origin})
-    assert entries(backend, origin) == entries(backend, copy)
-    assert (
-        describe_dataset(backend, copy)["DatasetStats"] == describe_dataset(backend, origin)["DatasetStats"]
+    copy = make_dataset(
+        backend, make_project(backend, "fish"), "TEST", DatasetSource={"DatasetArn": original}
     )
-    backend.rekognition.delete_dataset(DatasetArn=origin)
+    assert entries(backend, original) == entries(backend, copy)
+    assert (
+        describe_dataset(backend, copy)["DatasetStats"] == describe_dataset(backend, original)["DatasetStats"]
+    )
+    backend.rekognition.delete_dataset(DatasetArn=original)
     backend.settle()
     labels = backend.rekognition.list_dataset_labels(DatasetArn=copy)["DatasetLabelDescriptions"]
     assert labels[0] == {"LabelName": "cat", "LabelStats": {"EntryCount": 2, "BoundingBoxCount": 1}}
@@ -111,7 +113,7 @@ def test_a_copy_of_a_dataset(backend: Backend) -> None:
 @pytest.mark.parametrize(
     "source", [{}, {"GroundTruthManifest": {}}, {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies"}}}]
 )
-def test_a_source_that_names_nothing_is_refused(backend: Backend, source: dict[str, Any]) -> None:
+def test_an_incomplete_source_is_refused(backend: Backend, source: dict[str, Any]) -> None:
     """DatasetSource needs exactly one complete member."""
     with refused("InvalidParameterException"):
         backend.rekognition.create_dataset(
@@ -119,8 +121,8 @@ def test_a_source_that_names_nothing_is_refused(backend: Backend, source: dict[s
         )
 
 
-def test_a_source_that_is_not_there_is_refused(backend: Backend) -> None:
-    """A manifest that S3 does not give, a dataset that does not exist, a project that does not exist."""
+def test_a_missing_source_is_refused(backend: Backend) -> None:
+    """The manifest, the dataset to copy, or the project does not exist."""
     project = make_project(backend)
     source = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "none.manifest"}}}
     with refused("InvalidS3ObjectException", "none.manifest"):
@@ -147,8 +149,8 @@ def test_a_source_that_is_not_there_is_refused(backend: Backend) -> None:
         ),
     ],
 )
-def test_terminal_errors_fail_the_dataset(backend: Backend, lines: list[str], message: str) -> None:
-    """CREATE_FAILED with the service's message; the dataset is there, empty, and can be deleted."""
+def test_terminal_errors_fail_the_creation(backend: Backend, lines: list[str], message: str) -> None:
+    """CREATE_FAILED with AWS's message; the dataset exists, is empty, and can be deleted."""
     arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
     failed = describe_dataset(backend, arn)
     assert ("CREATE_FAILED", "CLIENT_ERROR", message) == (
@@ -162,23 +164,23 @@ def test_terminal_errors_fail_the_dataset(backend: Backend, lines: list[str], me
     backend.rekognition.delete_dataset(DatasetArn=arn)
 
 
-def test_an_empty_manifest_makes_an_empty_dataset(backend: Backend) -> None:
-    """The service lists no error for it, and the check says so: only a training needs lines."""
+def test_an_empty_manifest_creates_an_empty_dataset(backend: Backend) -> None:
+    """AWS documents no error for it, and neither does check_manifest: only training needs lines."""
     assert check_manifest(b"", stage="dataset").ok
     made = describe_dataset(backend, make_dataset(backend, make_project(backend), "TRAIN", []))
     assert (made["Status"], made["DatasetStats"]["TotalEntries"]) == ("CREATE_COMPLETE", 0)
 
 
-def test_too_many_rows() -> None:
-    """More lines than the quota fail the dataset."""
+def test_too_many_lines() -> None:
+    """More lines than the quota fail the creation."""
     with open_backend("in process", quotas=Quotas(images_per_dataset=4)) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         arn = make_dataset(backend, make_project(backend), "TRAIN", cats_and_dogs(5))
         assert describe_dataset(backend, arn)["StatusMessage"] == "The manifest file has too many rows."
 
 
-def test_lines_that_a_dataset_leaves_out(backend: Backend) -> None:
-    """Bad JSON, a missing or bad source-ref, and all but the first line of an image vanish without a word."""
+def test_lines_that_a_dataset_skips(backend: Backend) -> None:
+    """Invalid JSON, a missing or invalid source-ref, and repeated images are skipped without an error."""
     lines = [
         *cats_and_dogs(16),
         "not json",
@@ -191,8 +193,8 @@ def test_lines_that_a_dataset_leaves_out(backend: Backend) -> None:
     assert "fish" not in entries(backend, arn)[3]
 
 
-def test_errors_are_noted_in_the_entries(backend: Backend) -> None:
-    """A line with an error stays, says what is wrong where, and HasErrors finds it; False filters nothing."""
+def test_entries_contain_their_errors(backend: Backend) -> None:
+    """An invalid line is stored with its errors, and HasErrors=True finds it; False is not a filter."""
     bad = json.loads(manifest_line(f"{URI}/9.png", "cat"))
     bad["cat-metadata"]["type"] = "groundtruth/wrong"
     arn = make_dataset(backend, make_project(backend), "TRAIN", [*cats_and_dogs(9), json.dumps(bad)])
@@ -205,8 +207,8 @@ def test_errors_are_noted_in_the_entries(backend: Backend) -> None:
     assert len(entries(backend, arn, HasErrors=False)) == 10
 
 
-def test_filters_are_joined_by_and(backend: Backend) -> None:
-    """Labels (any of them), labelled or not, and a part of the source; several filters narrow the result."""
+def test_filters_are_combined_with_and(backend: Backend) -> None:
+    """Filters are labels (any of them), Labeled, and a part of the source; all of them must match."""
     lines = [
         *cats_and_dogs(6),
         json.dumps({"source-ref": f"{URI}/6.png"}),
@@ -223,7 +225,7 @@ def test_filters_are_joined_by_and(backend: Backend) -> None:
 
 
 def test_pages_of_entries_and_labels(backend: Backend) -> None:
-    """Small pages give the same entries and labels in the same order; the last token is empty."""
+    """Small pages have the same entries and labels in the same order; the last token is empty."""
     lines = [manifest_line(f"{URI}/{n}.png", f"label{n % 7}") for n in range(20)]
     arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
     assert entries(backend, arn) == entries(backend, arn, PaginationConfig={"PageSize": 3})
@@ -240,7 +242,7 @@ def test_pages_of_entries_and_labels(backend: Backend) -> None:
 
 
 def test_an_update_replaces_and_adds(backend: Backend) -> None:
-    """Known images are replaced in place, others added; unused labels go, the service's keys are rebuilt."""
+    """Entries of known images are replaced in place, others added; the service's own keys are rebuilt."""
     arn = make_dataset(backend, make_project(backend), "TRAIN", cats_and_dogs(2))
     known = entries(backend, arn)[1]
     sent = json.loads(manifest_line(f"{URI}/1.png", "owl")) | {
@@ -259,16 +261,16 @@ def test_an_update_replaces_and_adds(backend: Backend) -> None:
             backend.rekognition.delete_dataset(DatasetArn=arn)
     assert describe_dataset(backend, arn)["Status"] == "UPDATE_COMPLETE"
     assert numbers(entries(backend, arn)) == [0, 1, 2]
-    now = entries(backend, arn)[1]
-    assert known != now
-    assert now["cl-metadata"] == {"is_labeled": True}
-    assert "cl-errors" not in now
+    replaced = entries(backend, arn)[1]
+    assert known != replaced
+    assert replaced["cl-metadata"] == {"is_labeled": True}
+    assert "cl-errors" not in replaced
     labels = backend.rekognition.list_dataset_labels(DatasetArn=arn)["DatasetLabelDescriptions"]
     assert [(one["LabelName"], one["LabelStats"]["EntryCount"]) for one in labels] == [("dog", 1), ("owl", 2)]
 
 
-def test_a_failed_update_leaves_the_entries(backend: Backend) -> None:
-    """UPDATE_FAILED with a message; the earlier content stays usable, and the next update may succeed."""
+def test_a_failed_update_keeps_the_entries(backend: Backend) -> None:
+    """UPDATE_FAILED with a message; the earlier entries stay, and the next update can succeed."""
     arn = make_dataset(backend, make_project(backend), "TRAIN", cats_and_dogs(2))
     other = manifest_line("s3://other-bucket/a.png", "cat").encode()
     backend.rekognition.update_dataset_entries(DatasetArn=arn, Changes={"GroundTruth": other})
@@ -285,8 +287,8 @@ def test_a_failed_update_leaves_the_entries(backend: Backend) -> None:
         backend.rekognition.update_dataset_entries(DatasetArn=arn, Changes={"GroundTruth": b"\xff"})
 
 
-def test_a_fifth_is_distributed_label_by_label(backend: Backend) -> None:
-    """20 % of each label move to the empty test dataset; both are UPDATE_IN_PROGRESS meanwhile."""
+def test_distribution_is_stratified_by_label(backend: Backend) -> None:
+    """20 % of each label move to the empty test dataset; meanwhile both are UPDATE_IN_PROGRESS."""
     project = make_project(backend)
     train, test = (
         make_dataset(backend, project, "TRAIN", cats_and_dogs(20)),
@@ -308,8 +310,8 @@ def test_a_fifth_is_distributed_label_by_label(backend: Backend) -> None:
         backend.rekognition.distribute_dataset_entries(Datasets=[{"Arn": train}, {"Arn": test}])
 
 
-def test_what_cannot_be_distributed(backend: Backend) -> None:
-    """Two of one kind or of two projects are refused; too few images fail both datasets."""
+def test_datasets_that_cannot_be_distributed(backend: Backend) -> None:
+    """Two datasets of one type or of two projects are refused; too few images fail both datasets."""
     project, other = make_project(backend), make_project(backend, "fish")
     train = make_dataset(backend, project, "TRAIN", [*cats_and_dogs(4), manifest_line(f"{URI}/9.png", "owl")])
     foreign, test = make_dataset(backend, other, "TEST"), make_dataset(backend, project, "TEST")

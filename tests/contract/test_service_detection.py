@@ -1,4 +1,4 @@
-"""Object detection: from lines with boxes to boxes in new images."""
+"""Object detection: train with boxes, detect boxes in new images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rekolabels.evaluation import EvaluationResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIDE, FLAG = 128, 40
+IMAGE_SIDE, FLAG_SIDE = 128, 40
 
 
 @attrs.frozen
@@ -39,28 +39,28 @@ class Detector:
 
 
 def scene(number: int) -> tuple[bytes, int, int]:
-    """A noisy picture with one chequered flag; where its upper left corner is."""
-    dice = random.Random(number)  # noqa: S311 - pictures, not secrets
-    left, top = dice.randrange(8, 70), dice.randrange(8, 70)
+    """Return a noisy image with one chequered flag, and the flag's left and top in pixels."""
+    rng = random.Random(number)  # noqa: S311 - images, not secrets
+    left, top = rng.randrange(8, 70), rng.randrange(8, 70)
     rows = bytearray()
-    for y in range(SIDE):
+    for y in range(IMAGE_SIDE):
         rows.append(0)
-        for x in range(SIDE):
-            grey = dice.randrange(60)
-            inside = left <= x < left + FLAG and top <= y < top + FLAG
+        for x in range(IMAGE_SIDE):
+            grey = rng.randrange(60)
+            inside = left <= x < left + FLAG_SIDE and top <= y < top + FLAG_SIDE
             colour = (230, 40, 40) if (x // 5 + y // 5) % 2 else (250, 220, 40)
             rows += bytes(colour if inside else (grey, grey, grey))
-    return png(bytes(rows), SIDE, SIDE), left, top
+    return png(bytes(rows), IMAGE_SIDE, IMAGE_SIDE), left, top
 
 
 def put_scenes(backend: Backend, numbers: range) -> list[str]:
-    """Store scenes; their manifest lines."""
+    """Store scenes in S3 and return their manifest lines."""
     lines: list[str] = []
     for number in numbers:
         data, left, top = scene(number)
         backend.s3.put_object(Bucket="puppies", Key=f"{number}.png", Body=data)
-        box = {"class_id": 0, "left": left, "top": top, "width": FLAG, "height": FLAG}
-        size = {"width": SIDE, "height": SIDE, "depth": 3}
+        box = {"class_id": 0, "left": left, "top": top, "width": FLAG_SIDE, "height": FLAG_SIDE}
+        size = {"width": IMAGE_SIDE, "height": IMAGE_SIDE, "depth": 3}
         line: dict[str, Any] = {
             "source-ref": f"s3://puppies/{number}.png",
             "flags": {"image_size": [size], "annotations": [box]},
@@ -78,13 +78,13 @@ def put_scenes(backend: Backend, numbers: range) -> list[str]:
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[Detector]:
-    """A detector of one label, trained on a dozen scenes and one line of the other kind."""
+    """Train a detector of one label, on twelve scenes and one line with an image-level label."""
     with open_backend("in process") as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
-        whole = manifest_line("s3://puppies/1.png", "sky").replace("/1.png", "/sky.png")
+        image_level = manifest_line("s3://puppies/1.png", "sky").replace("/1.png", "/sky.png")
         backend.s3.put_object(Bucket="puppies", Key="sky.png", Body=scene(99)[0])
-        make_dataset(backend, project, "TRAIN", [*put_scenes(backend, range(12)), whole])
+        make_dataset(backend, project, "TRAIN", [*put_scenes(backend, range(12)), image_level])
         make_dataset(backend, project, "TEST", put_scenes(backend, range(100, 105)))
         version = make_version(backend, project)
         backend.rekognition.start_project_version(ProjectVersionArn=version, MinInferenceUnits=1)
@@ -92,8 +92,8 @@ def detector() -> Iterator[Detector]:
         yield Detector(backend, version)
 
 
-def test_boxes_are_learnt_and_found(detector: Detector) -> None:
-    """A flag in a new scene is found where it is; the box is given in shares of the image."""
+def test_boxes_are_detected(detector: Detector) -> None:
+    """A flag in a new scene is found; its box is in ratios of the image size."""
     data, left, top = scene(777)
     answer = detector.backend.rekognition.detect_custom_labels(
         ProjectVersionArn=detector.version, Image={"Bytes": data}
@@ -101,13 +101,13 @@ def test_boxes_are_learnt_and_found(detector: Detector) -> None:
     (found,) = answer["CustomLabels"]
     assert found["Name"] == "flag"
     box = found["Geometry"]["BoundingBox"]
-    assert [round(box[name] * SIDE) for name in ("Left", "Top", "Width", "Height")] == pytest.approx(
-        [left, top, FLAG, FLAG], abs=5
+    assert [round(box[name] * IMAGE_SIDE) for name in ("Left", "Top", "Width", "Height")] == pytest.approx(
+        [left, top, FLAG_SIDE, FLAG_SIDE], abs=5
     )
 
 
 def test_the_evaluation_of_a_detector(detector: Detector) -> None:
-    """MAP and mAR instead of a confusion matrix; lines of the other kind are not used."""
+    """The evaluation has mean average precision, not a confusion matrix; image-level lines are not used."""
     backend = detector.backend
     described = describe_version(backend, detector.version)
     assert described["Status"] == "RUNNING"
@@ -126,8 +126,8 @@ def test_the_evaluation_of_a_detector(detector: Detector) -> None:
 @pytest.mark.parametrize(
     "name", ["detect-custom-labels-objects", "evaluation-summary-detection", "evaluation-snapshot-detection"]
 )
-def test_what_a_detector_writes_has_the_recorded_fields(detector: Detector, name: str) -> None:
-    """Every recorded field is there, with the same kind of value."""
+def test_answers_have_the_recorded_fields(detector: Detector, name: str) -> None:
+    """Answers and files have every recorded field, with the same type of value."""
     backend, ours = detector.backend, None
     if name == "evaluation-summary-detection":
         ours = json.loads(read_result(backend, "out/EvaluationResultSummary-birds-v1.json"))
@@ -138,13 +138,13 @@ def test_what_a_detector_writes_has_the_recorded_fields(detector: Detector, name
             ProjectVersionArn=detector.version, Image={"Bytes": scene(778)[0]}, MinConfidence=10
         )
         ours = {"CustomLabels": answer["CustomLabels"]}
-    wanted = recording(name)
-    # Reconstructed from a walk-through: null stands for what it does not tell, not for a kind of value.
+    recorded = recording(name)
+    # Reconstructed from a walk-through: null stands for a value that it does not show, of any type.
     missing = [
-        found for found in differences(wanted, ours) if not found.split(": ")[-1].startswith("NoneType")
+        found for found in differences(recorded, ours) if not found.split(": ")[-1].startswith("NoneType")
     ]
     if name == "evaluation-snapshot-detection":
         missing = [found for found in missing if not found.endswith("-metadata/confidence is missing")]
     else:
-        assert list(added(wanted, ours)) == []
+        assert list(added(recorded, ours)) == []
     assert missing == []

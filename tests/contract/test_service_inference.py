@@ -18,31 +18,31 @@ from service_backends import (
 
 @pytest.fixture(scope="module")
 def running(trained: Trained) -> Trained:
-    """The trained model, running."""
+    """Start the trained model."""
     trained.backend.rekognition.start_project_version(ProjectVersionArn=trained.version, MinInferenceUnits=1)
     trained.backend.settle()
     return trained
 
 
 @attrs.frozen
-class Seen:
-    """A detection."""
+class Detected:
+    """A detected label."""
 
     label: str
     confidence: float
 
 
-def detect(running: Trained, data: bytes, **options: object) -> list[Seen]:
-    """Ask the model about an image."""
+def detect(running: Trained, data: bytes, **options: object) -> list[Detected]:
+    """Return what the model detects in an image."""
     answer = running.backend.rekognition.detect_custom_labels(
         ProjectVersionArn=running.version, Image={"Bytes": data}, **options
     )
-    return [Seen(found["Name"], found["Confidence"]) for found in answer["CustomLabels"]]
+    return [Detected(found["Name"], found["Confidence"]) for found in answer["CustomLabels"]]
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_it_sees_what_it_was_taught(running: Trained, label: str) -> None:
-    """Without MinConfidence each label's assumed threshold decides; image-level labels have no geometry."""
+def test_trained_labels_are_detected(running: Trained, label: str) -> None:
+    """Without MinConfidence the assumed threshold of each label applies; image-level labels have no boxes."""
     answer = running.backend.rekognition.detect_custom_labels(
         ProjectVersionArn=running.version, Image={"Bytes": picture(label, 500)}
     )
@@ -51,12 +51,12 @@ def test_it_sees_what_it_was_taught(running: Trained, label: str) -> None:
 
 
 def test_min_confidence_and_max_results(running: Trained) -> None:
-    """0 gives every label, sorted; x gives those of x or more; MaxResults keeps the most confident."""
+    """Labels are sorted and filtered by MinConfidence; MaxResults keeps the most confident."""
     image = picture("dark", 501)
     everything = detect(running, image, MinConfidence=0)
-    assert set(LABELS) == {seen.label for seen in everything}
-    assert everything == sorted(everything, key=lambda seen: -seen.confidence)
-    assert all(0 <= seen.confidence <= 100 for seen in everything)
+    assert set(LABELS) == {detected.label for detected in everything}
+    assert everything == sorted(everything, key=lambda detected: -detected.confidence)
+    assert all(0 <= detected.confidence <= 100 for detected in everything)
     second = everything[1]
     assert everything[:2] == detect(running, image, MinConfidence=second.confidence)
     assert detect(running, image, MinConfidence=100) == []
@@ -65,27 +65,27 @@ def test_min_confidence_and_max_results(running: Trained) -> None:
 
 
 def test_confidences_are_single_precision(running: Trained) -> None:
-    """As the service sends them: numbers that a 32-bit float holds."""
-    for seen in detect(running, picture("dark", 502), MinConfidence=0):
-        assert struct.unpack("f", struct.pack("f", seen.confidence))[0] == seen.confidence
+    """As in AWS's answers, a 32-bit float represents each confidence exactly."""
+    for detected in detect(running, picture("dark", 502), MinConfidence=0):
+        assert struct.unpack("f", struct.pack("f", detected.confidence))[0] == detected.confidence
 
 
-def test_an_image_in_s3_is_the_same_image(running: Trained) -> None:
-    """By reference or as bytes, the answer is the same; what S3 does not give is refused."""
+def test_an_image_in_s3(running: Trained) -> None:
+    """The answer is the same as for bytes; a missing image or bucket is refused."""
     backend = running.backend
     backend.s3.put_object(Bucket="puppies", Key="new/dog 1.png", Body=picture("stripes", 503))
-    place = {"S3Object": {"Bucket": "puppies", "Name": "new/dog 1.png"}}
+    s3_image = {"S3Object": {"Bucket": "puppies", "Name": "new/dog 1.png"}}
     call = backend.rekognition.detect_custom_labels
-    answer = call(ProjectVersionArn=running.version, Image=place, MinConfidence=0)
+    answer = call(ProjectVersionArn=running.version, Image=s3_image, MinConfidence=0)
     by_bytes = detect(running, picture("stripes", 503), MinConfidence=0)
-    assert by_bytes == [Seen(found["Name"], found["Confidence"]) for found in answer["CustomLabels"]]
+    assert by_bytes == [Detected(found["Name"], found["Confidence"]) for found in answer["CustomLabels"]]
     for missing in ({"Bucket": "puppies", "Name": "none"}, {"Bucket": "no-bucket", "Name": "none"}):
         with refused("InvalidS3ObjectException", "none"):
             call(ProjectVersionArn=running.version, Image={"S3Object": missing})
 
 
 def test_images_that_are_refused(running: Trained) -> None:
-    """Each limit of an image has its error."""
+    """Each limit of images has its own error."""
     with refused("InvalidImageFormatException"):
         detect(running, b"GIF89a" + bytes(100))
     with refused("InvalidImageFormatException"):
@@ -101,17 +101,17 @@ def test_images_that_are_refused(running: Trained) -> None:
     with refused("InvalidParameterException"):
         detect(running, bytes((5 << 20) + 1))
     running.backend.s3.put_object(Bucket="puppies", Key="huge", Body=bytes((15 << 20) + 1))
-    place = {"S3Object": {"Bucket": "puppies", "Name": "huge"}}
+    s3_image = {"S3Object": {"Bucket": "puppies", "Name": "huge"}}
     with refused("ImageTooLargeException", "15 MB"):
-        running.backend.rekognition.detect_custom_labels(ProjectVersionArn=running.version, Image=place)
+        running.backend.rekognition.detect_custom_labels(ProjectVersionArn=running.version, Image=s3_image)
 
 
 def test_requests_that_are_refused(running: Trained) -> None:
-    """No image, two images, half a place, a version that does not exist."""
+    """No image, two images, an S3Object without a name, a missing version."""
     call = running.backend.rekognition.detect_custom_labels
     data = picture("dark", 1)
-    place = {"Bucket": "puppies", "Name": "a"}
-    for image in ({}, {"Bytes": data, "S3Object": place}, {"S3Object": {"Bucket": "puppies"}}):
+    s3_object = {"Bucket": "puppies", "Name": "a"}
+    for image in ({}, {"Bytes": data, "S3Object": s3_object}, {"S3Object": {"Bucket": "puppies"}}):
         with refused("InvalidParameterException"):
             call(ProjectVersionArn=running.version, Image=image)
     with refused("InvalidParameterException", "MinConfidence"):

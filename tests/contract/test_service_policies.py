@@ -1,4 +1,4 @@
-"""Project policies, and copies of model versions within an account and between accounts."""
+"""Project policies, and copies of model versions within and between accounts."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ COPY = "rekognition:CopyProjectVersion"
 
 
 def document(**changes: Any) -> str:
-    """A policy that lets the other account copy everything, with members changed or (None) left out."""
+    """Return a policy that lets the other account copy everything; None removes a member."""
     statement = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"}, "Action": COPY}
     statement |= {"Resource": "*", **changes}
     kept = {name: value for name, value in statement.items() if value is not None}
     return json.dumps({"Version": "2012-10-17", "Statement": [kept]})
 
 
-def of_account(backend: Backend, account: str) -> Any:
-    """A Rekognition client of another account on the same host."""
+def client_of_account(backend: Backend, account: str) -> Any:
+    """Return a Rekognition client of another account on the same host."""
     if backend.port is None:
         session = backend.service.session()
         return session.client("rekognition", aws_access_key_id=account, aws_secret_access_key="x")
@@ -50,8 +50,8 @@ def of_account(backend: Backend, account: str) -> Any:
     return session.client("rekognition", endpoint_url=f"http://127.0.0.1:{backend.port}", config=once)
 
 
-def test_the_life_of_a_policy(backend: Backend) -> None:
-    """Put, listed, replaced with its revision, deleted; a new revision with every change."""
+def test_the_lifecycle_of_a_policy(backend: Backend) -> None:
+    """A policy is created, listed, replaced and deleted; each change has a new revision."""
     client, project = backend.rekognition, make_project(backend)
     put = {"ProjectArn": project, "PolicyName": "share", "PolicyDocument": document()}
     first = client.put_project_policy(**put)["PolicyRevisionId"]
@@ -81,8 +81,8 @@ def test_the_life_of_a_policy(backend: Backend) -> None:
         client.put_project_policy(**put, PolicyRevisionId=second)
 
 
-def test_policies_in_pages_up_to_the_quota(backend: Backend) -> None:
-    """Five policies a project, listed in order and in pages; they go with their project."""
+def test_pages_and_quota_of_policies(backend: Backend) -> None:
+    """A project has at most five policies, listed in order and in pages; they are deleted with it."""
     client, project = backend.rekognition, make_project(backend)
     for number in range(5):
         client.put_project_policy(
@@ -125,11 +125,11 @@ def test_policies_in_pages_up_to_the_quota(backend: Backend) -> None:
         ('{"Version": "2099-01-01", "Statement": [{}]}', "Version"),
         ('{"Other": 1, "Statement": [{}]}', "'Other'"),
         (document(Effect=None), "Effect"),
-        (document(Effect="Perhaps"), "Effect"),
+        (document(Effect="Maybe"), "Effect"),
         (document(Effect=1), "Effect"),
         (document(Principal=None), "Principal"),
-        (document(Principal="somebody"), "Principal"),
-        (document(Principal={"Nobody": "x"}), "Principal"),
+        (document(Principal="alice"), "Principal"),
+        (document(Principal={"Other": "x"}), "Principal"),
         (document(Principal={"AWS": [1]}), "Principal"),
         (document(Action=None), "Action"),
         (document(Action="rekognition:*"), "Action"),
@@ -143,8 +143,8 @@ def test_policies_in_pages_up_to_the_quota(backend: Backend) -> None:
         (document(Condition={}), "Condition"),
     ],
 )
-def test_documents_that_cannot_be_taken(text: str, part: str) -> None:
-    """Each rule of the document has its MalformedPolicyDocumentException, which says what is wrong."""
+def test_documents_that_are_refused(text: str, part: str) -> None:
+    """Each broken rule gives a MalformedPolicyDocumentException that names the problem."""
     with open_backend("in process") as backend:
         project = make_project(backend)
         with refused("MalformedPolicyDocumentException", part):
@@ -161,8 +161,8 @@ def test_documents_that_cannot_be_taken(text: str, part: str) -> None:
         json.dumps({"Id": "x", "Statement": json.loads(document())["Statement"][0]}),
     ],
 )
-def test_documents_in_other_forms(text: str) -> None:
-    """A statement alone or in a list, texts alone or in lists, the effect in capitals."""
+def test_documents_in_equivalent_forms(text: str) -> None:
+    """Statements and strings may be alone or in lists, and Effect in capitals."""
     with open_backend("in process") as backend:
         backend.rekognition.put_project_policy(
             ProjectArn=make_project(backend), PolicyName="p", PolicyDocument=text
@@ -170,7 +170,7 @@ def test_documents_in_other_forms(text: str) -> None:
 
 
 def test_a_copy_within_the_account(trained: Trained) -> None:
-    """COPYING_IN_PROGRESS, COPYING_COMPLETED; results in the new place; it answers like its source."""
+    """The copy has its own result files in the new output location, and detects what the original detects."""
     backend, client = trained.backend, trained.backend.rekognition
     target = make_project(backend, "nest")
     source = {"SourceProjectArn": trained.project, "SourceProjectVersionArn": trained.version}
@@ -221,9 +221,9 @@ def test_a_copy_within_the_account(trained: Trained) -> None:
 
 
 def test_a_copy_from_another_account(trained: Trained) -> None:
-    """The source's policies decide: none or a denial keeps the model in, one that allows lets it out."""
+    """The policies of the source project decide: one must allow the copy, and none may deny it."""
     backend, client = trained.backend, trained.backend.rekognition
-    other = of_account(backend, OTHER)
+    other = client_of_account(backend, OTHER)
     target = other.create_project(ProjectName="abroad")["ProjectArn"]
     assert f":{OTHER}:" in target
     copying = {
@@ -267,8 +267,8 @@ def test_a_copy_from_another_account(trained: Trained) -> None:
         other.delete_project_version(ProjectVersionArn=version["ProjectVersionArn"])
 
 
-def test_what_a_copy_needs(trained: Trained) -> None:
-    """All three resources, one Region, a version of that project, a bucket to write to."""
+def test_required_parameters_of_a_copy(trained: Trained) -> None:
+    """All three resources, in one Region; a version of the source project; an output bucket."""
     backend, client = trained.backend, trained.backend.rekognition
     target = make_project(backend, "needs")
     good = {
@@ -300,8 +300,8 @@ def test_what_a_copy_needs(trained: Trained) -> None:
     backend.settle()
 
 
-def test_copies_keep_to_the_quota_of_versions() -> None:
-    """A copy is one more version of its project."""
+def test_copies_count_towards_the_quota_of_versions() -> None:
+    """A copy is a version of its project."""
     with open_backend("in process", quotas=Quotas(versions_per_project=1)) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -318,8 +318,8 @@ def test_copies_keep_to_the_quota_of_versions() -> None:
             )
 
 
-def test_a_workspace_of_the_first_schema_is_brought_up_to_date(tmp_path: Any) -> None:
-    """A workspace from before policies keeps its projects and learns the new tables."""
+def test_a_workspace_with_the_first_schema_is_migrated(tmp_path: Any) -> None:
+    """A workspace from before policies keeps its projects and gets the new tables."""
     with open_backend("in process", tmp_path) as backend:
         project = make_project(backend)
         with backend.service._store.write() as db:

@@ -1,4 +1,4 @@
-"""Projects: what CreateProject, DescribeProjects and DeleteProject promise."""
+"""Projects: CreateProject, DescribeProjects and DeleteProject."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import datetime as dt
 
 
-def test_an_arn_has_the_real_form_and_ends_with_the_creation_time(backend: Backend) -> None:
+def test_the_form_of_an_arn(backend: Backend) -> None:
     """The last part of a project's ARN is its CreationTimestamp in milliseconds."""
     arn = make_project(backend)
     match = re.fullmatch(r"arn:aws:rekognition:us-east-1:\d{12}:project/birds/(\d{13})", arn)
@@ -31,14 +31,14 @@ def test_an_arn_has_the_real_form_and_ends_with_the_creation_time(backend: Backe
 
 
 def test_arns_differ_even_within_one_millisecond() -> None:
-    """A clock that stands still gives every resource an ARN of its own."""
+    """Every resource gets an ARN of its own, even if the clock does not move."""
     with open_backend("in process", clock=lambda: 1_690_405_809.285) as backend:
         arns = [make_project(backend, f"p{number}") for number in range(3)]
     assert [arn.rsplit("/", 1)[1] for arn in arns] == ["1690405809285", "1690405809286", "1690405809287"]
 
 
-def test_a_project_passes_from_creating_to_created(backend: Backend) -> None:
-    """CREATING while the work is under way, then CREATED; it can be used in both."""
+def test_a_project_is_creating_and_then_created(backend: Backend) -> None:
+    """The project can be used in both statuses."""
     with backend.held():
         arn = backend.rekognition.create_project(ProjectName="birds")["ProjectArn"]
         (project,) = backend.rekognition.describe_projects()["ProjectDescriptions"]
@@ -48,8 +48,8 @@ def test_a_project_passes_from_creating_to_created(backend: Backend) -> None:
     assert project["Status"] == "CREATED"
 
 
-def test_a_name_is_taken_until_the_project_is_gone(backend: Backend) -> None:
-    """Two projects of one name are refused, also while the first one is being deleted."""
+def test_a_name_is_free_after_deletion(backend: Backend) -> None:
+    """A second project with the same name is refused until deletion of the first is complete."""
     arn = make_project(backend)
     with refused("ResourceInUseException", "birds"):
         backend.rekognition.create_project(ProjectName="birds")
@@ -68,7 +68,7 @@ def test_a_name_is_taken_until_the_project_is_gone(backend: Backend) -> None:
 
 
 def test_the_quota_of_projects() -> None:
-    """One project more than the quota is refused."""
+    """One project more than the quota allows is refused."""
     with open_backend("in process", quotas=Quotas(projects=2)) as backend:
         for name in ("a", "b"):
             make_project(backend, name)
@@ -77,7 +77,7 @@ def test_the_quota_of_projects() -> None:
 
 
 def test_pages_are_newest_first_and_complete(backend: Backend) -> None:
-    """Every project comes once, in every page size, and a token belongs to its question."""
+    """Pages contain every project once; a token is valid for the same request only."""
     names = [f"p{number}" for number in range(5)]
     for name in names:
         make_project(backend, name)
@@ -93,20 +93,20 @@ def test_pages_are_newest_first_and_complete(backend: Backend) -> None:
     assert len(backend.rekognition.describe_projects(NextToken="")["ProjectDescriptions"]) == 5
 
 
-def test_names_that_do_not_exist_are_passed_over(backend: Backend) -> None:
-    """Unknown names give an empty list, not an error."""
+def test_unknown_names_are_ignored(backend: Backend) -> None:
+    """Names of missing projects give no descriptions, and no error."""
     make_project(backend)
     answer = backend.rekognition.describe_projects(ProjectNames=["birds", "fish"])
     assert [p["ProjectArn"].split("/")[1] for p in answer["ProjectDescriptions"]] == ["birds"]
 
 
-def test_adapters_are_hidden_unless_asked_for(backend: Backend) -> None:
-    """Without Features only Custom Labels projects are listed; AutoUpdate belongs to adapters alone."""
+def test_content_moderation_projects_are_listed_on_request(backend: Backend) -> None:
+    """Without Features only Custom Labels projects are listed; AutoUpdate is for adapters only."""
     make_project(backend)
     make_project(backend, "safe", Feature="CONTENT_MODERATION", AutoUpdate="DISABLED")
-    only = backend.rekognition.describe_projects()["ProjectDescriptions"]
+    default = backend.rekognition.describe_projects()["ProjectDescriptions"]
     both = backend.rekognition.describe_projects(Features=["CUSTOM_LABELS", "CONTENT_MODERATION"])
-    assert [len(only), len(both["ProjectDescriptions"])] == [1, 2]
+    assert [len(default), len(both["ProjectDescriptions"])] == [1, 2]
     assert both["ProjectDescriptions"][0]["AutoUpdate"] == "DISABLED"
     with refused("InvalidParameterException", "AutoUpdate"):
         backend.rekognition.create_project(ProjectName="x", AutoUpdate="ENABLED")
@@ -119,7 +119,7 @@ def test_adapters_are_hidden_unless_asked_for(backend: Backend) -> None:
 
 
 def test_a_project_with_a_dataset_is_not_deleted(backend: Backend) -> None:
-    """Datasets go first; what is left is named."""
+    """The error names a dataset that must be deleted first."""
     arn = make_project(backend)
     dataset = make_dataset(backend, arn)
     with refused("ResourceInUseException", dataset):
@@ -132,15 +132,15 @@ def test_a_project_with_a_dataset_is_not_deleted(backend: Backend) -> None:
         backend.rekognition.delete_project(ProjectArn=arn)
 
 
-def test_other_accounts_and_regions_are_out_of_sight(backend: Backend) -> None:
-    """The signature says who asks: another Region or account sees nothing of this one."""
+def test_accounts_and_regions_are_isolated(backend: Backend) -> None:
+    """The signature identifies the caller: another Region or account sees no projects of this one."""
     arn = make_project(backend)
     for other in (arn.replace("us-east-1", "eu-west-1"), arn.replace(":000000000000:", ":111122223333:")):
         with refused("ResourceNotFoundException"):
             backend.rekognition.delete_project(ProjectArn=other)
     session = backend.service.session()
-    elsewhere = session.client("rekognition", region_name="eu-west-1")
-    assert elsewhere.describe_projects()["ProjectDescriptions"] == []
-    stranger = session.client("rekognition", aws_access_key_id="111122223333", aws_secret_access_key="x")
-    assert stranger.describe_projects()["ProjectDescriptions"] == []
-    assert ":111122223333:" in stranger.create_project(ProjectName="birds")["ProjectArn"]
+    other_region = session.client("rekognition", region_name="eu-west-1")
+    assert other_region.describe_projects()["ProjectDescriptions"] == []
+    other_account = session.client("rekognition", aws_access_key_id="111122223333", aws_secret_access_key="x")
+    assert other_account.describe_projects()["ProjectDescriptions"] == []
+    assert ":111122223333:" in other_account.create_project(ProjectName="birds")["ProjectArn"]

@@ -1,4 +1,4 @@
-"""Errors that come from the state that the service itself is in, whatever is asked."""
+"""Errors that depend on the state of the service, whatever the request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 IMAGE = {"Bytes": base64.b64encode(picture("dark", 1)).decode()}
 VERSION = "arn:aws:rekognition:us-east-1:000000000000:project/birds/version/v1/1"
-MORE: dict[str, dict[str, Any]] = {
+EXTRA_PARAMETERS: dict[str, dict[str, Any]] = {
     "CopyProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
     "CreateDataset": {"DatasetType": "TRAIN"},
     "DetectCustomLabels": {"Image": IMAGE},
@@ -52,18 +52,18 @@ MORE: dict[str, dict[str, Any]] = {
     "TagResource": {"Tags": {"a": "b"}},
     "UpdateDatasetEntries": {"Changes": {"GroundTruth": base64.b64encode(b"{}").decode()}},
 }
-"""What a request needs, besides what the model demands, to be looked at in the store."""
+"""What a request needs, besides the required members, to be looked up in the store."""
 READ_ONLY = {name for name in OPERATIONS if name.startswith(("Describe", "Detect", "Get", "List"))}
 
 
 def request_of(operation: str, **more: Any) -> bytes:
-    """A request that nothing but the state of the service stands against."""
-    return body_of(least_request(operation) | MORE.get(operation, {}) | more)
+    """Return a request that only the state of the service can make fail."""
+    return body_of(least_request(operation) | EXTRA_PARAMETERS.get(operation, {}) | more)
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_a_service_that_is_closed(operation: str) -> None:
-    """Clients that outlive it get a modelled error that nobody repeats, with a reason."""
+def test_a_closed_service(operation: str) -> None:
+    """Clients that outlive it get a modelled error that they do not retry, with a reason."""
     with open_backend("in process") as backend:
         backend.service.close()
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
@@ -72,29 +72,29 @@ def test_a_service_that_is_closed(operation: str) -> None:
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_a_workspace_that_was_taken_away(operation: str) -> None:
-    """Clients get the modelled error of a service that has failed, with a reason."""
+def test_an_unusable_workspace(operation: str) -> None:
+    """Clients get the modelled server error, with a reason."""
 
-    def take(_: object) -> None:
+    def fail(_: object) -> None:
         raise OSError("the disk is gone")
 
     with open_backend("in process") as backend, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_sqlite.Database, "_check_out", take)
+        patch.setattr(_sqlite.Database, "_check_out", fail)
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
     assert (answer.status, answer.code) == (500, "InternalServerError")
     assert answer.message == "Cannot use the workspace of the embedded service: the disk is gone."
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - READ_ONLY))
-def test_a_workspace_that_another_process_keeps(
+def test_a_workspace_locked_by_another_process(
     operation: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who wants to write while another process does not end is asked to try again; reading goes on."""
+    """Writes are throttled, so that clients retry them; reads still work."""
     monkeypatch.setattr(_sqlite, "_BUSY_TIMEOUT", 0.0)
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         backend.s3.put_object(Bucket="puppies", Key="all.jsonl", Body=b"{}")
-        # It is read before anything is written.
+        # CreateDataset looks up the project before it writes.
         more = {"ProjectArn": make_project(backend)} if operation == "CreateDataset" else {}
         known = backend.rekognition.describe_projects()["ProjectDescriptions"]
         database = tmp_path / "rekognition" / "state.sqlite"
@@ -106,8 +106,8 @@ def test_a_workspace_that_another_process_keeps(
     assert "is locked" in answer.message
 
 
-def test_copies_in_progress(tmp_path: Path) -> None:
-    """With a quota for them, one too many is refused until another one is done."""
+def test_the_quota_of_copies_in_progress(tmp_path: Path) -> None:
+    """One copy more than the quota is refused until another one ends."""
     quotas = Quotas(copies=1)
     with open_backend("in process", tmp_path, engine="tiny", quotas=quotas) as backend:
         backend.s3.create_bucket(Bucket="puppies")
@@ -134,7 +134,7 @@ def copy(backend: Backend, project: str, version: str, name: str) -> None:
 
 
 def test_an_adapter_that_is_not_trained_yet(backend: Backend) -> None:
-    """Neither an image nor a job is taken before it is."""
+    """It accepts neither images nor media analysis jobs."""
     project = make_project(backend, Feature="CONTENT_MODERATION", AutoUpdate="DISABLED")
     source = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "all.jsonl"}}}
     backend.s3.put_object(Bucket="puppies", Key="all.jsonl", Body=b"{}")
@@ -156,8 +156,8 @@ def test_an_adapter_that_is_not_trained_yet(backend: Backend) -> None:
             )
 
 
-def test_images_that_moderation_does_not_take(backend: Backend) -> None:
-    """More than 4 MB in the request, or none where it shall lie in S3."""
+def test_images_that_moderation_refuses(backend: Backend) -> None:
+    """An image of more than 4 MB in the request, and one that is missing in S3."""
     with refused("ImageTooLargeException"):
         backend.rekognition.detect_moderation_labels(Image={"Bytes": bytes((4 << 20) + 1)})
     with refused("InvalidS3ObjectException"):
@@ -166,8 +166,8 @@ def test_images_that_moderation_does_not_take(backend: Backend) -> None:
         )
 
 
-def test_datasets_at_work(backend: Backend) -> None:
-    """What is being made or changed is not listed, and a token of another question is none."""
+def test_a_dataset_with_an_update_in_progress(backend: Backend) -> None:
+    """Its content cannot be listed; a token of another operation is refused."""
     project = make_project(backend)
     dataset = make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 2))
     client = backend.rekognition

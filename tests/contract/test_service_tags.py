@@ -14,8 +14,8 @@ from service_backends import (
 from rekolabels.local import Quotas
 
 
-def test_tags_come_and_go(backend: Backend) -> None:
-    """Tags given at creation and later are listed; a second value replaces the first."""
+def test_tags_are_added_replaced_and_removed(backend: Backend) -> None:
+    """Tags can be set at creation and later; a second value replaces the first."""
     arn = make_project(backend, Tags={"Dept": "Engineering", "Größe 2": "ok"})
     backend.rekognition.tag_resource(ResourceArn=arn, Tags={"Dept": "Sales", "Role": ""})
     backend.rekognition.untag_resource(ResourceArn=arn, TagKeys=["Größe 2", "nothing"])
@@ -23,8 +23,8 @@ def test_tags_come_and_go(backend: Backend) -> None:
     assert tags == {"Dept": "Sales", "Role": ""}
 
 
-def test_datasets_have_tags_that_go_with_them(backend: Backend) -> None:
-    """A dataset made anew starts without the tags of the old one."""
+def test_tags_are_deleted_with_a_dataset(backend: Backend) -> None:
+    """A deleted dataset has no tags to list."""
     project = make_project(backend)
     arn = make_dataset(backend, project, Tags={"a": "b"})
     assert backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"] == {"a": "b"}
@@ -34,8 +34,8 @@ def test_datasets_have_tags_that_go_with_them(backend: Backend) -> None:
         backend.rekognition.list_tags_for_resource(ResourceArn=arn)
 
 
-def test_bad_tags_are_refused(backend: Backend) -> None:
-    """aws: is reserved, the characters are limited, the resource must exist."""
+def test_invalid_tags_are_refused(backend: Backend) -> None:
+    """The prefix aws: is reserved, the characters are limited, and the resource must exist."""
     arn = make_project(backend)
     with refused("InvalidParameterException", "aws:x"):
         backend.rekognition.tag_resource(ResourceArn=arn, Tags={"aws:x": "1"})
@@ -48,7 +48,7 @@ def test_bad_tags_are_refused(backend: Backend) -> None:
 
 
 def test_the_quota_of_tags() -> None:
-    """Tags beyond the quota are refused, and none of the request is kept."""
+    """A request that exceeds the quota adds none of its tags."""
     with open_backend("in process", quotas=Quotas(tags_per_resource=2)) as backend:
         arn = make_project(backend, Tags={"a": "1"})
         with refused("ServiceQuotaExceededException"):

@@ -1,4 +1,4 @@
-"""A training: its result files, its failures, its two ways of naming the data."""
+"""Training: result files, failures, and data from datasets or manifests."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ FILES = (
 
 
 def lines_of(backend: Backend, key: str) -> list[dict[str, Any]]:
-    """The lines of a result file."""
+    """Return the parsed lines of a result file."""
     return [json.loads(line) for line in read_result(backend, key).splitlines()]
 
 
-def place(name: str) -> dict[str, Any]:
-    """How an answer names a result file."""
+def s3_object_of(name: str) -> dict[str, Any]:
+    """Return the S3Object of a result file, as answers contain it."""
     return {"S3Object": {"Bucket": "puppies", "Name": f"out/{name}-birds-v1.json"}}
 
 
 def train(backend: Backend, training: list[str], testing: list[str]) -> dict[str, Any]:
-    """Train with these lines; the description of the version."""
+    """Train with these lines, and return the description of the version."""
     project = make_project(backend)
     make_dataset(backend, project, "TRAIN", training)
     make_dataset(backend, project, "TEST", testing)
     return describe_version(backend, make_version(backend, project))
 
 
-def test_the_six_files_and_where_they_are_named(trained: Trained) -> None:
-    """Every file has its real name, and the description says where it lies."""
+def test_result_files_and_their_description(trained: Trained) -> None:
+    """The six files have AWS's names, and the description refers to them."""
     backend = trained.backend
     found = backend.s3.list_objects_v2(Bucket="puppies", Prefix="out/")["Contents"]
     names = [item["Key"] for item in found if item["Key"].endswith("-birds-v1.json")]
@@ -64,21 +64,24 @@ def test_the_six_files_and_where_they_are_named(trained: Trained) -> None:
     described = describe_version(backend, trained.version)
     assert described["TrainingDataResult"] == {
         "Input": {},
-        "Output": {"Assets": [{"GroundTruthManifest": place("TrainingGroundTruth")}]},
-        "Validation": {"Assets": [{"GroundTruthManifest": place("TrainingManifestWithValidation")}]},
+        "Output": {"Assets": [{"GroundTruthManifest": s3_object_of("TrainingGroundTruth")}]},
+        "Validation": {"Assets": [{"GroundTruthManifest": s3_object_of("TrainingManifestWithValidation")}]},
     }
     assert described["TestingDataResult"] == {
         "Input": {"AutoCreate": False},
-        "Output": {"Assets": [{"GroundTruthManifest": place("TestingGroundTruth")}], "AutoCreate": False},
-        "Validation": {"Assets": [{"GroundTruthManifest": place("TestingManifestWithValidation")}]},
+        "Output": {
+            "Assets": [{"GroundTruthManifest": s3_object_of("TestingGroundTruth")}],
+            "AutoCreate": False,
+        },
+        "Validation": {"Assets": [{"GroundTruthManifest": s3_object_of("TestingManifestWithValidation")}]},
     }
-    assert described["ManifestSummary"] == place("ManifestSummary")
-    assert described["EvaluationResult"]["Summary"] == place("EvaluationResultSummary")
+    assert described["ManifestSummary"] == s3_object_of("ManifestSummary")
+    assert described["EvaluationResult"]["Summary"] == s3_object_of("EvaluationResultSummary")
     assert described["BillableTrainingTimeInSeconds"] >= 1
 
 
-def test_the_summary_file(trained: Trained) -> None:
-    """The evaluation summary reads back, its figures are those of the description, the counts are right."""
+def test_the_evaluation_summary(trained: Trained) -> None:
+    """The summary can be read, its metrics are those of the description, and its counts are right."""
     backend = trained.backend
     summary = json.loads(read_result(backend, "out/EvaluationResultSummary-birds-v1.json"))
     result = EvaluationResult.from_summary(summary)
@@ -91,7 +94,7 @@ def test_the_summary_file(trained: Trained) -> None:
 
 
 def test_the_snapshots(trained: Trained) -> None:
-    """One line for each image that was used; test lines have a verdict for each label."""
+    """They have one line for each image in use; test lines have a verdict for each label."""
     training = lines_of(trained.backend, "out/TrainingGroundTruth-birds-v1.json")
     testing = lines_of(trained.backend, "out/TestingGroundTruth-birds-v1.json")
     assert (len(training), len(testing)) == (18, 6)
@@ -106,8 +109,8 @@ def test_the_snapshots(trained: Trained) -> None:
     assert [detail["is-true-negative"] for detail in details] == [False, True, True]
 
 
-def test_lines_with_flaws_are_left_out_and_reported(backend: Backend) -> None:
-    """Up to a fifth of bad lines: the training goes on; the validation files say what is wrong."""
+def test_invalid_lines_are_skipped_and_reported(backend: Backend) -> None:
+    """With up to 20 % invalid lines training succeeds; the validation files list the errors."""
     backend.s3.put_object(Bucket="puppies", Key="broken.png", Body=picture("blobs", 9)[:-200])
     backend.s3.put_object(Bucket="puppies", Key="small.png", Body=picture("blobs", 9, width=32, height=32))
     training = [
@@ -162,20 +165,20 @@ def test_lines_with_flaws_are_left_out_and_reported(backend: Backend) -> None:
 def test_content_errors_fail_the_training(
     backend: Backend, training: list[str], testing: list[str], message: str, where: str | None
 ) -> None:
-    """TRAINING_FAILED with the service's message, which the manifest summary repeats in its place."""
+    """TRAINING_FAILED with AWS's message, which the manifest summary repeats."""
     for label in ("blobs", "dark", "stripes", "owl", "fish"):
         for number in range(4):
             backend.s3.put_object(Bucket="puppies", Key=f"{label}{number}.png", Body=picture(label, number))
-    sides = [
+    manifests = [
         [
             manifest_line(
                 f"s3://puppies/{label}{n}.png" if label else "s3://puppies/none.png", label or "dark"
             )
-            for n, label in enumerate(side)
+            for n, label in enumerate(labels)
         ]
-        for side in (training, testing)
+        for labels in (training, testing)
     ]
-    described = train(backend, *sides)
+    described = train(backend, *manifests)
     assert ("TRAINING_FAILED", message) == (described["Status"], described["StatusMessage"])
     assert "Validation" in described["TrainingDataResult"]
     assert "Output" not in described["TrainingDataResult"]
@@ -185,8 +188,8 @@ def test_content_errors_fail_the_training(
 
 
 @pytest.mark.parametrize("auto", [False, True])
-def test_damaged_images_are_told_of_when_something_else_is_wrong(backend: Backend, *, auto: bool) -> None:
-    """A truncated image has a sound header; it is invalid even where the training fails without it."""
+def test_damaged_images_are_reported_with_other_errors(backend: Backend, *, auto: bool) -> None:
+    """A truncated image has a valid header; it is reported even if training fails for another reason."""
     names = ("train/blobs0.png", "broken.png", "train/blobs1.png", "train/blobs2.png", "train/blobs3.png")
     for name in names:
         data = picture("blobs", int(name[-5]) if name[-5].isdigit() else 9)
@@ -207,8 +210,8 @@ def test_damaged_images_are_told_of_when_something_else_is_wrong(backend: Backen
     assert summary["statistics"]["training"]["valid_json_lines"] == 4
 
 
-def test_images_that_s3_does_not_give(backend: Backend) -> None:
-    """When not one image can be fetched, that is what the training says."""
+def test_missing_images(backend: Backend) -> None:
+    """Training fails with an error of its own if no image can be fetched."""
     lines = [manifest_line(f"s3://puppies/none/{n}.png", LABELS[n % 3]) for n in range(6)]
     described = train(backend, lines, lines)
     assert described["Status"] == "TRAINING_FAILED"
@@ -217,8 +220,8 @@ def test_images_that_s3_does_not_give(backend: Backend) -> None:
     assert "ERROR_FAILED_IMAGES_S3_COPY" in codes
 
 
-def test_file_errors_leave_no_validation(backend: Backend) -> None:
-    """An empty dataset, an output bucket that is not there: the message says so, and nothing is written."""
+def test_file_errors_write_no_validation_files(backend: Backend) -> None:
+    """With an empty dataset or a missing output bucket, the message says so and no file is written."""
     project = make_project(backend)
     lines = put_pictures(backend, "train", 2)
     make_dataset(backend, project, "TRAIN")
@@ -232,8 +235,8 @@ def test_file_errors_leave_no_validation(backend: Backend) -> None:
     assert described["StatusMessage"] == "Unable to write to output S3 bucket."
 
 
-def test_manifests_of_ones_own_and_a_split(backend: Backend) -> None:
-    """Without datasets: two manifests, or one that the service splits 80/20; the input is told back."""
+def test_training_with_manifests_and_auto_create(backend: Backend) -> None:
+    """A project without datasets trains with two manifests, or splits one 80/20."""
     project = make_project(backend)
     asset = put_manifest(backend, "all.manifest", put_pictures(backend, "train", 5))
     arn = make_version(
@@ -244,8 +247,10 @@ def test_manifests_of_ones_own_and_a_split(backend: Backend) -> None:
     assert described["TrainingDataResult"]["Input"] == {"Assets": [asset]}
     assert described["TestingDataResult"]["Input"] == {"AutoCreate": True}
     assert described["TestingDataResult"]["Output"]["AutoCreate"] is True
-    sides = [lines_of(backend, f"out/{side}GroundTruth-birds-split.json") for side in ("Training", "Testing")]
-    assert [len(side) for side in sides] == [12, 3]
+    snapshots = [
+        lines_of(backend, f"out/{part}GroundTruth-birds-split.json") for part in ("Training", "Testing")
+    ]
+    assert [len(lines) for lines in snapshots] == [12, 3]
     test = put_manifest(backend, "test.manifest", put_pictures(backend, "test", 2))
     arn = make_version(
         backend, project, "given", TrainingData={"Assets": [asset]}, TestingData={"Assets": [test]}
@@ -255,8 +260,8 @@ def test_manifests_of_ones_own_and_a_split(backend: Backend) -> None:
     assert described["TestingDataResult"]["Input"] == {"Assets": [test], "AutoCreate": False}
 
 
-def test_manifests_that_cannot_be_trained_with(backend: Backend) -> None:
-    """A manifest that S3 does not give, an empty one, and one that cannot be split."""
+def test_manifests_that_fail_the_training(backend: Backend) -> None:
+    """A missing manifest, an empty one, and one that cannot be split."""
     project = make_project(backend)
     cases = {
         "missing": (
@@ -276,8 +281,8 @@ def test_manifests_that_cannot_be_trained_with(backend: Backend) -> None:
         assert message in described["StatusMessage"]
 
 
-def test_results_lie_where_the_prefix_says(backend: Backend) -> None:
-    """A slash stands between prefix and name; an empty prefix puts the files into the bucket itself."""
+def test_the_key_prefix_of_result_files(backend: Backend) -> None:
+    """One slash separates prefix and name; with an empty prefix there is none."""
     project = make_project(backend)
     lines = put_pictures(backend, "train", 2)
     for kind in ("TRAIN", "TEST"):
@@ -292,8 +297,8 @@ def test_results_lie_where_the_prefix_says(backend: Backend) -> None:
         assert described["OutputConfig"] == output
 
 
-def test_the_same_data_and_seed_give_the_same_model(backend: Backend) -> None:
-    """Two trainings on the same datasets predict the same, to the last digit."""
+def test_training_is_deterministic(backend: Backend) -> None:
+    """Two models trained on the same datasets give identical confidences."""
     project = make_project(backend)
     make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
     make_dataset(backend, project, "TEST", put_pictures(backend, "test", 2))
@@ -308,18 +313,17 @@ def test_the_same_data_and_seed_give_the_same_model(backend: Backend) -> None:
     assert answers[0] == answers[1]
 
 
-def test_s3_may_lie_elsewhere() -> None:
-    """With a client for another S3 the images, manifests and results are there, and only there."""
+def test_another_s3() -> None:
+    """With a client of another S3, images, manifests and result files are there only."""
     with (
-        LocalService() as elsewhere,
-        open_backend("in process", s3=elsewhere.session().client("s3")) as backend,
+        LocalService() as other,
+        open_backend("in process", s3=other.session().client("s3")) as backend,
     ):
         backend.s3.create_bucket(Bucket="puppies")
         described = train(backend, put_pictures(backend, "train", 4), put_pictures(backend, "test", 2))
         assert described["Status"] == "TRAINING_COMPLETED", described["StatusMessage"]
         keys = [
-            item["Key"]
-            for item in elsewhere.session().client("s3").list_objects_v2(Bucket="puppies")["Contents"]
+            item["Key"] for item in other.session().client("s3").list_objects_v2(Bucket="puppies")["Contents"]
         ]
         assert "out/ManifestSummary-birds-v1.json" in keys
         assert not (backend.service.path / "s3").exists()

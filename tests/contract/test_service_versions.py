@@ -1,4 +1,4 @@
-"""Model versions: states, preconditions and transitions."""
+"""Model versions: statuses, preconditions and transitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OUTPUT = {"S3Bucket": "puppies", "S3KeyPrefix": "out"}
 
 
 def with_datasets(backend: Backend, name: str = "birds") -> str:
-    """A project whose two datasets have lines, but no images behind them."""
+    """Create a project with two datasets whose images are missing in S3."""
     project = make_project(backend, name)
     lines = [manifest_line(f"s3://puppies/none/{n}.png", LABELS[n % 3]) for n in range(9)]
     make_dataset(backend, project, "TRAIN", lines)
@@ -36,8 +36,8 @@ def with_datasets(backend: Backend, name: str = "birds") -> str:
     return project
 
 
-def test_what_a_training_needs(backend: Backend) -> None:
-    """Both datasets, or both kinds of manifest; never one alone, never manifests beside datasets."""
+def test_required_data_of_a_training(backend: Backend) -> None:
+    """Training needs both datasets or both manifests; one alone, or datasets and manifests, are refused."""
     project = make_project(backend)
     create = backend.rekognition.create_project_version
     basics: dict[str, Any] = {"ProjectArn": project, "VersionName": "v1", "OutputConfig": OUTPUT}
@@ -72,8 +72,8 @@ def test_what_a_training_needs(backend: Backend) -> None:
             create(**basics)
 
 
-def test_a_training_in_progress_keeps_everything_in_place(backend: Backend) -> None:
-    """A version in training cannot be started, stopped or deleted; its name is taken, its datasets stay."""
+def test_a_training_in_progress_blocks_changes(backend: Backend) -> None:
+    """Until training ends, the version, its name, its project and its datasets cannot be changed."""
     project = with_datasets(backend)
     datasets = backend.rekognition.describe_projects()["ProjectDescriptions"][0]["Datasets"]
     with backend.held():
@@ -99,8 +99,8 @@ def test_a_training_in_progress_keeps_everything_in_place(backend: Backend) -> N
     assert describe_version(backend, arn)["Status"] == "TRAINING_FAILED"
 
 
-def test_a_failed_training_is_over(backend: Backend) -> None:
-    """TRAINING_FAILED cannot be started, keeps its name, and can be deleted."""
+def test_a_failed_training(backend: Backend) -> None:
+    """Its version cannot be started, keeps its name, and can be deleted."""
     project = with_datasets(backend)
     arn = make_version(backend, project)
     failed = describe_version(backend, arn)
@@ -125,7 +125,7 @@ def test_a_failed_training_is_over(backend: Backend) -> None:
 
 
 def test_the_quotas_of_versions_and_trainings() -> None:
-    """Versions of a project and trainings of an account are limited, with the two errors of the model."""
+    """Versions of a project and trainings of an account are limited, each with its own error code."""
     quotas = Quotas(versions_per_project=2, trainings=1)
     with open_backend("in process", quotas=quotas) as backend:
         backend.s3.create_bucket(Bucket="puppies")
@@ -140,7 +140,7 @@ def test_the_quotas_of_versions_and_trainings() -> None:
 
 
 def test_versions_are_listed_newest_first(backend: Backend) -> None:
-    """All versions, in pages or by name; unknown names are passed over, and the last token is empty."""
+    """Versions are listed in pages or by name; unknown names are ignored, and the last token is empty."""
     project = with_datasets(backend)
     for name in ("v1", "v2", "v3"):
         make_version(backend, project, name)
@@ -160,8 +160,8 @@ def test_versions_are_listed_newest_first(backend: Backend) -> None:
         describe(ProjectArn=f"{project}9")
 
 
-def test_the_life_of_a_model(trained: Trained) -> None:
-    """TRAINING_COMPLETED, STARTING, RUNNING, STOPPING, STOPPED, and started once more."""
+def test_the_lifecycle_of_a_model(trained: Trained) -> None:
+    """A model goes through all statuses from TRAINING_COMPLETED to STOPPED, and starts again."""
     backend, arn = trained.backend, trained.version
     client = backend.rekognition
     ready = describe_version(backend, arn)
@@ -207,7 +207,7 @@ def test_the_life_of_a_model(trained: Trained) -> None:
 
 
 def test_the_quota_of_running_models() -> None:
-    """A third running model is refused."""
+    """One running model more than the quota is refused."""
     with open_backend("in process", quotas=Quotas(running_models=1)) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -222,7 +222,7 @@ def test_the_quota_of_running_models() -> None:
 
 @pytest.mark.parametrize("waiter", ["project_version_training_completed", "project_version_running"])
 def test_the_waiters_of_botocore(trained: Trained, waiter: str) -> None:
-    """Botocore's own two waiters end at once when their state is reached."""
+    """Both waiters of botocore return at once when the status is reached."""
     backend, arn = trained.backend, trained.version
     if waiter.endswith("running"):
         backend.rekognition.start_project_version(ProjectVersionArn=arn, MinInferenceUnits=1)
