@@ -1,4 +1,4 @@
-"""detect_many on the local service: journals, executors, result files, and invalid images."""
+"""detect_many on the embedded service: journals, executors, result files, and invalid images."""
 
 from __future__ import annotations
 

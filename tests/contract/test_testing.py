@@ -1,4 +1,4 @@
-"""The pytest plugin: what a test of an application gets from each fixture, and that tests do not meet."""
+"""The pytest plugin: its fixtures, its marker, and the isolation of tests."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ LISTED = {
 }
 
 
-def test_a_model_is_there(rekolabels_model: ModelVersion, rekolabels_images: Path) -> None:
-    """It was trained on the pictures, and tells new detections of each label."""
+def test_a_trained_model_is_provided(rekolabels_model: ModelVersion, rekolabels_images: Path) -> None:
+    """The model was trained on the images and detects each label."""
     assert rekolabels_model.status == "TRAINING_COMPLETED"
     assert rekolabels_model.evaluation().f1 == 1.0
     with rekolabels_model.running() as running:
@@ -54,8 +54,8 @@ def test_a_model_is_there(rekolabels_model: ModelVersion, rekolabels_images: Pat
     assert found == {label: label for label in ("amber", "blue", "green")}
 
 
-def test_waits_move_the_clock(rekolabels_model: ModelVersion, rekolabels_clock: ManualClock) -> None:
-    """A training in advance takes no time of the test's; a start takes its ten minutes, in an instant."""
+def test_the_service_uses_the_clock(rekolabels_model: ModelVersion, rekolabels_clock: ManualClock) -> None:
+    """The training of the fixture takes no time by the clock; a start takes ten minutes."""
     assert rekolabels_clock() == 1_767_225_600
     rekolabels_model.start()
     assert rekolabels_model.status == "STARTING"
@@ -68,7 +68,7 @@ def test_waits_move_the_clock(rekolabels_model: ModelVersion, rekolabels_clock: 
 def test_a_training_of_the_test_takes_an_hour(
     rekolabels_client: Client, rekolabels_images: Path, rekolabels_clock: ManualClock
 ) -> None:
-    """By the clock, as on AWS; the wait is over at once."""
+    """It takes an hour by the clock, as on AWS, although the wait returns at once."""
     project = rekolabels_client.create_project("line")
     project.create_datasets(read_folder(rekolabels_images), test=0.25)
     begun = rekolabels_clock()
@@ -78,21 +78,21 @@ def test_a_training_of_the_test_takes_an_hour(
 
 
 @pytest.mark.rekolabels(faults=FaultPlan([Fault.throttled(times=1)]), quotas=Quotas(trainings=0))
-def test_faults_and_quotas_are_for_the_test(rekolabels_model: ModelVersion) -> None:
-    """The fixture neither meets nor uses them up."""
+def test_the_fixture_ignores_faults_and_quotas(rekolabels_model: ModelVersion) -> None:
+    """The training of the fixture neither meets them nor uses them up."""
     with pytest.raises(errors.LimitExceeded):
         client_of(rekolabels_model).project("rekolabels-tests").train("v2")
 
 
 @pytest.mark.rekolabels(durations=Durations(), region_name="eu-west-1", account_id="111122223333")
-def test_a_marker_sets_up_the_service(rekolabels_model: ModelVersion) -> None:
-    """What it says reaches the service that trains, too."""
+def test_a_marker_configures_the_service(rekolabels_model: ModelVersion) -> None:
+    """Its options also apply to the service that trains."""
     assert rekolabels_model.arn.startswith("arn:aws:rekognition:eu-west-1:111122223333:project/")
     assert rekolabels_model.status == "TRAINING_COMPLETED"
 
 
 def test_a_model_with_boxes(rekolabels_train: Trainer, tmp_path: Path) -> None:
-    """Boxes among the images make a detector."""
+    """Images with boxes train an object detector."""
     pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
     images: list[LabelledImage] = []
     for number in range(8):
@@ -113,8 +113,8 @@ def test_a_model_with_boxes(rekolabels_train: Trainer, tmp_path: Path) -> None:
     assert (found.box.left, found.box.top) == pytest.approx((30 / 128, 30 / 96), abs=0.05)
 
 
-def test_a_recording_is_answered(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
-    """From a file or a mapping, through the SDK, times as times."""
+def test_a_recording_is_replayed(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
+    """A recording is a file or a mapping; times are parsed."""
     (tmp_path / "listed.json").write_text(json.dumps(LISTED), encoding="utf-8")
     client = rekolabels_recorded(tmp_path / "listed.json", LISTED, DETECTED)
     model = client.model(MODEL)
@@ -125,7 +125,7 @@ def test_a_recording_is_answered(rekolabels_recorded: Recorded, tmp_path: Path) 
 
 
 def test_a_recorded_error_is_raised(rekolabels_recorded: Recorded) -> None:
-    """Throttling is met as the SDK meets it: the request is made again."""
+    """The SDK retries a recorded throttling error."""
     throttled = {
         "operation": "DescribeProjects",
         "response": {"Error": {"Code": "ThrottlingException", "Message": "slow down"}},
@@ -135,7 +135,7 @@ def test_a_recorded_error_is_raised(rekolabels_recorded: Recorded) -> None:
 
 
 def test_recorded_s3_objects_are_read(rekolabels_recorded: Recorded) -> None:
-    """A body is a stream again, also for the application's own S3 client."""
+    """A body becomes a stream, also for an S3 client that the application creates."""
     got = {"service": "s3", "operation": "GetObject", "response": {"Body": "grüß Gott"}}
     client = rekolabels_recorded(got, bucket="line")
     body = client.session.client("s3").get_object(Bucket="line", Key="a.txt")["Body"]
@@ -143,25 +143,23 @@ def test_recorded_s3_objects_are_read(rekolabels_recorded: Recorded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recording", "said"),
+    ("recording", "message"),
     [
         ({"operation": "DetectCustomLabels"}, "'response' is missing"),
         ({**DETECTED, "service": "sqs"}, "'sqs' is missing or unknown"),
-        ({**DETECTED, "operation": "DetectDogs"}, "'DetectDogs' is no operation"),
-        ({**DETECTED, "response": {"Labels": []}}, "none of DetectCustomLabels"),
+        ({**DETECTED, "operation": "DetectDogs"}, "'DetectDogs' is not an operation"),
+        ({**DETECTED, "response": {"Labels": []}}, "does not match DetectCustomLabels"),
         ("nowhere.json", "nowhere.json: cannot be read"),
     ],
 )
-def test_a_recording_that_does_not_fit_is_named(
-    rekolabels_recorded: Recorded, recording: Any, said: str
-) -> None:
-    """The message says what is wrong with which recording."""
-    with pytest.raises(errors.InvalidInput, match=said):
+def test_an_invalid_recording_is_named(rekolabels_recorded: Recorded, recording: Any, message: str) -> None:
+    """The message names the recording and its problem."""
+    with pytest.raises(errors.InvalidInput, match=message):
         rekolabels_recorded(recording)
 
 
-def test_a_recording_is_an_object(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
-    """A file with something else is refused."""
+def test_a_recording_must_be_an_object(rekolabels_recorded: Recorded, tmp_path: Path) -> None:
+    """A JSON file with a list is rejected."""
     (tmp_path / "list.json").write_text("[]", encoding="utf-8")
     with pytest.raises(errors.InvalidInput, match=r"list.json: expected a JSON object"):
         rekolabels_recorded(tmp_path / "list.json")
@@ -193,28 +191,26 @@ def test_refused(rekolabels_service):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_tests_do_not_meet(pytester: pytest.Pytester, workers: int) -> None:
-    """Each has a service of its own, in one process or several; an answer that is left over is a failure."""
+def test_tests_are_isolated(pytester: pytest.Pytester, workers: int) -> None:
+    """Each test has its own service, in one process or several; an unused response is an error."""
     pytester.makepyfile(INNER)
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", "-n", str(workers))
     ran.assert_outcomes(passed=5, errors=2)
-    ran.stdout.fnmatch_lines_random(
-        ["*1 responses remaining in queue*", "*each test has a workspace of its own*"]
-    )
+    ran.stdout.fnmatch_lines_random(["*1 responses remaining in queue*", "*each test has its own workspace*"])
 
 
-def test_the_page_about_testing_holds(pytester: pytest.Pytester) -> None:
-    """The tests that docs/testing.md shows are tests, and pass."""
+def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:
+    """docs/testing.md shows eight tests."""
     blocks = [block for block in read_blocks(ROOT / "docs" / "testing.md") if block.language == "python"]
     pytester.makepyfile("\n".join(block.code for block in blocks))
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
     ran.assert_outcomes(passed=8)
 
 
-def test_the_service_can_be_reached_by_others(
+def test_other_programs_can_reach_the_service(
     rekolabels_service: LocalService, rekolabels_model: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program that makes its own client finds the service by the environment."""
+    """A program that creates its own client finds the service through environment variables."""
     from rekolabels import Client
 
     with rekolabels_service.serve() as server:

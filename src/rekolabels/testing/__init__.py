@@ -1,17 +1,19 @@
-"""For the tests of applications: a pytest plugin, found by pytest as soon as rekolabels is installed.
+"""pytest plugin for applications that use rekolabels; pytest loads it when rekolabels is installed.
 
-- ``rekolabels_clock``: a :class:`rekolabels.local.ManualClock`, which stands still until it is moved;
-- ``rekolabels_service``: a :class:`rekolabels.local.LocalService` of the test's own, by that clock;
-- ``rekolabels_client``: a :class:`rekolabels.Client` of it, with a bucket; its waits move the clock;
-- ``rekolabels_images``: a folder of small pictures, one folder a label;
-- ``rekolabels_train``: a :class:`Trainer`, which trains a model on images at once;
-- ``rekolabels_model``: a trained :class:`rekolabels.ModelVersion`, not running;
-- ``rekolabels_recorded``: a :class:`Recorded`, which makes clients that answer what was recorded.
+Fixtures:
 
-``@pytest.mark.rekolabels(faults=..., durations=..., quotas=...)`` sets up the service of a test.
+- ``rekolabels_clock``: a :class:`rekolabels.local.ManualClock`, which stands still until it is advanced;
+- ``rekolabels_service``: a :class:`rekolabels.local.LocalService` for one test, which uses that clock;
+- ``rekolabels_client``: a :class:`rekolabels.Client` of it, with a bucket; its waits advance the clock;
+- ``rekolabels_images``: a folder of small images, with a subfolder for each label;
+- ``rekolabels_train``: a :class:`Trainer`, which trains a model without advancing the clock;
+- ``rekolabels_model``: a trained :class:`rekolabels.ModelVersion` that is not running;
+- ``rekolabels_recorded``: a :class:`Recorded`, which creates clients that replay recorded responses.
+
+``@pytest.mark.rekolabels(faults=..., durations=..., quotas=...)`` configures the service of a test.
 """
 
 from rekolabels.testing._recorded import Recorded
-from rekolabels.testing._training import Trainer
+from rekolabels.testing._trainer import Trainer
 
 __all__ = ["Recorded", "Trainer"]

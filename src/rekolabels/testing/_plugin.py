@@ -1,4 +1,4 @@
-"""The fixtures. pytest imports this at every start, so that it imports nothing before a test asks for it."""
+"""The fixtures. pytest imports this module at every start, so other imports wait for the first use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rekolabels.testing._recorded import Recorded
-from rekolabels.testing._training import Trainer, draw_pictures
+from rekolabels.testing._trainer import Trainer, draw_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 __all__: list[str] = []
 
 _START = 1_767_225_600.0
-"""2026-01-01, midnight UTC: where the clock of each test stands."""
+"""Time at the beginning of each test, in seconds since the epoch: 2026-01-01, midnight UTC."""
 _BUCKET = "rekolabels-tests"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "rekolabels(**options): what rekolabels.local.LocalService takes, for the service of this test "
+        "rekolabels(**options): options of rekolabels.local.LocalService for the service of this test "
         "(faults, durations, quotas, tps, ...)",
     )
 
 
 @pytest.fixture
 def rekolabels_clock() -> ManualClock:
-    """A clock that stands still, at midnight UTC of 2026-01-01, until it is moved or slept by."""
+    """A clock that stands still at 2026-01-01, midnight UTC, until it is advanced or slept on."""
     from rekolabels.local import ManualClock
 
     return ManualClock(_START)
@@ -45,17 +45,17 @@ def rekolabels_clock() -> ManualClock:
 def rekolabels_service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rekolabels_clock: ManualClock
 ) -> Iterator[LocalService]:
-    """An embedded service of the test's own, in the time of ``rekolabels_clock``.
+    """An embedded service for one test, which uses ``rekolabels_clock``.
 
-    Its engine is the tiny one. Its work takes as long as on AWS, about, by the clock: a training an hour, a
-    start ten minutes. ``@pytest.mark.rekolabels(...)`` changes this and everything else.
+    It trains with the tiny engine. By the clock, operations take about as long as on AWS: a training one
+    hour, a start ten minutes. ``@pytest.mark.rekolabels(...)`` changes these and all other options.
     """
     from rekolabels.local import Durations, LocalService
 
-    usual = Durations(
+    durations = Durations(
         training=3600, starting=600, stopping=300, copying=600, datasets=30, deleting=30, media_jobs=600
     )
-    options: dict[str, Any] = {"durations": usual, **_options(request)}
+    options: dict[str, Any] = {"durations": durations, **_options(request)}
     folder = tmp_path_factory.mktemp("rekolabels-service")
     with LocalService(folder, clock=rekolabels_clock, **options) as service:
         yield service
@@ -65,7 +65,7 @@ def rekolabels_service(
 def rekolabels_client(rekolabels_service: LocalService, rekolabels_clock: ManualClock) -> Client:
     """A client of ``rekolabels_service`` with the bucket ``rekolabels-tests``.
 
-    Who waits with it moves the clock instead.
+    Its waits advance ``rekolabels_clock`` instead of sleeping.
     """
     from rekolabels import RetryPolicy
 
@@ -75,8 +75,8 @@ def rekolabels_client(rekolabels_service: LocalService, rekolabels_clock: Manual
 
 @pytest.fixture
 def rekolabels_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with four small pictures of each of the labels ``amber``, ``blue`` and ``green``."""
-    return draw_pictures(tmp_path_factory.mktemp("rekolabels-images"))
+    """A folder with four small images for each of the labels ``amber``, ``blue`` and ``green``."""
+    return draw_images(tmp_path_factory.mktemp("rekolabels-images"))
 
 
 @pytest.fixture
@@ -86,15 +86,15 @@ def rekolabels_train(
     rekolabels_client: Client,
     rekolabels_clock: ManualClock,
 ) -> Trainer:
-    """Trains models in ``rekolabels_service`` at once: its faults are not met, and its clock stands still."""
-    apart = {"durations", "faults", "quotas", "tps"}
-    options = {name: value for name, value in _options(request).items() if name not in apart}
+    """Trains models in ``rekolabels_service``, without its faults and without advancing its clock."""
+    ignored = {"durations", "faults", "quotas", "tps"}
+    options = {name: value for name, value in _options(request).items() if name not in ignored}
     return Trainer(rekolabels_client, rekolabels_service.path, {"clock": rekolabels_clock, **options})
 
 
 @pytest.fixture
 def rekolabels_model(rekolabels_train: Trainer, rekolabels_images: Path) -> ModelVersion:
-    """A model of ``rekolabels_client``, trained on ``rekolabels_images``; it is not running."""
+    """A model of ``rekolabels_client`` that was trained on ``rekolabels_images`` and is not running."""
     from rekolabels.formats import read_folder
 
     return rekolabels_train(read_folder(rekolabels_images))
@@ -102,7 +102,7 @@ def rekolabels_model(rekolabels_train: Trainer, rekolabels_images: Path) -> Mode
 
 @pytest.fixture
 def rekolabels_recorded(rekolabels_clock: ManualClock) -> Iterator[Recorded]:
-    """Makes clients that answer what was recorded; the test fails when an answer was not asked for."""
+    """Creates clients that replay recorded responses; the test fails if a response is not used."""
     from rekolabels import RetryPolicy
 
     recorded = Recorded(RetryPolicy(clock=rekolabels_clock, sleep=rekolabels_clock.sleep))
@@ -111,13 +111,13 @@ def rekolabels_recorded(rekolabels_clock: ManualClock) -> Iterator[Recorded]:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the markers of a test say; the closest one wins."""
+    """Return the options of a test's markers; the closest marker wins."""
     options: dict[str, Any] = {"engine": "tiny"}
     for marker in reversed(list(request.node.iter_markers("rekolabels"))):
         if marker.args or {"path", "clock"} & marker.kwargs.keys():
             raise pytest.UsageError(
-                "pytest.mark.rekolabels takes options of rekolabels.local.LocalService by name, but for path "
-                "and clock: each test has a workspace of its own, and rekolabels_clock is its clock."
+                "pytest.mark.rekolabels takes the keyword arguments of rekolabels.local.LocalService except "
+                "path and clock: each test has its own workspace, and uses the clock rekolabels_clock."
             )
         options.update(marker.kwargs)
     return options

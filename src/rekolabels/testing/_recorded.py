@@ -1,4 +1,4 @@
-"""Answers of AWS that were recorded, played back through botocore's Stubber."""
+"""``Recorded``: clients that replay recorded AWS responses through botocore's Stubber."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["Recorded"]
 
 
 class Recorded:
-    """Makes clients that answer what was recorded, in order; the fixture ``rekolabels_recorded``.
+    """Creates clients that replay recorded responses in order; the fixture ``rekolabels_recorded``.
 
-    A recording is a mapping, or a JSON file that holds one: ``operation``, such as ``"DetectCustomLabels"``;
-    ``response``, as boto3 returns it or the AWS CLI prints it, times as text; and ``service``, which is
-    ``"rekognition"`` unless it says ``"s3"``. An error is a response with ``Error``: its ``Code`` and
-    ``Message``. Other keys are for the reader. Responses are checked against botocore's description of the
-    operation.
+    A recording is a mapping, or a JSON file with one. Its keys are ``operation``, such as
+    ``"DetectCustomLabels"``; ``response``, as boto3 returns it or the AWS CLI prints it, with times as text;
+    and ``service``, ``"rekognition"`` (the default) or ``"s3"``. The response of an error has the key
+    ``Error`` with its ``Code`` and ``Message``. Other keys are ignored. Responses are validated against
+    botocore's model of the operation.
     """
 
     def __init__(self, retry: RetryPolicy) -> None:
@@ -40,18 +40,18 @@ class Recorded:
         bucket: str | None = None,
         region_name: str = "us-east-1",
     ) -> Client:
-        """Make a client that answers its requests with these recordings.
+        """Create a client that answers its requests with these recordings.
 
-        The first request to a service gets the first answer of that service, and so on. A request that no
-        answer is left for, or another operation than was recorded, is an error; nothing reaches the network.
+        The first request to a service gets the first response for that service, and so on. A request without
+        a response, or for another operation than was recorded, is an error. Nothing reaches the network.
 
         Args:
             recordings: Paths of JSON files, or mappings.
-            bucket: As for ``rekolabels.Client``.
-            region_name: As for ``rekolabels.Client``.
+            bucket: Bucket of the client.
+            region_name: AWS Region of the client.
 
         Raises:
-            InvalidInput: A recording cannot be read, or does not fit its operation; the message names it.
+            InvalidInput: A recording cannot be read or does not match its operation; the message names it.
         """
         import boto3
         from botocore.stub import Stubber
@@ -59,13 +59,13 @@ class Recorded:
         from rekolabels import Client
 
         class Session(boto3.Session):
-            """Gives the two clients that answer, also to an application that asks for one itself."""
+            """Returns the two stubbed clients, also to an application that creates its own."""
 
             def client(self, service_name: str, *_: Any, **__: Any) -> Any:
                 return stubs[service_name].client
 
-        plain: Any = boto3.Session("testing", "testing", region_name=region_name)
-        stubs = {"rekognition": Stubber(plain.client("rekognition")), "s3": Stubber(plain.client("s3"))}
+        session: Any = boto3.Session("testing", "testing", region_name=region_name)
+        stubs = {"rekognition": Stubber(session.client("rekognition")), "s3": Stubber(session.client("s3"))}
         for recording in recordings:
             _add(stubs, recording)
         for stub in stubs.values():
@@ -74,10 +74,10 @@ class Recorded:
         return Client(Session(region_name=region_name), bucket=bucket, retry=self._retry)
 
     def check(self) -> None:
-        """See that every answer was asked for; the fixture does it when the test ends.
+        """Check that every response was used; the fixture calls this at the end of the test.
 
         Raises:
-            AssertionError: One was not; the message names its operation.
+            AssertionError: A response was not used; the message names its operation.
         """
         for stub in self._stubs:
             stub.assert_no_pending_responses()
@@ -97,20 +97,20 @@ def _add(stubs: Mapping[str, Stubber], recording: str | os.PathLike[str] | Mappi
         model = stub.client.meta.service_model.operation_model(operation)
     except KeyError as error:
         raise InvalidInput(
-            f"{name}: {error} is missing or unknown; a recording has 'operation', 'response' and, for S3, "
-            "'service': 's3'."
+            f"{name}: {error} is missing or unknown. A recording has the keys 'operation', 'response' and, "
+            "for S3, 'service': 's3'."
         ) from error
     except OperationNotFoundError as error:
-        raise InvalidInput(f"{name}: {found['operation']!r} is no operation of the service.") from error
+        raise InvalidInput(f"{name}: {found['operation']!r} is not an operation of the service.") from error
     if "Error" in response:
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        refusal = response["Error"]
-        stub.add_client_error(xform_name(operation), refusal["Code"], refusal.get("Message", ""), status)
+        details = response["Error"]
+        stub.add_client_error(xform_name(operation), details["Code"], details.get("Message", ""), status)
         return
     try:
         stub.add_response(xform_name(operation), _typed(model.output_shape, response))
     except ParamValidationError as error:
-        raise InvalidInput(f"{name}: the response is none of {operation}: {error}") from error
+        raise InvalidInput(f"{name}: the response does not match {operation}: {error}") from error
 
 
 def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -121,14 +121,14 @@ def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, M
     try:
         found: Any = json.loads(Path(recording).read_bytes())
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"{recording}: cannot be read: {error}") from error
+        raise InvalidInput(f"{recording}: cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise InvalidInput(f"{recording}: expected a JSON object with 'operation' and 'response'.")
     return str(recording), cast("dict[str, Any]", found)
 
 
 def _typed(shape: Shape | None, value: Any) -> Any:
-    """Give values the types that botocore gives them: JSON has neither times nor bytes."""
+    """Convert times and bodies, which JSON has as text, to the types that botocore returns."""
     from botocore.model import ListShape, StructureShape
 
     if isinstance(shape, StructureShape) and isinstance(value, dict):

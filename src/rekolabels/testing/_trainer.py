@@ -1,4 +1,4 @@
-"""A trained model for a test, at once."""
+"""``Trainer``: trains models for tests; and the small images that they are trained on."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ if TYPE_CHECKING:
     from rekolabels.images import LabelledImage
     from rekolabels.models import ModelVersion
 
-__all__ = ["Trainer", "draw_pictures"]
+__all__ = ["Trainer", "draw_images"]
 
 _COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220), "green": (40, 170, 60)}
-_EACH = 4
-"""Pictures of a label."""
+_IMAGES_PER_LABEL = 4
 _SIDE = 64
-"""Pixels; the service takes no smaller images."""
+"""Pixels; the service rejects smaller images."""
 
 
 class Trainer:
-    """Trains models in the service of a test at once; the fixture ``rekolabels_train``.
+    """Trains models in the service of a test; the fixture ``rekolabels_train``.
 
-    The training is a real one. It goes in by a door of its own: faults and quotas of the test are not met,
-    none of them is used up, and the clock of the test does not move.
+    The training is real, but runs through a second service on the same workspace. So it neither meets nor
+    uses up the faults and quotas of the test, and does not advance its clock.
     """
 
     def __init__(self, client: Client, workspace: Path, options: Mapping[str, Any]) -> None:
@@ -46,17 +45,17 @@ class Trainer:
         """Train a model on images.
 
         Args:
-            images: Labelled images, local or in the S3 of the service; at least two of each label.
-            project_name: The project; made when it is missing.
-            version_name: The model version.
-            test: Share of the images that is held back for testing, between 0 and 1.
+            images: Labelled images, local or in the S3 of the service; at least two for each label.
+            project_name: Name of the project, which is created if it does not exist.
+            version_name: Name of the model version.
+            test: Share of the images for the test dataset, between 0 and 1.
 
         Returns:
-            The trained model version, as one of ``rekolabels_client``; it is not running.
+            The trained model version, with the client ``rekolabels_client``; it is not running.
 
         Raises:
             CannotSplit: A label has too few images.
-            InvalidImage: An image would be refused by the service.
+            InvalidImage: The service would reject an image.
             TrainingFailed: The training failed.
         """
         from rekolabels import ModelVersion, RetryPolicy
@@ -81,11 +80,11 @@ def _no_bar(_found: object) -> None:
     """Show nothing."""
 
 
-def draw_pictures(folder: Path) -> Path:
-    """Write a folder a label with small pictures: a ground of a colour, and a dark stripe somewhere."""
+def draw_images(folder: Path) -> Path:
+    """Write small images of one colour with a dark stripe, in a subfolder for each label."""
     for label, colour in _COLOURS.items():
         (folder / label).mkdir()
-        for number in range(_EACH):
+        for number in range(_IMAGES_PER_LABEL):
             (folder / label / f"{number}.png").write_bytes(_png(colour, stripe=14 * number))
     return folder
 
@@ -95,8 +94,8 @@ def _png(colour: tuple[int, int, int], *, stripe: int) -> bytes:
     for y in range(_SIDE):
         dark = stripe <= y < stripe + 5
         rows += b"\0" + bytes(value // 3 if dark else value for value in colour) * _SIDE
-    head = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
-    parts = [_chunk(b"IHDR", head), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b"")]
+    header = struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0)
+    parts = [_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows)), _chunk(b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
