@@ -1,8 +1,8 @@
-"""The CPU time that the SDK adds to a DetectCustomLabels call, against boto3 with the same reply.
+"""The CPU time that the SDK adds to DetectCustomLabels, compared with boto3 and the same reply.
 
-One call after the other, and many by 32 threads: detect_many against a pool that maps the call of boto3.
-The replies to many calls come after 20 ms, as those of a service that is near. Without that the processor is
-never idle for the pool, but often for detect_many while it finds out the rate: that alone costs.
+Measures single calls, and many calls from 32 threads: ``detect_many`` against a pool that maps boto3's call.
+The replies to the many calls take 20 ms, like those of a nearby service. Without this delay the pool would
+never idle, whereas ``detect_many`` would while it adapts its rate, and that alone would cost CPU time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REPLY = json.dumps({"CustomLabels": [{"Name": "puppy", "Confidence": 93.5}]}).en
 
 
 class Raw(io.BytesIO):
-    """A body as urllib3 gives it."""
+    """A response body with urllib3's interface."""
 
     def stream(self, **_: Any) -> Any:
         """Yield the body."""
@@ -41,7 +41,7 @@ class Raw(io.BytesIO):
 
 
 def reply(request: Any, **_: Any) -> AWSResponse:
-    """Answer without a network; everything else that botocore does for a call stays."""
+    """Reply without a network; botocore does everything else as usual."""
     body = (
         json.dumps({"ProjectDescriptions": [{"ProjectArn": PROJECT, "Status": "CREATED"}]}).encode()
         if request.headers["X-Amz-Target"].endswith(b"DescribeProjects")
@@ -53,7 +53,7 @@ def reply(request: Any, **_: Any) -> AWSResponse:
 
 
 def seconds(call: Callable[[], object], times: int) -> float:
-    """Time some calls, in CPU seconds of all threads."""
+    """Return the CPU seconds, of all threads, of a number of calls."""
     started = time.process_time()
     for _ in range(times):
         call()
@@ -61,7 +61,7 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 
 def main() -> None:
-    """Measure one call, and many."""
+    """Measure single calls and many calls."""
     session = boto3.Session("test", "test", region_name="us-east-1")
     session.events.register_first("before-send.*.*", reply)
     bare = session.client("rekognition")
@@ -86,15 +86,15 @@ def main() -> None:
 
 
 def stored(key: S3Location) -> dict[str, Any]:
-    """Parameters for an image in S3."""
-    place = {"Bucket": key.bucket, "Name": key.key}
-    return {"ProjectVersionArn": ARN, "Image": {"S3Object": place}}
+    """Return the parameters for an image in S3."""
+    location = {"Bucket": key.bucket, "Name": key.key}
+    return {"ProjectVersionArn": ARN, "Image": {"S3Object": location}}
 
 
 def compare(
     name: str, ours: Callable[[], object], peer: Callable[[], object], *, times: int, rounds: int, images: int
 ) -> None:
-    """Measure both in turn, so that a busy machine slows both."""
+    """Measure both alternately, so that other load on the machine slows both."""
     for warm in (ours, peer):
         seconds(warm, times)
     ratios, costs = [], []
@@ -103,7 +103,7 @@ def compare(
         ratios.append(one / other)
         costs.append(other / times / images)
     print(
-        f"{name}: {statistics.median(ratios):.3f} times the CPU of the same calls of boto3, "
+        f"{name}: {statistics.median(ratios):.3f} times the CPU time of the same boto3 calls, "
         f"{statistics.median(costs) * 1e6:.0f} us each (target {TARGET})"
     )
 

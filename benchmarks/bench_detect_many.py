@@ -1,8 +1,8 @@
-"""How much of what a model can serve detect_many uses, against threads over boto3 with its standard retries.
+"""The share of a model's throughput that detect_many uses, compared with threads over boto3.
 
-The embedded service serves so many calls a second for each inference unit, and throttles the rest. To change
-the capacity in the middle of a run, which the service itself cannot without a restart of the model, a gate
-before it lets through less, then all, then little.
+boto3 uses its standard retries. The embedded service serves a fixed number of calls per second for each
+inference unit and throttles the rest. To change the throughput during a run, which the service cannot do
+without restarting the model, a gate in front of it passes a changing number of calls.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SETTLE, MEASURE = 10.0, 10.0
 PER_UNIT = 5.0
 TARGET = 0.97
 CHANGES = (20.0, 50.0, 5.0)
-"""Calls a second, each for SETTLE + MEASURE seconds."""
+"""Calls per second, each for SETTLE + MEASURE seconds."""
 
 
 class Gate:
-    """Throttles what is more than a rate that can be changed; all of it passes while there is none."""
+    """Throttles calls that exceed a rate; all calls pass while the rate is None."""
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -51,7 +51,7 @@ class Gate:
         self._lock = threading.Lock()
 
     def __call__(self, request: Any, **_: Any) -> AWSResponse | None:
-        """Answer instead of the service, or let the request through."""
+        """Throttle the request, or return None to pass it to the service."""
         if self.rate is None:
             return None
         with self._lock:
@@ -67,7 +67,7 @@ class Gate:
 
 
 class Body(io.BytesIO):
-    """A body as urllib3 gives it."""
+    """A response body with urllib3's interface."""
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         """Yield the body."""
@@ -75,7 +75,7 @@ class Body(io.BytesIO):
 
 
 def pictures(folder: Path) -> Path:
-    """Write label folders with plain colours and some noise."""
+    """Write label folders with images of one colour and some noise."""
     random = np.random.default_rng(0)
     for label, colour in (("amber", (230, 160, 30)), ("blue", (30, 60, 220))):
         (folder / label).mkdir(parents=True)
@@ -86,7 +86,7 @@ def pictures(folder: Path) -> Path:
 
 
 def share(served: Iterator[object], capacity: float) -> float:
-    """Count what is served after the first seconds, as a share of the capacity."""
+    """Return the calls served after the first SETTLE seconds, as a share of the capacity."""
     begin = time.monotonic() + SETTLE
     end, count = begin + MEASURE, 0
     while (now := time.monotonic()) < end:
@@ -96,7 +96,7 @@ def share(served: Iterator[object], capacity: float) -> float:
 
 
 def threads(call: Callable[[], object], lost: list[object], workers: int = 32) -> Iterator[object]:
-    """Keep a pool of threads busy with a call; what fails for good is lost."""
+    """Keep a pool of threads busy with a call; add calls that fail for good to ``lost``."""
     with ThreadPoolExecutor(workers) as pool:
         under_way = {pool.submit(call) for _ in range(workers)}
         try:
@@ -110,14 +110,14 @@ def threads(call: Callable[[], object], lost: list[object], workers: int = 32) -
 
 
 def answered(outcomes: Iterator[Outcome[bytes]]) -> Iterator[object]:
-    """See that nothing is given up."""
+    """Check that no outcome has an error."""
     for outcome in outcomes:
         assert outcome.error is None
         yield outcome
 
 
 def shares_of_changes(gate: Gate, served: Iterator[object]) -> list[str]:
-    """What is used of each capacity, from ten seconds after it came."""
+    """Return the share of each capacity that is used, from SETTLE seconds after each change."""
     shares = []
     for capacity in CHANGES:
         gate.rate = capacity
@@ -127,7 +127,7 @@ def shares_of_changes(gate: Gate, served: Iterator[object]) -> list[str]:
 
 
 def plain_calls(model: ModelVersion, image: bytes, lost: list[object]) -> Iterator[object]:
-    """Call boto3 with its standard retries from threads; gather what was given up."""
+    """Call boto3 with its standard retries from threads; collect the calls that failed for good."""
     bare = connection_of(model).session.client(
         "rekognition", config=Config(retries={"mode": "standard"}, max_pool_connections=64)
     )
@@ -144,8 +144,8 @@ def compare(model: ModelVersion, image: bytes, units: int) -> None:
         ours = share(answered(running.detect_many(itertools.repeat(image), ordered=False)), capacity)
         plain = share(plain_calls(model, image, lost), capacity)
     print(
-        f"{units:2} units, {capacity:g} calls a second: detect_many uses {ours:.1%} and gives up nothing, "
-        f"threads over boto3 {plain:.1%} and give up {len(lost)} images (target {TARGET:.0%}, 0)"
+        f"{units:2} units, {capacity:g} calls per second: detect_many uses {ours:.1%} and loses no image, "
+        f"threads over boto3 use {plain:.1%} and lose {len(lost)} images (target {TARGET:.0%}, 0)"
     )
 
 
@@ -156,13 +156,13 @@ def compare_changes(gate: Gate, model: ModelVersion, image: bytes) -> None:
         plain = shares_of_changes(gate, plain_calls(model, image, []))
     rates = ", then ".join(f"{rate:g}" for rate in CHANGES)
     print(
-        f"{rates} calls a second in one run: detect_many uses {', '.join(ours)}, threads over boto3 "
+        f"{rates} calls per second in one run: detect_many uses {', '.join(ours)}, threads over boto3 "
         f"{', '.join(plain)} (target {TARGET:.0%} from {SETTLE:g} s after each change)"
     )
 
 
 def main() -> None:
-    """Measure with 1, 4 and 10 inference units, and with a change in the middle."""
+    """Measure with 1, 4 and 10 inference units, and with changes during a run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, nargs="*", default=[1, 4, 10])
     options = parser.parse_args()
@@ -170,7 +170,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = pictures(Path(scratch) / "pictures")
         tps = Tps(detect_per_unit=PER_UNIT)
-        # the tiny engine: what is measured is who uses the capacity, not how fast this machine computes
+        # The tiny engine, because this measures the use of the capacity rather than the speed of the machine.
         with LocalService(engine="tiny", quotas=Quotas(inference_units=10), tps=tps) as service:
             session = service.session()
             session.events.register_first("before-send.rekognition.DetectCustomLabels", gate)

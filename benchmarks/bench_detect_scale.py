@@ -1,8 +1,8 @@
-"""detect_many over a million keys, and over a hundred thousand images with faults.
+"""detect_many over a million keys, and over a hundred thousand images with injected faults.
 
-The keys are answered at the wire from memory, so that what is measured is the SDK: its memory, which must
-not grow with the number of keys, and its rate. The images go to the embedded service, which looks at each
-one, and fails one request in twenty: every image must have one outcome, and the right one.
+The requests for the keys are answered from memory, so that only the SDK is measured: its memory, which must
+not grow with the number of keys, and its rate. The images go to the embedded service, which fails one request
+in twenty: every image must have one outcome, and the right one.
 
     python benchmarks/bench_detect_scale.py --keys 1000000 --images 100000
 """
@@ -49,7 +49,7 @@ FAULTS = (
 
 
 class Raw(io.BytesIO):
-    """A body as urllib3 gives it."""
+    """A response body with urllib3's interface."""
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         """Yield the body."""
@@ -57,19 +57,19 @@ class Raw(io.BytesIO):
 
 
 def reply(request: Any, **_: Any) -> AWSResponse:
-    """Answer without a network; everything else that botocore does for a call stays."""
+    """Reply without a network; botocore does everything else as usual."""
     body = DESCRIBED if request.headers["X-Amz-Target"].endswith(b"DescribeProjects") else FOUND
     return AWSResponse(request.url, 200, {"Content-Type": "application/x-amz-json-1.1"}, Raw(body))
 
 
 def megabytes() -> float:
-    """Memory of this process now."""
+    """Return the memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
 def stream_keys(count: int, journal: str | None, *, ordered: bool) -> None:
-    """Let keys stream through, and print what it took."""
+    """Stream keys through detect_many, and print memory and rate."""
     session = boto3.Session("test", "test", region_name="us-east-1")
     session.events.register_first("before-send.*.*", reply)
     model = Client(session).model(ARN)
@@ -87,13 +87,13 @@ def stream_keys(count: int, journal: str | None, *, ordered: bool) -> None:
     print(
         f"{count:,} keys, {'in order' if ordered else 'as completed'}"
         f"{', with a journal' if journal else ''}: {sizes[0]:.0f} MB after a tenth, {sizes[-1]:.0f} MB at "
-        f"the end, peak {peak:.0f} MB (target {MEMORY_TARGET}); {count / wall:,.0f} keys a second, "
+        f"the end, peak {peak:.0f} MB (target {MEMORY_TARGET}); {count / wall:,.0f} keys per second, "
         f"{cpu / count * 1e6:.0f} us of CPU each"
     )
 
 
 def stream_in_fresh_processes(count: int) -> None:
-    """Measure without and with a journal, each in a process of its own, so that each has its own peak."""
+    """Measure without and with a journal, each in its own process, so that each has its own peak."""
     with tempfile.TemporaryDirectory() as scratch:
         for more in ([], ["--ordered", "--journal", str(Path(scratch) / "journal.db")]):
             command = [sys.executable, __file__, "--one", "--keys", str(count), *more]
@@ -101,7 +101,7 @@ def stream_in_fresh_processes(count: int) -> None:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Write label folders with plain colours and some noise."""
+    """Write label folders with images of one colour and some noise."""
     random = np.random.default_rng(0)
     paths = []
     for label, colour in (("amber", (230, 160, 30)), ("blue", (30, 60, 220))):
@@ -114,7 +114,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def links(originals: list[Path], folder: Path, count: int) -> Iterator[Path]:
-    """Give each image many names."""
+    """Yield hard links, so that each image has many names."""
     folder.mkdir()
     for number in range(count):
         original = originals[number % len(originals)]
@@ -124,7 +124,7 @@ def links(originals: list[Path], folder: Path, count: int) -> Iterator[Path]:
 
 
 def run_with_faults(count: int) -> None:
-    """Detect in many images while one request in twenty fails; count outcomes."""
+    """Detect in many images while one request in twenty fails, and count the outcomes."""
     with tempfile.TemporaryDirectory() as scratch:
         originals = pictures(Path(scratch) / "pictures")
         with LocalService(Path(scratch) / "service", faults=FaultPlan(FAULTS, seed=1)) as service:
@@ -146,9 +146,9 @@ def run_with_faults(count: int) -> None:
                 wall = time.monotonic() - started
     twice = sum(times - 1 for times in outcomes.values())
     print(
-        f"{count:,} images, 5 % of the requests failed on purpose: {count - len(outcomes)} lost, {twice} "
-        f"duplicated, {wrong} wrong, {failed} given up (target 0, 0, 0, 0); {count / wall:,.0f} images a "
-        "second"
+        f"{count:,} images, 5 % of the requests failed by injected faults: {count - len(outcomes)} lost, "
+        f"{twice} duplicated, {wrong} wrong, {failed} given up (target 0, 0, 0, 0); "
+        f"{count / wall:,.0f} images per second"
     )
 
 
@@ -159,7 +159,7 @@ def main() -> None:
     )
     parser.add_argument("--keys", type=int, default=20_000)
     parser.add_argument("--images", type=int, default=2_000)
-    parser.add_argument("--one", action="store_true", help="stream the keys in this process, and no more")
+    parser.add_argument("--one", action="store_true", help="only stream the keys, in this process")
     parser.add_argument("--ordered", action="store_true")
     parser.add_argument("--journal")
     options = parser.parse_args()
