@@ -1,4 +1,4 @@
-"""Write ``docs/conformance.md``: run the contract tests of the embedded service, tell what they tested."""
+"""Write ``docs/conformance.md``: run the contract tests of the embedded service and list what they cover."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ PAGE = ROOT / "docs" / "conformance.md"
 YES, NO = "yes", "**no**"
 HEAD = """# Conformance of the embedded service
 
-This page is written by `tools/make_conformance.py` from a run of the contract tests; do not edit it.
+This page lists which constraints and errors of Amazon Rekognition the embedded service implements and the
+contract tests cover. `tools/make_conformance.py` generates it from a test run; do not edit it.
 
-* **Constraints**: each is taken from botocore's service model. A request that breaks it, and no other rule,
-  must be answered with `InvalidParameterException` and name the place; one that just keeps it must be taken.
-* **Errors**: each is declared by the model. *By itself* means that a test brings the service into a state, or
-  sends a request, that is answered so. *On request* means that a {py:class}`rekolabels.local.FaultPlan` makes
-  it happen: a client's handling of it can be tested in any case. Errors without a *by itself* have no state
-  here that leads to them: the service knows no permissions that a caller could lack
-  (`AccessDeniedException`, but for copies), answers readers whatever writers do (`ThrottlingException`), and
-  has no human reviewers (`HumanLoopQuotaExceededException`); when the others come, AWS does not say.
-* The waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript are tested by
-  `make conformance`.
+* **Constraints** come from botocore's service model. For each, a request that violates only this constraint
+  must return an `InvalidParameterException` that names the member, and a request at the limit must be
+  accepted.
+* **Errors** are those that the model declares. *Produced* means that a test brings the service into a
+  state, or sends a request, that causes the error. *Injected* means that a
+  {py:class}`rekolabels.local.FaultPlan` can cause it, so that you can test how your code handles it. Some
+  errors are only injected: the service has no permissions that a caller could lack
+  (`AccessDeniedException`, except for copies), does not throttle reads while it writes
+  (`ThrottlingException`), and has no human reviewers (`HumanLoopQuotaExceededException`). For the others,
+  AWS does not document what causes them.
+* `make conformance` tests the waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript.
 
 | | Tested | Of |
 |---|---|---|
@@ -39,61 +41,61 @@ This page is written by `tools/make_conformance.py` from a run of the contract t
 
 
 def main() -> int:
-    """Run the tests and write the page; the tests' status."""
+    """Run the tests, write the page and return the exit status of the tests."""
     sys.path[:0] = [str(CONTRACT), str(ROOT / "tests")]
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "record.json"
         status = run_tests(record)
-        seen = json.loads(record.read_text(encoding="utf-8"))
-    PAGE.write_text("\n".join(page(seen)) + "\n", encoding="utf-8")
-    sys.stdout.write(f"{PAGE.relative_to(ROOT)} is written.\n")
+        recorded = json.loads(record.read_text(encoding="utf-8"))
+    PAGE.write_text("\n".join(page(recorded)) + "\n", encoding="utf-8")
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)} was written.\n")
     return status
 
 
 def run_tests(record: Path) -> int:
-    """The contract tests of the service, watched."""
+    """Run the contract tests of the service with the recording plugin; return their exit status."""
     tests = [str(path) for path in sorted(CONTRACT.glob("test_service_*.py"))]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "conformance_record", *tests]
     environment = os.environ | {"REKOLABELS_RECORD": str(record), "PYTHONPATH": str(CONTRACT)}
     return subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode  # noqa: S603 - our own tests
 
 
-def page(seen: dict[str, Any]) -> Iterator[str]:
-    """The lines of the page."""
+def page(recorded: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the page."""
     from conformance_cases import constraints, errors_of
 
-    passed = set(seen["passed"])
-    met = {(operation, error) for operation, error in seen["met"]}
+    passed = set(recorded["passed"])
+    returned = {(operation, error) for operation, error in recorded["returned"]}
     rules = list(constraints())
     operations = sorted({rule.operation for rule in rules})
-    kept = [rule for rule in rules if f"test_a_constraint[{rule.name}]" in passed]
+    covered = [rule for rule in rules if f"test_a_constraint[{rule.name}]" in passed]
     errors = [(operation, error) for operation in operations for error in errors_of(operation)]
-    asked = {pair for pair in errors if f"test_an_error_on_request[{pair[0]}-{pair[1]}]" in passed}
+    injected = {pair for pair in errors if f"test_an_injected_error[{pair[0]}-{pair[1]}]" in passed}
     yield HEAD.rstrip("\n")
     yield f"| Operations | {len(operations)} | {len(operations)} |"
-    yield f"| Constraints | {len(kept)} | {len(rules)} |"
-    yield f"| Errors, by themselves | {len(met & set(errors))} | {len(errors)} |"
-    yield f"| Errors, on request | {len(asked)} | {len(errors)} |"
+    yield f"| Constraints | {len(covered)} | {len(rules)} |"
+    yield f"| Errors, produced | {len(returned & set(errors))} | {len(errors)} |"
+    yield f"| Errors, injected | {len(injected)} | {len(errors)} |"
     for operation, group in groupby(rules, key=lambda rule: rule.operation):
         yield f"\n## {operation}\n"
-        yield "| Error | By itself | On request |"
+        yield "| Error | Produced | Injected |"
         yield "|---|---|---|"
         for error in sorted(errors_of(operation)):
             pair = (operation, error)
-            yield f"| `{error}` | {YES if pair in met else '-'} | {YES if pair in asked else NO} |"
+            yield f"| `{error}` | {YES if pair in returned else '-'} | {YES if pair in injected else NO} |"
         yield "\n| Member | Constraints | Tested |"
         yield "|---|---|---|"
-        for where, several in groupby(list(group), key=place_of):
-            yield row(where, list(several), passed)
+        for path, member_rules in groupby(list(group), key=path_of):
+            yield row(path, list(member_rules), passed)
 
 
-def place_of(rule: Any) -> str:
-    """The member that a rule is about; that it is known at all is a rule of the whole."""
-    return str(rule.where.removesuffix("NoSuchMember").removesuffix("."))
+def path_of(rule: Any) -> str:
+    """Return the path of the member that a constraint is about; unknown members concern the structure."""
+    return str(rule.path.removesuffix("NoSuchMember").removesuffix("."))
 
 
-def row(where: str, rules: Sequence[Any], passed: set[str]) -> str:
-    """One member."""
+def row(path: str, rules: Sequence[Any], passed: set[str]) -> str:
+    """Return the table row of one member."""
     texts = [text_of(rule) for rule in rules]
     missing = [
         text
@@ -101,11 +103,11 @@ def row(where: str, rules: Sequence[Any], passed: set[str]) -> str:
         if f"test_a_constraint[{rule.name}]" not in passed
     ]
     tested = YES if not missing else f"{NO}: {'; '.join(missing)}"
-    return f"| {f'`{where}`' if where else '(the request)'} | {'; '.join(texts)} | {tested} |"
+    return f"| {f'`{path}`' if path else '(the request)'} | {'; '.join(texts)} | {tested} |"
 
 
 def text_of(rule: Any) -> str:
-    """A rule in words, safe in a table."""
+    """Return the text of a constraint, escaped for a table."""
     texts = {
         "required": "required",
         "type": rule.rule,

@@ -1,4 +1,4 @@
-"""The whole life of a project with the AWS CLI. Arguments: the ``aws`` program, the folder of the data."""
+"""Run all steps of a project with the AWS CLI. Arguments: the ``aws`` program, the data folder."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ DEADLINE = 120
 
 
 def program() -> str:
-    """The AWS CLI."""
+    """Return the path of the AWS CLI."""
     return sys.argv[1]
 
 
 def data(*parts: str) -> Path:
-    """A file of the data."""
+    """Return the path of a data file."""
     return Path(sys.argv[2], *parts)
 
 
 def aws(*arguments: str, fails: str = "") -> Any:
-    """Run a command; its JSON. With ``fails`` it must end with that error."""
+    """Run a command and return its JSON output; with ``fails``, expect this error."""
     done = subprocess.run(  # noqa: S603 - the program under test
         [program(), *arguments, "--output", "json"], capture_output=True, text=True, check=False
     )
     if fails:
-        assert done.returncode != 0, f"{arguments} should fail with {fails}"
+        assert done.returncode != 0, f"{arguments} did not fail with {fails}."
         assert f"({fails})" in done.stderr, f"{arguments}: {done.stderr}"
         return None
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
@@ -37,26 +37,26 @@ def aws(*arguments: str, fails: str = "") -> Any:
 
 
 def rekognition(operation: str, *arguments: str, fails: str = "") -> Any:
-    """An operation of Rekognition."""
+    """Call an operation of Rekognition."""
     return aws("rekognition", operation, *arguments, fails=fails)
 
 
-def until(what: str, happened: Any) -> None:
-    """Ask again until it is so."""
+def until(what: str, condition: Any) -> None:
+    """Poll until a condition holds."""
     deadline = time.monotonic() + DEADLINE
-    while not happened():
-        assert time.monotonic() < deadline, f"waited too long: {what}"
+    while not condition():
+        assert time.monotonic() < deadline, f"Timed out: {what}."
         time.sleep(0.2)
 
 
 def step(text: str) -> None:
-    """Say what was reached."""
+    """Print a step that was completed."""
     sys.stdout.write(f"   {text}\n")
     sys.stdout.flush()
 
 
 def upload() -> None:
-    """A bucket, filled by ``sync`` and ``cp``, listed and read back."""
+    """Create a bucket, fill it with ``sync`` and ``cp``, and list it."""
     aws("s3", "mb", "s3://puppies")
     aws("s3", "sync", str(data()), "s3://puppies/images", "--exclude", "*.manifest")
     for kind in ("train", "test"):
@@ -64,12 +64,12 @@ def upload() -> None:
     listed = aws("s3api", "list-objects-v2", "--bucket", "puppies", "--prefix", "images/", "--page-size", "5")
     assert len(listed["Contents"]) == 16
     again = aws("s3", "sync", str(data()), "s3://puppies/images", "--exclude", "*.manifest")
-    assert again == "", f"nothing is left to sync, but: {again}"
+    assert again == "", f"Expected nothing to sync, got: {again}"
     step("bucket, sync, cp, list in pages")
 
 
 def create_datasets(project: str) -> list[str]:
-    """Both datasets, from manifests."""
+    """Create both datasets from manifests."""
     datasets: list[str] = []
     for kind in ("train", "test"):
         place = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": f"{kind}.manifest"}}}
@@ -94,25 +94,25 @@ def create_datasets(project: str) -> list[str]:
 
 
 def status_of_dataset(arn: str) -> str:
-    """The status of a dataset."""
+    """Return the status of a dataset."""
     description = rekognition("describe-dataset", "--dataset-arn", arn)["DatasetDescription"]
     return str(description["Status"])
 
 
 def status_of(project: str, name: str) -> str:
-    """The status of a version; empty when it is gone."""
+    """Return the status of a version; empty when it does not exist."""
     found = rekognition("describe-project-versions", "--project-arn", project, "--version-names", name)
     return found["ProjectVersionDescriptions"][0]["Status"] if found["ProjectVersionDescriptions"] else ""
 
 
 def train(project: str) -> str:
-    """Train; botocore's waiter agrees that it is done."""
+    """Train a version and check it with the waiter."""
     version: str = rekognition(
         "create-project-version",
         *("--project-arn", project, "--version-name", "v1"),
         *("--output-config", "S3Bucket=puppies,S3KeyPrefix=out", "--tags", "stage=test"),
     )["ProjectVersionArn"]
-    # The waiter looks once in two minutes; it is asked when it will find what it waits for.
+    # The waiter polls every two minutes: start it only when the training has ended.
     until("the training has ended", lambda: status_of(project, "v1") != "TRAINING_IN_PROGRESS")
     rekognition(
         "wait", "project-version-training-completed", "--project-arn", project, "--version-names", "v1"
@@ -126,13 +126,13 @@ def train(project: str) -> str:
 
 
 def run(project: str, version: str) -> None:
-    """Start, detect by bytes and by place, stop."""
+    """Start the model, detect with bytes and an S3 object, and stop it."""
     arn = ("--project-version-arn", version)
     rekognition("start-project-version", *arn, "--min-inference-units", "1")
     until("the model is running", lambda: status_of(project, "v1") == "RUNNING")
     rekognition("wait", "project-version-running", "--project-arn", project, "--version-names", "v1")
-    place = "S3Object={Bucket=puppies,Name=images/test/stripes/0.png}"
-    found = rekognition("detect-custom-labels", *arn, "--image", place, "--min-confidence", "50")
+    s3_object = "S3Object={Bucket=puppies,Name=images/test/stripes/0.png}"
+    found = rekognition("detect-custom-labels", *arn, "--image", s3_object, "--min-confidence", "50")
     assert [one["Name"] for one in found["CustomLabels"]] == ["stripes"]
     picture = data("test", "dark", "0.png").as_posix()
     found = rekognition("detect-custom-labels", *arn, "--image-bytes", f"fileb://{picture}")
@@ -144,7 +144,7 @@ def run(project: str, version: str) -> None:
 
 
 def share(project: str, version: str) -> str:
-    """A policy, and a copy into another project."""
+    """Put a policy and copy the version into another project."""
     document = json.dumps(
         {
             "Version": "2012-10-17",
@@ -175,7 +175,7 @@ def share(project: str, version: str) -> str:
 
 
 def delete(project: str, version: str, datasets: list[str]) -> None:
-    """Version, datasets, project, in the order that the service wants, and the bucket."""
+    """Delete version, datasets and project, in the order that the service requires."""
     rekognition("delete-project", "--project-arn", project, fails="ResourceInUseException")
     rekognition("delete-project-version", "--project-version-arn", version)
     until("the version is gone", lambda: not status_of(project, version.split("/")[3]))
@@ -191,7 +191,7 @@ def delete(project: str, version: str, datasets: list[str]) -> None:
 
 
 def is_gone(dataset: str) -> bool:
-    """Whether a dataset cannot be described any more."""
+    """Return whether a dataset no longer exists."""
     done = subprocess.run(  # noqa: S603 - the program under test
         [program(), "rekognition", "describe-dataset", "--dataset-arn", dataset],
         capture_output=True,
@@ -202,7 +202,7 @@ def is_gone(dataset: str) -> bool:
 
 
 def main() -> None:
-    """Live through it."""
+    """Run all steps."""
     upload()
     project: str = rekognition("create-project", "--project-name", "birds")["ProjectArn"]
     rekognition("create-project", "--project-name", "birds", fails="ResourceInUseException")

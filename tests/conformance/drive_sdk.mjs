@@ -1,5 +1,5 @@
-// The whole life of a project with the AWS SDK for JavaScript.
-// Arguments: the folder that holds node_modules, and the folder of the data.
+// Run all steps of a project with the AWS SDK for JavaScript.
+// Arguments: the folder with node_modules, the data folder.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -19,15 +19,15 @@ const store = (name, input = {}) => s3.send(new s3sdk[`${name}Command`](input));
 const step = (text) => console.log(`   ${text}`);
 
 async function fails(promise, name) {
-  const error = await promise.then(() => assert.fail(`${name} was expected`), (e) => e);
+  const error = await promise.then(() => assert.fail(`Expected ${name}.`), (e) => e);
   assert.equal(error.name, name, error.stack);
   assert.ok(error instanceof rek.RekognitionServiceException);
 }
 
-async function until(what, happened) {
+async function until(what, condition) {
   const deadline = Date.now() + 120_000;
-  while (!(await happened())) {
-    assert.ok(Date.now() < deadline, `waited too long: ${what}`);
+  while (!(await condition())) {
+    assert.ok(Date.now() < deadline, `Timed out: ${what}.`);
     await sleep(100);
   }
 }
@@ -119,8 +119,8 @@ async function run(ProjectArn, ProjectVersionArn) {
   const byBytes = await call("DetectCustomLabels", { ProjectVersionArn, Image: { Bytes: bytes } });
   assert.deepEqual(byBytes.CustomLabels.map((one) => one.Name), ["dark"]);
   const S3Object = { Bucket: "puppies", Name: "images/test/stripes/1.png" };
-  const byPlace = await call("DetectCustomLabels", { ProjectVersionArn, Image: { S3Object }, MinConfidence: 0 });
-  assert.deepEqual(byPlace.CustomLabels.map((one) => one.Name), ["stripes", "dark"]);
+  const byObject = await call("DetectCustomLabels", { ProjectVersionArn, Image: { S3Object }, MinConfidence: 0 });
+  assert.deepEqual(byObject.CustomLabels.map((one) => one.Name), ["stripes", "dark"]);
   await fails(call("DetectCustomLabels", { ProjectVersionArn, Image: { Bytes: Buffer.from("no image") } }), "InvalidImageFormatException");
   await call("StopProjectVersion", { ProjectVersionArn });
   await until("the model has stopped", async () => (await describe(ProjectArn, "v1")).Status === "STOPPED");

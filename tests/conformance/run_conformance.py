@@ -1,8 +1,8 @@
-"""Drive the embedded service with clients that are not ours: the AWS CLI, the SDK for JavaScript under Node.
+"""Test the embedded service with other clients: the AWS CLI, and the SDK for JavaScript on Node.js.
 
-``make conformance`` installs both beside the project and runs this. Each client lives through a project's
-whole life against ``python -m rekolabels.local``: bucket, upload, datasets, training, start, detect, stop,
-delete, with its own waiters and paginators.
+``make conformance`` installs both beside the project and runs this. Against ``python -m rekolabels.local``,
+each client runs all steps of a project with its own waiters and paginators: bucket, upload, datasets,
+training, start, detect, stop, delete.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIDE = 64
 
 
 def main() -> int:
-    """Run both clients, each on a service of its own; 0 when both came to the end."""
+    """Run both clients, each with a new service; return 0 if both succeed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tools", type=Path, required=True, help="folder with cli/ (a venv) and node/")
     tools: Path = parser.parse_args().tools.absolute()
@@ -45,23 +45,23 @@ def main() -> int:
 
 
 def drive(name: str, command: list[str]) -> bool:
-    """Run one client; whether it came to its end."""
+    """Run one client and return whether it succeeded."""
     sys.stdout.write(f"== {name}\n")
     sys.stdout.flush()
-    begun = time.monotonic()
+    start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder) / "data")
         with service(Path(folder) / "workspace") as environment:
             result = subprocess.run(  # noqa: S603 - the commands above
                 [*command, str(Path(folder) / "data")], env=os.environ | environment, check=False
             )
-    sys.stdout.write(f"== {name}: {time.monotonic() - begun:.1f} s, status {result.returncode}\n")
+    sys.stdout.write(f"== {name}: {time.monotonic() - start:.1f} s, status {result.returncode}\n")
     return result.returncode == 0
 
 
 @contextmanager
 def service(workspace: Path) -> Iterator[dict[str, str]]:
-    """The service in a process of its own; the environment that it asks for."""
+    """Start the service in a process of its own and yield the environment variables that it prints."""
     command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
@@ -77,7 +77,7 @@ def service(workspace: Path) -> Iterator[dict[str, str]]:
 
 
 def write_data(folder: Path) -> None:
-    """Pictures of two labels, and the two manifests that speak of them as lying in the bucket ``puppies``."""
+    """Write pictures of two labels, and two manifests that refer to them in the bucket ``puppies``."""
     for kind, count in (("train", 6), ("test", 2)):
         lines: list[str] = []
         for label in LABELS:
@@ -90,7 +90,7 @@ def write_data(folder: Path) -> None:
 
 
 def manifest_line(uri: str, label: str) -> str:
-    """A line with one image-level label."""
+    """Return a manifest line with one image-level label."""
     metadata = {
         "class-name": label,
         "confidence": 1,
@@ -103,7 +103,7 @@ def manifest_line(uri: str, label: str) -> str:
 
 
 def picture(label: str, seed: str) -> bytes:
-    """A PNG that is dark or has stripes, with noise of its own."""
+    """Return a PNG that is dark or has stripes, with noise that depends on the seed."""
     noise = random.Random(f"{label}/{seed}")  # noqa: S311 - pictures, not secrets
     rows = bytearray()
     for y in range(SIDE):
@@ -117,7 +117,7 @@ def picture(label: str, seed: str) -> bytes:
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
-    """A part of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 

@@ -1,4 +1,4 @@
-"""Every constraint that the model puts on a request of our operations, and a request that breaks it."""
+"""Constraints of the service model on requests, each with a request that violates it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rekolabels.local._operations import OPERATIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Constraint", "constraints", "errors_of", "full_request", "least_request", "model"]
+__all__ = ["Constraint", "constraints", "errors_of", "full_request", "minimal_request", "model"]
 
 Kind = Literal["required", "type", "unknown member", "at least", "at most", "pattern", "one of"]
-Path = tuple[str | int, ...]
+MemberPath = tuple[str | int, ...]
 
 _ARN = "arn:aws:rekognition:us-east-1:000000000000:project/birds"
 VALID: Mapping[str, str] = {
@@ -30,8 +30,8 @@ VALID: Mapping[str, str] = {
     "ResourceArn": f"{_ARN}/1",
     "ProjectPolicyRevisionId": "a0",
 }
-"""Values of shapes that a row of the letter a is not good enough for."""
-BROKEN: Mapping[str, str] = {
+"""Valid values of the shapes for which a string of the letter a is not valid."""
+INVALID: Mapping[str, str] = {
     "ProjectArn": "arn:aws:rekognition:us-east-1:1:project/birds/1",
     "ProjectVersionArn": f"{_ARN}/1",
     "ProjectVersionId": f"{_ARN}/1",
@@ -54,105 +54,105 @@ BROKEN: Mapping[str, str] = {
     "DatasetLabel": "\n",
     "QueryString": "  ",
 }
-"""For each pattern of the model a value of good length that does not match it."""
+"""For each pattern of the model, a value of valid length that does not match it."""
 
 
 @attrs.frozen
 class Constraint:
-    """One rule of the model for one place of a request."""
+    """One constraint of the model on one member of a request."""
 
     operation: str
-    where: str
-    """The place, such as ``Image.S3Object.Bucket``."""
+    path: str
+    """Path of the member, such as ``Image.S3Object.Bucket``."""
     kind: Kind
     rule: str
-    """The limit, in words."""
-    broken: Any = attrs.field(eq=False, repr=False)
-    """A request that breaks this rule and no other one before it."""
-    kept: Any = attrs.field(eq=False, repr=False, default=None)
-    """A request that just keeps it; None where there is no such edge."""
+    """The limit, as text."""
+    invalid: Any = attrs.field(eq=False, repr=False)
+    """A request that violates only this constraint."""
+    valid: Any = attrs.field(eq=False, repr=False, default=None)
+    """A request at the limit; None for constraints without one."""
 
     @property
     def name(self) -> str:
-        """The test's id."""
-        return f"{self.operation}-{self.where or 'request'}-{self.kind}".replace(" ", "_")
+        """ID of the test."""
+        return f"{self.operation}-{self.path or 'request'}-{self.kind}".replace(" ", "_")
 
 
 @functools.cache
 def model() -> Any:
-    """Botocore's description of the service."""
+    """Return botocore's model of the service."""
     return Loader().load_service_model("rekognition", "service-2")
 
 
 def errors_of(operation: str) -> list[str]:
-    """The errors that the model declares for an operation."""
+    """Return the errors that the model declares for an operation."""
     return [error["shape"] for error in model()["operations"][operation].get("errors", [])]
 
 
 def full_request(operation: str) -> dict[str, Any]:
-    """A request with every member that there is, each in its form."""
+    """Return a valid request with all members."""
     request: dict[str, Any] = _valid(model()["operations"][operation]["input"]["shape"])
     return request
 
 
-def least_request(operation: str) -> dict[str, Any]:
-    """A request with the members that must be given and no others."""
+def minimal_request(operation: str) -> dict[str, Any]:
+    """Return a valid request with the required members only."""
     request: dict[str, Any] = _valid(model()["operations"][operation]["input"]["shape"], everything=False)
     return request
 
 
 def constraints() -> Iterator[Constraint]:
-    """All of them, operation by operation."""
+    """Yield all constraints, by operation."""
     for operation in sorted(OPERATIONS):
         shape = model()["operations"][operation]["input"]["shape"]
-        for where, kind, rule, broken, kept in _walk(shape, ()):
+        for path, kind, rule, invalid, valid in _walk(shape, ()):
             request = full_request(operation)
             yield Constraint(
                 operation,
-                _name(where),
+                _name(path),
                 kind,
                 rule,
-                _with(request, where, broken),
-                None if kept is None else _with(request, where, kept),
+                _with(request, path, invalid),
+                None if valid is None else _with(request, path, valid),
             )
 
 
 _MISSING = object()
 
 
-def _walk(shape_name: str, where: Path) -> Iterator[tuple[Path, Kind, str, Any, Any]]:
+def _walk(shape_name: str, path: MemberPath) -> Iterator[tuple[MemberPath, Kind, str, Any, Any]]:
     shape = model()["shapes"][shape_name]
     kind = shape["type"]
     wrong: Any = 7 if kind in ("string", "blob", "structure", "list", "map") else "seven"
-    yield where, "type", kind, wrong, None
+    yield path, "type", kind, wrong, None
     if "pattern" in shape:
-        yield where, "pattern", shape["pattern"], BROKEN[shape_name], None
+        yield path, "pattern", shape["pattern"], INVALID[shape_name], None
     if "enum" in shape:
-        yield where, "one of", ", ".join(shape["enum"]), "NONE_OF_THEM", None
+        yield path, "one of", ", ".join(shape["enum"]), "UNKNOWN", None
     if shape.get("min", 0) > 0 or (kind in ("integer", "float") and "min" in shape):
-        least = shape["min"]
-        yield where, "at least", f"{least}", _sized(shape_name, least - 1), _sized(shape_name, least)
+        minimum = shape["min"]
+        yield path, "at least", f"{minimum}", _sized(shape_name, minimum - 1), _sized(shape_name, minimum)
     if "max" in shape:
-        most = shape["max"]
-        yield where, "at most", f"{most}", _sized(shape_name, most + 1), _sized(shape_name, most)
+        maximum = shape["max"]
+        yield path, "at most", f"{maximum}", _sized(shape_name, maximum + 1), _sized(shape_name, maximum)
     if kind == "structure":
-        yield (*where, "NoSuchMember"), "unknown member", "none", 1, None
+        yield (*path, "NoSuchMember"), "unknown member", "none", 1, None
         for name, member in shape["members"].items():
             if name in shape.get("required", ()):
-                yield (*where, name), "required", "given", _MISSING, None
-            yield from _walk(member["shape"], (*where, name))
+                yield (*path, name), "required", "given", _MISSING, None
+            yield from _walk(member["shape"], (*path, name))
     elif kind == "list":
-        yield from _walk(shape["member"]["shape"], (*where, 0))
+        yield from _walk(shape["member"]["shape"], (*path, 0))
     elif kind == "map":
-        yield from _walk_map(shape, where)
+        yield from _walk_map(shape, path)
 
 
-def _walk_map(shape: Any, where: Path) -> Iterator[tuple[Path, Kind, str, Any, Any]]:
+def _walk_map(shape: Any, path: MemberPath) -> Iterator[tuple[MemberPath, Kind, str, Any, Any]]:
     key = shape["key"]["shape"]
-    for place, kind, rule, broken, kept in _walk(key, (*where, "(key)")):
-        if kind != "type":  # the keys of JSON are strings
-            yield place, kind, rule, broken, kept
-    yield from _walk(shape["value"]["shape"], (*where, "a"))
+    for inner, kind, rule, invalid, valid in _walk(key, (*path, "(key)")):
+        if kind != "type":  # keys are always strings in JSON
+            yield inner, kind, rule, invalid, valid
+    yield from _walk(shape["value"]["shape"], (*path, "a"))
 
 
 def _valid(shape_name: str, *, everything: bool = True) -> Any:
@@ -177,7 +177,7 @@ def _valid(shape_name: str, *, everything: bool = True) -> Any:
 
 
 def _sized(shape_name: str, size: int) -> Any:
-    """A value of this length, or of this amount."""
+    """Return a value of this length, or a number of this value."""
     shape = model()["shapes"][shape_name]
     kind = shape["type"]
     if kind in ("integer", "float", "double", "long"):
@@ -194,30 +194,30 @@ def _sized(shape_name: str, size: int) -> Any:
     return text + (text[-1] if text[-1].isalnum() else "a") * (size - len(text))
 
 
-def _with(request: Any, where: Path, value: Any) -> Any:
-    """The request with another value at a place."""
-    if not where:
+def _with(request: Any, path: MemberPath, value: Any) -> Any:
+    """Return the request with another value at a path."""
+    if not path:
         return value
     changed = copy.deepcopy(request)
-    place = changed
-    for step in where[:-1]:
-        place = place[step]
-    last = where[-1]
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    last = path[-1]
     if last == "(key)":
-        place.clear()
-        place[value] = "a"
+        inner.clear()
+        inner[value] = "a"
     elif value is _MISSING:
-        del place[last]
+        del inner[last]
     else:
-        place[last] = value
+        inner[last] = value
     return changed
 
 
-def _name(where: Path) -> str:
-    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in where]
+def _name(path: MemberPath) -> str:
+    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
     return "".join(parts).removeprefix(".")
 
 
 def body_of(request: Any) -> bytes:
-    """A request as it goes over the wire."""
+    """Return the body of a request."""
     return json.dumps(request).encode()

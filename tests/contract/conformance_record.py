@@ -1,7 +1,7 @@
-"""A pytest plugin for ``tools/make_conformance.py``: what the contract tests have seen.
+"""Pytest plugin for ``tools/make_conformance.py`` that records what the contract tests cover.
 
-It notes which tests of constraints passed, and which errors the service answered with because of its state or
-of the request, not because of a fault on request.
+It records which constraint tests passed, and which errors the service returned because of its state or the
+request, as opposed to injected faults.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     import pytest
 
 PASSED: set[str] = set()
-MET: set[tuple[str, str]] = set()
+RETURNED: set[tuple[str, str]] = set()
 
 
-def _watch(answer: Callable[..., Any]) -> Callable[..., Any]:
-    def watched(self: App, target: str, *given: Any) -> Any:
-        status, headers, body = answer(self, target, *given)
+def _record(respond: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded(self: App, target: str, *given: Any) -> Any:
+        status, headers, body = respond(self, target, *given)
         if status != 200:
-            MET.add((target.rpartition(".")[2], json.loads(body)["__type"]))
+            RETURNED.add((target.rpartition(".")[2], json.loads(body)["__type"]))
         return status, headers, body
 
-    return watched
+    return recorded
 
 
 def pytest_configure() -> None:
-    """Stand where every answer of the control plane passes; faults on request are answered before."""
-    App._respond = _watch(App._respond)  # type: ignore[method-assign] # a test looks on
+    """Record every response of Rekognition; injected faults are answered before."""
+    App._respond = _record(App._respond)  # type: ignore[method-assign] # wrapped for the tests
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note the tests that passed."""
+    """Record the tests that passed."""
     if report.when == "call" and report.passed and "test_service_constraints" in report.nodeid:
         PASSED.add(report.nodeid.partition("::")[2])
 
 
 def pytest_sessionfinish() -> None:
-    """Write down what was seen."""
-    seen = {"passed": sorted(PASSED), "met": sorted(MET)}
-    Path(os.environ["REKOLABELS_RECORD"]).write_text(json.dumps(seen), encoding="utf-8")
+    """Write the record to a file."""
+    record = {"passed": sorted(PASSED), "returned": sorted(RETURNED)}
+    Path(os.environ["REKOLABELS_RECORD"]).write_text(json.dumps(record), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The embedded service behind each of its doors, and what the contract tests feed it with."""
+"""The embedded service on each of its hosts, and the data that the contract tests send."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _SIDE = 64
 
 
 @attrs.frozen
-class Answer:
-    """A reply as it came over the wire."""
+class Response:
+    """An HTTP response of the service."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,18 +41,18 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The error's code."""
+        """Code of the error."""
         return str(json.loads(self.body)["__type"])
 
     @property
     def message(self) -> str:
-        """The error's message."""
+        """Message of the error."""
         return str(json.loads(self.body)["message"])
 
 
 @attrs.frozen
 class Backend:
-    """A service that tests speak to in boto3's terms."""
+    """A service and boto3 clients of it."""
 
     service: LocalService
     rekognition: Any
@@ -60,31 +60,36 @@ class Backend:
     port: int | None = None
 
     def settle(self) -> None:
-        """Wait until nothing is in progress."""
+        """Wait until no job is in progress."""
         self.service._jobs.wait()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep jobs from starting, so that a state in between stays."""
+        """Keep jobs from starting within the block, so that a status such as CREATING lasts."""
         with self.service._jobs.hold():
             yield
         self.settle()
 
-    def post(self, target: str, body: bytes, *, method: str = "POST") -> Answer:
-        """Send bytes that no SDK would send."""
+    def post(self, target: str, body: bytes, *, method: str = "POST") -> Response:
+        """Send a body that an SDK would not send."""
         headers = {"X-Amz-Target": target, "Content-Type": "application/x-amz-json-1.1"}
-        return self._by_socket(method, body, headers) if self.port else self._by_call(method, body, headers)
+        return (
+            self._post_by_socket(method, body, headers)
+            if self.port
+            else self._post_in_process(method, body, headers)
+        )
 
-    def _by_socket(self, method: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _post_by_socket(self, method: str, body: bytes, headers: Mapping[str, str]) -> Response:
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
             connection.request(method, "/", body, dict(headers))
-            reply = connection.getresponse()
-            return Answer(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read())
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Response(response.status, headers, response.read())
         finally:
             connection.close()
 
-    def _by_call(self, method: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _post_in_process(self, method: str, body: bytes, headers: Mapping[str, str]) -> Response:
         environ: dict[str, Any] = {"REQUEST_METHOD": method, "CONTENT_LENGTH": str(len(body))}
         environ["wsgi.input"] = BytesIO(body)
         environ["HTTP_X_AMZ_TARGET"] = headers["X-Amz-Target"]
@@ -92,12 +97,12 @@ class Backend:
         started: list[Any] = []
         chunks = self.service._app(environ, lambda *given: started.append(given))  # type: ignore[arg-type] # a plain recorder
         status, pairs = started[0]
-        return Answer(int(status[:3]), {k.lower(): v for k, v in pairs}, b"".join(chunks))
+        return Response(int(status[:3]), {name.lower(): value for name, value in pairs}, b"".join(chunks))
 
 
 @attrs.frozen
 class Trained:
-    """A service with a project whose model is trained; tests may start and stop the model."""
+    """A service with a project and a trained model; tests may start and stop the model."""
 
     backend: Backend
     project: str
@@ -106,7 +111,7 @@ class Trained:
 
 @contextmanager
 def open_backend(host: Host, path: Path | None = None, **options: Any) -> Iterator[Backend]:
-    """A service behind one of its doors."""
+    """Open a service on one of its hosts."""
     with LocalService(path, **options) as service:
         if host == "in process":
             session = service.session()
@@ -115,16 +120,16 @@ def open_backend(host: Host, path: Path | None = None, **options: Any) -> Iterat
         server = service.serve()
         access, region = server.environment["AWS_ACCESS_KEY_ID"], server.environment["AWS_REGION"]
         session = boto3.Session(access, server.environment["AWS_SECRET_ACCESS_KEY"], region_name=region)
-        once = Config(retries={"total_max_attempts": 1})
-        rekognition = session.client("rekognition", endpoint_url=server.url, config=once)
-        s3 = session.client("s3", endpoint_url=server.url, config=once)
+        no_retries = Config(retries={"total_max_attempts": 1})
+        rekognition = session.client("rekognition", endpoint_url=server.url, config=no_retries)
+        s3 = session.client("s3", endpoint_url=server.url, config=no_retries)
         with contextlib.closing(rekognition), contextlib.closing(s3):
             yield Backend(service, rekognition, s3, port=server.port)
 
 
 @contextmanager
 def refused(code: str, *parts: str) -> Iterator[None]:
-    """The block must be answered with this error; its message must hold the parts."""
+    """Expect that the block raises this error and that its message contains the parts."""
     with pytest.raises(ClientError) as caught:
         yield
     error = caught.value.response["Error"]
@@ -134,7 +139,7 @@ def refused(code: str, *parts: str) -> Iterator[None]:
 
 
 def picture(label: str, number: int, *, width: int = _SIDE, height: int = _SIDE) -> bytes:
-    """A PNG that shows its label: stripes, a blob, or darkness, with noise of its own."""
+    """Return a PNG that shows its label (stripes, a blob or darkness), with noise seeded by the number."""
     noise = random.Random(f"{label}/{number}")  # noqa: S311 - pictures, not secrets
     rows = bytearray()
     for y in range(height):
@@ -149,7 +154,7 @@ def picture(label: str, number: int, *, width: int = _SIDE, height: int = _SIDE)
 
 
 def png(rows: bytes, width: int, height: int) -> bytes:
-    """A PNG of raw rows, each with its filter byte."""
+    """Return a PNG of raw rows, each with its filter byte."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         crc = zlib.crc32(name + content)
@@ -161,7 +166,7 @@ def png(rows: bytes, width: int, height: int) -> bytes:
 
 
 def manifest_line(uri: str, *labels: str, **more: Any) -> str:
-    """A line with image-level labels."""
+    """Return a manifest line with image-level labels."""
     line: dict[str, Any] = {"source-ref": uri}
     for label in labels:
         line[label] = 1
@@ -177,7 +182,7 @@ def manifest_line(uri: str, *labels: str, **more: Any) -> str:
 
 
 def boxes_line(uri: str, *labels: str) -> str:
-    """A line with a box for each label."""
+    """Return a manifest line with a bounding box for each label."""
     boxes = [
         {"class_id": number, "left": 8, "top": 8, "width": 24, "height": 24} for number in range(len(labels))
     ]
@@ -199,13 +204,13 @@ def boxes_line(uri: str, *labels: str) -> str:
 def put_manifest(
     backend: Backend, name: str, lines: Sequence[str], *, bucket: str = "puppies"
 ) -> dict[str, Any]:
-    """Store a manifest; the DatasetSource that names it."""
+    """Store a manifest and return the DatasetSource that names it."""
     backend.s3.put_object(Bucket=bucket, Key=name, Body="\n".join(lines).encode())
     return {"GroundTruthManifest": {"S3Object": {"Bucket": bucket, "Name": name}}}
 
 
 def put_pictures(backend: Backend, kind: str, count: int, *, bucket: str = "puppies") -> list[str]:
-    """Store pictures of every label; their manifest lines."""
+    """Store pictures of every label and return their manifest lines."""
     lines: list[str] = []
     for label in LABELS:
         for number in range(count):
@@ -218,7 +223,7 @@ def put_pictures(backend: Backend, kind: str, count: int, *, bucket: str = "pupp
 
 
 def make_project(backend: Backend, name: str = "birds", **options: Any) -> str:
-    """Create a project and wait for it; its ARN."""
+    """Create a project, wait for it and return its ARN."""
     arn = backend.rekognition.create_project(ProjectName=name, **options)["ProjectArn"]
     backend.settle()
     return str(arn)
@@ -227,7 +232,7 @@ def make_project(backend: Backend, name: str = "birds", **options: Any) -> str:
 def make_dataset(
     backend: Backend, project: str, kind: str = "TRAIN", lines: Sequence[str] | None = None, **options: Any
 ) -> str:
-    """Create a dataset and wait for it; its ARN."""
+    """Create a dataset, wait for it and return its ARN."""
     if lines is not None:
         options["DatasetSource"] = put_manifest(
             backend, f"{kind.lower()}-{project.split('/')[1]}.manifest", lines
@@ -238,13 +243,13 @@ def make_dataset(
 
 
 def describe_dataset(backend: Backend, arn: str) -> dict[str, Any]:
-    """The description of a dataset."""
+    """Return the description of a dataset."""
     description: dict[str, Any] = backend.rekognition.describe_dataset(DatasetArn=arn)["DatasetDescription"]
     return description
 
 
 def describe_version(backend: Backend, arn: str) -> dict[str, Any]:
-    """The description of a model version."""
+    """Return the description of a model version."""
     project_name, version_name = arn.split("/")[1], arn.split("/")[3]
     (project,) = backend.rekognition.describe_projects(ProjectNames=[project_name])["ProjectDescriptions"]
     (found,) = backend.rekognition.describe_project_versions(
@@ -257,7 +262,7 @@ def describe_version(backend: Backend, arn: str) -> dict[str, Any]:
 def make_version(
     backend: Backend, project: str, name: str = "v1", *, wait: bool = True, **options: Any
 ) -> str:
-    """Train a version and wait for it; its ARN."""
+    """Train a version, wait for it by default, and return its ARN."""
     settings = {"OutputConfig": {"S3Bucket": "puppies", "S3KeyPrefix": "out"}, **options}
     arn = backend.rekognition.create_project_version(ProjectArn=project, VersionName=name, **settings)[
         "ProjectVersionArn"
@@ -268,14 +273,14 @@ def make_version(
 
 
 def read_result(backend: Backend, key: str) -> str:
-    """A result file."""
+    """Return the content of a result file."""
     content: bytes = backend.s3.get_object(Bucket="puppies", Key=key)["Body"].read()
     return content.decode()
 
 
 @pytest.fixture(name="backend", params=HOSTS)
 def backend_fixture(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """A fresh service with a bucket."""
+    """Open a new service with a bucket."""
     with open_backend(request.param) as opened:
         opened.s3.create_bucket(Bucket="puppies")
         yield opened
@@ -283,7 +288,7 @@ def backend_fixture(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture(name="trained", scope="module", params=HOSTS)
 def trained_fixture(request: pytest.FixtureRequest) -> Iterator[Trained]:
-    """A trained model of three labels."""
+    """Open a service with a trained model of three labels."""
     with open_backend(request.param) as opened:
         opened.s3.create_bucket(Bucket="puppies")
         project = make_project(opened)

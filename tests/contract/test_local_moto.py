@@ -1,4 +1,4 @@
-"""The bridge into moto: under mock_aws, any boto3 client's Rekognition calls reach the service."""
+"""Bridge into moto: the Rekognition calls of any boto3 client inside mock_aws reach the service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rekolabels.local import LocalService
 
 
 def test_a_training_inside_mock_aws() -> None:
-    """Rekognition is ours, S3 is moto's; a model is trained on what lies there."""
+    """The service answers Rekognition calls and trains a model on images in moto's S3."""
     with mock_aws():
         s3: Any = boto3.client("s3", region_name="us-east-1")
         with LocalService(s3=s3) as service, service.inside_moto():
@@ -38,12 +38,12 @@ def test_a_training_inside_mock_aws() -> None:
                 client.create_project(ProjectName="birds")
 
 
-def test_moto_is_as_before_afterwards() -> None:
-    """When the block ends, moto's own answers are back."""
+def test_moto_is_restored_after_the_block() -> None:
+    """After the block, moto answers Rekognition calls itself again."""
     with mock_aws():
         client: Any = boto3.client("rekognition", region_name="us-east-1")
         arn = "arn:aws:rekognition:us-east-1:000000000000:project/a/version/b/1"
         with LocalService() as service, service.inside_moto(), refused("ResourceNotFoundException"):
             client.detect_custom_labels(ProjectVersionArn=arn, Image={"Bytes": b"x"})
-        answer = client.detect_custom_labels(ProjectVersionArn=arn, Image={"Bytes": b"x"})
-        assert answer["CustomLabels"][0]["Name"] == "MyLogo"
+        response = client.detect_custom_labels(ProjectVersionArn=arn, Image={"Bytes": b"x"})
+        assert response["CustomLabels"][0]["Name"] == "MyLogo"

@@ -1,4 +1,4 @@
-"""The service behind a socket: HTTP as clients of any language speak it, on this machine only."""
+"""HTTP server: keep-alive, bodies, host checks, shutdown, and the command that starts it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TARGET = {"X-Amz-Target": "RekognitionService.DescribeProjects", "Content-Type":
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A running server with a bucket."""
+    """Start a server with a bucket."""
     with LocalService() as service:
         service.session().client("s3").create_bucket(Bucket="bucket")
         with service.serve() as running:
@@ -37,7 +37,7 @@ def server() -> Iterator[Server]:
 
 
 def exchange(server: Server, request: bytes) -> bytes:
-    """Send raw bytes and read until the server closes."""
+    """Send raw bytes and return everything until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request)
         parts: list[bytes] = []
@@ -46,8 +46,8 @@ def exchange(server: Server, request: bytes) -> bytes:
     return b"".join(parts)
 
 
-def test_the_environment_is_all_that_a_client_needs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the variables set, a plain boto3 client reaches the service, S3 included."""
+def test_environment_variables_configure_a_client(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With these variables, a plain boto3 session reaches the service for Rekognition and S3."""
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     session = boto3.Session()
@@ -61,7 +61,7 @@ def test_the_environment_is_all_that_a_client_needs(server: Server, monkeypatch:
 
 
 def test_a_connection_is_kept_alive(server: Server) -> None:
-    """Many requests travel over one connection, errors among them."""
+    """One connection serves many requests, including failing ones."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.connect()
     first = connection.sock
@@ -75,16 +75,16 @@ def test_a_connection_is_kept_alive(server: Server) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "169.254.169.254", ""])
-def test_foreign_hosts_are_refused(server: Server, host: str) -> None:
-    """A name that is not this machine's (DNS rebinding) gets 403 and no data."""
-    reply = exchange(server, f"GET /bucket HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-    assert reply.startswith(b"HTTP/1.1 403")
-    assert b"<?xml" not in reply
+def test_foreign_host_names_are_rejected(server: Server, host: str) -> None:
+    """A host name that is not local (DNS rebinding) gets status 403 and no data."""
+    response = exchange(server, f"GET /bucket HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    assert response.startswith(b"HTTP/1.1 403")
+    assert b"<?xml" not in response
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
-def test_pages_of_others_are_refused(server: Server, origin: str) -> None:
-    """What a browser sends for somebody else's page (cross-site request forgery) changes nothing."""
+def test_foreign_origins_are_rejected(server: Server, origin: str) -> None:
+    """Requests from foreign pages (cross-site request forgery) are rejected; local pages are served."""
     head = f"POST /bucket?delete HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\nContent-Length: 0\r\n\r\n"
     assert exchange(server, head.encode()).startswith(b"HTTP/1.1 403")
     own = head.replace(origin, "http://localhost:3000").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")
@@ -92,31 +92,31 @@ def test_pages_of_others_are_refused(server: Server, origin: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST", "bucket.localhost", "[::1]:80"])
-def test_own_hosts_are_answered(server: Server, host: str) -> None:
-    """Names of this machine are served, with or without a port or a bucket."""
+def test_local_host_names_are_served(server: Server, host: str) -> None:
+    """Local host names are served, with or without a port or a bucket."""
     request = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     assert exchange(server, request.encode()).startswith(b"HTTP/1.1 200")
 
 
-def test_it_says_when_to_go_on(server: Server) -> None:
-    """Expect: 100-continue is answered before the body is read; a refused request never gets to send it."""
+def test_expect_100_continue(server: Server) -> None:
+    """The server sends 100 Continue before it reads the body, and not at all when it rejects the request."""
     head = b"PUT /%s/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(head % b"bucket")
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
         connection.sendall(b"hello")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-    reply = exchange(server, (head % b"bucket").replace(b"localhost", b"evil.example"))
-    assert reply.startswith(b"HTTP/1.1 403")
+    response = exchange(server, (head % b"bucket").replace(b"localhost", b"evil.example"))
+    assert response.startswith(b"HTTP/1.1 403")
 
 
-def test_chunked_bodies_arrive_whole(server: Server) -> None:
-    """Transfer-Encoding: chunked is undone, and the connection stays in step."""
+def test_chunked_request_bodies(server: Server) -> None:
+    """The server decodes chunked bodies and then reads the next request correctly."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     for key, pieces in (("a", [b"he", b"llo" * 1000, b"!"]), ("b", [])):
         connection.request("PUT", f"/bucket/{key}", iter(pieces), encode_chunked=True)
-        reply = connection.getresponse()
-        assert (reply.status, reply.read()) == (200, b"")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (200, b"")
         connection.request("GET", f"/bucket/{key}")
         assert b"".join(pieces) == connection.getresponse().read()
     connection.close()
@@ -132,67 +132,67 @@ def test_chunked_bodies_arrive_whole(server: Server) -> None:
         "Transfer-Encoding: gzip",
     ],
 )
-def test_lengths_that_are_not_clear_are_refused(server: Server, lines: str) -> None:
-    """Two lengths in one request are how requests are smuggled: 400, and the connection ends."""
-    reply = exchange(server, f"PUT /bucket/a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\nhello".encode())
-    assert reply.startswith(b"HTTP/1.1 400")
-    assert reply.count(b"HTTP/1.1") == 1
+def test_ambiguous_lengths_are_rejected(server: Server, lines: str) -> None:
+    """Ambiguous lengths allow request smuggling: status 400, and the connection is closed."""
+    response = exchange(server, f"PUT /bucket/a HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n\r\nhello".encode())
+    assert response.startswith(b"HTTP/1.1 400")
+    assert response.count(b"HTTP/1.1") == 1
 
 
 @pytest.mark.parametrize("chunks", [b"-5\r\nhello\r\n0\r\n\r\n", b"zz\r\n", b"5\r\nhelloXX0\r\n\r\n"])
-def test_broken_chunks_are_refused(server: Server, chunks: bytes) -> None:
-    """A chunk that is not well formed ends the request with an error, and stores nothing."""
+def test_malformed_chunks_are_rejected(server: Server, chunks: bytes) -> None:
+    """A malformed chunk fails the request, and nothing is stored."""
     head = b"PUT /bucket/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
-    reply = exchange(server, head + chunks)
-    assert reply.startswith(b"HTTP/1.1 400")
+    response = exchange(server, head + chunks)
+    assert response.startswith(b"HTTP/1.1 400")
     found = exchange(server, b"HEAD /bucket/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert found.startswith(b"HTTP/1.1 404")
 
 
 @pytest.mark.parametrize("target", ["", "X-Amz-Target: RekognitionService.DescribeProjects\r\n"])
-def test_broken_chunks_are_the_callers_mistake(
+def test_malformed_chunks_are_client_errors(
     server: Server, target: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Both halves of the service leave them to HTTP: 400, and no fault of the service in its log."""
+    """Rekognition and S3 requests alike get status 400, and nothing is logged as an error."""
     head = f"POST /bucket?delete HTTP/1.1\r\nHost: localhost\r\n{target}Transfer-Encoding: chunked\r\n\r\n"
     assert exchange(server, head.encode() + b"zz\r\n").startswith(b"HTTP/1.1 400")
     assert not caplog.records
 
 
-def test_a_body_nobody_read_does_not_become_a_request(server: Server) -> None:
-    """What is left of a refused request's body is not taken for the next request."""
+def test_unread_body_is_not_parsed_as_a_request(server: Server) -> None:
+    """The unread body of a failed request is not treated as the next request."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("PUT", "/no-such-bucket/a", b"GET /bucket HTTP/1.1\r\n\r\n" * 100)
     assert connection.getresponse().status == 404
     connection.close()
 
 
-def test_head_and_ranges_have_no_more_than_they_say(server: Server) -> None:
-    """HEAD has a length and no body; the next answer on the connection is whole."""
+def test_head_and_range_responses(server: Server) -> None:
+    """HEAD returns a length without a body; the next response on the connection is complete."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("PUT", "/bucket/a", b"0123456789")
     connection.getresponse().read()
     connection.request("HEAD", "/bucket/a")
-    reply = connection.getresponse()
-    assert (reply.getheader("Content-Length"), reply.read()) == ("10", b"")
+    response = connection.getresponse()
+    assert (response.getheader("Content-Length"), response.read()) == ("10", b"")
     connection.request("GET", "/bucket/a", headers={"Range": "bytes=2-4"})
     assert connection.getresponse().read() == b"234"
     connection.close()
 
 
 def test_many_clients_at_once(server: Server) -> None:
-    """Sixteen connections are served side by side."""
+    """The server handles sixteen connections in parallel."""
     failures: list[object] = []
 
     def work(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         for turn in range(10):
             connection.request("PUT", f"/bucket/{number}/{turn}", b"x" * 1000)
-            reply = connection.getresponse()
-            reply.read()
+            stored = connection.getresponse()
+            stored.read()
             connection.request("POST", "/", b"{}", TARGET)
-            answer = connection.getresponse()
-            if reply.status != 200 or "ProjectDescriptions" not in json.loads(answer.read()):
+            listing = connection.getresponse()
+            if stored.status != 200 or "ProjectDescriptions" not in json.loads(listing.read()):
                 failures.append((number, turn))
         connection.close()
 
@@ -204,8 +204,8 @@ def test_many_clients_at_once(server: Server) -> None:
     assert failures == []
 
 
-def test_close_ends_connections_and_threads() -> None:
-    """A closed server has no thread left, idle connections end, and its port is free again."""
+def test_close_stops_connections_and_threads() -> None:
+    """close() ends all threads and idle connections and frees the port."""
     before = set(threading.enumerate())
     with LocalService() as service:
         other = service.serve()
@@ -219,8 +219,8 @@ def test_close_ends_connections_and_threads() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_a_taken_port_is_told(server: Server) -> None:
-    """The error names the port and what to do."""
+def test_a_port_in_use(server: Server) -> None:
+    """The error names the port and says what to do."""
     with LocalService() as service, pytest.raises(InvalidInput, match=f"{server.port}.*in use"):
         service.serve(server.port)
     with LocalService() as service, pytest.raises(InvalidInput, match="70000"):
@@ -229,7 +229,7 @@ def test_a_taken_port_is_told(server: Server) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_command(tmp_path: Path, name: str) -> None:
-    """The first line is the endpoint, the variables follow; a signal ends it, and the workspace stays."""
+    """The command prints its endpoint and variables, stops on a signal, and keeps the workspace."""
     command = [sys.executable, "-m", "rekolabels.local", "--port", "0", "--workspace", str(tmp_path / "ws")]
     environment = dict(os.environ)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603 - our own command
@@ -251,8 +251,8 @@ def test_the_command(tmp_path: Path, name: str) -> None:
         assert [project["ProjectArn"].split("/")[1] for project in found] == ["birds"]
 
 
-def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
-    """A workspace that cannot be used ends the command with status 2 and one line, no traceback."""
+def test_the_command_reports_a_bad_workspace(tmp_path: Path) -> None:
+    """For an unusable workspace the command exits with status 2 and one line, without a traceback."""
     (tmp_path / "file").write_text("x")
     command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(tmp_path / "file")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own command

@@ -1,4 +1,4 @@
-"""The service in process: a session that reaches the service and nothing else, and disturbs nobody."""
+"""In-process session: it reaches only the service and leaves other sessions alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rekolabels.local import LocalService
 
 
 def names(client: Any) -> list[str]:
-    """The names of the buckets that a client sees."""
+    """Return the names of the buckets that a client lists."""
     return [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
 
 
-def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles, endpoints, Regions and credentials of the environment do not reach the session."""
+def test_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles, endpoints, Regions and credentials of the environment do not affect the session."""
     for name, value in {
         "AWS_PROFILE": "missing",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
@@ -46,8 +46,8 @@ def test_the_environment_has_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
         assert credentials.access_key == "000000000000"
 
 
-def test_other_sessions_are_not_touched() -> None:
-    """A client of another session in the same process still goes to its own endpoint."""
+def test_other_sessions_are_not_affected() -> None:
+    """A client of another session in the same process still uses its own endpoint."""
     with LocalService() as service:
         service.session().client("rekognition").describe_projects()
         other = boto3.Session("a", "b", region_name="us-east-1").client(
@@ -57,8 +57,8 @@ def test_other_sessions_are_not_touched() -> None:
             other.describe_projects()
 
 
-def test_an_answer_without_the_handler_fails_closed() -> None:
-    """The endpoint is a name that never resolves: a request that slips by the handler reaches nobody."""
+def test_the_endpoint_never_resolves() -> None:
+    """The endpoint is a name that never resolves: a request that bypasses the handler reaches no server."""
     with LocalService() as service:
         client: Any = service.session().client(
             "rekognition", config=Config(retries={"total_max_attempts": 1})
@@ -66,8 +66,8 @@ def test_an_answer_without_the_handler_fails_closed() -> None:
         assert client.meta.endpoint_url.endswith(".invalid")
 
 
-def test_two_services_do_not_share() -> None:
-    """Two services in one process have nothing in common."""
+def test_two_services_are_independent() -> None:
+    """Two services in one process do not share projects or buckets."""
     with LocalService() as first, LocalService() as second:
         one, two = (service.session().client("s3") for service in (first, second))
         one.create_bucket(Bucket="mine")
@@ -77,8 +77,8 @@ def test_two_services_do_not_share() -> None:
 
 
 @pytest.mark.parametrize("order", ["service first", "mock first", "client first"])
-def test_inside_somebody_s_mock_aws(order: str) -> None:
-    """Moto's mock, begun before or after, neither answers for the service nor is disturbed by it."""
+def test_inside_mock_aws(order: str) -> None:
+    """The service and moto's mock do not interfere, whichever starts first."""
     from moto import mock_aws
 
     mock = mock_aws()
@@ -105,8 +105,8 @@ def test_inside_somebody_s_mock_aws(order: str) -> None:
     service.close()
 
 
-def test_bodies_of_every_kind_travel(tmp_path: Any) -> None:
-    """Bytes, files, streams and multipart uploads arrive whole and come back in pieces."""
+def test_bodies_of_every_kind(tmp_path: Any) -> None:
+    """Bytes, streams and multipart uploads are stored completely and can be downloaded in parts."""
     content = bytes(range(256)) * 40_000
     with LocalService() as service:
         client = service.session().client("s3")
@@ -128,8 +128,8 @@ def test_bodies_of_every_kind_travel(tmp_path: Any) -> None:
         )
 
 
-def test_settings_of_a_client_are_kept() -> None:
-    """A Config of the caller's own is honoured; buckets stay in the path unless it says otherwise."""
+def test_the_config_of_a_client_is_kept() -> None:
+    """The caller's Config applies; buckets stay in the path unless it says otherwise."""
     with LocalService(region_name="eu-west-1") as service:
         client: Any = service.session().client("s3", config=Config(retries={"total_max_attempts": 7}))
         assert client.meta.config.retries["total_max_attempts"] == 7
@@ -137,14 +137,14 @@ def test_settings_of_a_client_are_kept() -> None:
         assert client.meta.region_name == "eu-west-1"
 
 
-def test_services_beside_the_two_are_refused() -> None:
-    """Another AWS service answers with an error, never with a socket."""
+def test_other_aws_services_fail() -> None:
+    """A call of another AWS service is an error and opens no connection."""
     with LocalService() as service, pytest.raises(ClientError):
         service.session().client("dynamodb", config=Config(retries={"total_max_attempts": 1})).list_tables()
 
 
-def test_a_closed_service_says_so() -> None:
-    """After close there is no session; closing twice is harmless; the repr tells."""
+def test_a_closed_service() -> None:
+    """A closed service gives no session; close() is idempotent; the repr shows the state."""
     service = LocalService()
     assert "us-east-1" in repr(service)
     service.close()
@@ -154,8 +154,8 @@ def test_a_closed_service_says_so() -> None:
         service.session()
 
 
-def test_a_closed_service_is_not_waited_for() -> None:
-    """A client that is left over is told so at once: it neither repeats its call nor goes on waiting."""
+def test_calls_to_a_closed_service_are_not_retried() -> None:
+    """A client that outlives the service fails at once: it neither retries nor keeps waiting."""
     retries: list[Retry] = []
     with LocalService(engine="tiny") as service:
         client = service.client(retry=RetryPolicy(on_retry=retries.append))
@@ -170,8 +170,8 @@ def test_a_closed_service_is_not_waited_for() -> None:
     assert retries == []
 
 
-def test_a_client_outlives_the_object_it_came_from() -> None:
-    """Who keeps only the client keeps the service; without anybody left, a temporary workspace goes."""
+def test_a_client_keeps_its_service() -> None:
+    """A client keeps the service alive; when the last reference is gone, so is a temporary workspace."""
     service = LocalService()
     path = service.path
     client = service.session().client("s3")
@@ -185,15 +185,15 @@ def test_a_client_outlives_the_object_it_came_from() -> None:
     assert not path.exists()
 
 
-def test_a_missing_extra_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without what trains models the service does not start, and the error names the extra."""
+def test_a_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the modules that train models the service does not start; the error names the extra."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"rekolabels\[local\]"):
         LocalService()
 
 
-def test_a_start_imports_nothing_heavy() -> None:
-    """Starting the service and asking it something brings in neither NumPy nor the engine's libraries."""
+def test_the_start_imports_no_heavy_modules() -> None:
+    """Starting the service and calling it imports neither NumPy nor the engine's libraries."""
     program = (
         "import sys\nfrom rekolabels.local import LocalService\n"
         "with LocalService() as service:\n    service.session().client('rekognition').describe_projects()\n"
@@ -204,15 +204,15 @@ def test_a_start_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("options", [{"region_name": "Frankfurt"}, {"account_id": "12"}])
-def test_settings_that_make_no_arn(options: dict[str, str]) -> None:
-    """A Region or account that no ARN could hold is refused at once."""
+def test_invalid_region_or_account(options: dict[str, str]) -> None:
+    """A Region or account that an ARN cannot contain is an error."""
     with pytest.raises(InvalidInput, match=next(iter(options))):
         LocalService(**options)  # type: ignore[arg-type] # one of two str options
 
 
 @pytest.mark.parametrize("bucket", ["s3://my-bucket", "my-bucket/team-a", "my bucket", "b", ""])
-def test_a_bucket_is_given_by_its_name_alone(bucket: str) -> None:
-    """What is no name of a bucket is refused before S3 is asked, and the error says where the rest goes."""
+def test_invalid_bucket_names(bucket: str) -> None:
+    """An invalid bucket name fails before any call of S3; the error explains where a prefix belongs."""
     with LocalService() as service, pytest.raises(InvalidInput) as refused:
         service.client(bucket=bucket)
     assert str(refused.value) == (

@@ -1,4 +1,4 @@
-"""The workspace: what survives, what is refused, and several services on one folder."""
+"""Workspace: persistence, invalid workspaces, and several services on one folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
-    """Projects, entries, tags, S3 and a running model are there again, and the model answers as before."""
+    """Projects, entries, tags, objects and a running model persist, and the model detects as before."""
     image = {"Bytes": picture("blobs", 5)}
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
@@ -52,7 +52,7 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_deleted_version_leaves_nothing_in_the_workspace(tmp_path: Path) -> None:
-    """The model's files go with the version; the results in S3 stay."""
+    """Deleting a version removes the model's files and keeps the results in S3."""
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -66,16 +66,16 @@ def test_a_deleted_version_leaves_nothing_in_the_workspace(tmp_path: Path) -> No
         assert backend.s3.list_objects_v2(Bucket="puppies", Prefix="out/")["KeyCount"] == 6
 
 
-def test_a_temporary_workspace_goes() -> None:
-    """Without a path the folder is gone after close."""
+def test_a_temporary_workspace_is_removed() -> None:
+    """Without a path, close() removes the folder."""
     with LocalService() as service:
         path = service.path
         assert path.is_dir()
     assert not path.exists()
 
 
-def test_a_workspace_from_a_newer_version_is_refused(tmp_path: Path) -> None:
-    """The error says so, and what to do; the workspace is not touched."""
+def test_a_workspace_from_a_newer_version(tmp_path: Path) -> None:
+    """The error names the version of the schema."""
     LocalService(tmp_path).close()
     database = tmp_path / "rekognition" / "state.sqlite"
     connection = sqlite3.connect(database)
@@ -85,8 +85,8 @@ def test_a_workspace_from_a_newer_version_is_refused(tmp_path: Path) -> None:
         LocalService(tmp_path)
 
 
-def test_a_workspace_that_is_none(tmp_path: Path) -> None:
-    """A file instead of a folder, a damaged database: an error of ours that names the place."""
+def test_an_unusable_workspace(tmp_path: Path) -> None:
+    """A file in place of the folder, or a damaged database, is an InvalidInput that names it."""
     (tmp_path / "file").write_text("x")
     with pytest.raises(InvalidInput, match="file"):
         LocalService(tmp_path / "file")
@@ -97,7 +97,7 @@ def test_a_workspace_that_is_none(tmp_path: Path) -> None:
 
 
 def test_two_services_on_one_workspace(tmp_path: Path) -> None:
-    """What one does the other sees; neither takes the other's work for abandoned; nothing is lost."""
+    """Each sees the changes of the other, does not treat its jobs as interrupted, and loses nothing."""
     with open_backend("in process", tmp_path) as first, open_backend("in process", tmp_path) as second:
         with first.held():
             arn = first.rekognition.create_project(ProjectName="birds")["ProjectArn"]
@@ -121,7 +121,7 @@ def test_two_services_on_one_workspace(tmp_path: Path) -> None:
 
 
 def test_closing_interrupts_a_training(tmp_path: Path) -> None:
-    """close() does not wait for a training to end: the version is found as failed, with a reason."""
+    """close() does not wait for a training: the version is TRAINING_FAILED with a reason."""
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -136,8 +136,8 @@ def test_closing_interrupts_a_training(tmp_path: Path) -> None:
         assert make_version(backend, project, "v2")
 
 
-def test_many_entries_take_little_memory_and_time(tmp_path: Path) -> None:
-    """Twenty thousand entries are read, filtered and paged; the last page costs what the first does."""
+def test_many_entries(tmp_path: Path) -> None:
+    """A dataset of twenty thousand entries can be created, filtered and counted by label."""
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         lines = [manifest_line(f"s3://puppies/{n}.png", f"label{n % 50}") for n in range(20_000)]

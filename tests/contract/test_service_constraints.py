@@ -1,4 +1,4 @@
-"""Every constraint of the service model is enforced; every modelled error can be met."""
+"""Every constraint of the service model is enforced, and every modelled error can be produced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from conformance_cases import (
     constraints,
     errors_of,
     full_request,
-    least_request,
+    minimal_request,
 )
 from service_backends import Backend, open_backend, picture
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 TARGET = "RekognitionService."
 ERRORS = [(operation, error) for operation in sorted(OPERATIONS) for error in errors_of(operation)]
 
-SEARCHING = [operation for operation, error in ERRORS if error == "ResourceNotFoundException"]
+WITH_RESOURCE = [operation for operation, error in ERRORS if error == "ResourceNotFoundException"]
 IMAGE = {"Bytes": base64.b64encode(picture("dark", 1)).decode()}
-NEEDED: dict[str, dict[str, Any]] = {
+MORE_MEMBERS: dict[str, dict[str, Any]] = {
     "CopyProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
     "CreateProjectVersion": {"OutputConfig": {"S3Bucket": "puppies"}},
     "DetectCustomLabels": {"Image": IMAGE},
@@ -61,25 +61,25 @@ NEEDED: dict[str, dict[str, Any]] = {
         "Changes": {"GroundTruth": base64.b64encode(b'{"source-ref": "s3://a/b"}').decode()}
     },
 }
-"""What a request needs besides its members that must be given, so that the search is what fails."""
+"""Members that a request needs besides the required ones, so that only the missing resource fails."""
 
 
 @pytest.fixture(name="service", scope="module")
 def service_fixture() -> Iterator[Backend]:
-    """An empty service: constraints are looked at before anything else."""
+    """Open an empty service; constraints are checked before anything else."""
     with open_backend("in process") as backend:
         yield backend
 
 
 @pytest.fixture(name="wire", scope="module")
 def wire_fixture() -> Wire:
-    """The reader of requests."""
+    """Return the parser of requests."""
     return Wire()
 
 
-@pytest.fixture(name="troubled", scope="module")
-def troubled_fixture() -> Iterator[Backend]:
-    """A service that answers each operation with each of its errors in turn."""
+@pytest.fixture(name="failing", scope="module")
+def failing_fixture() -> Iterator[Backend]:
+    """Open a service that answers each operation with each of its errors in turn."""
     plan = FaultPlan([Fault.error(error, operation, times=1) for operation, error in ERRORS])
     with open_backend("socket", faults=plan) as backend:
         yield backend
@@ -87,25 +87,25 @@ def troubled_fixture() -> Iterator[Backend]:
 
 @pytest.mark.parametrize("constraint", list(constraints()), ids=lambda one: one.name)
 def test_a_constraint(service: Backend, wire: Wire, constraint: Constraint) -> None:
-    """A request that breaks it is invalid, and the answer names the place; one at its edge is taken."""
-    answer = service.post(TARGET + constraint.operation, body_of(constraint.broken))
-    assert (answer.status, answer.code) == (400, "InvalidParameterException")
-    name = constraint.where.rsplit(".", 1)[-1].partition("[")[0]
-    assert name in answer.message
-    if constraint.kept is not None:
-        wire.parse_request(constraint.operation, body_of(constraint.kept))
+    """A request that violates it is invalid and the error names the member; one at the limit is valid."""
+    response = service.post(TARGET + constraint.operation, body_of(constraint.invalid))
+    assert (response.status, response.code) == (400, "InvalidParameterException")
+    name = constraint.path.rsplit(".", 1)[-1].partition("[")[0]
+    assert name in response.message
+    if constraint.valid is not None:
+        wire.parse_request(constraint.operation, body_of(constraint.valid))
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_a_full_request_is_taken(wire: Wire, operation: str) -> None:
-    """Every member that the model has is understood."""
+def test_a_full_request_is_valid(wire: Wire, operation: str) -> None:
+    """Every member in the model is accepted."""
     request = full_request(operation)
     assert set(request) == set(wire.parse_request(operation, body_of(request)))
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))
-def test_the_speed_of_an_operation(operation: str) -> None:
-    """Whatever the second request in a moment asks for: it is one too many where one is allowed."""
+def test_the_rate_limit_of_an_operation(operation: str) -> None:
+    """With a limit of one per second, the second request is throttled, whatever its body."""
     clock, tps = ManualClock(), Tps(1, 1, 1, 1, 1)
     with open_backend("in process", clock=clock, tps=tps) as backend:
         target = TARGET + operation
@@ -115,29 +115,29 @@ def test_the_speed_of_an_operation(operation: str) -> None:
         assert backend.post(target, b"[]").code == "InvalidParameterException"
 
 
-@pytest.mark.parametrize("operation", SEARCHING)
-def test_what_is_not_there(service: Backend, operation: str) -> None:
-    """Every operation that can miss something says so."""
-    request = least_request(operation) | NEEDED.get(operation, {})
-    answer = service.post(TARGET + operation, body_of(request))
-    assert (answer.status, answer.code) == (400, "ResourceNotFoundException")
-    assert "does not exist" in answer.message
+@pytest.mark.parametrize("operation", WITH_RESOURCE)
+def test_a_missing_resource(service: Backend, operation: str) -> None:
+    """Every operation on a resource reports that it does not exist."""
+    request = minimal_request(operation) | MORE_MEMBERS.get(operation, {})
+    response = service.post(TARGET + operation, body_of(request))
+    assert (response.status, response.code) == (400, "ResourceNotFoundException")
+    assert "does not exist" in response.message
 
 
-def test_the_page_speaks_of_every_operation() -> None:
-    """The page of the documentation was written after the last operation came."""
+def test_the_page_lists_every_operation() -> None:
+    """docs/conformance.md is up to date with the list of operations."""
     page = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text(encoding="utf-8")
     assert sorted(OPERATIONS) == [line[3:] for line in page.splitlines() if line.startswith("## ")]
 
 
 @pytest.mark.parametrize(("operation", "error"), ERRORS, ids=lambda part: part)
-def test_an_error_on_request(troubled: Backend, operation: str, error: str) -> None:
-    """A client can be shown every error that an operation declares, with the status of the service."""
-    answer = troubled.post(TARGET + operation, b"{}")
-    assert answer.code == error
+def test_an_injected_error(failing: Backend, operation: str, error: str) -> None:
+    """Every error that an operation declares can be injected, with its HTTP status."""
+    response = failing.post(TARGET + operation, b"{}")
+    assert response.code == error
     expected = {
         "InternalServerError": 500,
         "ThrottlingException": 500,
         "HumanLoopQuotaExceededException": 402,
     }
-    assert answer.status == expected.get(error, 400)
+    assert response.status == expected.get(error, 400)

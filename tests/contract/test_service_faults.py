@@ -1,4 +1,4 @@
-"""Faults on request: what goes wrong, where, how often, and the same again for the same seed."""
+"""Injected faults: which requests they strike, how often, and that a seed makes them repeatable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rekolabels.errors import InvalidInput
 from rekolabels.local import Durations, Fault, FaultPlan, LocalService, ManualClock
 from rekolabels.manifest.codes import CODES
 
-ONCE = Config(retries={"total_max_attempts": 1})
+NO_RETRIES = Config(retries={"total_max_attempts": 1})
 ERRORS = {
     "ThrottlingException": Fault.throttled,
     "ProvisionedThroughputExceededException": Fault.overloaded,
@@ -35,17 +35,17 @@ ERRORS = {
 
 
 def client_of(backend: Backend, name: str = "rekognition") -> Any:
-    """A client that does not try again."""
+    """Return a client that does not retry."""
     if backend.port is not None:
         return backend.rekognition if name == "rekognition" else backend.s3
     session: Any = backend.service.session()
-    return session.client(name, config=ONCE)
+    return session.client(name, config=NO_RETRIES)
 
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("code", ERRORS)
 def test_errors_of_the_service(host: Host, code: str) -> None:
-    """The modelled error with its status; only at its operation, only as often as the plan says."""
+    """A fault strikes only its operation, and only as often as the plan says."""
     plan = FaultPlan([ERRORS[code]("DescribeProjects", after=1, times=2)])
     with open_backend(host, faults=plan) as backend:
         client = client_of(backend)
@@ -57,8 +57,8 @@ def test_errors_of_the_service(host: Host, code: str) -> None:
         client.create_project(ProjectName="birds")
 
 
-def test_botocore_tries_again_after_each_of_them() -> None:
-    """A client with its usual retries does not notice a short trouble, a dropped connection among it."""
+def test_botocore_retries_after_faults() -> None:
+    """A client with retries recovers from throttling and from a dropped connection."""
     faults = [Fault.throttled("CreateProject", times=1), Fault.dropped("DescribeProjects", times=1)]
     with LocalService(faults=FaultPlan(faults)) as service:
         quick = Config(retries={"mode": "standard", "total_max_attempts": 3})
@@ -69,7 +69,7 @@ def test_botocore_tries_again_after_each_of_them() -> None:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_dropped_connections(host: Host) -> None:
-    """No answer comes; with ``answered`` the request was carried out all the same."""
+    """The client gets no response; with ``answered`` the request is carried out nevertheless."""
     faults = [Fault.dropped("CreateProject", times=1), Fault.dropped("CreateProject", answered=True, times=1)]
     with open_backend(host, faults=FaultPlan(faults)) as backend:
         client = client_of(backend)
@@ -82,7 +82,7 @@ def test_dropped_connections(host: Host) -> None:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_faults_of_s3(host: Host) -> None:
-    """S3 has faults of its own, in its own form; the service's own work is spared."""
+    """S3 faults are S3 errors, and do not strike the service's own requests to S3."""
     faults = [Fault.error("SlowDown", "S3", after=1, times=1), Fault.dropped("S3", after=2, times=1)]
     with open_backend(host, faults=FaultPlan(faults)) as backend:
         s3 = client_of(backend, "s3")
@@ -94,21 +94,21 @@ def test_faults_of_s3(host: Host) -> None:
         make_dataset(backend, make_project(backend), lines=[manifest_line("s3://puppies/a.png", "dark")])
 
 
-def test_slow_replies_move_the_clock() -> None:
-    """A reply takes seconds by a clock that can sleep; a test does not wait for them."""
+def test_slow_responses_advance_the_clock() -> None:
+    """A slow response sleeps by the clock of the service, so a test does not wait."""
     clock = ManualClock(0)
     with LocalService(clock=clock, faults=FaultPlan([Fault.slow(30, "DescribeProjects")])) as service:
         service.session().client("rekognition").describe_projects()
         assert clock() == 30
 
 
-def test_chance_is_the_seed_s() -> None:
-    """The same seed strikes the same requests, another one others; what other operations do is no matter."""
+def test_the_seed_decides_which_requests_are_struck() -> None:
+    """Equal seeds strike equal requests, other seeds others, whatever other operations are called."""
 
     def struck(seed: int, *, noise: bool) -> list[bool]:
         plan = FaultPlan([Fault.throttled(probability=0.4)], seed=seed)
         with LocalService(faults=plan) as service:
-            client = service.session().client("rekognition", config=ONCE)
+            client = service.session().client("rekognition", config=NO_RETRIES)
             outcome: list[bool] = []
             for _ in range(30):
                 if noise:
@@ -123,7 +123,7 @@ def test_chance_is_the_seed_s() -> None:
 
 
 def fails(call: Any, **parameters: Any) -> bool:
-    """Whether a call ends with an error."""
+    """Return whether a call fails."""
     try:
         call(**parameters)
     except ClientError:
@@ -132,8 +132,8 @@ def fails(call: Any, **parameters: Any) -> bool:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_work_that_fails(host: Host) -> None:
-    """CREATE_FAILED, UPDATE_FAILED, TRAINING_FAILED, FAILED: with the code's message or one's own words."""
+def test_jobs_that_fail(host: Host) -> None:
+    """Jobs end in the failed status of their kind, with the message of the code or a given one."""
     faults = [
         Fault.fails("CreateDataset", "ERROR_EMPTY_MANIFEST", times=1),
         Fault.fails("UpdateDatasetEntries", message="Not today.", times=1),
@@ -181,7 +181,7 @@ def test_work_that_fails(host: Host) -> None:
 
 
 def test_a_model_stuck_in_stopping() -> None:
-    """STOPPING stays, for ever or until the clock says so; other models are not touched."""
+    """The model stays in STOPPING however far the clock advances."""
     clock = ManualClock()
     plan = FaultPlan([Fault.stuck("StopProjectVersion", 3600, times=1), Fault.stuck("StopProjectVersion")])
     with open_backend("in process", clock=clock, durations=Durations(stopping=60), faults=plan) as backend:
@@ -198,8 +198,8 @@ def test_a_model_stuck_in_stopping() -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_credentials_that_expire(host: Host) -> None:
-    """After their time every call says ExpiredTokenException, in S3 ExpiredToken; new ones work again."""
+def test_expiring_credentials(host: Host) -> None:
+    """Calls with expired credentials are ExpiredTokenException (S3: ExpiredToken); new ones work."""
     clock = ManualClock()
     plan = FaultPlan([Fault.expiring_credentials(900)])
     with open_backend(host, clock=clock, faults=plan) as backend:
@@ -230,7 +230,7 @@ def test_credentials_that_expire(host: Host) -> None:
         (lambda: LocalService(faults=FaultPlan([Fault.stuck("S3")])), "S3"),
     ],
 )
-def test_plans_that_could_never_strike(make: Any, part: str) -> None:
-    """A plan with a slip of the pen is refused at once."""
+def test_invalid_plans(make: Any, part: str) -> None:
+    """A fault that could never strike is an error when the service is created."""
     with pytest.raises(InvalidInput, match=part):
         make()

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conformance_cases import body_of, least_request
+from conformance_cases import body_of, minimal_request
 from service_backends import (
     Backend,
     backend_fixture,  # noqa: F401 - fixtures
@@ -58,7 +58,7 @@ READ_ONLY = {name for name in OPERATIONS if name.startswith(("Describe", "Detect
 
 def request_of(operation: str, **more: Any) -> bytes:
     """Return a request that only the state of the service can make fail."""
-    return body_of(least_request(operation) | EXTRA_PARAMETERS.get(operation, {}) | more)
+    return body_of(minimal_request(operation) | EXTRA_PARAMETERS.get(operation, {}) | more)
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))

@@ -1,4 +1,4 @@
-"""Time by an injected clock, quotas that are off, and limits of requests a second."""
+"""Injected clock, simulated durations, quotas and request rate limits."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ DURATIONS = Durations(
 
 @pytest.fixture(name="clock")
 def clock_fixture() -> ManualClock:
-    """A clock that stands still."""
+    """Return a clock that only moves when told to."""
     return ManualClock(START)
 
 
 @pytest.fixture(name="slow", params=HOSTS)
 def slow_fixture(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Backend]:
-    """A service whose work takes its time by the clock."""
+    """Open a service whose jobs take time by the clock."""
     with open_backend(request.param, clock=clock, durations=DURATIONS) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         yield backend
 
 
 def with_pictures(backend: Backend, clock: ManualClock) -> str:
-    """A project with two datasets of real pictures."""
+    """Create a project with both datasets and return its ARN."""
     project = make_project(backend)
     make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
     make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
@@ -58,22 +58,22 @@ def with_pictures(backend: Backend, clock: ManualClock) -> str:
 
 
 def test_a_training_of_an_hour(slow: Backend, clock: ManualClock) -> None:
-    """It is in progress until the clock has moved on by an hour, and then at once is done and dated."""
+    """A training is in progress until the clock has advanced by an hour; its timestamps follow the clock."""
     project = with_pictures(slow, clock)
     arn = make_version(slow, project, wait=False)
-    begun = clock()
+    start = clock()
     clock.advance(3599)
     assert describe_version(slow, arn)["Status"] == "TRAINING_IN_PROGRESS"
     clock.advance(1 + 500)
     done = describe_version(slow, arn)
     assert done["Status"] == "TRAINING_COMPLETED", done["StatusMessage"]
-    assert abs(done["CreationTimestamp"].timestamp() - begun) < 0.1
+    assert abs(done["CreationTimestamp"].timestamp() - start) < 0.1
     assert (done["TrainingEndTimestamp"] - done["CreationTimestamp"]).total_seconds() == 3600
     assert done["BillableTrainingTimeInSeconds"] == 3600
 
 
 def test_every_state_lasts(slow: Backend, clock: ManualClock) -> None:
-    """Datasets, starting, stopping, copying and deleting each keep to their own duration."""
+    """Datasets, starting, stopping and deleting each take their own duration."""
     client, project = slow.rekognition, make_project(slow)
     dataset = make_dataset(slow, project)
     assert describe_dataset(slow, dataset)["Status"] == "CREATE_IN_PROGRESS"
@@ -100,7 +100,7 @@ def test_every_state_lasts(slow: Backend, clock: ManualClock) -> None:
 
 
 def with_more_pictures(backend: Backend, clock: ManualClock) -> str:
-    """Another project with both datasets."""
+    """Create another project with both datasets and return its ARN."""
     project = make_project(backend, "more")
     make_dataset(backend, project, "TRAIN", put_pictures(backend, "train", 4))
     make_dataset(backend, project, "TEST", put_pictures(backend, "test", 1))
@@ -108,8 +108,8 @@ def with_more_pictures(backend: Backend, clock: ManualClock) -> str:
     return project
 
 
-def test_the_sdk_waits_hours_in_an_instant(clock: ManualClock) -> None:
-    """With one clock for both, the SDK's own waits move the service's time."""
+def test_waits_of_the_sdk_advance_the_clock(clock: ManualClock) -> None:
+    """With one clock for SDK and service, the SDK's waits advance the time of the service."""
     with LocalService(clock=clock, durations=DURATIONS) as service:
         retry = RetryPolicy(clock=clock, sleep=clock.sleep)
         client = service.client(bucket="puppies", retry=retry)
@@ -123,7 +123,7 @@ def test_the_sdk_waits_hours_in_an_instant(clock: ManualClock) -> None:
 
 
 def test_closing_does_not_wait_for_the_clock(clock: ManualClock) -> None:
-    """A service that closes interrupts what still waits for its time."""
+    """close() interrupts jobs that are not due yet."""
     with open_backend("in process", clock=clock, durations=DURATIONS) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         make_version(backend, with_pictures(backend, clock), wait=False)
@@ -131,7 +131,7 @@ def test_closing_does_not_wait_for_the_clock(clock: ManualClock) -> None:
 
 
 def test_a_clock_only_moves_forward(clock: ManualClock) -> None:
-    """Negative moves and negative durations are mistakes of the caller."""
+    """Negative and undefined moves, durations and rates are errors."""
     for wrong in (-1.0, math.nan):
         with pytest.raises(InvalidInput, match="forward"):
             clock.advance(wrong)
@@ -142,8 +142,8 @@ def test_a_clock_only_moves_forward(clock: ManualClock) -> None:
     assert repr(clock) == f"<ManualClock {START}>"
 
 
-def test_quotas_can_be_off() -> None:
-    """Without quotas there is no hundredth project to stumble over."""
+def test_quotas_off() -> None:
+    """Without quotas an account can have more than a hundred projects."""
     with open_backend("in process", quotas=Quotas.off()) as backend:
         for number in range(101):
             backend.rekognition.create_project(ProjectName=f"p{number}")
@@ -151,27 +151,27 @@ def test_quotas_can_be_off() -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_control_plane_operations_a_second(host: Host, clock: ManualClock) -> None:
-    """Five of each operation a second and account; the sixth is refused until time has passed."""
+def test_control_plane_rate_limit(host: Host, clock: ManualClock) -> None:
+    """An account may call each operation five times per second; the bucket refills over time."""
     with open_backend(host, clock=clock, tps=Tps()) as backend:
         for _ in range(5):
-            once(backend).describe_projects()
+            without_retries(backend).describe_projects()
         with refused("ProvisionedThroughputExceededException", "DescribeProjects", "5"):
-            once(backend).describe_projects()
-        once(backend).create_project(ProjectName="another-operation")
+            without_retries(backend).describe_projects()
+        without_retries(backend).create_project(ProjectName="another-operation")
         clock.advance(0.2)
-        once(backend).describe_projects()
+        without_retries(backend).describe_projects()
         with refused("ProvisionedThroughputExceededException"):
-            once(backend).describe_projects()
+            without_retries(backend).describe_projects()
         clock.advance(100)
         for _ in range(5):
-            once(backend).describe_projects()
+            without_retries(backend).describe_projects()
         with refused("ProvisionedThroughputExceededException"):
-            once(backend).describe_projects()
+            without_retries(backend).describe_projects()
 
 
-def once(backend: Backend) -> Any:
-    """A client of the service that does not try again."""
+def without_retries(backend: Backend) -> Any:
+    """Return a Rekognition client that does not retry."""
     from botocore.config import Config
 
     if backend.port is not None:
@@ -180,13 +180,13 @@ def once(backend: Backend) -> Any:
     return backend.service.session().client("rekognition", config=config)
 
 
-def test_images_a_second_by_inference_units(clock: ManualClock) -> None:
-    """Each inference unit adds its images a second; MaxInferenceUnits adds them at once."""
+def test_detection_rate_limit_by_inference_units(clock: ManualClock) -> None:
+    """Each inference unit adds to the limit; MaxInferenceUnits counts from the start."""
     tps = Tps(detect_per_unit=2, control_plane=math.inf, tags=math.inf)
     with open_backend("in process", clock=clock, tps=tps) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         arn = make_version(backend, with_pictures(backend, clock))
-        client, image = once(backend), {"Bytes": picture("blobs", 1)}
+        client, image = without_retries(backend), {"Bytes": picture("blobs", 1)}
         for units, expected in (
             ({"MinInferenceUnits": 1}, 2),
             ({"MinInferenceUnits": 1, "MaxInferenceUnits": 3}, 6),

@@ -1,4 +1,4 @@
-"""The wire: what comes in is checked against the service model, what goes out is always modelled JSON."""
+"""Wire format: requests are validated by the service model, responses are modelled JSON."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ PREFIX = "RekognitionService."
     ],
 )
 def test_malformed_requests(backend: Backend, operation: str, body: bytes, part: str) -> None:
-    """Each breach of the model is an InvalidParameterException that names it."""
-    answer = backend.post(PREFIX + operation, body)
-    assert (answer.status, answer.code) == (400, "InvalidParameterException")
-    assert part in answer.message
-    assert len(answer.message) < 500
+    """Each violation of the model is an InvalidParameterException that names it."""
+    response = backend.post(PREFIX + operation, body)
+    assert (response.status, response.code) == (400, "InvalidParameterException")
+    assert part in response.message
+    assert len(response.message) < 500
 
 
-def test_errors_are_dressed_as_the_service_does(backend: Backend) -> None:
-    """Code in header and body, JSON 1.1, a request id that differs each time."""
-    answers = [backend.post(PREFIX + "DeleteProject", b"{}") for _ in range(2)]
-    assert answers[0].headers["x-amzn-errortype"] == "InvalidParameterException"
-    assert answers[0].headers["content-type"] == "application/x-amz-json-1.1"
-    assert answers[0].headers["x-amzn-requestid"] != answers[1].headers["x-amzn-requestid"]
+def test_error_responses_have_the_headers_of_aws(backend: Backend) -> None:
+    """An error has its code in header and body, content type JSON 1.1, and a unique request ID."""
+    responses = [backend.post(PREFIX + "DeleteProject", b"{}") for _ in range(2)]
+    assert responses[0].headers["x-amzn-errortype"] == "InvalidParameterException"
+    assert responses[0].headers["content-type"] == "application/x-amz-json-1.1"
+    assert responses[0].headers["x-amzn-requestid"] != responses[1].headers["x-amzn-requestid"]
 
 
 @pytest.mark.parametrize(
@@ -79,23 +79,23 @@ def test_errors_are_dressed_as_the_service_does(backend: Backend) -> None:
         ("", "UnknownOperationException", ""),
     ],
 )
-def test_operations_that_are_not_served(backend: Backend, target: str, code: str, part: str) -> None:
-    """An operation of Rekognition that is not ours is denied, as each one declares; others are unknown."""
-    answer = backend.post(target, b"{}")
-    assert (400, code) == (answer.status, answer.code)
-    assert part in answer.message
+def test_operations_that_are_not_implemented(backend: Backend, target: str, code: str, part: str) -> None:
+    """Other Rekognition operations are AccessDeniedException, which each declares; the rest is unknown."""
+    response = backend.post(target, b"{}")
+    assert (400, code) == (response.status, response.code)
+    assert part in response.message
 
 
-def test_only_post_calls_an_operation(backend: Backend) -> None:
-    """Any other method is refused in JSON too."""
-    answer = backend.post(PREFIX + "DescribeProjects", b"{}", method="PUT")
-    assert (answer.status, answer.code) == (400, "InvalidParameterException")
+def test_other_methods_than_post(backend: Backend) -> None:
+    """Any method other than POST is an InvalidParameterException."""
+    response = backend.post(PREFIX + "DescribeProjects", b"{}", method="PUT")
+    assert (response.status, response.code) == (400, "InvalidParameterException")
 
 
-def test_a_fault_of_ours_is_an_internal_server_error(
+def test_a_defect_is_an_internal_server_error(
     backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A broken operation answers 500 in JSON and keeps its inside to the log, under the request id."""
+    """A failing operation returns status 500; only the log has the details, under the request ID."""
 
     def broken(*_: object) -> dict[str, object]:
         raise ZeroDivisionError("secret inside")
@@ -103,24 +103,24 @@ def test_a_fault_of_ours_is_an_internal_server_error(
     operations = {**OPERATIONS, "DescribeProjects": broken}
     monkeypatch.setattr("rekolabels.local._http._app.OPERATIONS", operations)
     with caplog.at_level(logging.ERROR, "rekolabels.local"):
-        answer = backend.post(PREFIX + "DescribeProjects", b"{}")
-    assert (answer.status, answer.code) == (500, "InternalServerError")
-    assert "secret" not in answer.message
-    assert answer.headers["x-amzn-requestid"] in caplog.text
+        response = backend.post(PREFIX + "DescribeProjects", b"{}")
+    assert (response.status, response.code) == (500, "InternalServerError")
+    assert "secret" not in response.message
+    assert response.headers["x-amzn-requestid"] in caplog.text
     assert "secret inside" in caplog.text
 
 
-def test_the_empty_answer_is_an_empty_object(backend: Backend) -> None:
-    """Operations without an output return {}."""
+def test_an_empty_response_is_an_empty_object(backend: Backend) -> None:
+    """Operations without output return {}."""
     arn = make_project(backend)
-    answer = backend.post(
+    response = backend.post(
         PREFIX + "TagResource", json.dumps({"ResourceArn": arn, "Tags": {"a": "b"}}).encode()
     )
-    assert (answer.status, answer.body) == (200, b"{}")
+    assert (response.status, response.body) == (200, b"{}")
 
 
 def test_timestamps_are_epoch_seconds(backend: Backend) -> None:
-    """On the wire a timestamp is a number with milliseconds."""
+    """Timestamps are seconds since 1970 with milliseconds."""
     arn = make_project(backend)
     body = json.loads(backend.post(PREFIX + "DescribeProjects", b"{}").body)
     assert int(arn.rsplit("/", 1)[1]) / 1000 == body["ProjectDescriptions"][0]["CreationTimestamp"]

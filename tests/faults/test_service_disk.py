@@ -1,4 +1,4 @@
-"""The disk is full, or cannot be written: errors of the model for clients, a clear one for the host."""
+"""A full or read-only disk: modelled errors for clients, a clear error when the service starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from rekolabels.errors import InvalidInput
 from rekolabels.local import LocalService
 
-folder, told = Path(sys.argv[1]), {}
+folder, result = Path(sys.argv[1]), {}
 once = Config(retries={"total_max_attempts": 1})
 
 def error_of(call, **given):
@@ -56,37 +56,37 @@ with service._jobs.hold():
     dataset = rekognition.create_dataset(**wanted)["DatasetArn"]
     fill()
 service._jobs.wait()
-told["put"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new" * 100_000)
+result["put"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new" * 100_000)
 for number in range(1000):
     try:
         made.append(rekognition.create_project(ProjectName=f"p{number}")["ProjectArn"])
     except ClientError as error:
-        told["create"] = [error.response["Error"]["Code"], error.response["Error"]["Message"]]
-        told["status"] = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        result["create"] = [error.response["Error"]["Code"], error.response["Error"]["Message"]]
+        result["status"] = error.response["ResponseMetadata"]["HTTPStatusCode"]
         break
-told["read"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
-told["described"] = len(rekognition.describe_projects()["ProjectDescriptions"]) == len(made)
+result["read"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
+result["described"] = len(rekognition.describe_projects()["ProjectDescriptions"]) == len(made)
 try:
     LocalService(folder / "another").close()
 except InvalidInput as error:
-    told["another"] = str(error)
+    result["another"] = str(error)
 (folder / "filler").unlink()
 
-told["dataset"] = rekognition.describe_dataset(DatasetArn=dataset)["DatasetDescription"]["Status"]
-told["again"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new")
+result["dataset"] = rekognition.describe_dataset(DatasetArn=dataset)["DatasetDescription"]["Status"]
+result["again"] = error_of(s3.put_object, Bucket="puppies", Key="kept", Body=b"new")
 made.append(rekognition.create_project(ProjectName="last")["ProjectArn"])
 service.close()
 with LocalService(folder / "workspace") as service:
     rekognition, s3 = (service.session().client(name) for name in ("rekognition", "s3"))
     found = rekognition.describe_projects()["ProjectDescriptions"]
-    told["kept"] = {project["ProjectArn"] for project in found} == set(made)
-    told["at rest"] = sorted({project["Status"] for project in found})
-    told["object"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
+    result["kept"] = {project["ProjectArn"] for project in found} == set(made)
+    result["statuses"] = sorted({project["Status"] for project in found})
+    result["object"] = s3.get_object(Bucket="puppies", Key="kept")["Body"].read().decode()
 for database in sorted((folder / "workspace").rglob("*.sqlite")):
     db = sqlite3.connect(database)
-    told[database.name] = db.execute("PRAGMA integrity_check").fetchone()[0]
+    result[database.name] = db.execute("PRAGMA integrity_check").fetchone()[0]
     db.close()
-print(json.dumps(told))
+print(json.dumps(result))
 """
 READ_ONLY = """
 import json, subprocess, sys
@@ -94,49 +94,49 @@ from pathlib import Path
 from rekolabels.errors import InvalidInput
 from rekolabels.local import LocalService
 
-folder, told = Path(sys.argv[1]), {}
+folder, result = Path(sys.argv[1]), {}
 LocalService(folder / "workspace").close()
 subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
 for name in ("workspace", "another"):
     try:
         LocalService(folder / name).close()
     except InvalidInput as error:
-        told[name] = str(error)
-print(json.dumps(told))
+        result[name] = str(error)
+print(json.dumps(result))
 """
 
 
 def on_a_small_disk(script: str, folder: Path, size: str) -> dict[str, Any]:
-    """Run a script whose first argument is a file system of its own, made for it; what it tells."""
+    """Run a script with a new file system as its first argument; return the JSON that it prints."""
     folder.mkdir()
     inside = ["sh", "-c", MOUNT, "sh", size, str(folder)]
     command = [UNSHARE or "unshare", "--map-root-user", "--mount", *inside]
     if UNSHARE is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:  # noqa: S603 - our own command
-        pytest.skip("needs Linux with unshare(1) and leave to mount a tmpfs in a namespace")
+        pytest.skip("needs Linux, unshare(1) and the permission to mount a tmpfs in a namespace")
     ended = subprocess.run(  # noqa: S603 - our own command
         [*command, sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stderr
-    told: dict[str, Any] = json.loads(ended.stdout)
-    return told
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """Writing is refused with errors of the model, reading goes on; with room again all is as promised."""
-    told = on_a_small_disk(FULL, tmp_path / "disk", "16m")
-    assert told["put"][0] == "InternalError"
-    assert "No space left" in told["put"][1]
-    assert (told["create"][0], told["status"]) == ("InternalServerError", 500)
-    assert "Cannot use the workspace" in told["create"][1]
-    assert (told["read"], told["described"]) == ("old", True)
-    assert "Cannot use the database" in told["another"]
-    assert (told["dataset"], told["again"]) == ("CREATE_FAILED", None)
-    assert (told["kept"], told["at rest"], told["object"]) == (True, ["CREATED"], "new")
-    assert (told["state.sqlite"], told["index.sqlite"]) == ("ok", "ok")
+    """Writes fail with modelled errors while reads succeed; with free space everything works again."""
+    result = on_a_small_disk(FULL, tmp_path / "disk", "16m")
+    assert result["put"][0] == "InternalError"
+    assert "No space left" in result["put"][1]
+    assert (result["create"][0], result["status"]) == ("InternalServerError", 500)
+    assert "Cannot use the workspace" in result["create"][1]
+    assert (result["read"], result["described"]) == ("old", True)
+    assert "Cannot use the database" in result["another"]
+    assert (result["dataset"], result["again"]) == ("CREATE_FAILED", None)
+    assert (result["kept"], result["statuses"], result["object"]) == (True, ["CREATED"], "new")
+    assert (result["state.sqlite"], result["index.sqlite"]) == ("ok", "ok")
 
 
 def test_a_workspace_that_cannot_be_written(tmp_path: Path) -> None:
-    """The host is told at once, for an old workspace and for a new one."""
-    told = on_a_small_disk(READ_ONLY, tmp_path / "disk", "16m")
-    assert "in a writable folder" in told["workspace"]
-    assert "Read-only file system" in told["another"]
+    """Starting the service on a read-only disk is an error, with an existing workspace and with a new one."""
+    result = on_a_small_disk(READ_ONLY, tmp_path / "disk", "16m")
+    assert "in a writable folder" in result["workspace"]
+    assert "Read-only file system" in result["another"]

@@ -1,4 +1,4 @@
-"""The service is killed (SIGKILL) in its work: a restart shows a state that the real one could show."""
+"""The service is killed (SIGKILL) during its work: a restart shows a state that AWS could show."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KILLS = int(os.environ.get("REKOLABELS_KILLS", "4"))
-"""How often the test of random kills strikes; more on demand."""
+"""How often the test of random kills kills the service."""
 PICTURE = picture("dark", 1)
 RESULTS = 6
-"""Files that a training leaves in S3."""
-AT_REST = {
+"""Number of files that a training stores in S3."""
+FINAL_STATUSES = {
     "project": {"CREATED"},
     "dataset": {"CREATE_COMPLETE", "CREATE_FAILED", "UPDATE_COMPLETE", "UPDATE_FAILED"},
     "version": {
@@ -66,32 +66,34 @@ signal.pause()
 
 
 @attrs.frozen
-class Victim:
-    """A service in a process of its own."""
+class ServiceProcess:
+    """A service in a process of its own, and boto3 clients of it."""
 
     process: subprocess.Popen[str]
     rekognition: Any
     s3: Any
 
     def kill(self) -> None:
-        """End it as the power does."""
+        """Kill the process, as a power failure would."""
         self.process.kill()
         self.process.wait()
 
 
 @contextmanager
-def victim(workspace: Path, *, slow: bool = False) -> Iterator[Victim]:
-    """Start a service that will be killed."""
-    served = ["-m", "rekolabels.local", "--workspace"]
-    command = [sys.executable, *(["-c", SLOW] if slow else served), str(workspace)]
+def service_process(workspace: Path, *, slow: bool = False) -> Iterator[ServiceProcess]:
+    """Start a service in a process of its own."""
+    command_line = ["-m", "rekolabels.local", "--workspace"]
+    command = [sys.executable, *(["-c", SLOW] if slow else command_line), str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         session = boto3.Session("000000000000", "x", region_name="us-east-1")
-        once = Config(retries={"total_max_attempts": 1})
-        clients = [session.client(name, endpoint_url=url, config=once) for name in ("rekognition", "s3")]
+        no_retries = Config(retries={"total_max_attempts": 1})
+        clients = [
+            session.client(name, endpoint_url=url, config=no_retries) for name in ("rekognition", "s3")
+        ]
         try:
-            yield Victim(process, *clients)
+            yield ServiceProcess(process, *clients)
         finally:
             process.kill()
             for client in clients:
@@ -99,7 +101,7 @@ def victim(workspace: Path, *, slow: bool = False) -> Iterator[Victim]:
 
 
 def prepare(workspace: Path) -> str:
-    """A project with pictures and both datasets; its ARN."""
+    """Create a project with pictures and both datasets; return its ARN."""
     with open_backend("in process", workspace) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -108,10 +110,10 @@ def prepare(workspace: Path) -> str:
     return project
 
 
-def test_killed_in_a_training(tmp_path: Path) -> None:
-    """The version is TRAINING_FAILED and says why; a new one trains; nothing of the old one lies about."""
+def test_killed_during_a_training(tmp_path: Path) -> None:
+    """The version is TRAINING_FAILED with the reason, its files are removed, and a new one trains."""
     project = prepare(tmp_path)
-    with victim(tmp_path) as service:
+    with service_process(tmp_path) as service:
         arn = service.rekognition.create_project_version(
             ProjectArn=project, VersionName="v1", OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": "out"}
         )["ProjectVersionArn"]
@@ -126,14 +128,14 @@ def test_killed_in_a_training(tmp_path: Path) -> None:
         assert again["Status"] == "TRAINING_COMPLETED", again["StatusMessage"]
 
 
-def test_killed_in_the_creation_of_a_dataset(tmp_path: Path) -> None:
-    """CREATE_FAILED as a fault of the service, without entries; it is deleted and made again."""
+def test_killed_during_the_creation_of_a_dataset(tmp_path: Path) -> None:
+    """The dataset is CREATE_FAILED (SERVICE_ERROR) without entries, and can be deleted and created again."""
     with open_backend("in process", tmp_path) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
         lines = [manifest_line(f"s3://puppies/{n}.png", LABELS[n % 3]) for n in range(20_000)]
         source = put_manifest(backend, "large.manifest", lines)
-    with victim(tmp_path) as service:
+    with service_process(tmp_path) as service:
         arn = service.rekognition.create_dataset(
             ProjectArn=project, DatasetType="TRAIN", DatasetSource=source
         )["DatasetArn"]
@@ -151,7 +153,7 @@ def test_killed_in_the_creation_of_a_dataset(tmp_path: Path) -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> str:
-    """The ARN of a trained version, which a quick engine made, in the workspace."""
+    """Train a version with the tiny engine and return its ARN."""
     project = prepare(tmp_path)
     with open_backend("in process", tmp_path, engine="tiny") as backend:
         arn = make_version(backend, project, "original")
@@ -159,10 +161,10 @@ def model(tmp_path: Path) -> str:
     return arn
 
 
-def test_killed_in_a_copy(tmp_path: Path, model: str) -> None:
-    """COPYING_FAILED says why; nothing of it lies about; the version is copied again."""
+def test_killed_during_a_copy(tmp_path: Path, model: str) -> None:
+    """The copy is COPYING_FAILED with the reason, its files are removed, and copying again works."""
     project = project_of(model, tmp_path)
-    with victim(tmp_path, slow=True) as service:
+    with service_process(tmp_path, slow=True) as service:
         arn = copy(service, model, project, project, "copied")
         service.kill()
     with open_backend("in process", tmp_path) as backend:
@@ -176,10 +178,10 @@ def test_killed_in_a_copy(tmp_path: Path, model: str) -> None:
         backend.rekognition.delete_project_version(ProjectVersionArn=arn)
 
 
-def test_killed_in_a_media_analysis_job(tmp_path: Path) -> None:
-    """FAILED as a fault of the service, and the same token still means the same job."""
+def test_killed_during_a_media_analysis_job(tmp_path: Path) -> None:
+    """The job is FAILED (INTERNAL_ERROR), and its token still names the same job."""
     prepare(tmp_path)
-    with victim(tmp_path, slow=True) as service:
+    with service_process(tmp_path, slow=True) as service:
         identity = analyse(service, "train/dark/0.png", "once")
         service.kill()
     with open_backend("in process", tmp_path) as backend:
@@ -192,10 +194,10 @@ def test_killed_in_a_media_analysis_job(tmp_path: Path) -> None:
         check_media(backend, backend.rekognition.get_media_analysis_job(JobId=again))
 
 
-def test_a_living_service_mends_what_a_dead_one_left(tmp_path: Path) -> None:
-    """Two services on one workspace: the death of one is seen by the other, without a restart."""
+def test_another_service_recovers_the_jobs_of_a_dead_one(tmp_path: Path) -> None:
+    """Of two services on one workspace, the one that lives reports the failure without a restart."""
     project = prepare(tmp_path)
-    with open_backend("in process", tmp_path) as witness, victim(tmp_path) as service:
+    with open_backend("in process", tmp_path) as witness, service_process(tmp_path) as service:
         arn = service.rekognition.create_project_version(
             ProjectArn=project, VersionName="v1", OutputConfig={"S3Bucket": "puppies"}
         )["ProjectVersionArn"]
@@ -205,27 +207,27 @@ def test_a_living_service_mends_what_a_dead_one_left(tmp_path: Path) -> None:
 
 
 def test_killed_at_random(tmp_path: Path, model: str) -> None:
-    """Killed again and again at any moment: what was answered stays, everything is at rest and works on."""
-    dice = random.Random(7)  # noqa: S311 - moments, not secrets
+    """Killed again and again: confirmed changes persist, all statuses are final, and the service works."""
+    rng = random.Random(7)  # noqa: S311 - delays, not secrets
     project = project_of(model, tmp_path)
     for turn in range(KILLS):
-        promised: set[str] = set()
-        with victim(tmp_path) as service:
+        confirmed: set[str] = set()
+        with service_process(tmp_path) as service:
             train(service, project, f"v{turn}")
-            death = threading.Timer(dice.uniform(0.0, 1.5), service.process.kill)
-            death.start()
-            with contextlib.suppress(BotoCoreError):  # the connection breaks
+            kill = threading.Timer(rng.uniform(0.0, 1.5), service.process.kill)
+            kill.start()
+            with contextlib.suppress(BotoCoreError):  # the connection is closed
                 for number in itertools.count():
-                    promised |= keep_busy(service, f"{turn}-{number}", model, project, full=number < 60)
-            death.join()
+                    confirmed |= keep_busy(service, f"{turn}-{number}", model, project, full=number < 60)
+            kill.join()
             service.process.wait()
         with open_backend("in process", tmp_path) as backend:
-            check(backend, promised, model)
+            check(backend, confirmed, model)
             clean(backend, project, model)
 
 
-def keep_busy(service: Victim, name: str, model: str, source: str, *, full: bool) -> set[str]:
-    """Make, fill, copy and analyse; what now must stay: an object always, the others if all was asked for."""
+def keep_busy(service: ServiceProcess, name: str, model: str, source: str, *, full: bool) -> set[str]:
+    """Store an object, with ``full`` also create, copy and analyse; return what must persist."""
     kept = f"kept/{name}.png"
     service.s3.put_object(Bucket="puppies", Key=kept, Body=PICTURE)
     if not full:
@@ -239,55 +241,55 @@ def keep_busy(service: Victim, name: str, model: str, source: str, *, full: bool
     return {kept, made, dataset["DatasetArn"], copied, analyse(service, kept, name)}
 
 
-def copy(service: Victim | Backend, model: str, source: str, target: str, name: str) -> str:
-    """Begin to copy a version; the ARN of the copy."""
-    answer = service.rekognition.copy_project_version(
+def copy(service: ServiceProcess | Backend, model: str, source: str, target: str, name: str) -> str:
+    """Start to copy a version; return the ARN of the copy."""
+    response = service.rekognition.copy_project_version(
         SourceProjectArn=source,
         SourceProjectVersionArn=model,
         DestinationProjectArn=target,
         VersionName=name,
         OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": target.split("/")[1]},
     )
-    return str(answer["ProjectVersionArn"])
+    return str(response["ProjectVersionArn"])
 
 
-def analyse(service: Victim | Backend, key: str, token: str) -> str:
-    """Begin a media analysis job over one image; its id."""
+def analyse(service: ServiceProcess | Backend, key: str, token: str) -> str:
+    """Start a media analysis job on one image; return its ID."""
     line = f'{{"source-ref": "s3://puppies/{key}"}}'
     service.s3.put_object(Bucket="puppies", Key=f"{token}.jsonl", Body=line.encode())
-    answer = service.rekognition.start_media_analysis_job(
+    response = service.rekognition.start_media_analysis_job(
         ClientRequestToken=token,
         OperationsConfig={"DetectModerationLabels": {}},
         Input={"S3Object": {"Bucket": "puppies", "Name": f"{token}.jsonl"}},
         OutputConfig={"S3Bucket": "puppies", "S3KeyPrefix": "jobs"},
     )
-    return str(answer["JobId"])
+    return str(response["JobId"])
 
 
 def project_of(version: str, workspace: Path) -> str:
-    """The ARN of the project of a version."""
+    """Return the ARN of a version's project."""
     with open_backend("in process", workspace) as backend:
         name = version.split("/")[1]
         (found,) = backend.rekognition.describe_projects(ProjectNames=[name])["ProjectDescriptions"]
     return str(found["ProjectArn"])
 
 
-def train(service: Victim, project: str, name: str) -> None:
-    """Begin a training."""
+def train(service: ServiceProcess, project: str, name: str) -> None:
+    """Start a training."""
     output = {"S3Bucket": "puppies", "S3KeyPrefix": name}
     service.rekognition.create_project_version(ProjectArn=project, VersionName=name, OutputConfig=output)
 
 
-def check(backend: Backend, promised: set[str], model: str) -> None:
-    """Everything that was answered is there, and in a state of rest."""
+def check(backend: Backend, confirmed: set[str], model: str) -> None:
+    """Check that every confirmed change persists and that every status is final."""
     client, found = backend.rekognition, set[str]()
     for page in backend.s3.get_paginator("list_objects_v2").paginate(Bucket="puppies", Prefix="kept/"):
         found |= {item["Key"] for item in page.get("Contents", [])}
     for project in all_projects(backend):
-        assert project["Status"] in AT_REST["project"]
+        assert project["Status"] in FINAL_STATUSES["project"]
         found.add(project["ProjectArn"])
         for dataset in project["Datasets"]:
-            assert dataset["Status"] in AT_REST["dataset"]
+            assert dataset["Status"] in FINAL_STATUSES["dataset"]
             found.add(dataset["DatasetArn"])
             stats = describe_dataset(backend, dataset["DatasetArn"])["DatasetStats"]
             if dataset["Status"] == "CREATE_COMPLETE":
@@ -295,20 +297,20 @@ def check(backend: Backend, promised: set[str], model: str) -> None:
                 assert stats["TotalEntries"] == len(listed["DatasetEntries"])
         versions = client.describe_project_versions(ProjectArn=project["ProjectArn"])
         for version in versions["ProjectVersionDescriptions"]:
-            assert version["Status"] in AT_REST["version"]
+            assert version["Status"] in FINAL_STATUSES["version"]
             found.add(version["ProjectVersionArn"])
             if version["Status"].startswith("COPYING"):
                 check_copy(backend, version, model)
-    # A page holds the newest hundred; a turn starts fewer.
+    # One page has the newest hundred jobs; a turn starts fewer.
     for job in client.list_media_analysis_jobs()["MediaAnalysisJobs"]:
-        assert job["Status"] in AT_REST["media"]
+        assert job["Status"] in FINAL_STATUSES["media"]
         found.add(job["JobId"])
         check_media(backend, job)
-    assert promised <= found
+    assert confirmed <= found
 
 
 def check_copy(backend: Backend, version: dict[str, Any], model: str) -> None:
-    """A copy has its whole model and all result files, or it says that it has failed and holds nothing."""
+    """Check that a copy has its model and all result files, or has failed and has no files."""
     number = version["ProjectVersionArn"].rsplit("/", 1)[1]
     folder = backend.service.path / "rekognition" / "versions" / number
     if version["Status"] == "COPYING_FAILED":
@@ -322,29 +324,29 @@ def check_copy(backend: Backend, version: dict[str, Any], model: str) -> None:
 
 
 def check_media(backend: Backend, job: dict[str, Any]) -> None:
-    """A job has both of its files, or it says that it has failed."""
+    """Check that a job has both of its files, or has failed."""
     if job["Status"] == "FAILED":
         assert job["FailureDetails"]["Code"] == "INTERNAL_ERROR"
         return
     for place in (job["Results"]["S3Object"], job["ManifestSummary"]["S3Object"]):
-        answer = backend.s3.get_object(Bucket=place["Bucket"], Key=place["Name"])
-        with answer["Body"] as body:
+        response = backend.s3.get_object(Bucket=place["Bucket"], Key=place["Name"])
+        with response["Body"] as body:
             assert json.loads(body.read())
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """Return the content of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def all_projects(backend: Backend) -> list[dict[str, Any]]:
-    """Every project."""
+    """Return the descriptions of all projects."""
     pages = backend.rekognition.get_paginator("describe_projects").paginate()
     return [project for page in pages for project in page["ProjectDescriptions"]]
 
 
 def clean(backend: Backend, kept: str, model: str) -> None:
-    """Make room for the next turn: what is at rest can be deleted."""
+    """Delete everything except the model, which also checks that it can be deleted."""
     client = backend.rekognition
     projects = all_projects(backend)
     for project in projects:

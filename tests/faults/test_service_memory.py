@@ -1,4 +1,4 @@
-"""The service's memory stays flat: what bounds it. The whole is watched by ``benchmarks/soak_local.py``."""
+"""Limits that keep the memory of the service constant; ``benchmarks/soak_local.py`` measures the whole."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service_backends import (
 )
 
 from rekolabels.local import Quotas, _engine
-from rekolabels.local._jobs import _trainings
+from rekolabels.local._jobs import _training_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,9 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 def work():
-    for megabytes in (24, 16, 8, 4, 2):  # the first one teaches glibc to keep the others
+    for megabytes in (24, 16, 8, 4, 2):  # after the first one, glibc would keep the others
         together = [np.ones(megabytes << 17) for _ in range(4)]
-        small = bytes(5000)  # at the end of the heap, so that it is not cut
+        small = bytes(5000)  # at the end of the heap, so that the heap cannot shrink
         kept.append(small)
 
 limit_retained_memory()
@@ -51,31 +51,31 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is about the allocator of glibc")
-def test_large_blocks_go_back_to_the_system() -> None:
-    """Threads that have used hundreds of megabytes leave next to nothing behind."""
-    ended = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)  # noqa: S603 - our own
-    assert float(ended.stdout) < 40
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tests the allocator of glibc")
+def test_large_blocks_are_returned_to_the_system() -> None:
+    """Threads that used hundreds of megabytes return nearly all of it when they end."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)  # noqa: S603 - our own
+    assert float(done.stdout) < 40
 
 
 def test_two_trainings_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many are asked for: the others wait as TRAINING_IN_PROGRESS, and all come to their end."""
+    """Only two of six trainings run at the same time; the others wait, and all complete."""
     both, real = threading.Barrier(2, timeout=60), _engine.train
-    guard, running, most = threading.Lock(), 0, 0
+    lock, running, maximum = threading.Lock(), 0, 0
 
     def train(*given: Any, **options: Any) -> Any:
-        nonlocal running, most
-        with guard:
+        nonlocal running, maximum
+        with lock:
             running += 1
-            most = max(most, running)
+            maximum = max(maximum, running)
         both.wait()
         try:
             return real(*given, **options)
         finally:
-            with guard:
+            with lock:
                 running -= 1
 
-    monkeypatch.setattr(_trainings, "train", train)
+    monkeypatch.setattr(_training_run, "train", train)
     with open_backend("in process", tmp_path, engine="tiny", quotas=Quotas.off()) as backend:
         backend.s3.create_bucket(Bucket="puppies")
         project = make_project(backend)
@@ -84,4 +84,4 @@ def test_two_trainings_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         versions = [make_version(backend, project, f"v{number}", wait=False) for number in range(6)]
         backend.settle()
         statuses = [describe_version(backend, version)["Status"] for version in versions]
-    assert (statuses, most) == (["TRAINING_COMPLETED"] * 6, 2)
+    assert (statuses, maximum) == (["TRAINING_COMPLETED"] * 6, 2)

@@ -1,4 +1,4 @@
-"""Laws of the streams: lines and bodies arrive whole, however they are cut on the way."""
+"""Properties of streams: lines and bodies are read completely, however the source splits them."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from rekolabels.local._core._wsgi import BadRequest, open_body
 
 
 class Trickle(io.BytesIO):
-    """A stream that gives as few bytes as it likes."""
+    """A stream that returns at most a few bytes per read."""
 
     def __init__(self, content: bytes, portion: int) -> None:
         super().__init__(content)
         self._portion = portion
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most a portion."""
+        """Return at most ``portion`` bytes."""
         return super().read(min(self._portion, size) if size and size > 0 else self._portion)
 
 
 @given(st.lists(st.binary(max_size=40).filter(lambda line: b"\n" not in line)), st.integers(1, 50))
-def test_lines_are_read_whole(lines: list[bytes], portion: int) -> None:
-    """Lines written one after the other come back, blank ones too, whatever the portions are."""
+def test_lines_are_read_completely(lines: list[bytes], portion: int) -> None:
+    """All lines, including empty ones, are returned, whatever the portions."""
     wanted = [line.removesuffix(b"\r") for line in lines]
     assert list(read_lines(Trickle(b"".join(line + b"\n" for line in lines), portion))) == wanted
 
 
-def test_a_line_without_end_is_cut() -> None:
-    """A line of a gigabyte takes no more memory than a long one, and the next line is itself again."""
+def test_an_endless_line_is_cut() -> None:
+    """A line is cut at the maximum, and the next line is complete."""
     long = b"x" * (3 * MAX_LINE_BYTES)
     first, second = read_lines(io.BytesIO(long + b"\nnext\n"))
     assert len(first) == MAX_LINE_BYTES
@@ -41,8 +41,8 @@ def test_a_line_without_end_is_cut() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30)), st.integers(1, 40))
-def test_chunks_are_undone(pieces: list[bytes], portion: int) -> None:
-    """A chunked body is the pieces put together; what follows it on the connection is not touched."""
+def test_chunks_are_decoded(pieces: list[bytes], portion: int) -> None:
+    """A chunked body is the concatenation of its chunks; nothing after it is read from the connection."""
     wire = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\nGET /"
     headers = Message()
     headers["Transfer-Encoding"] = "chunked"
@@ -52,8 +52,8 @@ def test_chunks_are_undone(pieces: list[bytes], portion: int) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_broken_chunks_end_in_an_error_or_a_body(wire: bytes) -> None:
-    """Any bytes in place of chunks give a body or a BadRequest, nothing else, and they end."""
+def test_malformed_chunks_end_in_an_error_or_a_body(wire: bytes) -> None:
+    """Arbitrary bytes in place of chunks give a body or a BadRequest, and reading ends."""
     headers = Message()
     headers["Transfer-Encoding"] = "chunked"
     body = open_body(headers, io.BytesIO(wire), lambda: None)

@@ -1,4 +1,4 @@
-"""Laws of the wire: whatever comes in is either read or refused, and what was written reads back."""
+"""Properties of the wire format: any request is parsed or rejected, responses survive a round trip."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(OPERATIONS), st.binary())
-def test_any_bytes_are_read_or_refused(operation: str, body: bytes) -> None:
-    """Bytes that are no request never raise anything but a refusal."""
+def test_any_bytes_are_parsed_or_rejected(operation: str, body: bytes) -> None:
+    """Arbitrary bytes raise nothing but ServiceException."""
     with contextlib.suppress(ServiceException):
         WIRE.parse_request(operation, body)
 
 
 @settings(max_examples=300)
 @given(st.sampled_from(OPERATIONS), st.data())
-def test_any_document_is_read_or_refused(operation: str, data: st.DataObject) -> None:
-    """A document with the right names and any values never raises anything but a refusal."""
+def test_any_document_is_parsed_or_rejected(operation: str, data: st.DataObject) -> None:
+    """A document with valid names and arbitrary values raises nothing but ServiceException."""
     names = sorted(WIRE.model.input_of(operation).members)
     document = {name: data.draw(JSON) for name in names}
     with contextlib.suppress(ServiceException):
@@ -42,8 +42,8 @@ def test_any_document_is_read_or_refused(operation: str, data: st.DataObject) ->
 
 
 @given(st.binary(min_size=1, max_size=200))
-def test_blobs_come_through(blob: bytes) -> None:
-    """A blob is read as the bytes that were sent."""
+def test_blobs_are_decoded(blob: bytes) -> None:
+    """A blob is parsed as the bytes that were sent."""
     arn = "arn:aws:rekognition:us-east-1:000000000000:project/a/dataset/train/1"
     body = {"DatasetArn": arn, "Changes": {"GroundTruth": base64.b64encode(blob).decode()}}
     assert WIRE.parse_request("UpdateDatasetEntries", json.dumps(body).encode())["Changes"] == {
@@ -52,17 +52,17 @@ def test_blobs_come_through(blob: bytes) -> None:
 
 
 @given(st.floats(0, 100))
-def test_confidences_are_written_in_single_precision(confidence: float) -> None:
-    """A written confidence is the nearest 32-bit number, so writing it again changes nothing."""
-    answer: dict[str, Any] = {"CustomLabels": [{"Name": "a", "Confidence": confidence}]}
-    once = json.loads(WIRE.serialize_response("DetectCustomLabels", answer))
+def test_confidences_have_single_precision(confidence: float) -> None:
+    """A confidence is rounded to the nearest 32-bit float, so serializing it again changes nothing."""
+    result: dict[str, Any] = {"CustomLabels": [{"Name": "a", "Confidence": confidence}]}
+    once = json.loads(WIRE.serialize_response("DetectCustomLabels", result))
     assert once["CustomLabels"][0]["Confidence"] == pytest.approx(confidence, rel=1e-6, abs=1e-40)
     assert json.loads(WIRE.serialize_response("DetectCustomLabels", once)) == once
 
 
 @given(st.text(max_size=50))
-def test_a_token_that_we_did_not_make_is_refused(token: str) -> None:
-    """Text of any kind is no token, except none at all."""
+def test_a_foreign_token_is_invalid(token: str) -> None:
+    """Any text but the empty one is an InvalidPaginationTokenException."""
     if token:
         with pytest.raises(ServiceException) as caught:
             read_token("DescribeProjects", {"NextToken": token})
@@ -72,8 +72,8 @@ def test_a_token_that_we_did_not_make_is_refused(token: str) -> None:
 
 
 @given(st.integers(min_value=0) | st.text(), st.lists(st.text(), max_size=3))
-def test_a_token_brings_back_its_position(position: int | str, names: list[str]) -> None:
-    """A token of the same question gives its position, whatever the size of the page."""
-    question: dict[str, Any] = {"ProjectNames": names, "MaxResults": 2}
-    token = make_token("DescribeProjects", question, position)
-    assert read_token("DescribeProjects", {**question, "MaxResults": 9, "NextToken": token}) == position
+def test_a_token_returns_its_position(position: int | str, names: list[str]) -> None:
+    """A token of the same request gives its position, whatever the page size."""
+    request: dict[str, Any] = {"ProjectNames": names, "MaxResults": 2}
+    token = make_token("DescribeProjects", request, position)
+    assert read_token("DescribeProjects", {**request, "MaxResults": 9, "NextToken": token}) == position

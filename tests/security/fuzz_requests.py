@@ -1,4 +1,4 @@
-"""A workspace with one thing of every kind, and a good request for each operation on it."""
+"""A workspace with one resource of every kind, and a valid request for each operation on it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ def _http(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
 
 
 def json_request(operation: str, document: Any) -> bytes:
-    """A call of an operation of Rekognition."""
+    """Return an HTTP request that calls an operation of Rekognition."""
     return _http("POST", "/", json.dumps(document).encode(), X_Amz_Target=PREFIX + operation)
 
 
 class Workspace:
-    """A service with a project of everything, made once and copied for every life.
+    """A workspace with one resource of every kind, created once and copied for each service.
 
     Args:
-        home: A folder of our own: ``secret.txt`` lies in it, beside the workspaces.
+        home: An empty folder for the workspaces; beside them it has ``secret.txt``, which no request may
+            read.
     """
 
     def __init__(self, home: Path) -> None:
@@ -62,29 +63,29 @@ class Workspace:
             backend.settle()
 
     def open(self) -> LocalService:
-        """A service on a fresh copy."""
-        place = self.home / "workspace"
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(self._template, place)
-        return LocalService(place, clock=ManualClock(_START + 3600))
+        """Open a service on a new copy of the workspace."""
+        copy = self.home / "workspace"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self._template, copy)
+        return LocalService(copy, clock=ManualClock(_START + 3600))
 
 
-def documents(made: Workspace) -> dict[str, Any]:
-    """A good request for each operation of Rekognition."""
-    project = {"ProjectArn": made.project}
-    empty = {"ProjectArn": made.empty}
-    version = {"ProjectVersionArn": made.version}
-    train = {"DatasetArn": made.train}
+def documents(workspace: Workspace) -> dict[str, Any]:
+    """Return a valid request for each operation of Rekognition."""
+    project = {"ProjectArn": workspace.project}
+    empty = {"ProjectArn": workspace.empty}
+    version = {"ProjectVersionArn": workspace.version}
+    train = {"DatasetArn": workspace.train}
     manifest = {"GroundTruthManifest": {"S3Object": {"Bucket": "puppies", "Name": "lines.manifest"}}}
     lines = base64.b64encode("\n".join(LINES[:3]).encode()).decode()
-    picture = base64.b64encode(made.picture).decode()
+    picture = base64.b64encode(workspace.picture).decode()
     output = {"OutputConfig": {"S3Bucket": "puppies", "S3KeyPrefix": "out"}}
-    source = {"SourceProjectArn": made.project, "SourceProjectVersionArn": made.version}
+    source = {"SourceProjectArn": workspace.project, "SourceProjectVersionArn": workspace.version}
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "111122223333"},
         "Action": "rekognition:CopyProjectVersion",
-        "Resource": made.version,
+        "Resource": workspace.version,
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     return {
@@ -95,14 +96,14 @@ def documents(made: Workspace) -> dict[str, Any]:
         "UpdateDatasetEntries": {**train, "Changes": {"GroundTruth": lines}},
         "ListDatasetEntries": {**train, "Labeled": True, "MaxResults": 3, "ContainsLabels": ["dark"]},
         "ListDatasetLabels": train,
-        "DistributeDatasetEntries": {"Datasets": [{"Arn": made.train}, {"Arn": made.test}]},
+        "DistributeDatasetEntries": {"Datasets": [{"Arn": workspace.train}, {"Arn": workspace.test}]},
         "CreateProjectVersion": {**empty, "VersionName": "v2", **output},
         "DescribeProjectVersions": {**project, "VersionNames": ["v1"]},
         "StartProjectVersion": {**version, "MinInferenceUnits": 1},
         "DetectCustomLabels": {**version, "Image": {"Bytes": picture}, "MinConfidence": 10, "MaxResults": 2},
         "StopProjectVersion": version,
         "DeleteProjectVersion": version,
-        "DeleteDataset": {"DatasetArn": made.test},
+        "DeleteDataset": {"DatasetArn": workspace.test},
         "DeleteProject": empty,
         "PutProjectPolicy": {**project, "PolicyName": "p", "PolicyDocument": policy},
         "ListProjectPolicies": project,
@@ -110,24 +111,24 @@ def documents(made: Workspace) -> dict[str, Any]:
         "CopyProjectVersion": {
             **source,
             **output,
-            "DestinationProjectArn": made.empty,
+            "DestinationProjectArn": workspace.empty,
             "VersionName": "copy",
         },
-        "TagResource": {"ResourceArn": made.version, "Tags": {"a": "b"}},
-        "UntagResource": {"ResourceArn": made.version, "TagKeys": ["a"]},
-        "ListTagsForResource": {"ResourceArn": made.version},
+        "TagResource": {"ResourceArn": workspace.version, "Tags": {"a": "b"}},
+        "UntagResource": {"ResourceArn": workspace.version, "TagKeys": ["a"]},
+        "ListTagsForResource": {"ResourceArn": workspace.version},
         "ListMediaAnalysisJobs": {"MaxResults": 5},
     }
 
 
-def s3_requests(made: Workspace) -> list[bytes]:
-    """A good request for each operation of S3."""
-    part = f"<Part><PartNumber>1</PartNumber><ETag>{made.etag}</ETag></Part>"
+def s3_requests(workspace: Workspace) -> list[bytes]:
+    """Return a valid request for each operation of S3."""
+    part = f"<Part><PartNumber>1</PartNumber><ETag>{workspace.etag}</ETag></Part>"
     complete = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>"
     objects = "<Object><Key>a</Key></Object><Object><Key>b</Key></Object>"
     delete = f"<Delete>{objects}<Quiet>true</Quiet></Delete>"
-    where = "<LocationConstraint>eu-west-1</LocationConstraint>"
-    region = f"<CreateBucketConfiguration>{where}</CreateBucketConfiguration>"
+    location = "<LocationConstraint>eu-west-1</LocationConstraint>"
+    region = f"<CreateBucketConfiguration>{location}</CreateBucketConfiguration>"
     chunked = (
         b"5;chunk-signature=00\r\nhello\r\n0;chunk-signature=00\r\nx-amz-checksum-crc32:NhCmhg==\r\n\r\n"
     )
@@ -140,7 +141,7 @@ def s3_requests(made: Workspace) -> list[bytes]:
     signed = (
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20231114T230000Z&X-Amz-Expires=3600&X-Amz-Signature=0"
     )
-    upload = f"uploadId={made.upload}"
+    upload = f"uploadId={workspace.upload}"
     return [
         _http("GET", "/"),
         _http("PUT", "/kittens", region.encode()),

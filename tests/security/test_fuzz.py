@@ -1,4 +1,4 @@
-"""Hostile input, a little of it; ``make fuzz`` sends millions, guided by coverage, to the same targets."""
+"""A short run of the fuzz targets; ``make fuzz`` sends them millions of inputs, guided by coverage."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from fuzz_model import ModelTarget
     from fuzz_service import ServiceTarget
 
-SECONDS_AN_INPUT = 10
-# One target serves all examples: each is judged by itself, and making one costs seconds.
+SECONDS_PER_INPUT = 10
+# All examples share one target because making one takes seconds.
 BOUNDED = settings(
     deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-CHOICES = st.integers(0, 2**32 - 1).map(Random)
+RANDOM = st.integers(0, 2**32 - 1).map(Random)
 
 
 class Hang(BaseException):
-    """An input took too long; no ``except Exception`` swallows it."""
+    """An input took too long; a BaseException, so that ``except Exception`` does not catch it."""
 
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """End the block when it takes too long."""
+    """Raise Hang when the block takes too long."""
 
     def stop(_number: int, _frame: object) -> None:
         raise Hang
@@ -49,17 +49,17 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def send(target: ManifestTarget | ModelTarget | ServiceTarget, rng: Random) -> None:
-    """One mutant of a seed."""
+    """Run a target with a mutated seed."""
     data = rng.choice(target.seeds)
     for _ in range(rng.choice((1, 1, 2, 4))):
         data = target.mutate(data, rng)
-    with limited(SECONDS_AN_INPUT):
+    with limited(SECONDS_PER_INPUT):
         assert target.run(data) > 0
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[ServiceTarget]:
-    """The embedded service behind its HTTP reader."""
+    """Return the target with the embedded service."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     from fuzz_service import ServiceTarget
 
@@ -70,7 +70,7 @@ def service() -> Iterator[ServiceTarget]:
 
 @pytest.fixture(scope="module")
 def model() -> Iterator[ModelTarget]:
-    """The loader of saved models."""
+    """Return the target with the loader of saved models."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     from fuzz_model import ModelTarget
 
@@ -80,28 +80,28 @@ def model() -> Iterator[ModelTarget]:
 
 
 @BOUNDED
-@given(rng=CHOICES)
+@given(rng=RANDOM)
 def test_manifests(rng: Random) -> None:
-    """Any manifest is checked, read and mended, or refused with an error of ours."""
+    """Any manifest is checked, read and repaired, or rejected with a RekolabelsError."""
     send(ManifestTarget(), rng)
 
 
 @BOUNDED
-@given(rng=CHOICES)
+@given(rng=RANDOM)
 def test_the_service(service: ServiceTarget, rng: Random) -> None:
-    """Any connection is answered as the protocols say: no fault of ours, no step out of the folder."""
+    """Any request gets a valid response, without server faults and without leaving the workspace."""
     send(service, rng)
 
 
 @settings(BOUNDED, max_examples=60)
-@given(rng=CHOICES)
+@given(rng=RANDOM)
 def test_models(model: ModelTarget, rng: Random) -> None:
-    """Any files of a model load and predict, or are refused as a broken model; nothing in them runs."""
+    """Any files of a model load and predict, or are rejected; no code in them runs."""
     send(model, rng)
 
 
-def test_good_input_is_good(service: ServiceTarget, model: ModelTarget) -> None:
-    """The seeds are what they are meant to be: mutants of nonsense would test nothing."""
+def test_seeds_are_valid(service: ServiceTarget, model: ModelTarget) -> None:
+    """Most seeds succeed: mutations of invalid input would test little."""
     accepted = 0
     for seed in service.seeds:
         service.renew()
@@ -115,20 +115,20 @@ def test_good_input_is_good(service: ServiceTarget, model: ModelTarget) -> None:
     assert accepted >= len(service.seeds) * 3 // 4
 
 
-def test_the_watch_sees_a_step_out(service: ServiceTarget) -> None:
-    """The judge of the paths is no blind one."""
-    with service.watch:
+def test_the_monitor_records_access_outside(service: ServiceTarget) -> None:
+    """Reading a file outside of the workspace is recorded."""
+    with service.monitor:
         (service.home / "secret.txt").read_bytes()
-    seen, service.watch.outside = service.watch.outside, []
+    seen, service.monitor.outside = service.monitor.outside, []
 
     assert seen == [("open", str(service.home / "secret.txt"))]
 
 
 @pytest.mark.parametrize("document", [{"a": [1, "x", {"b": None}]}, [], "x", 7])
-def test_mutants_differ_but_mostly_parse(document: Any) -> None:
-    """A mutation keeps the form more often than not, and changes something more often than not."""
+def test_mutations_change_and_mostly_parse(document: Any) -> None:
+    """More than half of the mutations change the document, and more than half are valid JSON."""
     before = json.dumps(document).encode()
-    mutants = [mutation.json_text(before, Random(seed)) for seed in range(200)]  # noqa: S311 - chance, no secret
+    mutants = [mutation.json_text(before, Random(seed)) for seed in range(200)]  # noqa: S311 - test input, not secrets
 
     def parses(text: bytes) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What type checkers know of the embedded service and the fixtures. Not run: ``make check`` reads it."""
+"""Types of the embedded service and the pytest fixtures; not run, but checked by ``make check``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rekolabels.testing import Recorded, Trainer
 
 
 def services() -> None:
-    """All that a service takes."""
+    """All options of a service."""
     clock = ManualClock()
     with LocalService(
         Path("workspace"),
@@ -47,11 +47,11 @@ def services() -> None:
 
 
 def label_errors(images: list[LabelledImage]) -> None:
-    """Doubts come ranked."""
+    """Label issues are a list."""
     assert_type(find_label_errors(images, limit=10), list[LabelIssue])
 
 
 def fixtures(rekolabels_train: Trainer, rekolabels_recorded: Recorded, images: list[LabelledImage]) -> None:
-    """What the fixtures give."""
+    """What the fixtures return."""
     assert_type(rekolabels_train(images, version_name="v2"), ModelVersion)
     assert_type(rekolabels_recorded("answer.json", {"operation": "DescribeProjects", "response": {}}), Client)

@@ -1,4 +1,4 @@
-"""The pool of connections that both databases of the embedded service use."""
+"""Connection pool of the embedded service's databases."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STEPS = ["CREATE TABLE dogs (name TEXT PRIMARY KEY)", "ALTER TABLE dogs ADD COLUMN age INTEGER"]
+MIGRATIONS = ["CREATE TABLE dogs (name TEXT PRIMARY KEY)", "ALTER TABLE dogs ADD COLUMN age INTEGER"]
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """A new file of the second version."""
-    made = Database(tmp_path / "dogs.sqlite", STEPS)
-    yield made
-    made.close()
+    """Create a database with the latest schema."""
+    database = Database(tmp_path / "dogs.sqlite", MIGRATIONS)
+    yield database
+    database.close()
 
 
 def add(database: Database, name: str) -> None:
-    """Write one row."""
+    """Insert a row."""
     with database.write() as db:
         db.execute("INSERT INTO dogs (name) VALUES (?)", (name,))
 
 
 def names(database: Database) -> list[str]:
-    """Read all rows."""
+    """Return the names of all rows."""
     with database.read() as db:
         return [row["name"] for row in db.execute("SELECT name FROM dogs ORDER BY name")]
 
 
-def test_an_older_file_gets_what_is_new(tmp_path: Path) -> None:
-    """Each step is taken once, and what was there stays."""
-    first = Database(tmp_path / "dogs.sqlite", STEPS[:1])
+def test_an_older_file_is_migrated(tmp_path: Path) -> None:
+    """Each migration runs once and keeps the data; a file from a newer version is an error."""
+    first = Database(tmp_path / "dogs.sqlite", MIGRATIONS[:1])
     add(first, "rex")
     first.close()
-    second = Database(tmp_path / "dogs.sqlite", STEPS)
+    second = Database(tmp_path / "dogs.sqlite", MIGRATIONS)
     with second.read() as db:
         assert tuple(db.execute("SELECT name, age FROM dogs").fetchone()) == ("rex", None)
     second.close()
     with pytest.raises(
         InvalidInput, match=r"newer version of rekolabels: its schema has version 2.*versions up to 1"
     ):
-        Database(tmp_path / "dogs.sqlite", STEPS[:1])
+        Database(tmp_path / "dogs.sqlite", MIGRATIONS[:1])
 
 
-def test_a_write_is_whole_or_not_at_all(database: Database) -> None:
-    """An exception undoes the block, and the next one works."""
+def test_a_write_is_atomic(database: Database) -> None:
+    """An exception rolls the block back, and the next block works."""
 
     def add_twice() -> None:
         with database.write() as db:
@@ -70,7 +70,7 @@ def test_a_write_is_whole_or_not_at_all(database: Database) -> None:
 
 
 def test_a_read_sees_one_state(database: Database) -> None:
-    """What is written meanwhile is seen by the next one."""
+    """A write during a read is visible only to the next read."""
     with database.read() as db:
         before = db.execute("SELECT count(*) FROM dogs").fetchone()[0]
         add(database, "rex")
@@ -79,7 +79,7 @@ def test_a_read_sees_one_state(database: Database) -> None:
 
 
 def test_threads_write_in_turn(database: Database) -> None:
-    """Nothing is lost, and nobody is told that the file is locked."""
+    """No row is lost, and no thread gets a "database is locked" error."""
 
     def add_some(first: int) -> None:
         for number in range(25):
@@ -95,8 +95,8 @@ def test_threads_write_in_turn(database: Database) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_process_has_connections_of_its_own(database: Database) -> None:
-    """SQLite forbids to carry one across a fork; parent and child both go on."""
+def test_a_forked_process_opens_its_own_connections(database: Database) -> None:
+    """SQLite connections must not be used across a fork; parent and child both keep working."""
     add(database, "parent")
     child = os.fork()
     if child == 0:
@@ -109,8 +109,8 @@ def test_a_forked_process_has_connections_of_its_own(database: Database) -> None
     assert names(database) == ["again", "child", "parent"]
 
 
-def test_a_closed_database_says_so(database: Database) -> None:
-    """A block that is open comes to its end; no new one begins."""
+def test_a_closed_database(database: Database) -> None:
+    """A block that is open can finish; a new one is an error."""
     with database.read() as db:
         database.close()
         assert db.execute("SELECT count(*) FROM dogs").fetchone()[0] == 0

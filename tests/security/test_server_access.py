@@ -1,4 +1,4 @@
-"""The socket server is for this machine alone: where it listens, whom it answers, what browsers may do."""
+"""Access to the HTTP server: it serves this machine only, and no foreign web pages."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ DESCRIBE = "X-Amz-Target: RekognitionService.DescribeProjects\r\nContent-Length:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A running server."""
+    """Start a server."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     with LocalService() as service, service.serve() as running:
         yield running
 
 
 def exchange(server: Server, head: str, body: str = "\r\n") -> tuple[int, str]:
-    """Send a request on a connection of its own; the status, and the head in lower case."""
+    """Send a request on a new connection; return the status and the response head in lower case."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(f"{head}{body}".encode())
-        reply = connection.recv(65536).decode()
-    return int(reply.split(" ", 2)[1]), reply.partition("\r\n\r\n")[0].lower()
+        response = connection.recv(65536).decode()
+    return int(response.split(" ", 2)[1]), response.partition("\r\n\r\n")[0].lower()
 
 
-def test_it_listens_on_the_loopback_interface_alone(server: Server) -> None:
-    """There is no option to listen elsewhere, and other addresses of the machine find no listener."""
+def test_it_listens_on_the_loopback_interface_only(server: Server) -> None:
+    """serve() has no option for another address, and the machine's other addresses refuse connections."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; tells the address that other machines would use
+        probe.connect(("192.0.2.1", 9))  # sends nothing; finds the address that other machines would use
         outer = str(probe.getsockname()[0])
 
     assert server.url == f"http://127.0.0.1:{server.port}"
@@ -52,9 +52,9 @@ def test_it_listens_on_the_loopback_interface_alone(server: Server) -> None:
 def test_the_command_has_no_option_for_other_interfaces(
     option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody opens it to a network by accident; who must, puts a proxy with its own guard in front."""
+    """The command cannot serve a network by accident; that takes a proxy with access control of its own."""
     with pytest.raises(SystemExit):
-        main([option, "0.0.0.0"])  # noqa: S104 - it is refused
+        main([option, "0.0.0.0"])  # noqa: S104 - the option is rejected
 
     assert "unrecognized arguments" in capsys.readouterr().err
 
@@ -68,15 +68,15 @@ def test_the_command_has_no_option_for_other_interfaces(
         ["localhost.evil.example"],
         ["localhost@evil.example"],
         ["10.0.0.1"],
-        ["0.0.0.0"],  # noqa: S104 - a name in a header, no address to listen on
+        ["0.0.0.0"],  # noqa: S104 - a name in a header, not an address to listen on
         ["127.0.0.1", "evil.example"],
         ["evil.example", "127.0.0.1"],
         [""],
         [],
     ],
 )
-def test_only_names_of_this_machine_are_answered(server: Server, hosts: list[str]) -> None:
-    """A page whose name was made to point here (DNS rebinding) gets 403, and so does who is not clear."""
+def test_only_local_host_names_are_served(server: Server, hosts: list[str]) -> None:
+    """A foreign host name (DNS rebinding) and a missing or doubled Host header get status 403."""
     lines = "".join(f"Host: {host}\r\n" for host in hosts)
 
     assert exchange(server, f"GET / HTTP/1.1\r\n{lines}")[0] == 403
@@ -85,19 +85,19 @@ def test_only_names_of_this_machine_are_answered(server: Server, hosts: list[str
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
 @pytest.mark.parametrize("method", ["OPTIONS", "GET", "POST", "PUT", "DELETE"])
-def test_no_page_of_others_may_call(server: Server, method: str, origin: str) -> None:
-    """Whatever a browser sends for another's page is refused, the question beforehand (CORS) included."""
+def test_foreign_pages_may_not_call(server: Server, method: str, origin: str) -> None:
+    """Whatever a browser sends for a foreign page gets status 403, including the CORS preflight."""
     head = f"{method} /bucket HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n"
-    status, reply = exchange(server, f"{head}Access-Control-Request-Method: PUT\r\n")
+    status, response = exchange(server, f"{head}Access-Control-Request-Method: PUT\r\n")
 
     assert status == 403
-    assert "access-control" not in reply
+    assert "access-control" not in response
 
 
-def test_no_page_at_all_may_read(server: Server) -> None:
-    """Not even pages of this machine are given the answers: no header of CORS is ever sent."""
+def test_no_page_may_read_responses(server: Server) -> None:
+    """Even local pages cannot read responses: the server never sends CORS headers."""
     head = "POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost:3000\r\n"
-    status, reply = exchange(server, head, DESCRIBE)
+    status, response = exchange(server, head, DESCRIBE)
 
     assert status == 200
-    assert "access-control" not in reply
+    assert "access-control" not in response
