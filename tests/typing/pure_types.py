@@ -1,4 +1,4 @@
-"""What type checkers know of the pure rooms, as a user writes it. Not run: ``make check`` reads it."""
+"""The types that user code gets from the pure packages. ``make check`` reads this file; it is not run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rekolabels.splits import Balance, Split, folds, split
 
 
 def values() -> None:
-    """Iterables go in, tuples come out."""
+    """Labels and boxes accept iterables and are stored as tuples."""
     box = BoundingBox("puppy", 10, 20, 100, 80)
     image = LabelledImage(Path("dog.jpg"), labels={"puppy"}, boxes=[box], size=ImageSize(640, 480))
     assert_type(image.source, str)
@@ -66,7 +66,7 @@ def manifests(images: list[LabelledImage]) -> None:
 
 
 def splits(images: list[LabelledImage]) -> None:
-    """Two sides, or folds."""
+    """A split has two parts; folds are splits."""
     parts = split(images, test=0.25, seed=1, group_by=lambda image: image.source)
     assert_type(parts, Split)
     assert_type(parts.train, tuple[LabelledImage, ...])
