@@ -1,4 +1,4 @@
-"""Manifests: read + check + objects against json.loads, writing against json.dumps, memory of a stream."""
+"""Benchmark manifests: reading against json.loads, writing against json.dumps, and memory of a stream."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 LINES, ROUNDS, LABELS = 50_000, 5, [f"label {number}" for number in range(40)]
-STREAMED, MOST_MEGABYTES = 250_000, 60
+STREAMED, MAX_MEGABYTES = 250_000, 60
 
 
-class Nothing:
-    """A file that keeps nothing."""
+class NullFile:
+    """A file that discards what is written."""
 
     def write(self, content: bytes) -> int:
-        """Forget it."""
+        """Discard the content."""
         return len(content)
 
 
 def images(kind: str, count: int) -> Iterator[LabelledImage]:
-    """Images with one label, five labels, or six boxes (with whole numbers or fractions)."""
+    """Yield images with one label, five labels, or six boxes (with whole numbers or fractions)."""
     draw = random.Random(0)  # noqa: S311 - test data
 
     def box() -> BoundingBox:
@@ -49,7 +49,7 @@ def images(kind: str, count: int) -> Iterator[LabelledImage]:
 
 
 def lines(kind: str) -> list[str]:
-    """Their lines, of one date or each of its own."""
+    """Return lines with a common date or individual dates."""
     date = "2024-03-01T09:{:02d}:{:02d}.{:06d}" if "dates" in kind else "2024-03-01T09:30:00"
     return [
         format_line(image, created=date.format(number // 60 % 60, number % 60, number))
@@ -58,7 +58,7 @@ def lines(kind: str) -> list[str]:
 
 
 def best(run: Callable[[], object]) -> float:
-    """The CPU seconds of the fastest of some rounds."""
+    """Return the CPU time in seconds of the fastest of several rounds."""
     found: list[float] = []
     for _ in range(ROUNDS):
         gc.collect()
@@ -69,30 +69,30 @@ def best(run: Callable[[], object]) -> float:
 
 
 def exhaust(items: Iterable[object]) -> None:
-    """Take everything out of an iterable."""
+    """Consume an iterable."""
     for _ in items:
         pass
 
 
 def check(manifest: bytes) -> None:
-    """Read, check and make objects."""
+    """Read and check a manifest, and create its objects."""
     checked = CheckedManifest(manifest)
     exhaust(checked.images())
     assert checked.report().ok, checked.report().verdict
 
 
 def row(name: str, ours: float, theirs: float, target: float) -> bool:
-    """Print a comparison."""
+    """Print a comparison, and return whether the target is met."""
     ratio = ours / theirs
     verdict = "ok" if ratio <= target else "missed"
-    per_line = 1e6 / LINES
-    figures = f"{theirs * per_line:>8.2f} us{ours * per_line:>8.2f} us{ratio:>7.2f}"
-    print(f"{name:<58}{figures}  (at most {target}) {verdict}")
+    to_microseconds = 1e6 / LINES
+    numbers = f"{theirs * to_microseconds:>8.2f} us{ours * to_microseconds:>8.2f} us{ratio:>7.2f}"
+    print(f"{name:<58}{numbers}  (at most {target}) {verdict}")
     return ratio <= target
 
 
 def reading(kind: str, target: float) -> bool:
-    """Compare reading."""
+    """Compare reading with json.loads."""
     texts = lines(kind)
     manifest = "\n".join(texts).encode()
     theirs = best(lambda: exhaust(json.loads(text) for text in texts))
@@ -100,13 +100,13 @@ def reading(kind: str, target: float) -> bool:
 
 
 def writing(kind: str, target: float, *, read_before: bool) -> bool:
-    """Compare writing, of images made anew or read from a manifest."""
+    """Compare writing new images, or images read from a manifest, with json.dumps."""
     made = list(CheckedManifest(lines(kind)).images()) if read_before else list(images(kind, LINES))
     objects = [json.loads(text) for text in lines(kind)]
-    nothing: Any = Nothing()
+    target_file: Any = NullFile()
     theirs = best(lambda: exhaust(json.dumps(entry) for entry in objects))
-    name = f"write, {'as read' if read_before else 'made anew'}: {kind}"
-    return row(name, best(lambda: write_manifest(made, nothing)), theirs, target)
+    name = f"write, {'as read' if read_before else 'new'}: {kind}"
+    return row(name, best(lambda: write_manifest(made, target_file)), theirs, target)
 
 
 MEMORY = """
@@ -121,14 +121,14 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 def peak(*arguments: str) -> float:
-    """The peak memory of a process of its own, in MB."""
+    """Return the peak memory of a new process, in MB."""
     command = [sys.executable, "-c", MEMORY, *arguments]
     process = subprocess.run(command, capture_output=True, check=True, text=True)  # noqa: S603 - this very Python
     return int(process.stdout) / 1024
 
 
 def memory(kind: str) -> bool:
-    """Read, check and write a long manifest as a stream."""
+    """Measure the peak memory of reading, checking and writing a long manifest as a stream."""
     if not Path("/proc/self/status").exists():
         print("peak memory: only measured on Linux")
         return True
@@ -137,21 +137,21 @@ def memory(kind: str) -> bool:
         write_manifest(images(kind, STREAMED), source)
         ours = peak(source, target, str(STREAMED)) - peak()
         same = Path(source).read_bytes() == Path(target).read_bytes()
-    good = same and ours <= MOST_MEGABYTES
+    good = same and ours <= MAX_MEGABYTES
     verdict = "ok" if good else "missed"
     print(f"peak memory, {STREAMED:,} lines, {kind}: {ours:.1f} MB above the interpreter "
-          f"(at most {MOST_MEGABYTES}) {verdict}")  # fmt: skip
+          f"(at most {MAX_MEGABYTES}) {verdict}")  # fmt: skip
     return good
 
 
 def main() -> int:
-    """Run everything."""
+    """Run all benchmarks."""
     print(f"{'':<58}{'json':>11}{'ours':>11}{'ratio':>7}")
     good = [
         reading("one label", 0.7),
         reading("five labels", 0.7),
-        reading("one label, dates of their own", 1.1),
-        reading("five labels, dates of their own", 1.1),
+        reading("one label, individual dates", 1.1),
+        reading("five labels, individual dates", 1.1),
         reading("six boxes", 1.2),
         reading("six boxes with fractions", 1.2),
         *[

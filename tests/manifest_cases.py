@@ -1,4 +1,4 @@
-"""Lines and manifests with everything that can be wrong with them, one thing at a time."""
+"""Test cases: lines and manifests, each with one error, and the codes that they cause."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ DATE = "2024-03-01T09:30:00"
 
 
 def labelled(key: str = "1.jpg", *labels: str, bucket: str = "bucket") -> str:
-    """A good line with image-level labels."""
+    """Return a valid line with image-level labels."""
     return format_line(LabelledImage(f"s3://{bucket}/{key}", labels or ("rust",)), created=DATE)
 
 
 def line(**changes: Any) -> dict[str, Any]:
-    """A good line with one label, changed."""
+    """Return a valid line with one label and these changes."""
     return {**json.loads(labelled()), **changes}
 
 
 def metadata(**changes: Any) -> dict[str, Any]:
-    """The metadata of the label, changed; a value of None takes the key out."""
+    """Return the metadata of the label with these changes; None removes a key."""
     changed = {**json.loads(labelled())["rust-metadata"], **changes}
     return {key: value for key, value in changed.items() if value is not None}
 
@@ -30,7 +30,15 @@ def metadata(**changes: Any) -> dict[str, Any]:
 def boxed(
     *annotations: Any, width: Any = 640, height: Any = 480, key: Any = "1.jpg", **changes: Any
 ) -> dict[str, Any]:
-    """A line with boxes: each annotation is (left, top, width, height) or an object; metadata changed."""
+    """Return a line with boxes.
+
+    Args:
+        annotations: Each one is (left, top, width, height), or any other JSON value.
+        width: Stated width of the image.
+        height: Stated height of the image.
+        key: S3 key of the image.
+        changes: Changes of the metadata.
+    """
     names = ("left", "top", "width", "height")
     objects = [
         {"class_id": 0, **dict(zip(names, entry, strict=True))} if isinstance(entry, tuple) else entry
@@ -53,10 +61,10 @@ def boxed(
 GOOD = (10, 10, 20, 20)
 FORMAT = "INVALID_LABEL_ATTRIBUTE_FORMAT"
 METADATA = "INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT"
-NO_PAIRS = "NO_VALID_LABEL_ATTRIBUTES"
+NO_ATTRIBUTES = "NO_VALID_LABEL_ATTRIBUTES"
 
 LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
-    # what the line is like, the line, codes (without ERROR_) with the place of each, how it counts
+    # name, line, codes (without ERROR_) with the path of the object that lists them, state
     ("good label", line(), [], "valid"),
     ("good box", boxed(GOOD), [], "valid"),
     ("blank", "  ", [("INVALID_JSON_LINE", "")], "invalid"),
@@ -194,7 +202,7 @@ LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
     (
         "wrong type",
         boxed(GOOD, type="groundtruth/wrongtype"),
-        [("UNSUPPORTED_USE_CASE_TYPE", "parts-metadata"), (NO_PAIRS, "")],
+        [("UNSUPPORTED_USE_CASE_TYPE", "parts-metadata"), (NO_ATTRIBUTES, "")],
         "invalid",
     ),
     (
@@ -244,14 +252,14 @@ LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
     (
         "empty label",
         line(**{"rust-metadata": metadata(**{"class-name": ""})}),
-        [("INVALID_LABEL_NAME_LENGTH", "rust-metadata"), (NO_PAIRS, "")],
+        [("INVALID_LABEL_NAME_LENGTH", "rust-metadata"), (NO_ATTRIBUTES, "")],
         "invalid",
     ),
     ("label of 256", line(**{"rust-metadata": metadata(**{"class-name": "x" * 256})}), [], "valid"),
     (
         "label of 257",
         line(**{"rust-metadata": metadata(**{"class-name": "x" * 257})}),
-        [("INVALID_LABEL_NAME_LENGTH", "rust-metadata"), (NO_PAIRS, "")],
+        [("INVALID_LABEL_NAME_LENGTH", "rust-metadata"), (NO_ATTRIBUTES, "")],
         "invalid",
     ),
     ("label of HTML", line(**{"rust-metadata": metadata(**{"class-name": "<script>"})}), [], "valid"),
@@ -269,7 +277,7 @@ LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
         "ignored",
     ),
     (
-        "no boxes, nobody looked",
+        "no boxes, not annotated",
         boxed(**{"human-annotated": "no"}),
         [("WARNING_NO_ATTRIBUTE_ANNOTATIONS", "parts"), ("WARNING_UNANNOTATED_RECORD", "")],
         "ignored",
@@ -279,7 +287,7 @@ LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
 
 
 def many(count: int, *labels: str, start: int = 0) -> list[str]:
-    """Good lines with the labels in turn."""
+    """Return valid lines that cycle through the labels."""
     return [labelled(f"{start + index}.jpg", labels[index % len(labels)]) for index in range(count)]
 
 
@@ -344,4 +352,4 @@ MANIFESTS: list[tuple[str, dict[str, Any]]] = [
     ("BLANK_LABEL", {"source": [json.dumps(boxed(GOOD, key="x.jpg", **{"class-map": {"0": "\t"}}))]}),
     ("TOO_MANY_LABELS_FOR_IMAGE", {"source": [labelled("x.jpg", *map(str, range(51)))]}),
 ]
-"""A code, and what check_manifest is given to bring it out."""
+"""A code, and the arguments of check_manifest that cause it."""

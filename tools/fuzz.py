@@ -1,8 +1,8 @@
-"""Fuzz a reader of rekolabels, guided by coverage: ``python tools/fuzz.py manifest --count 1000000``.
+"""Run a coverage-guided fuzzer on a reader of rekolabels: ``python tools/fuzz.py manifest --count 1000000``.
 
-The targets, their seeds and their mutations are in ``tests/security/fuzz_*.py``; atheris (libFuzzer) chooses
-which mutant is worth keeping. An input that is a finding, or takes longer than ten seconds, ends the run and
-lies in ``.fuzz/``; give it with ``--again`` to see it once more.
+The targets, their seeds and their mutations are in ``tests/security/fuzz_*.py``; atheris (libFuzzer) decides
+which mutants to keep. An input that causes an error, or takes longer than ten seconds, ends the run and is
+stored in ``.fuzz/``; pass it to ``--again`` to run it again.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ import atheris
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "tests" / "recorded"
 FINDINGS = ROOT / ".fuzz"
-SECONDS_AN_INPUT = 10
+SECONDS_PER_INPUT = 10
 MEGABYTES = 4096
-LONGEST = 1 << 18
+MAX_LENGTH = 1 << 18
 
 
 def recorded() -> list[dict[str, Any]]:
-    """The recorded requests and answers of the service."""
+    """Return the recorded requests and responses of the service."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDED.glob("*.json"))]
 
 
 def make_target(name: str) -> Any:
-    """The target of a name, with its seeds."""
+    """Return the target with this name, with its seeds."""
     examples = [example for example in recorded() if isinstance(example, dict)]
     if name == "manifest":
         from fuzz_manifest import ManifestTarget
@@ -59,12 +59,12 @@ def make_target(name: str) -> Any:
 
 
 def main() -> None:
-    """Run until enough has been sent; the process ends with libFuzzer's status, 0 when nothing was found."""
+    """Run until ``--count`` is reached or an input fails; exit with libFuzzer's status."""
     parser = argparse.ArgumentParser(description="Fuzz a reader of rekolabels.")
     parser.add_argument("target", choices=["manifest", "service", "model"])
     parser.add_argument("--count", type=int, default=100_000, help="lines, bodies or models to send")
-    parser.add_argument("--seed", type=int, default=1, help="another seed sends other input")
-    parser.add_argument("--again", type=Path, help="one input from .fuzz/")
+    parser.add_argument("--seed", type=int, default=1, help="random seed")
+    parser.add_argument("--again", type=Path, help="an input from .fuzz/ to run again")
     options = parser.parse_args()
     faulthandler.enable()
     sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("security", "contract", "")]
@@ -77,7 +77,7 @@ def main() -> None:
     corpus = Path(tempfile.mkdtemp(prefix="rekolabels-fuzz-"))
     for number, seed in enumerate(target.seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    begun, sent, inputs, slowest = time.monotonic(), 0, 0, 0.0
+    started, sent, inputs, slowest = time.monotonic(), 0, 0, 0.0
 
     def once(data: bytes) -> None:
         nonlocal sent, inputs, slowest
@@ -85,32 +85,32 @@ def main() -> None:
         try:
             sent += target.run(data)
         except BaseException:
-            # libFuzzer writes it, too, unless its own alarm comes first
+            # Store the input here too: libFuzzer does not if its own time-out comes first
             (FINDINGS / f"{target.name}-{hashlib.sha256(data).hexdigest()[:16]}").write_bytes(data)
             raise
         inputs += 1
         slowest = max(slowest, time.monotonic() - start)
         if sent >= options.count:
             target.close()
-            taken = time.monotonic() - begun
+            taken = time.monotonic() - started
             print(
-                f"{target.name}: {sent:,} {target.unit} in {inputs:,} inputs, no finding; "
+                f"{target.name}: {sent:,} {target.unit} in {inputs:,} inputs, no findings; "
                 f"{taken:.0f} s, the slowest input {slowest * 1000:.0f} ms"
             )
             sys.stdout.flush()
             os._exit(0)
 
-    def mutate(data: bytes, most: int, seed: int) -> bytes:
-        rng = Random(seed)  # noqa: S311 - chance, no secret
+    def mutate(data: bytes, limit: int, seed: int) -> bytes:
+        rng = Random(seed)  # noqa: S311 - not for secrets
         for _ in range(rng.choice((1, 1, 2, 4))):
             data = target.mutate(data, rng)
-        return data[:most]
+        return data[:limit]
 
     settings = {
         "seed": options.seed,
-        "timeout": SECONDS_AN_INPUT,
+        "timeout": SECONDS_PER_INPUT,
         "rss_limit_mb": MEGABYTES,
-        "max_len": LONGEST,
+        "max_len": MAX_LENGTH,
         "len_control": 0,
         "verbosity": 0,
         "artifact_prefix": f"{FINDINGS}/{target.name}-",

@@ -1,4 +1,4 @@
-"""Law: what the check says of two manifests is what a training with them does."""
+"""Property: a training with two manifests ends as check_manifest predicts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GOOD_BOX, WIDE_BOX, THIN_BOX = (
 
 @attrs.frozen
 class Bench:
-    """A service with a bucket of images, and the trainings on it so far."""
+    """An embedded service with a bucket of images, and unique names for trainings."""
 
     service: LocalService
     rekognition: Any
@@ -38,24 +38,24 @@ class Bench:
     names: Iterator[str]
 
     def open_image(self, source: str) -> bytes:
-        """An image in S3."""
+        """Read an image from S3."""
         bucket, _, key = source[5:].partition("/")
         content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return content
 
     def put(self, key: str, content: bytes) -> dict[str, Any]:
-        """A manifest in S3, as requests name it."""
+        """Write a manifest to S3, and return it as requests pass it."""
         self.s3.put_object(Bucket="bench", Key=key, Body=content)
         return {"Assets": [{"GroundTruthManifest": {"S3Object": {"Bucket": "bench", "Name": key}}}]}
 
     def result(self, place: dict[str, Any]) -> bytes:
-        """A result file."""
+        """Read a result file."""
         where = place["S3Object"]
         content: bytes = self.s3.get_object(Bucket=where["Bucket"], Key=where["Name"])["Body"].read()
         return content
 
     def train(self, training: bytes, testing: bytes) -> dict[str, Any]:
-        """Train, and describe what came of it."""
+        """Run a training, and return the description of its version."""
         name = next(self.names)
         arn = self.rekognition.create_project_version(
             ProjectArn=self.project,
@@ -73,7 +73,7 @@ class Bench:
 
 
 def picture(colour: tuple[int, int, int], *, side: int = SIDE) -> bytes:
-    """A small PNG."""
+    """Return a small PNG."""
     file = BytesIO()
     image_module.new("RGB", (side, side), colour).save(file, "PNG")
     return file.getvalue()
@@ -81,7 +81,7 @@ def picture(colour: tuple[int, int, int], *, side: int = SIDE) -> bytes:
 
 @pytest.fixture(name="bench", scope="module")
 def bench_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """One service for all examples: the images are looked at once."""
+    """Start one service for all examples, so that it reads the images once."""
     with LocalService(tmp_path_factory.mktemp("bench"), quotas=Quotas.off()) as service:
         session = service.session()
         rekognition, s3 = session.client("rekognition"), session.client("s3")
@@ -99,19 +99,19 @@ def bench_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def labelled(key: str, *labels: str) -> str:
-    """A line with image-level labels."""
+    """Return a line with image-level labels."""
     return format_line(LabelledImage(f"s3://bench/{key}", labels))
 
 
 def boxed(key: str, *boxes: BoundingBox, size: ImageSize = SIZE) -> str:
-    """A line with boxes."""
+    """Return a line with boxes."""
     return format_line(LabelledImage(f"s3://bench/{key}", boxes=boxes, size=size))
 
 
 BAD: dict[str, Callable[[str], str | bytes]] = {
     "blank": lambda _: "",
-    "no JSON": lambda key: labelled(key, "rust")[:-1],
-    "no text": lambda _: b'{"source-ref":"\xff"}',
+    "not JSON": lambda key: labelled(key, "rust")[:-1],
+    "not UTF-8": lambda _: b'{"source-ref":"\xff"}',
     "no source": lambda _: '{"rust":1}',
     "another address": lambda key: labelled(key, "rust").replace("s3://", "https://"),
     "another bucket": lambda _: labelled("1.png", "rust").replace("//bench", "//other"),
@@ -136,7 +136,7 @@ BAD: dict[str, Callable[[str], str | bytes]] = {
 
 @st.composite
 def manifests(draw: st.DrawFn, kind: str) -> bytes:
-    """Good lines, bad lines, and the ways to write them down."""
+    """Generate manifests with valid and bad lines, different line ends, and maybe a byte order mark."""
     good = draw(st.sampled_from([6, 6, 6, 8, 2, 0]))
     bad = draw(st.lists(st.sampled_from(sorted(BAD)), max_size=3))
     first = draw(st.integers(0, IMAGES - 1))
@@ -165,7 +165,7 @@ CUT = f"{WHOLE}\n{labelled('cut.png', 'rust')}"
 
 
 def check(bench: Bench, training: bytes, testing: bytes) -> ManifestReport:
-    """What a user asks before the training."""
+    """Check the manifests as a user does before a training."""
     return check_manifest(training, testing=testing, open_images=True, open_image=bench.open_image)
 
 
@@ -180,8 +180,8 @@ def check(bench: Bench, training: bytes, testing: bytes) -> ManifestReport:
 @example((WHOLE.encode(), GONE.encode()))
 @example((GONE.encode(), GONE.encode()))
 @example((CUT.encode(), CUT.encode()))
-def test_a_training_does_what_the_check_says(bench: Bench, pair: tuple[bytes, bytes]) -> None:
-    """It starts or fails with the same message; counts, codes and marked lines are the same."""
+def test_a_training_ends_as_the_check_predicts(bench: Bench, pair: tuple[bytes, bytes]) -> None:
+    """Status message, manifest summary and validation manifests are the same."""
     training, testing = pair
     report = check(bench, training, testing)
     version = bench.train(training, testing)
@@ -197,6 +197,6 @@ def test_a_training_does_what_the_check_says(bench: Bench, pair: tuple[bytes, by
     assert report.summary() == json.loads(bench.result(version["ManifestSummary"]))
     for side, member in (("training", "TrainingDataResult"), ("testing", "TestingDataResult")):
         [asset] = version[member]["Validation"]["Assets"]
-        marked = bench.result(asset["GroundTruthManifest"]).decode().splitlines()
+        annotated = bench.result(asset["GroundTruthManifest"]).decode().splitlines()
         expected = report.validation_lines("training" if side == "training" else "testing")
-        assert list(expected) == marked, side
+        assert list(expected) == annotated, side

@@ -1,4 +1,4 @@
-"""Laws: nothing is lost, nothing breaks the reader, the shortcut sees what the plain way sees."""
+"""Manifest properties: round trips, robustness, and agreement of the fast path with the slow path."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ IMAGES = st.builds(
 
 
 @given(IMAGES)
-def test_what_is_written_is_read(image: LabelledImage) -> None:
-    """Source, labels and boxes come back as they were, the size where there are boxes."""
+def test_round_trip(image: LabelledImage) -> None:
+    """Source, labels, boxes, and the size of an image with boxes survive writing and reading."""
     line = format_line(image)
     read = parse_line(line)
 
@@ -54,10 +54,8 @@ def test_what_is_written_is_read(image: LabelledImage) -> None:
 
 
 @given(IMAGES, IMAGES, ATTRIBUTES)
-def test_a_changed_image_is_written_as_it_is_now(
-    old: LabelledImage, new: LabelledImage, extra: dict[str, Any]
-) -> None:
-    """Whatever the line said before: the fields win, and unknown attributes stay."""
+def test_round_trip_of_a_changed_image(old: LabelledImage, new: LabelledImage, extra: dict[str, Any]) -> None:
+    """The fields take precedence over the line; unknown attributes are kept."""
     line = json.loads(format_line(old))
     unknown = {f"x-{name}": value for name, value in extra.items() if f"x-{name}" not in line}
     unknown = {name: value for name, value in unknown.items() if not name.endswith("-metadata")}
@@ -72,7 +70,7 @@ def test_a_changed_image_is_written_as_it_is_now(
 
 @given(IMAGES, st.data())
 def test_kept_labels_keep_their_metadata(image: LabelledImage, data: st.DataObject) -> None:
-    """Taking labels and boxes away leaves what the line says of the others as it was."""
+    """Removing labels and boxes does not change what the line says about the others."""
     before = json.loads(format_line(image, created="2001-01-01T00:00:00", job_name="before"))
     labels = data.draw(st.lists(st.sampled_from(image.labels), unique=True)) if image.labels else []
     boxes = image.boxes[: data.draw(st.integers(0, len(image.boxes)))]
@@ -95,8 +93,8 @@ def test_kept_labels_keep_their_metadata(image: LabelledImage, data: st.DataObje
 @example(b"\xef\xbb\xbf")
 @example(b'{"source-ref":"s3://b/\\ud800"}')
 @example(b"\n\n\n")
-def test_any_bytes_are_read_or_refused(content: bytes) -> None:
-    """The check reports and never raises; the reader raises our errors only."""
+def test_any_bytes_are_read_or_rejected(content: bytes) -> None:
+    """The check never raises; the reader raises only RekolabelsError."""
     report = check_manifest(content)
 
     assert report.counts.total == report.counts.valid + report.counts.invalid + report.counts.ignored
@@ -108,7 +106,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 
 @st.composite
 def mutants(draw: st.DrawFn) -> str:
-    """A good line with some of its text cut out, doubled or replaced: mostly JSON, mostly wrong."""
+    """Generate a valid line with some text removed or replaced: mostly JSON, mostly wrong."""
     image = draw(IMAGES)
     text = format_line(image)
     for _ in range(draw(st.integers(0, 3))):
@@ -123,8 +121,8 @@ def mutants(draw: st.DrawFn) -> str:
 
 
 @given(mutants() | JSON.map(json.dumps))
-def test_any_line_is_judged(text: str) -> None:
-    """A line gets a verdict; what the service gives back is JSON; a valid line can be written."""
+def test_any_line_is_checked(text: str) -> None:
+    """Every line has a state; annotated lines are JSON; a valid line can be written."""
     check = check_line(text)
 
     assert (check.image is not None) == (check.state == "valid")
@@ -133,11 +131,11 @@ def test_any_line_is_judged(text: str) -> None:
     entry = dataset_entry(check)
     assert (entry is None) == check.dropped
     if entry is not None:
-        marked = json.loads(entry)
+        entry_members = json.loads(entry)
         assert check_line(entry).findings == tuple(
             f for f in check.findings if f.code != "DUPLICATE_JSON_KEY"
         )
-        assert marked["source-ref"] == check.source
+        assert entry_members["source-ref"] == check.source
     if check.image is not None:
         assert parse_line(format_line(check.image)).labels == check.image.labels
     with contextlib.suppress(RekolabelsError):
@@ -173,7 +171,7 @@ PATCHES = st.sampled_from(
 
 @st.composite
 def manifests(draw: st.DrawFn) -> list[str]:
-    """Lines of one make, as programs write them, some of them tampered with."""
+    """Generate lines of one form, as programs write them, some of them with random edits."""
     lines: list[str] = []
     for image in draw(st.lists(USUAL, min_size=1, max_size=6)):
         text = format_line(image, created=draw(DATES))
@@ -184,10 +182,10 @@ def manifests(draw: st.DrawFn) -> list[str]:
     return lines
 
 
-def told(manifest: list[str], *, plain: bool) -> Any:
-    """Everything that a check of a manifest says, by the shortcut or without it."""
+def scan_results(manifest: list[str], *, slow: bool) -> Any:
+    """Return everything that a scan of a manifest reports, with or without the fast path."""
     scan = Scan(manifest, "training", max_lines=1000, allow_empty=True)
-    images = [check.image for check in scan.checks() if check.image] if plain else list(scan.images())
+    images = [check.image for check in scan.checks() if check.image] if slow else list(scan.images())
     return images, [dict(image.attributes) for image in images], scan.issues(), attrs.asdict(scan.counts())
 
 
@@ -202,17 +200,17 @@ TWO_LABELS = [
 @example([TWO_LABELS[0], TWO_LABELS[1].replace("},", "},,")])
 @example([TWO_LABELS[0], TWO_LABELS[1].replace('jpg",', 'jpg"')])
 @example([TWO_LABELS[0], TWO_LABELS[1].replace("}}", "}}}")])
-def test_the_shortcut_sees_what_the_plain_way_sees(manifest: list[str]) -> None:
-    """Images, attributes, issues and counts are the same; also of each line behind one of its make."""
-    assert told(manifest, plain=False) == told(manifest, plain=True)
+def test_the_fast_path_agrees_with_the_slow_path(manifest: list[str]) -> None:
+    """Images, attributes, issues and counts are the same, also for a line after a similar one."""
+    assert scan_results(manifest, slow=False) == scan_results(manifest, slow=True)
     for text in manifest:
         both = [text.replace("s3://bucket/", "s3://bucket/other-"), text]
-        assert told(both, plain=False) == told(both, plain=True)
+        assert scan_results(both, slow=False) == scan_results(both, slow=True)
 
 
 @given(manifests())
-def test_reading_is_checking_without_the_check(manifest: list[str]) -> None:
-    """Of a manifest without errors the reader gives the images that the check gives."""
+def test_reader_and_check_agree(manifest: list[str]) -> None:
+    """For a manifest without errors, the reader yields the same images as the check."""
     checked = CheckedManifest(manifest)
     images = list(checked.images())
     if not checked.report().counts.error_lines and not checked.report().counts.ignored:

@@ -1,4 +1,4 @@
-"""The target ``manifest``: everything that reads a manifest, on manifests that are nearly right."""
+"""Fuzz target ``manifest``: read, check and repair almost valid manifests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
 _CREATED = "2024-03-01T09:30:00"
-_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ENCODINGS = ("utf-16", "utf-8-sig", "utf-16-be", "latin-1")
 
 
@@ -40,7 +40,7 @@ LINES: tuple[str, ...] = (
     format_line(LabelledImage("s3://dogs/mixed.jpg", ["wet"], boxes=BOXES, size=SIZE), created=_CREATED),
     format_line(LabelledImage("s3://dogs/none.jpg", boxes=[], size=SIZE), created=_CREATED),
     format_line(LabelledImage("pictures/here.jpg", ["rex"]), created=_CREATED),
-    # the other makes of Ground Truth: a class for each image by number, several labels, an empty line's mark
+    # other Ground Truth formats: a class by number, several labels, an unlabelled dataset entry
     _line("1.jpg", animal=0, **{"animal-metadata": _meta("image-classification", **{"class-name": "rex"})}),
     _line(
         "2.jpg",
@@ -55,14 +55,14 @@ LINES: tuple[str, ...] = (
     _line("3.jpg", **{"cl-metadata": {"is_labeled": True}}),
     _line("4.jpg", camera=7, errors=[{"code": "ERROR_NO_LABEL_ATTRIBUTES", "message": "none"}]),
 )
-"""One line of every kind that a manifest can hold."""
+"""One line of each kind."""
 
 
 class ManifestTarget:
-    """Checks, reads, repairs; counts lines.
+    """Checks, reads and repairs manifests; counts lines.
 
     Args:
-        recorded: Further lines to start from, as a service sent them.
+        recorded: More seed lines, as the service returned them.
     """
 
     name = "manifest"
@@ -75,7 +75,7 @@ class ManifestTarget:
         self.seeds = [*alone, b"\n".join(alone), b"\n".join(alone[:3] * 4), b"\n".join(alone[4:6] * 6)]
 
     def mutate(self, data: bytes, rng: Random) -> bytes:
-        """One line changed, moved, doubled or taken from elsewhere; now and then the whole text."""
+        """Change, insert, duplicate or remove one line; sometimes change the whole text."""
         if rng.random() < 0.03:
             whole = mutation.raw(data, rng)
             return (
@@ -103,16 +103,16 @@ class ManifestTarget:
         return b"\n".join(lines)
 
     def run(self, data: bytes) -> int:
-        """Everything that reads a manifest; the number of its lines.
+        """Run everything that reads a manifest, and return the number of lines.
 
         Raises:
-            Exception: Anything here is a finding.
+            Exception: Any exception is a finding.
         """
         checked = CheckedManifest(data)
         try:
             images = list(checked.images())
             report = checked.report()
-        except RekolabelsError:  # no text at all
+        except RekolabelsError:  # not text
             images, report = [], None
         if report is not None:
             counts = report.counts
@@ -129,13 +129,13 @@ class ManifestTarget:
         repaired, again = io.BytesIO(), io.BytesIO()
         with suppress(RekolabelsError):
             repair_manifest(data, repaired, created=_CREATED)
-            left = repair_manifest(repaired.getvalue(), again, created=_CREATED)
+            second = repair_manifest(repaired.getvalue(), again, created=_CREATED)
             # A repaired manifest needs no repair. A second byte order mark or carriage return only shows once
             # the first is gone.
-            if not repaired.getvalue().startswith(_MARK):
-                assert left.repair_counts == {}
+            if not repaired.getvalue().startswith(_BYTE_ORDER_MARK):
+                assert second.repair_counts == {}
                 assert again.getvalue().replace(b"\r", b"") == repaired.getvalue().replace(b"\r", b"")
         return data.count(b"\n") + 1
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the target has no open resources."""

@@ -1,7 +1,6 @@
-"""Mutations that know what they change: JSON by its tree, XML by its elements, text by its pieces.
+"""Structure-aware mutations: of JSON trees, XML elements, text and bytes.
 
-A mutant that no parser takes tests the parser alone; one that is wrong in a single place gets further. So
-most mutations keep the form and change the meaning.
+An input that the parser rejects only tests the parser, so most mutations keep the syntax and change a value.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _ELEMENT = re.compile(r"<(\w+)>([^<]*)</\1>")
 
 
 def text(value: str, rng: Random) -> str:
-    """A text with a piece put in, cut out, doubled or exchanged."""
+    """Insert, remove, duplicate or replace a piece of a text."""
     start = rng.randint(0, len(value))
     end = min(len(value), start + rng.choice((0, 0, 1, 4, 20)))
     match rng.randrange(4):
@@ -50,7 +49,7 @@ def text(value: str, rng: Random) -> str:
 
 
 def raw(value: bytes, rng: Random) -> bytes:
-    """Bytes with a piece put in, cut out, doubled, or a bit turned."""
+    """Insert, remove or duplicate a piece of bytes, or flip a bit."""
     start = rng.randint(0, len(value))
     end = min(len(value), start + rng.choice((0, 1, 4, 20, 200)))
     match rng.randrange(5):
@@ -69,11 +68,11 @@ def raw(value: bytes, rng: Random) -> bytes:
 
 
 def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
-    """A value of JSON with one node changed; ``donors`` are values whose pieces may be put in."""
-    places = list(_places(value))
-    if not places or rng.random() < 0.02:
+    """Change one node of a JSON value; pieces of ``donors`` may be inserted."""
+    nodes = list(_nodes(value))
+    if not nodes or rng.random() < 0.02:
         return rng.choice(ODD_VALUES)
-    holder, key = rng.choice(places)
+    holder, key = rng.choice(nodes)
     old = holder[key]
     match rng.randrange(8):
         case 0:
@@ -83,8 +82,8 @@ def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
         case 1:
             holder.insert(key, json.loads(json.dumps(old)))
         case 2 if donors:
-            taken = list(_places(rng.choice(donors)))
-            other, place = rng.choice(taken) if taken else ([None], 0)
+            donor_nodes = list(_nodes(rng.choice(donors)))
+            other, place = rng.choice(donor_nodes) if donor_nodes else ([None], 0)
             holder[key] = json.loads(json.dumps(other[place]))
             if isinstance(holder, dict) and isinstance(place, str) and rng.random() < 0.5:
                 holder[place] = holder.pop(key)
@@ -101,18 +100,18 @@ def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
     return value
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every holder and key within a value."""
+def _nodes(value: Any) -> list[tuple[Any, Any]]:
+    """Return the container and key of every node in a value."""
     found: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         found += [(value, key) for key in value]
     elif isinstance(value, list):
         found += [(value, index) for index in range(len(value))]
-    return found + [place for holder, key in found for place in _places(holder[key])]
+    return found + [node for holder, key in found for node in _nodes(holder[key])]
 
 
 def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
-    """JSON with one node changed; as bytes when it is no JSON."""
+    """Change one node of a JSON document; mutate the bytes if it is not JSON."""
     try:
         document = json.loads(value)
     except (ValueError, RecursionError):
@@ -125,7 +124,7 @@ def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
 
 
 def xml_text(value: bytes, rng: Random) -> bytes:
-    """XML with an element dropped, doubled, renamed or filled anew, or with a declaration."""
+    """Remove, duplicate, rename or refill an element of an XML document, or insert a declaration."""
     document = value.decode("utf-8", "replace")
     elements = list(_ELEMENT.finditer(document))
     choice = rng.randrange(7)
@@ -138,9 +137,9 @@ def xml_text(value: bytes, rng: Random) -> bytes:
         return raw(value, rng)
     found = rng.choice(elements)
     name, content = found[1], found[2]
-    fresh = {
+    replacement = {
         2: "",
         3: found[0] * rng.choice((2, 1500)),
         4: f"<{text(name, rng)}>{content}</{name}>",
     }.get(choice, f"<{name}>{text(content, rng)}</{name}>")
-    return (document[: found.start()] + fresh + document[found.end() :]).encode("utf-8", "replace")
+    return (document[: found.start()] + replacement + document[found.end() :]).encode("utf-8", "replace")

@@ -52,7 +52,7 @@ def formats() -> None:
 
 
 def manifests(images: list[LabelledImage]) -> None:
-    """Read, written, checked, repaired."""
+    """Reading, writing, checking and repairing manifests."""
     assert_type(read_manifest("train.manifest"), Iterator[LabelledImage])
     assert_type(write_manifest(images, "train.manifest"), int)
     assert_type(parse_line(format_line(images[0])), LabelledImage)

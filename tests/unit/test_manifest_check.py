@@ -1,4 +1,4 @@
-"""The check of whole manifests: counts, reports, and how they are given out."""
+"""Checking whole manifests: counts, reports and their formats."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def labelled(count: int, *labels: str, start: int = 0) -> list[str]:
-    """Good lines with the labels in turn."""
+    """Return valid lines that cycle through the labels."""
     images = (LabelledImage(f"s3://bucket/{start + n}.jpg", [labels[n % len(labels)]]) for n in range(count))
     return [format_line(image) for image in images]
 
 
 def boxed(count: int, *boxes: BoundingBox, start: int = 0) -> list[str]:
-    """Good lines with boxes."""
+    """Return valid lines with boxes."""
     size = ImageSize(640, 480)
     return [
         format_line(LabelledImage(f"s3://bucket/b{start + n}.jpg", boxes=boxes, size=size))
@@ -37,8 +37,8 @@ def boxed(count: int, *boxes: BoundingBox, start: int = 0) -> list[str]:
 COIL = BoundingBox("coil", 10, 10, 20, 20)
 
 
-def test_recorded_validation_lines_come_out_as_recorded() -> None:
-    """Exactly the codes, messages and places that the service wrote; its marks on the input do not count."""
+def test_validation_lines_match_the_recorded_ones() -> None:
+    """Codes, messages and places are those of the service; errors in the input are ignored."""
     recorded = recording("validation-lines")
 
     for expected in recorded["training_validation_manifest"].values():
@@ -50,7 +50,7 @@ def test_recorded_validation_lines_come_out_as_recorded() -> None:
 
 
 def test_recorded_dataset_entries_are_good_lines() -> None:
-    """What ListDatasetEntries gives can be checked and read as it is."""
+    """The entries that ListDatasetEntries returns are valid lines."""
     [entry] = recording("list-dataset-entries")["DatasetEntries"]
 
     assert check_line(entry).findings == ()
@@ -58,7 +58,7 @@ def test_recorded_dataset_entries_are_good_lines() -> None:
 
 
 def test_the_summary_has_the_recorded_layout() -> None:
-    """The counts and the error of the recorded case: 155 of 301 lines invalid, 2 of 15."""
+    """Counts and error of the recorded case: 155 of 301 training and 2 of 15 test lines are invalid."""
     recorded = recording("manifest-summary")
     training = [*labelled(146, "a", "b"), *["{"] * 155]
     testing = [*labelled(12, "a", "b", start=500), "{", *labelled(1, "a", start=900), "{"]
@@ -70,14 +70,14 @@ def test_the_summary_has_the_recorded_layout() -> None:
         "error_json_line_indices": [13, 15],
     }
     indices = summary["statistics"]["training"].pop("error_json_line_indices")
-    recorded["statistics"]["training"].pop("error_json_line_indices")  # the guide prints only some of them
+    recorded["statistics"]["training"].pop("error_json_line_indices")  # the guide shows only some of them
     assert summary["statistics"]["training"] == recorded["statistics"]["training"]
     assert indices == list(range(147, 302))
     assert summary["errors"] == recorded["errors"]
 
 
 def test_a_good_manifest() -> None:
-    """Counts, kind of model and a line that says it."""
+    """A valid manifest has counts, a kind of model, and a verdict."""
     report = check_manifest(labelled(20, "rust", "clean"), testing=labelled(12, "rust", "clean", start=50))
 
     assert report.ok
@@ -93,7 +93,7 @@ def test_a_good_manifest() -> None:
 
 
 def test_boxes_make_a_detector() -> None:
-    """The kind follows from the test lines, where there are some; one label is enough."""
+    """The test lines, if any, determine the kind of model; one label is enough."""
     report = check_manifest(boxed(20, COIL), testing=boxed(12, COIL, start=50))
 
     assert report.ok
@@ -101,8 +101,8 @@ def test_boxes_make_a_detector() -> None:
     assert "detection, 1 label, " in report.verdict
 
 
-def test_brands_are_taught_by_labels() -> None:
-    """Image-level labels in the training dataset, boxes in the test dataset."""
+def test_detection_can_learn_from_image_level_labels() -> None:
+    """The training dataset has image-level labels, the test dataset boxes (brand detection)."""
     report = check_manifest(labelled(20, "coil"), testing=boxed(12, COIL))
 
     assert report.ok
@@ -111,14 +111,14 @@ def test_brands_are_taught_by_labels() -> None:
 
 @pytest.mark.parametrize(("invalid", "ok"), [(20, True), (21, False)])
 def test_a_fifth_of_the_lines_may_be_invalid(invalid: int, *, ok: bool) -> None:
-    """Exactly 20 % still pass."""
+    """Exactly 20 % invalid lines pass."""
     lines = labelled(100 - invalid, "a", "b")
 
     assert check_manifest([*lines, *[""] * invalid]).ok is ok
 
 
 def test_one_bad_box_of_several() -> None:
-    """The line is used without it: valid, but in the list of lines with errors."""
+    """The line is used without the box: it is valid, but in the list of lines with errors."""
     off = BoundingBox("coil", 630, 10, 20, 20)
     checked = CheckedManifest([*boxed(20, COIL), *boxed(1, COIL, off, start=20)])
     images = list(checked.images())
@@ -133,7 +133,7 @@ def test_one_bad_box_of_several() -> None:
 
 
 def test_the_first_of_two_lines_of_an_image_is_kept() -> None:
-    """The scheme in capitals does not make it another image."""
+    """The case of the scheme does not matter."""
     again = labelled(1, "clean")[0].replace("s3://", "S3://")
     checked = CheckedManifest([*labelled(20, "rust", "clean"), again])
 
@@ -144,7 +144,7 @@ def test_the_first_of_two_lines_of_an_image_is_kept() -> None:
 
 
 def test_duplicates_are_found_across_blocks() -> None:
-    """Blocks are 64 kB; the second image is far behind the first."""
+    """The second line is more than one block of 64 kB after the first."""
     lines = labelled(2000, "rust", "clean")
     report = check_manifest([*lines, lines[0], *labelled(500, "rust", start=5000), lines[1]])
 
@@ -154,8 +154,8 @@ def test_duplicates_are_found_across_blocks() -> None:
     ]
 
 
-def test_what_a_dataset_drops() -> None:
-    """For the making of a dataset such lines do no harm, up to a fifth; the report says that they vanish."""
+def test_lines_that_a_dataset_drops() -> None:
+    """A dataset can be created with up to 20 % dropped lines; the report flags them."""
     report = check_manifest([*labelled(20, "rust"), "{"], stage="dataset")
 
     assert report.ok
@@ -165,14 +165,14 @@ def test_what_a_dataset_drops() -> None:
     assert report.verdict == "The dataset would be created: 20 usable training images (skipped: 1 invalid)."
 
 
-def test_an_empty_dataset_is_none_of_our_business() -> None:
-    """An empty manifest ends a training; for a dataset the service lists no such error."""
+def test_an_empty_manifest_is_valid_for_a_dataset() -> None:
+    """An empty manifest prevents a training, but the service documents no such error for datasets."""
     assert check_manifest(b"", stage="dataset").ok
     assert check_manifest(b"").verdict == "The training would not start: The manifest file is empty."
 
 
 def test_issues_name_file_line_and_column(tmp_path: Path) -> None:
-    """As a compiler does."""
+    """The format is that of compilers: path:line:column."""
     path = tmp_path / "train.manifest"
     path.write_text("\n".join([*labelled(20, "a", "b"), '{"source-ref":,}']))
 
@@ -185,7 +185,7 @@ def test_issues_name_file_line_and_column(tmp_path: Path) -> None:
 
 
 def test_lines_that_are_not_utf8() -> None:
-    """The line is invalid, the others are not."""
+    """Only the line itself is invalid."""
     lines = [line.encode() for line in labelled(20, "a", "b")]
     report = check_manifest([*lines, b'{"source-ref":"\xff"}', *[b"\xe2\x82"]])
 
@@ -196,11 +196,11 @@ def test_lines_that_are_not_utf8() -> None:
     assert report.counts.valid == 20
 
 
-def test_a_monstrous_line_is_passed_over() -> None:
-    """It is counted, not held in memory, and the lines behind it are checked."""
+def test_a_huge_line_is_skipped() -> None:
+    """The line is counted without keeping it in memory, and the following lines are checked."""
 
-    class Monster(io.RawIOBase):
-        """20 good lines, one of 200 MB, 20 good ones."""
+    class HugeLine(io.RawIOBase):
+        """A file with 20 valid lines, one of 200 MB, and 20 valid ones."""
 
         def __init__(self) -> None:
             good = ["\n".join(labelled(20, "a", "b", start=start)).encode() for start in (0, 20)]
@@ -210,7 +210,7 @@ def test_a_monstrous_line_is_passed_over() -> None:
             del size
             return next(self.chunks, b"")
 
-    report = check_manifest(Monster())
+    report = check_manifest(HugeLine())
 
     assert (report.counts.total, report.counts.valid) == (41, 40)
     [issue] = report
@@ -219,16 +219,16 @@ def test_a_monstrous_line_is_passed_over() -> None:
 
 
 def test_a_manifest_of_more_than_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is not read to its end; a smaller gigabyte will do here."""
+    """The manifest is not read to its end; the test uses a smaller limit."""
     monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 500_000)
-    forever = (line for start in range(10**9) for line in labelled(1, "a", start=start))
+    endless = (line for start in range(10**9) for line in labelled(1, "a", start=start))
 
-    [issue] = check_manifest(forever)
+    [issue] = check_manifest(endless)
     assert (issue.code, issue.level) == ("ERROR_MANIFEST_SIZE_TOO_LARGE", "FILE")
 
 
 def test_a_thousand_issues_of_a_code_are_kept() -> None:
-    """All are counted."""
+    """All issues are counted."""
     report = check_manifest([b"{"] * 5000)
 
     assert report.issue_counts["ERROR_INVALID_JSON_LINE"] == 5000
@@ -237,19 +237,19 @@ def test_a_thousand_issues_of_a_code_are_kept() -> None:
 
 
 def test_validation_manifests(tmp_path: Path) -> None:
-    """The same lines in the same order, with what is wrong in them; they can be checked and read again."""
+    """They have the same lines in the same order, with their errors, and can be used as manifests."""
     path = tmp_path / "train.manifest"
     path.write_text("\n".join([*labelled(20, "a", "b"), "{", labelled(1, "a")[0]]))
-    marked = list(check_manifest(path).validation_lines())
+    annotated = list(check_manifest(path).validation_lines())
 
-    assert marked[:20] == labelled(20, "a", "b")
-    assert [error["code"] for error in json.loads(marked[20])["errors"]] == ["ERROR_INVALID_JSON_LINE"]
-    assert [error["code"] for error in json.loads(marked[21])["errors"]] == ["DUPLICATE_SOURCE_REF"]
-    assert len(list(read_manifest(marked[:20]))) == 20
+    assert annotated[:20] == labelled(20, "a", "b")
+    assert [error["code"] for error in json.loads(annotated[20])["errors"]] == ["ERROR_INVALID_JSON_LINE"]
+    assert [error["code"] for error in json.loads(annotated[21])["errors"]] == ["DUPLICATE_SOURCE_REF"]
+    assert len(list(read_manifest(annotated[:20]))) == 20
 
 
 def test_a_stream_is_checked_once() -> None:
-    """It cannot be read again for the validation manifest, and a side that is not there neither."""
+    """A stream cannot be read again for the validation manifest; neither can a missing side."""
     report = check_manifest(iter(labelled(20, "a", "b")))
 
     assert report.ok
@@ -265,15 +265,15 @@ def test_a_stream_is_checked_once() -> None:
         list(checked.images("testing"))
 
 
-def test_wrong_calls_are_errors_not_reports() -> None:
-    """What is wrong with the call is raised; what is wrong with the manifest is reported."""
+def test_invalid_arguments_raise() -> None:
+    """Invalid arguments raise; errors in the manifest are reported."""
     with pytest.raises(InvalidManifest, match="as bytes"):
         check_manifest('{"source-ref":"s3://bucket/1.jpg"}')
     assert not check_manifest("no/such/file").ok
 
 
 def test_the_report_as_json() -> None:
-    """Complete and readable by machines."""
+    """The JSON report is complete."""
     report = json.loads(check_manifest([*labelled(20, "a", "b"), "{"]).to_json())
 
     assert report["ok"] is True
@@ -283,7 +283,7 @@ def test_the_report_as_json() -> None:
 
 
 def test_the_report_as_a_dataframe() -> None:
-    """One row an issue; a report without issues has the same columns."""
+    """There is one row per issue; a report without issues has the same columns."""
     pytest.importorskip("pandas")
     frame = check_manifest([*labelled(20, "a", "b"), "{", labelled(1, "a")[0]]).to_pandas()
     clean = check_manifest(labelled(20, "a", "b")).to_pandas()
@@ -297,7 +297,7 @@ def test_the_report_as_a_dataframe() -> None:
 
 
 def test_a_dataframe_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it the error names the extra."""
+    """Without pandas, the error names the extra."""
 
     def missing(name: str) -> None:
         raise ImportError(name)
@@ -307,8 +307,8 @@ def test_a_dataframe_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
         check_manifest(labelled(20, "a", "b")).to_pandas()
 
 
-def test_nothing_hostile_reaches_the_terminal() -> None:
-    """Labels and keys with control characters come out escaped."""
+def test_control_characters_are_escaped() -> None:
+    """Control characters in labels and keys do not reach the terminal."""
     hostile = labelled(1, "\x1b[31m\u202e")[0].replace("0.jpg", "")
     text = str(check_manifest([hostile, hostile.replace("s3://bucket/", "\\u001b[2J")]))
 

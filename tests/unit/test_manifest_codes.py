@@ -1,4 +1,4 @@
-"""Every code of the reference and the manifest that brings it out; the table is in docs/manifest-codes.md."""
+"""Every error code and a manifest that causes it; the table is in docs/manifest-codes.md."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rekolabels.manifest.codes import CODES
     ("text", "expected", "state"), [case[1:] for case in LINES], ids=[case[0] for case in LINES]
 )
 def test_a_line(text: Any, expected: list[tuple[str, str]], state: str) -> None:
-    """The code, in which object of the line it is listed, and how the line counts."""
+    """The line has these codes in these objects, and counts as stated."""
     check = check_line(text if isinstance(text, str) else json.dumps(text))
 
     found = [(finding.code, "/".join(map(str, finding.container))) for finding in check.findings]
@@ -29,30 +29,28 @@ def test_a_line(text: Any, expected: list[tuple[str, str]], state: str) -> None:
 
 
 @pytest.mark.parametrize("text", [case[1] for case in LINES], ids=[case[0] for case in LINES])
-def test_what_a_validation_manifest_says_of_it(text: Any) -> None:
-    """The codes stand at their places; checked again, the annotated line says the same."""
+def test_the_validation_line_of_a_line(text: Any) -> None:
+    """The codes are in their objects; checking the annotated line gives the same findings."""
     text = text if isinstance(text, str) else json.dumps(text)
     check = check_line(text)
-    marked = json.loads(validation_line(check))
+    annotated = json.loads(validation_line(check))
 
     for finding in check.findings:
-        lists = marked
-        for (
-            step
-        ) in finding.container:  # an attribute that should be an object and is none has no place for a list
+        lists = annotated
+        for step in finding.container:  # an attribute that is not an object has no list of errors
             lists = lists[step] if isinstance(lists[step], (dict, list)) and lists[step] != [] else lists
         names = "warnings" if finding.code.startswith("WARNING") else "errors"
         code = "ERROR_INVALID_JSON_LINE" if finding.code == "LINE_TOO_LONG" else finding.code
         assert {"code": code, "message": CODES[code].message.format(*finding.container)} in lists[names]
     if check.members is not None:
-        assert check.findings == check_line(json.dumps(marked)).findings
+        assert check.findings == check_line(json.dumps(annotated)).findings
     else:
-        assert list(marked) == ["errors"]
+        assert list(annotated) == ["errors"]
 
 
 @pytest.mark.parametrize("text", [case[1] for case in LINES], ids=[case[0] for case in LINES])
-def test_what_a_dataset_makes_of_it(text: Any) -> None:
-    """Lines that it cannot hold are left out, other errors stand on the line or in metadata, no warnings."""
+def test_the_dataset_entry_of_a_line(text: Any) -> None:
+    """Some lines are left out; other errors are in the line or in metadata; warnings are not shown."""
     check = check_line(text if isinstance(text, str) else json.dumps(text))
     entry = dataset_entry(check)
 
@@ -75,7 +73,7 @@ def test_what_a_dataset_makes_of_it(text: Any) -> None:
 
 @pytest.mark.parametrize(("code", "arguments"), MANIFESTS)
 def test_a_manifest(code: str, arguments: dict[str, Any]) -> None:
-    """The code is reported once; FILE and CONTENT errors end the training, others do not."""
+    """The code is reported once; only FILE and CONTENT errors prevent the training."""
     report = check_manifest(**arguments)
 
     [issue] = [issue for issue in report if issue.code == code]
@@ -87,8 +85,8 @@ def test_a_manifest(code: str, arguments: dict[str, Any]) -> None:
     assert code in str(report)
 
 
-OF_OTHERS = {
-    # What only somebody with access to the account, or to the images, can find out
+TESTED_ELSEWHERE = {
+    # Only code with access to the AWS account can find these
     "ERROR_INVALID_PERMISSIONS_MANIFEST_S3_BUCKET",
     "ERROR_CANNOT_WRITE_OUTPUT_S3_BUCKET",
     "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_DISTRIBUTE",
@@ -106,16 +104,16 @@ OF_OTHERS = {
 
 
 def test_every_code_has_a_test() -> None:
-    """Nothing in the table of codes is untested."""
+    """Every code of the table is tested."""
     tested = {code for code, _ in MANIFESTS}
     for case in LINES:
         tested |= {code if code in CODES else f"ERROR_{code}" for code, _ in case[2]}
 
-    assert CODES.keys() - tested == OF_OTHERS
+    assert CODES.keys() - tested == TESTED_ELSEWHERE
 
 
-def test_every_code_is_in_the_table_of_the_documentation() -> None:
-    """With its level."""
+def test_every_code_is_documented() -> None:
+    """The table of the page has each code with its level."""
     table = Path(__file__).parents[2] / "docs" / "manifest-codes.md"
     rows = table.read_text(encoding="utf-8").splitlines()
 

@@ -1,4 +1,4 @@
-"""The check of labelled images that are no manifest yet."""
+"""Checking labelled images before they are written as a manifest."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BOX = BoundingBox("rust", 10, 10, 20, 20)
 
 
 def many(count: int, *, folder: str = "s3://bucket/", start: int = 0) -> Iterator[LabelledImage]:
-    """Images of two labels in turn."""
+    """Yield images that alternate between two labels."""
     for number in range(start, start + count):
         yield LabelledImage(f"{folder}{number}.jpg", ["rust" if number % 2 else "clean"])
 
 
 def codes(source: Any, **options: Any) -> list[str]:
-    """What is wrong with the training images."""
+    """Return the codes of the issues, without advice about their number."""
     return [issue.code for issue in check_manifest(source, **options) if issue.code != "FEW_IMAGES"]
 
 
-def test_images_are_checked_as_their_manifest_is() -> None:
-    """In S3 the report is the same; so are the images that come out."""
+def test_images_are_checked_like_their_manifest() -> None:
+    """For images in S3, the report and the usable images are the same."""
     images = [*many(3000), *many(1), LabelledImage("s3://other/1.jpg", ["x" * 300])]
     lines = [format_line(image) for image in images]
     expected = check_manifest(lines, testing=lines[:20])
@@ -45,7 +45,7 @@ def test_images_are_checked_as_their_manifest_is() -> None:
 
 
 def test_a_folder_before_its_upload(tmp_path: Path) -> None:
-    """Paths are no mistakes; that they are not in S3 yet is said once."""
+    """Local paths are not errors; one issue says that they are not in S3 yet."""
     image = pytest.importorskip("PIL.Image")
     for number in range(20):
         path = tmp_path / ("rust" if number % 2 else "clean") / f"{number}.jpg"
@@ -61,8 +61,8 @@ def test_a_folder_before_its_upload(tmp_path: Path) -> None:
     assert report.counts.label_images == {"clean": 10, "rust": 10}
 
 
-def test_the_files_are_looked_into(tmp_path: Path) -> None:
-    """Where they lie; the report names those that the service would refuse, and those that are not there."""
+def test_local_files_are_opened(tmp_path: Path) -> None:
+    """The report names files that the service would reject and files that do not exist."""
     image = pytest.importorskip("PIL.Image")
     for number in range(12):
         image.new("RGB", (100, 80)).save(tmp_path / f"{number}.jpg")
@@ -76,8 +76,8 @@ def test_the_files_are_looked_into(tmp_path: Path) -> None:
     assert "FileNotFoundError" in str(wrong[1])
 
 
-def test_a_missing_size_is_looked_up(tmp_path: Path) -> None:
-    """As the upload does; without a look into the file it is said that it is missing."""
+def test_a_missing_size_is_read_from_the_file(tmp_path: Path) -> None:
+    """The upload does the same; without opening the file, the missing size is an issue."""
     image = pytest.importorskip("PIL.Image")
     image.new("RGB", (100, 80)).save(tmp_path / "1.jpg")
     images = [LabelledImage(str(tmp_path / "1.jpg"), boxes=[BOX, BoundingBox("rust", 90, 0, 20, 20)])]
@@ -106,7 +106,7 @@ def test_a_missing_size_is_looked_up(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_image_is_an_issue(image: LabelledImage, code: str) -> None:
-    """It has its number, and the images around it are checked."""
+    """The issue has the number of the image; the other images are checked."""
     report = check_manifest([*many(11, folder="a/"), image, *many(10, folder="b/")])
 
     issue = next(issue for issue in report if issue.level == "LINE")
@@ -116,7 +116,7 @@ def test_a_bad_image_is_an_issue(image: LabelledImage, code: str) -> None:
 
 
 def test_several_bad_images_keep_their_numbers() -> None:
-    """At the beginning, at the end and side by side."""
+    """Bad images may be first, last or adjacent."""
     bad = LabelledImage("1.jpg", boxes=[BOX])
     images = [bad, bad, *many(3, folder="a/"), bad, *many(1, folder="b/"), bad]
     issues = [issue for issue in check_manifest(images) if issue.code != "DUPLICATE_SOURCE_REF"]
@@ -125,20 +125,20 @@ def test_several_bad_images_keep_their_numbers() -> None:
 
 
 def test_the_same_path_twice() -> None:
-    """One image, one line; but paths that differ by their first letter are two."""
+    """The same path is a duplicate; paths that differ in their first letter are not."""
     assert "DUPLICATE_SOURCE_REF" in codes([*many(20, folder="a"), *many(1, folder="a")])
     assert "DUPLICATE_SOURCE_REF" not in codes([*many(20, folder="a"), *many(20, folder="s")])
 
 
-def test_a_manifest_file_does_not_name_paths() -> None:
-    """The freedom is for images, not for lines."""
+def test_manifest_lines_must_not_have_local_paths() -> None:
+    """Only labelled images may be local files."""
     line = format_line(LabelledImage("1.jpg", ["rust"]))
 
     assert "ERROR_INVALID_SOURCE_REF_FORMAT" in codes([line])
 
 
 def test_images_and_lines_do_not_mix() -> None:
-    """Nor is anything else taken; the message says what was found."""
+    """Other objects are rejected; the message names their type."""
     line = format_line(LabelledImage("s3://bucket/1.jpg", ["rust"]))
     mixed: Any = [*many(3), line]
 
@@ -152,16 +152,16 @@ def test_images_and_lines_do_not_mix() -> None:
     assert codes([]) == ["ERROR_EMPTY_MANIFEST"]
 
 
-def test_errors_of_a_reader_are_its_own() -> None:
-    """What gives out the images may fail; that is no issue of the images."""
+def test_errors_of_a_reader_are_raised() -> None:
+    """An error in the iterable of images is not an issue."""
     lines = [*map(format_line, many(3)), "{"]
 
     with pytest.raises(InvalidManifest, match="Line 4 of the manifest"):
         check_manifest(read_manifest(lines))
 
 
-def test_images_stream() -> None:
-    """Images are not gathered: memory does not grow with their number but for a few bytes each."""
+def test_images_are_streamed() -> None:
+    """Memory grows by only a few bytes per image."""
     tracemalloc.start()
     try:
         report = check_manifest(many(20_000))
@@ -173,8 +173,8 @@ def test_images_stream() -> None:
     assert peak < 10_000_000
 
 
-def test_a_line_of_several_lines_is_written_as_one() -> None:
-    """JSON may be laid out over lines; a manifest may not."""
+def test_a_json_object_on_several_lines_is_written_on_one() -> None:
+    """JSON may span lines; the objects of a manifest may not."""
     text = '{"source-ref": "s3://bucket/1.jpg",\n "camera": 7}\n'
 
     assert format_line(parse_line(text)) == '{"source-ref":"s3://bucket/1.jpg","camera":7}'

@@ -1,4 +1,4 @@
-"""The check of the image files behind a manifest."""
+"""Checking the image files of a manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def picture(width: int, height: int, kind: str = "PNG", orientation: int | None = None) -> bytes:
-    """An image file."""
+    """Return the content of an image file."""
     image = Image.new("RGB", (width, height), "red")
     exif = image.getexif()
     if orientation is not None:
@@ -31,7 +31,7 @@ def picture(width: int, height: int, kind: str = "PNG", orientation: int | None 
 
 
 def bomb() -> bytes:
-    """A PNG of 60,000 x 60,000 pixels in a hundred bytes."""
+    """Return a PNG of 60,000 x 60,000 pixels in a hundred bytes."""
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -44,7 +44,7 @@ GOOD = picture(640, 480)
 
 
 def manifest(*names: str, size: ImageSize | None = None) -> list[str]:
-    """Lines of these images, with a box where there is a size, and ten good ones."""
+    """Return lines for these images, with a box if there is a size, and for ten valid ones."""
     boxes = [] if size is None else [BoundingBox("a", 1, 1, 30, 30)]
     images = [LabelledImage(f"s3://bucket/{name}", ["a"], boxes, size) for name in names]
     others = [LabelledImage(f"s3://bucket/good-{n}", ["ab"[n % 2]]) for n in range(10)]
@@ -52,7 +52,7 @@ def manifest(*names: str, size: ImageSize | None = None) -> list[str]:
 
 
 def opener(**contents: bytes) -> Callable[[str], bytes]:
-    """Gives these images, and good ones for other names."""
+    """Return a function that opens these images, and a valid one for other names."""
 
     def open_image(source: str) -> bytes:
         name = source.removeprefix("s3://bucket/")
@@ -78,8 +78,8 @@ def opener(**contents: bytes) -> Callable[[str], bytes]:
         (GOOD + b" " * 15 * 2**20, "larger than 15 MB"),
     ],
 )
-def test_images_that_the_service_refuses(content: bytes, why: str) -> None:
-    """The line is invalid, and the report says why."""
+def test_images_that_the_service_rejects(content: bytes, why: str) -> None:
+    """The line is invalid, and the issue has the reason."""
     report = check_manifest(manifest("bad"), open_images=True, open_image=opener(bad=content))
 
     [issue] = report
@@ -90,12 +90,12 @@ def test_images_that_the_service_refuses(content: bytes, why: str) -> None:
 
 @pytest.mark.parametrize("content", [picture(64, 64), picture(64, 1280), picture(4096, 205, "JPEG")])
 def test_images_at_the_limits_are_accepted(content: bytes) -> None:
-    """The limits themselves are allowed."""
+    """The limits are inclusive."""
     assert list(check_manifest(manifest("bad"), open_images=True, open_image=opener(bad=content))) == []
 
 
-def test_an_image_that_is_not_there() -> None:
-    """One is an invalid line; when all are missing, the training ends."""
+def test_a_missing_image() -> None:
+    """A missing image makes its line invalid; if all are missing, the training would not start."""
     [issue] = check_manifest(manifest("missing"), open_images=True, open_image=opener())
     assert "Access Denied" in issue.detail
 
@@ -109,8 +109,8 @@ def test_an_image_that_is_not_there() -> None:
     assert not report.ok
 
 
-def test_the_true_size_against_the_stated_one() -> None:
-    """Advice; an image that its EXIF orientation turns has the size that one sees."""
+def test_a_size_that_differs_from_the_stated_one() -> None:
+    """A different size is advice; the EXIF orientation is applied."""
     lines = manifest("turned", size=ImageSize(480, 640))
     turned = picture(640, 480, "JPEG", orientation=6)
 
@@ -123,8 +123,8 @@ def test_the_true_size_against_the_stated_one() -> None:
     assert issue.detail == "The line states 480 x 640 pixels, but the image has 640 x 480."
 
 
-def test_usable_images_stream_with_their_files_looked_at() -> None:
-    """Bad ones are left out; open files are closed."""
+def test_usable_images_are_streamed_with_open_images() -> None:
+    """Bad images are left out; files are closed."""
     opened: list[io.BytesIO] = []
 
     def open_image(source: str) -> io.BytesIO:
@@ -138,6 +138,6 @@ def test_usable_images_stream_with_their_files_looked_at() -> None:
 
 
 def test_images_in_s3_need_an_opener() -> None:
-    """This room reaches no network by itself."""
+    """The manifest package does not access the network."""
     with pytest.raises(InvalidInput, match="open_image="):
         check_manifest(manifest(), open_images=True)

@@ -1,4 +1,4 @@
-"""Manifest lines: what is read from them and how they are written."""
+"""Reading and writing manifest lines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COIL = BoundingBox("coil", 700, 400, 90.5, 120)
 
 
 def test_labels_of_a_line_are_read() -> None:
-    """Image-level labels come out in the order of the line, everything else in the attributes."""
+    """Image-level labels are in the order of the line; everything else is in the attributes."""
     image = parse_line(CLASSIFIED)
 
     assert image.source == "s3://b/assets/camellia4.jpg"
@@ -48,7 +48,7 @@ def test_labels_of_a_line_are_read() -> None:
 
 
 def test_boxes_of_a_line_are_read() -> None:
-    """Boxes come out with their labels from the class map and with the size of the image."""
+    """Boxes have their labels from the class map; the image has its size."""
     image = parse_line(BOXED)
 
     assert image.boxes == (DIODE, COIL)
@@ -57,20 +57,20 @@ def test_boxes_of_a_line_are_read() -> None:
 
 
 @pytest.mark.parametrize("line", [CLASSIFIED, BOXED, '{"source-ref":"s3://b/1.jpg"}'])
-def test_an_unchanged_line_is_written_as_it_was(line: str) -> None:
-    """Byte for byte."""
+def test_an_unchanged_line_is_written_byte_for_byte(line: str) -> None:
+    """Reading and writing a line gives the same text."""
     assert line == format_line(parse_line(line))
 
 
-def test_an_image_of_another_place_keeps_its_line() -> None:
-    """As after an upload: only the source differs."""
+def test_a_line_with_another_source_is_otherwise_unchanged() -> None:
+    """An upload changes only the source."""
     moved = attrs.evolve(parse_line(CLASSIFIED), source="s3://other/1.jpg")
 
     assert CLASSIFIED.replace("s3://b/assets/camellia4.jpg", "s3://other/1.jpg") == format_line(moved)
 
 
 def test_a_kept_label_keeps_its_metadata() -> None:
-    """A label that is taken off goes with its metadata, a new one gets fresh metadata, the rest stays."""
+    """A removed label loses its metadata, a new one gets new metadata, the others are unchanged."""
     image = attrs.evolve(parse_line(CLASSIFIED), labels=("with_leaves", "red"))
     line = json.loads(format_line(image, created="2024-01-01T00:00:00"))
 
@@ -84,7 +84,7 @@ def test_a_kept_label_keeps_its_metadata() -> None:
 
 
 def test_a_moved_box_keeps_its_confidence() -> None:
-    """A box that was clipped is still the same box; its unknown keys and its confidence stay with it."""
+    """A clipped box keeps its unknown keys and its confidence."""
     image = attrs.evolve(parse_line(BOXED), boxes=(attrs.evolve(DIODE, left=90), COIL))
     line = json.loads(format_line(image))
 
@@ -94,8 +94,8 @@ def test_a_moved_box_keeps_its_confidence() -> None:
     assert line["parts-metadata"]["objects"] == [{"confidence": 0.9}, {"confidence": 0.8}]
 
 
-def test_a_box_that_is_gone_takes_its_class_with_it() -> None:
-    """And classes that no box used before stay."""
+def test_a_removed_box_removes_its_class() -> None:
+    """Classes that no box used before are kept."""
     line = json.loads(format_line(attrs.evolve(parse_line(BOXED), boxes=(COIL,))))
 
     assert line["parts-metadata"]["class-map"] == {"1": "coil", "7": "never"}
@@ -103,7 +103,7 @@ def test_a_box_that_is_gone_takes_its_class_with_it() -> None:
 
 
 def test_a_renamed_and_a_new_box() -> None:
-    """A box with another label keeps its confidence, a new one gets 1."""
+    """A box with another label keeps its confidence; a new one gets 1."""
     new = BoundingBox("fuse", 1, 2, 30, 40)
     image = attrs.evolve(parse_line(BOXED), boxes=(attrs.evolve(DIODE, label="led"), COIL, new))
     line = format_line(image)
@@ -115,14 +115,14 @@ def test_a_renamed_and_a_new_box() -> None:
 
 
 def test_a_new_size_is_written() -> None:
-    """The size of the image wins over the line's."""
+    """The size of the image takes precedence over that of the line."""
     image = attrs.evolve(parse_line(BOXED), size=ImageSize(640, 480))
 
     assert parse_line(format_line(image)).size == ImageSize(640, 480)
 
 
-def test_a_new_line_looks_like_the_consoles() -> None:
-    """Attribute named after the label, value 1, metadata as recorded from the service."""
+def test_a_new_line_has_the_format_of_the_console() -> None:
+    """The attribute is named after the label, has the value 1, and metadata as recorded from the service."""
     line = json.loads(format_line(LabelledImage("s3://b/1.jpg", ["rust"]), created="2024-03-01T09:30:00"))
 
     assert line == {
@@ -140,7 +140,7 @@ def test_a_new_line_looks_like_the_consoles() -> None:
 
 
 def test_labels_and_boxes_in_one_new_line() -> None:
-    """Both kinds may stand in one line."""
+    """A line can have both."""
     image = LabelledImage("s3://b/1.jpg", ["rust"], [DIODE, COIL], ImageSize(1280, 960))
     read = parse_line(format_line(image))
 
@@ -160,8 +160,8 @@ def test_labels_and_boxes_in_one_new_line() -> None:
         ('"', "\\", "\n", "\x00", "\ud800", "ü", "<script>alert(1)</script>"),
     ],
 )
-def test_labels_whose_names_would_clash(labels: tuple[str, ...]) -> None:
-    """Every label comes back, whatever its name would do to the keys of the line."""
+def test_labels_with_clashing_keys(labels: tuple[str, ...]) -> None:
+    """Every label is read again, whatever keys it would clash with."""
     image = LabelledImage("s3://b/1.jpg", labels, [DIODE], ImageSize(640, 480))
     read = parse_line(format_line(image))
 
@@ -170,7 +170,7 @@ def test_labels_whose_names_would_clash(labels: tuple[str, ...]) -> None:
 
 
 def test_dates_are_written_in_utc() -> None:
-    """A datetime of any zone; without a date a fixed one stands in."""
+    """Datetimes are converted to UTC, strings are unchanged, and there is a fixed default."""
     summer = timezone(timedelta(hours=2))
     image = LabelledImage("s3://b/1.jpg", ["a"])
 
@@ -184,26 +184,26 @@ def test_dates_are_written_in_utc() -> None:
 
 
 def test_boxes_need_a_size() -> None:
-    """A manifest states the size beside the boxes."""
+    """A manifest has the size beside the boxes."""
     with pytest.raises(InvalidManifest, match="has boxes but no size"):
         format_line(LabelledImage("s3://b/1.jpg", boxes=[DIODE]))
 
 
 def test_attributes_must_be_json() -> None:
-    """What cannot be written is said, not written wrong."""
+    """Other values raise an error."""
     with pytest.raises(InvalidManifest, match="not a JSON value"):
         format_line(LabelledImage("s3://b/1.jpg", attributes={"when": object()}))
 
 
 def test_boxes_must_be_finite() -> None:
-    """JSON has no infinity."""
+    """JSON cannot represent infinity."""
     box = attrs.evolve(DIODE, left=float("inf"))
     with pytest.raises(InvalidManifest, match="finite"):
         format_line(LabelledImage("s3://b/1.jpg", boxes=[box], size=ImageSize(640, 480)))
 
 
-def test_one_label_is_not_its_letters() -> None:
-    """The usual slip is caught."""
+def test_labels_must_not_be_a_string() -> None:
+    """A string instead of a list of labels is a common mistake."""
     with pytest.raises(InvalidInput, match=r"labels=\['rust'\]"):
         LabelledImage("s3://b/1.jpg", labels="rust")
 
@@ -227,7 +227,7 @@ def test_one_label_is_not_its_letters() -> None:
     ],
 )  # fmt: skip
 def test_lines_that_cannot_be_read(line: str, code: str, message: str) -> None:
-    """The error names the line, says what is wrong and bears the service's code."""
+    """The error has the line number, the reason and the service's code."""
     with pytest.raises(InvalidManifest, match=message) as caught:
         parse_line(line, line=3)
 
@@ -236,8 +236,8 @@ def test_lines_that_cannot_be_read(line: str, code: str, message: str) -> None:
     assert str(caught.value).startswith("Line 3 of the manifest ")
 
 
-def test_a_manifest_is_read_from_anything(tmp_path: Path) -> None:
-    """A path, bytes, an open file, lines, of text or bytes; BOM, CRLF and blank lines do no harm."""
+def test_all_kinds_of_sources_are_read(tmp_path: Path) -> None:
+    """Paths, bytes, open files and lines work; a byte order mark, CRLF and blank lines are accepted."""
     text = f"{CLASSIFIED}\r\n\r\n{BOXED}"
     path = tmp_path / "train.manifest"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
@@ -266,26 +266,26 @@ def test_a_manifest_is_read_from_anything(tmp_path: Path) -> None:
         ([7], "one is of type int"),
     ],
 )
-def test_sources_that_are_no_manifest(source: Any, message: str) -> None:
-    """Said at once, with what to do."""
+def test_sources_that_are_not_manifests(source: Any, message: str) -> None:
+    """The error says what the source is and what to do."""
     with pytest.raises(InvalidManifest, match=message):
         list(read_manifest(source))
 
 
 def test_an_open_text_file_that_is_not_utf8() -> None:
-    """What Python says of it is said as an error of ours."""
+    """Python's error is raised as InvalidManifest."""
     with pytest.raises(InvalidManifest, match="not UTF-8"):
         list(read_manifest(io.TextIOWrapper(io.BytesIO(b'{"\xff'), encoding="utf-8")))
 
 
-def test_a_line_that_is_not_utf8_is_named() -> None:
-    """With its number and column."""
+def test_a_line_that_is_not_utf8() -> None:
+    """The error has its line number and column."""
     with pytest.raises(InvalidManifest, match=r"Line 2 .* not UTF-8 text \(column 17\)"):
         list(read_manifest(b'{"source-ref":"a"}\n{"source-ref":"\xc3\xbc\xff"}'))
 
 
-def test_a_monstrous_line_is_not_held_in_memory() -> None:
-    """The reader stops at the limit; the file here has one line of 50 MB."""
+def test_a_huge_line_is_not_kept_in_memory() -> None:
+    """The reader raises an error for a line of 50 MB."""
 
     class Endless(io.RawIOBase):
         given = 0
@@ -301,7 +301,7 @@ def test_a_monstrous_line_is_not_held_in_memory() -> None:
 
 
 def test_a_manifest_is_written_and_read_again(tmp_path: Path) -> None:
-    """Count, content, and nothing left beside it."""
+    """The file has all images, and no temporary file remains."""
     images = [parse_line(CLASSIFIED), parse_line(BOXED)]
     path = tmp_path / "out.manifest"
 
@@ -313,8 +313,8 @@ def test_a_manifest_is_written_and_read_again(tmp_path: Path) -> None:
     assert path.read_bytes() == buffer.getvalue()
 
 
-def test_a_manifest_that_fails_midway_is_not_half_written(tmp_path: Path) -> None:
-    """What was there before is still there."""
+def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
+    """Neither the previous content is lost nor a temporary file left behind."""
     path = tmp_path / "out.manifest"
     path.write_text("old")
     with pytest.raises(InvalidManifest):

@@ -293,7 +293,7 @@ def test_repairs_have_line_location_and_description() -> None:
 
     report = repair_manifest(text.encode(), io.BytesIO(), created="2024-03-01T09:30:00")
 
-    assert [f"{one.line}{one.pointer}: {one.done}" for one in report.repairs] == listed("""
+    assert [f"{one.line}{one.pointer}: {one.description}" for one in report.repairs] == listed("""
         1/rust-metadata/type: type filled in: groundtruth/image-classification
         1/rust-metadata/human-annotated: human-annotated filled in
         1/rust-metadata/creation-date: creation-date filled in

@@ -1,4 +1,4 @@
-"""Repairing manifests: what is repaired, what is left, and that it is said."""
+"""Repairing manifests: repairs, remaining issues, and their report."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DATE = "2024-03-01T09:30:00"
 
 
 def labelled(key: str = "1.jpg", label: str = "rust") -> dict[str, Any]:
-    """A good line with a label."""
+    """Return a valid line with a label."""
     line: dict[str, Any] = json.loads(format_line(LabelledImage(f"s3://bucket/{key}", [label]), created=DATE))
     return line
 
 
 def boxed(*places: tuple[float, float, float, float], size: ImageSize | None = None) -> dict[str, Any]:
-    """A line with boxes."""
+    """Return a line with boxes."""
     boxes = [BoundingBox("coil", *place) for place in places]
     image = LabelledImage("s3://bucket/1.jpg", boxes=boxes, size=size or ImageSize(640, 480))
     line: dict[str, Any] = json.loads(format_line(image, created=DATE))
@@ -33,11 +33,11 @@ def boxed(*places: tuple[float, float, float, float], size: ImageSize | None = N
 
 
 def repaired(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
-    """The lines after repairing, and what was done."""
+    """Return the repaired lines and the descriptions of the repairs."""
     file = io.BytesIO()
     texts = [line if isinstance(line, str) else json.dumps(line, separators=(",", ":")) for line in lines]
     report = repair_manifest(texts, file, created=DATE, **arguments)
-    return file.getvalue().decode().splitlines(), [repair.done for repair in report.repairs]
+    return file.getvalue().decode().splitlines(), [repair.description for repair in report.repairs]
 
 
 @pytest.mark.parametrize(
@@ -48,93 +48,93 @@ def repaired(*lines: Any, **arguments: Any) -> tuple[list[str], list[str]]:
         ((10, 10, 20, 20), (10, 10, 20, 20)),
     ],
 )
-def test_a_box_that_is_out_by_a_pixel_is_clipped(place: Any, expected: Any) -> None:
-    """Rounding takes boxes no further."""
-    [line], done = repaired(boxed(place))
+def test_a_box_outside_by_a_pixel_is_clipped(place: Any, expected: Any) -> None:
+    """Rounding errors are at most one pixel."""
+    [line], repairs = repaired(boxed(place))
 
     assert parse_line(line).boxes == (BoundingBox("coil", *expected),)
-    assert done == ["box clipped to the image"] * (place != expected)
+    assert repairs == ["box clipped to the image"] * (place != expected)
 
 
 @pytest.mark.parametrize(
     "place", [(-2, 10, 20, 20), (630, 10, 12, 20), (640, 10, 1, 20), (10, 10, 1, 1), (10, 10, -5, 5)]
 )
-def test_a_box_that_is_wrong_otherwise_is_left(place: Any) -> None:
-    """Nobody knows what was meant."""
+def test_other_invalid_boxes_are_not_changed(place: Any) -> None:
+    """It is not known what was meant."""
     line = boxed(place)
-    [text], done = repaired(line)
+    [text], repairs = repaired(line)
 
     assert json.loads(text) == line
-    assert done == []
+    assert repairs == []
 
 
-def test_a_box_without_area_is_dropped() -> None:
-    """With its confidence; the others keep theirs."""
+def test_a_box_without_area_is_removed() -> None:
+    """Its confidence is removed too; the other boxes keep theirs."""
     line = boxed((10, 10, 0, 20), (10, 10, 20, 20))
     line["bounding-box-metadata"]["objects"] = [{"confidence": 0.1}, {"confidence": 0.2}]
-    [text], done = repaired(line)
+    [text], repairs = repaired(line)
 
     assert parse_line(text).boxes == (BoundingBox("coil", 10, 10, 20, 20),)
     assert json.loads(text)["bounding-box-metadata"]["objects"] == [{"confidence": 0.2}]
-    assert done == ["box without area removed"]
+    assert repairs == ["box without area removed"]
 
 
 @pytest.mark.parametrize("name", ["creation-date", "human-annotated", "confidence", "type"])
 def test_missing_metadata_of_a_label_is_filled_in(name: str) -> None:
-    """Where there is only one meaning."""
+    """The repair is unambiguous."""
     line = labelled()
     del line["rust-metadata"][name]
-    [text], done = repaired(line)
+    [text], repairs = repaired(line)
 
     assert json.loads(text) == labelled()
-    assert len(done) == 1
-    assert name in done[0]
+    assert len(repairs) == 1
+    assert name in repairs[0]
 
 
 def test_missing_metadata_of_boxes_is_filled_in() -> None:
-    """Type, confidences, depth, and the size that is no list."""
+    """Type, confidences and depth are filled in, and the size becomes a list."""
     line = boxed((10, 10, 20, 20))
     del line["bounding-box-metadata"]["type"], line["bounding-box-metadata"]["objects"]
     line["bounding-box"]["image_size"] = {"width": 640, "height": 480}
-    [text], done = repaired(line)
+    [text], repairs = repaired(line)
 
     assert json.loads(text) == boxed((10, 10, 20, 20))
-    assert len(done) == 4
+    assert len(repairs) == 4
 
 
 def test_a_missing_size_is_taken_from_the_image() -> None:
-    """When the images may be looked into."""
+    """This needs open_images."""
     image = pytest.importorskip("PIL.Image", reason="Pillow comes with the extra local")
     buffer = io.BytesIO()
     image.new("RGB", (640, 480)).save(buffer, "PNG")
     line = boxed((10, 10, 20, 20))
     del line["bounding-box"]["image_size"]
 
-    [untouched], none_done = repaired(line)
-    [text], done = repaired(line, open_images=True, open_image=lambda _: buffer.getvalue())
+    [untouched], no_repairs = repaired(line)
+    [text], repairs = repaired(line, open_images=True, open_image=lambda _: buffer.getvalue())
 
-    assert (json.loads(untouched), none_done) == (line, [])
+    assert (json.loads(untouched), no_repairs) == (line, [])
     assert parse_line(text).size == ImageSize(640, 480)
-    assert done == ["image_size filled in from the image"]
+    assert repairs == ["image_size filled in from the image"]
 
 
-def test_repeated_lines_are_dropped() -> None:
-    """The ones that say the same of an image; one that says something else is left, and said to be left."""
+def test_repeated_lines_are_removed() -> None:
+    """Only lines with the same labels are removed; a line with other labels remains an issue."""
     file = io.BytesIO()
     other = json.dumps(labelled(label="clean"))
     report = repair_manifest([json.dumps(labelled()), "", json.dumps(labelled()), other], file)
 
     assert len(file.getvalue().splitlines()) == 2
-    assert [(repair.line, repair.done) for repair in report.repairs] == [
+    assert [(repair.line, repair.description) for repair in report.repairs] == [
         (2, "blank line removed"),
         (3, "repeated line removed"),
     ]
-    assert report.left.issue_counts["DUPLICATE_SOURCE_REF"] == 1
+    assert report.remaining.issue_counts["DUPLICATE_SOURCE_REF"] == 1
     assert "repeated line removed" in str(report)
 
 
-def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
-    """Byte for byte; the repaired file takes the place of the old one, without its byte order mark."""
+def test_valid_lines_are_not_changed(tmp_path: Path) -> None:
+    """Lines are kept byte for byte; the target may be the source, and loses its byte order mark."""
     path = tmp_path / "train.manifest"
     good = '{ "source-ref" : "s3://bucket/\u00fc.jpg", "x": 1.50 , "cl-metadata": {} }'
     path.write_bytes(b"\xef\xbb\xbf" + good.encode() + b"\n{broken\n\xff\n")
@@ -142,11 +142,11 @@ def test_good_lines_stay_as_they_are(tmp_path: Path) -> None:
 
     assert path.read_bytes() == good.encode() + b"\n{broken\n"
     assert dict(report.repair_counts) == {"unreadable line removed": 1, "byte order mark removed": 1}
-    assert report.left.issue_counts["ERROR_INVALID_JSON_LINE"] == 1
+    assert report.remaining.issue_counts["ERROR_INVALID_JSON_LINE"] == 1
 
 
-def test_line_ends_become_newlines_everywhere() -> None:
-    """Also at the end of the 64 kB in which a file is read, and without a newline at its very end."""
+def test_all_line_ends_become_newlines() -> None:
+    """This includes line ends at block boundaries, and a file without a final newline."""
     line = json.dumps(labelled("x" * 1000 + ".jpg")).encode()
     lines = [line.replace(b"/x", b"/%d" % number) for number in range(100)]
     file = io.BytesIO()
@@ -155,16 +155,16 @@ def test_line_ends_become_newlines_everywhere() -> None:
     assert file.getvalue().split(b"\n") == [*lines, b""]
 
 
-def test_more_lines_than_the_service_takes_are_all_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check ends early, the repairing does not."""
+def test_lines_beyond_the_limits_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check stops at the limits; the repair does not."""
     monkeypatch.setattr("rekolabels.manifest._scan.MANIFEST_BYTES", 10_000)
     lines = [labelled(f"{number}.jpg") for number in range(3000)]
 
     assert len(repaired(*lines)[0]) == 3000
 
 
-def test_what_is_no_manifest_is_not_repaired(tmp_path: Path) -> None:
-    """And the target is not touched."""
+def test_sources_that_are_not_manifests(tmp_path: Path) -> None:
+    """The target is not created."""
     with pytest.raises(InvalidManifest, match="UTF-16"):
         repair_manifest(b"\xff\xfe{", tmp_path / "out")
     with pytest.raises(InvalidManifest, match="Cannot read"):

@@ -218,7 +218,7 @@ class _LabelReader:
         return label
 
     def _forget(self) -> None:
-        """Clear the caches: so many pieces differ in more than labels, such as dates."""
+        """Clear the caches: the pieces differ in more than their labels, for example in dates."""
         self._dates_differ, self._sets_differ = True, False
         self._tails.clear()
         self._names = {"": ""}

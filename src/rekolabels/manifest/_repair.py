@@ -51,7 +51,7 @@ class Repair:
     """The line number in the original manifest, from 1."""
     pointer: str
     """The location in the line, as a JSON pointer (RFC 6901); empty for the whole line."""
-    done: str
+    description: str
     """The description of the repair, for example ``box clipped to the image``."""
 
 
@@ -74,11 +74,11 @@ def repair_line(
     for key in label_attribute_keys(repaired):
         metadata = repaired[key + METADATA_SUFFIX]
         if is_object(metadata):
-            done = [*_fill_metadata(key, repaired[key], metadata, created)]
+            changes = [*_fill_metadata(key, repaired[key], metadata, created)]
             if metadata.get("type") == DETECTION and is_object(repaired[key]):
-                done += _fill_size(key, repaired[key], lambda: size_of(str(members.get("source-ref"))))
-                done += _repair_boxes(key, repaired[key], metadata)
-            repairs += [Repair(line, json_pointer(path), what) for path, what in done]
+                changes += _fill_size(key, repaired[key], lambda: size_of(str(members.get("source-ref"))))
+                changes += _repair_boxes(key, repaired[key], metadata)
+            repairs += [Repair(line, json_pointer(path), what) for path, what in changes]
     return json.dumps(repaired, separators=(",", ":")), repairs
 
 
@@ -178,12 +178,12 @@ class RepairReport:
     """The repairs, by line: the first thousand of each kind (see ``repair_counts``)."""
     repair_counts: Mapping[str, int]
     """The number of repairs of each kind."""
-    left: ManifestReport
+    remaining: ManifestReport
     """The check of the repaired manifest. Its issues could not be repaired safely."""
 
     def __str__(self) -> str:
-        done = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}none"]
-        return "\n".join(["Repairs:", *done, "Remaining issues:", str(self.left)])
+        rows = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}none"]
+        return "\n".join(["Repairs:", *rows, "Remaining issues:", str(self.remaining)])
 
 
 def repair_manifest(
@@ -230,12 +230,14 @@ def repair_manifest(
     ):
         run = _RepairRun(source, format_date(created), inspector)
         lines = run.lines(file)
-        left = check_manifest(lines)
+        remaining = check_manifest(lines)
         for _ in lines:  # write the rest: the check stops reading at its limits
             pass
         if run.failure is not None:
             raise run.failure
-    return RepairReport(tuple(sorted(run.repairs, key=lambda repair: repair.line)), dict(run.counts), left)
+    return RepairReport(
+        tuple(sorted(run.repairs, key=lambda repair: repair.line)), dict(run.counts), remaining
+    )
 
 
 class _RepairRun:
@@ -304,6 +306,6 @@ class _RepairRun:
         return None if self._inspector is None else self._inspector.size_of(source)
 
     def _add(self, repair: Repair) -> None:
-        self.counts[repair.done] += 1
-        if self.counts[repair.done] <= _MAX_KEPT:
+        self.counts[repair.description] += 1
+        if self.counts[repair.description] <= _MAX_KEPT:
             self.repairs.append(repair)
