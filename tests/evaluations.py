@@ -1,4 +1,4 @@
-"""Evaluations for tests: made of predictions, written as a snapshot, read back."""
+"""Evaluation results for tests, made from predictions and read back from a snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TRUTHS = [["cat"]] * 10 + [["dog"]] * 10
-"""Ten cats, then ten dogs."""
+"""True labels: ten cats, then ten dogs."""
 _CATS = (
     0.99,
     0.97,
@@ -43,13 +43,13 @@ _CATS = (
     0.03,
 )
 SCORES = [{"cat": cat, "dog": 1 - cat} for cat in _CATS]
-"""Two cats look like dogs, and one dog like a cat."""
+"""Confidences: two cats are predicted as dogs, and one dog as a cat."""
 
 
 def classifier(
     truths: Sequence[Sequence[str]], scores: Sequence[Mapping[str, float]], folder: str = "s3://b"
 ) -> EvaluationResult:
-    """A classifier's result, with its test images."""
+    """Return the result of a classifier, with its test images."""
     labels = sorted({label for found in scores for label in found})
     evaluation = evaluate_classification(truths, scores, labels, training_images=100, evaluated_at=NOW)
     images = [SnapshotImage(f"{folder}/{number}.jpg", true) for number, true in enumerate(truths)]
@@ -58,12 +58,16 @@ def classifier(
 
 
 def box(left: float, label: str = "cap") -> BoundingBox:
-    """A box of 20 pixels a side."""
+    """Return a box with sides of 20 pixels."""
     return BoundingBox(label, left, 10, 20, 20)
 
 
 def detector() -> EvaluationResult:
-    """A detector's result: one cap found, one of low confidence, one missed; a watch found; a cap made up."""
+    """Return the result of a detector.
+
+    Of three caps, one is found, one has a low confidence, and one is missed. The watch is found. One cap is a
+    false positive.
+    """
     truths = [[box(10), box(200)], [box(10, "watch")], [box(50)], []]
     found = [[(box(11), 0.9)], [(box(10, "watch"), 0.8), (box(300), 0.6)], [(box(50), 0.1)], [(box(5), 0.2)]]
     evaluation = evaluate_detection(truths, found, ["cap", "watch"], training_images=30, evaluated_at=NOW)

@@ -1,4 +1,4 @@
-"""The page in a real browser: the sliders move the numbers, nothing else runs, and it opens quickly."""
+"""The page in a real browser: sliders change the metrics, nothing else runs, and it opens quickly."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 
 def browse(page: Path, *flags: str) -> str:
-    """Open a page in a browser of its own."""
+    """Open a page in a new browser and return its output."""
     assert CHROMIUM is not None
     profile = page.parent / f"profile-{time.monotonic_ns()}"
-    done = subprocess.run(  # noqa: S603 - the browser that was found, our own page
+    done = subprocess.run(  # noqa: S603 - the installed browser and a page of this test
         [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
         capture_output=True,
         check=True,
@@ -46,9 +46,9 @@ def browse(page: Path, *flags: str) -> str:
 
 
 def drive(page: Path, script: str) -> dict[str, str]:
-    """Run a script in a copy of the page, and give back what it notes on the body.
+    """Run a script in a copy of the page, and return the data attributes that it sets on the body.
 
-    The copy's policy names the script of the test beside the page's own.
+    The content security policy of the copy also allows the script of the test.
     """
     import base64
     import hashlib
@@ -76,8 +76,8 @@ const note = (name) => {
 """
 
 
-def test_sliders_move_the_numbers(tmp_path: Path) -> None:
-    """The page counts what ``result.at`` counts; the button brings the assumed thresholds back."""
+def test_sliders_change_the_metrics(tmp_path: Path) -> None:
+    """The page shows what ``result.at`` computes; the button restores the assumed thresholds."""
     result = classifier(TRUTHS, SCORES)
     page = result.save(tmp_path / "evaluation.html")
 
@@ -101,8 +101,8 @@ def test_sliders_move_the_numbers(tmp_path: Path) -> None:
     assert seen["one"] != seen["before"]
 
 
-def test_a_detectors_sliders_begin_at_the_assumed_threshold(tmp_path: Path) -> None:
-    """Below, nobody knows the precision."""
+def test_sliders_of_a_detector_start_at_the_assumed_threshold(tmp_path: Path) -> None:
+    """Precision is unknown below it."""
     result = detector()
     page = result.save(tmp_path / "evaluation.html")
 
@@ -116,7 +116,7 @@ LEAST = 'document.body.dataset.least = document.querySelectorAll(".card input")[
 
 
 def test_labels_execute_nothing(tmp_path: Path) -> None:
-    """In a browser that runs scripts, a label that is one stays a text."""
+    """A label that is a script stays text in a browser that runs scripts."""
     labels = [
         "<script>document.title='bad'</script>",
         "</script><img src=x onerror=\"document.title='bad'\">",
@@ -126,12 +126,12 @@ def test_labels_execute_nothing(tmp_path: Path) -> None:
     dom = browse(result.save(tmp_path / "evaluation.html"), "--dump-dom")
 
     assert "<title>Evaluation" in dom
-    assert 'class="unscripted"' not in dom, "the page's own script has run"
+    assert 'class="no-script"' not in dom, "the script of the page ran"
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, 1), (1100, 0), (500, 1), (500, 0)])
-def test_screenshots_on_desk_and_phone_light_and_dark(tmp_path: Path, width: int, scheme: int) -> None:
-    """The page is drawn, in the colours that were asked for, and is not wider than the window."""
+def test_screenshots_in_two_sizes_and_themes(tmp_path: Path, width: int, scheme: int) -> None:
+    """The page is drawn in light or dark colors, and is not wider than the window."""
     image_file = pytest.importorskip("PIL.Image", reason="the extra 'report' is not installed")
     page = detector().save(tmp_path / "evaluation.html")
     picture = tmp_path / "page.png"
@@ -153,7 +153,7 @@ def test_screenshots_on_desk_and_phone_light_and_dark(tmp_path: Path, width: int
 
 
 def test_ten_thousand_images_open_quickly(tmp_path: Path) -> None:
-    """Parsed, laid out and scripted in under two seconds; the page has less than 5 MB."""
+    """The page loads in less than two seconds and is smaller than 5 MB."""
     page = classifier(TRUTHS * 500, SCORES * 500).save(tmp_path / "evaluation.html")
 
     seen = drive(page, "document.body.dataset.took = Math.round(performance.now());")

@@ -1,4 +1,4 @@
-"""The evaluation of a model version: its files in S3, read when somebody asks for them."""
+"""Evaluation of a model version: its result files in S3, read on demand."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """A client of an embedded service."""
+    """Client of a local service."""
     with LocalService(tmp_path_factory.mktemp("service")) as service:
         yield service.client(bucket="evaluation", retry=QUICK)
 
 
 @pytest.fixture(scope="module")
 def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
-    """A classifier of two colours."""
+    """Trained classifier of two colors."""
     project = client.create_project("evaluated")
     folder = write_folder(tmp_path_factory.mktemp("pictures"), images=10)
     project.create_datasets(read_folder(folder), test=0.4, seed=1)
@@ -41,7 +41,7 @@ def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVers
 
 
 def test_test_images_come_from_the_snapshot(model: ModelVersion) -> None:
-    """As many as the summary counts; summary and snapshot agree, and an image can be fetched."""
+    """Their number is that of the summary, there are no discrepancies, and an image can be read."""
     result = model.evaluation()
 
     images = list(result.images)
@@ -53,14 +53,14 @@ def test_test_images_come_from_the_snapshot(model: ModelVersion) -> None:
 
 
 def test_training_images(model: ModelVersion) -> None:
-    """What the model was trained with, by the service's own account."""
+    """The images that the training used, with their labels."""
     labels = [image.labels for image in model.training_images()]
 
     assert (12, {("amber",), ("blue",)}) == (len(labels), set(labels))
 
 
 def test_validation_lines(model: ModelVersion) -> None:
-    """Every line of both datasets; a good line has no issues."""
+    """Every line of both datasets is read; valid lines have no issues."""
     validation = model.validation()
 
     lines = [*validation.training, *validation.testing]
@@ -70,8 +70,8 @@ def test_validation_lines(model: ModelVersion) -> None:
     assert all(line.source is not None and line.source.startswith("s3://evaluation/") for line in lines)
 
 
-def test_a_snapshot_that_is_gone(client: Client, model: ModelVersion) -> None:
-    """The figures stay; asking for the images tells which file is missing."""
+def test_deleted_snapshot(client: Client, model: ModelVersion) -> None:
+    """The metrics remain; reading the images raises an error with the name of the missing file."""
     project = client.project("evaluated")
     other = project.train("gone")
     other.wait_until_trained()
@@ -85,8 +85,8 @@ def test_a_snapshot_that_is_gone(client: Client, model: ModelVersion) -> None:
         list(result.images)
 
 
-def test_a_policy_says_what_counts(model: ModelVersion) -> None:
-    """One image and many, by the policy's thresholds; it belongs to this model."""
+def test_detect_with_a_policy(model: ModelVersion) -> None:
+    """The policy's thresholds apply to one image and to many; a policy of another model raises an error."""
     image = next(iter(model.evaluation().images))
     policy = ThresholdPolicy.best_f1(model.evaluation())
     none = attrs.evolve(policy, labels=dict.fromkeys(policy.labels, ChosenThreshold(None)))

@@ -1,4 +1,4 @@
-"""The test images of a snapshot: read lazily, with truths and verdicts, and the figures that they give."""
+"""Test images of a snapshot: lazy reading, ground truth and verdicts, and metrics computed from them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rekolabels.evaluation import Evaluation
 
-NOW = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - the service's files do not say UTC either
+NOW = datetime(2026, 1, 2, 3, 4, 5)  # noqa: DTZ001 - the service's files have no zone either
 LABELS = ["cat", "dog"]
 TRUTHS = [["cat"], ["dog"], ["dog"], ["cat"]]
 SCORES = [
@@ -42,19 +42,19 @@ SCORES = [
 
 
 def cap(left: float, label: str = "cap") -> BoundingBox:
-    """A box of 20 pixels a side."""
+    """Return a box with sides of 20 pixels."""
     return BoundingBox(label, left, 10, 20, 20)
 
 
 def classified() -> tuple[Evaluation, list[str]]:
-    """A single-label evaluation and its snapshot."""
+    """Return a single-label evaluation and its snapshot."""
     evaluation = evaluate_classification(TRUTHS, SCORES, LABELS)
     images = [SnapshotImage(f"s3://b/{n}.jpg", labels) for n, labels in enumerate(TRUTHS)]
     return evaluation, list(write_testing_snapshot(images, evaluation.verdicts, NOW))
 
 
 def detected() -> tuple[Evaluation, list[str]]:
-    """A detector's evaluation and its snapshot: one found, one missed, one made up."""
+    """Return a detector's evaluation and its snapshot: two objects found, one missed, one false positive."""
     truths = [[cap(10), cap(200)], [cap(10, "watch")], []]
     found = [[(cap(11), 0.9)], [(cap(10, "watch"), 0.8), (cap(300), 0.95)], []]
     evaluation = evaluate_detection(truths, found, ["cap", "watch"])
@@ -66,8 +66,8 @@ def detected() -> tuple[Evaluation, list[str]]:
 
 
 @pytest.mark.parametrize("make", [classified, detected])
-def test_what_the_embedded_service_writes_is_read_back(make: Any) -> None:
-    """Truths and verdicts of every image, in the order of the file."""
+def test_written_snapshot_is_read_back(make: Any) -> None:
+    """Sources and verdicts of every image, in the order of the file."""
     evaluation, lines = make()
 
     images = list(EvaluationResult.from_snapshot(lines).images)
@@ -77,20 +77,20 @@ def test_what_the_embedded_service_writes_is_read_back(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [classified, detected])
-def test_the_snapshot_alone_gives_the_figures_of_the_summary(make: Any) -> None:
-    """They come from one matching, so nothing differs, and the two are not in dispute."""
+def test_snapshot_alone_gives_the_metrics_of_the_summary(make: Any) -> None:
+    """Both come from the same matching, so there are no discrepancies."""
     evaluation, lines = make()
 
     counted = EvaluationResult.from_snapshot(lines)
 
-    for figure in ("f1", "precision", "recall", "confusion_matrix", "mean_average_recall", "test_images"):
-        assert getattr(evaluation.result, figure) == getattr(counted, figure)
+    for name in ("f1", "precision", "recall", "confusion_matrix", "mean_average_recall", "test_images"):
+        assert getattr(evaluation.result, name) == getattr(counted, name)
     assert evaluation.result.labels.keys() == counted.labels.keys()
     assert attrs.evolve(evaluation.result, snapshot=lambda: lines).discrepancies() == ()
 
 
-def test_the_snapshot_is_read_only_when_asked_for() -> None:
-    """And from the beginning each time."""
+def test_snapshot_is_read_lazily() -> None:
+    """The lines are read only for the images, from the beginning each time."""
     calls = []
 
     def source() -> Iterator[str]:
@@ -103,8 +103,8 @@ def test_the_snapshot_is_read_only_when_asked_for() -> None:
     assert calls == [1, 1]
 
 
-def test_a_snapshot_may_be_a_path_bytes_or_lines(tmp_path: Path) -> None:
-    """All give the same; a path may be read again."""
+def test_snapshot_can_be_a_path_bytes_or_lines(tmp_path: Path) -> None:
+    """All give the same result, and can be read repeatedly."""
     lines = classified()[1]
     path = tmp_path / "TestingGroundTruth.json"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -118,14 +118,14 @@ def test_a_snapshot_may_be_a_path_bytes_or_lines(tmp_path: Path) -> None:
     assert all(len(list(result.images)) == 4 for result in results)
 
 
-def test_without_a_snapshot_there_are_no_images() -> None:
-    """The message says where they can be had."""
-    with pytest.raises(InvalidInput, match=r"from_snapshot"):
+def test_images_without_a_snapshot_raise() -> None:
+    """The error says how to get the images."""
+    with pytest.raises(InvalidInput, match=r"snapshot=path"):
         _ = EvaluationResult(f1=1.0).images
 
 
 def test_mistakes_come_most_confident_first() -> None:
-    """A false positive by its confidence, a false negative by what it lacks to 1; filters."""
+    """False positives rank by confidence, false negatives by 1 minus confidence; filters apply."""
     result = EvaluationResult.from_snapshot(
         [
             line(1, ["cat"], [("cat", 0.3, "false-negative"), ("dog", 0.6, "false-positive")]),
@@ -140,11 +140,11 @@ def test_mistakes_come_most_confident_first() -> None:
     assert [m.image.source for m in result.mistakes(label="cat", kind="false positive")] == ["s3://b/2.jpg"]
     assert mistakes[:2] == result.mistakes(limit=2)
     with pytest.raises(InvalidInput, match="false negative"):
-        result.mistakes(kind="wrong")  # type: ignore[arg-type]  # a caller's slip
+        result.mistakes(kind="wrong")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def line(number: int, labels: list[str], rows: list[tuple[str, float, str]]) -> str:
-    """A line as the service writes it for a classifier."""
+    """Return a line in the service's format for classifiers."""
     fields: dict[str, Any] = {"source-ref": f"s3://b/{number}.jpg"}
     for at, label in enumerate(labels):
         fields[f"rekognition-custom-labels-training-{at}"] = 1
@@ -163,9 +163,9 @@ def line(number: int, labels: list[str], rows: list[tuple[str, float, str]]) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (line(1, ["cat"], [])[:-9], r"line 1: this is no JSON.*cut off"),
-        ("[1]", r"line 1: expected an object, found list"),
-        ("{}", r"line 1: source-ref: expected a text, found nothing"),
+        (line(1, ["cat"], [])[:-9], r"line 1 of .*: expected one JSON object per line.*truncated"),
+        ("[1]", r"line 1 of the testing snapshot: expected an object, found list"),
+        ("{}", r"line 1 of the testing snapshot: source-ref: expected a string, found nothing"),
         (line(1, ["a"], [("a", 1.5, "true-positive")]), r"confidence: expected 0 to 1"),
         (line(1, ["a"], [("a", float("nan"), "true-positive")]), r"confidence: expected a number, found nan"),
         (line(1, ["a"], [("a", 0.5, "unknown")]), r"expected one of is-true-positive"),
@@ -181,20 +181,20 @@ def line(number: int, labels: list[str], rows: list[tuple[str, float, str]]) -> 
             r"image_size: expected one size",
         ),
         (detected()[1][0].replace('"class_id": 0', '"class_id": 7'), r"class_id 7 is not in the class-map"),
-        ("[" * 100_000, r"line 1: this is no JSON"),
+        ("[" * 100_000, r"line 1 of .*: expected one JSON object per line"),
     ],
 )
-def test_damaged_lines_are_named(text: str, message: str) -> None:
-    """File, line, field, what was expected."""
+def test_invalid_lines_raise(text: str, message: str) -> None:
+    """The error names the file, the line, the field and what was expected."""
     with pytest.raises(InvalidEvaluation, match=message):
         EvaluationResult.from_snapshot([text])
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    """And text that was taken for a path."""
-    with pytest.raises(InvalidEvaluation, match="cannot be read"):
+def test_invalid_paths_raise(tmp_path: Path) -> None:
+    """A path that does not exist, and JSON passed as a path."""
+    with pytest.raises(InvalidEvaluation, match=r"Cannot read .*gone\.json"):
         EvaluationResult.from_snapshot(tmp_path / "gone.json")
-    with pytest.raises(InvalidEvaluation, match="as bytes or lines"):
+    with pytest.raises(InvalidEvaluation, match="Pass bytes or lines"):
         EvaluationResult.from_snapshot(line(1, ["cat"], []))
 
 
@@ -212,8 +212,8 @@ def test_the_recorded_samples() -> None:
         assert (boxes, boxes == 1) == (len(image.boxes), image.is_detection)
 
 
-def test_the_real_detector_whose_files_disagree() -> None:
-    """Summary 0.6 and 0.7, snapshot 13/20 and 13/17: both are shown."""
+def test_real_detector_whose_files_disagree() -> None:
+    """The summary has 0.6 and 0.7, the snapshot 13/20 and 13/17; both are reported."""
     totals = recording("evaluation-snapshot-detection-figures")["totals"]
     boxes = [cap(50 * n, "Swoosh") for n in range(24)]
     right, wrong, missed = (
@@ -235,14 +235,14 @@ def test_the_real_detector_whose_files_disagree() -> None:
     assert pytest.approx((13 / 20, 13 / 17)) == (counted.precision, counted.recall)
     assert pytest.approx(16 / 17) == counted.mean_average_recall
     assert (result.precision, result.recall) == (0.6, 0.7)
-    told = [str(one) for one in result.discrepancies()]
-    assert "Swoosh: precision is 0.6 in the summary, 0.65 by the images" in told
-    assert "Swoosh: recall is 0.7 in the summary, 0.764706 by the images" in told
-    assert "test images is 14 in the summary, 1 by the images" in told
+    shown = [str(discrepancy) for discrepancy in result.discrepancies()]
+    assert "Swoosh: precision is 0.6 in the summary, 0.65 in the test images" in shown
+    assert "Swoosh: recall is 0.7 in the summary, 0.764706 in the test images" in shown
+    assert "test images is 14 in the summary, 1 in the test images" in shown
 
 
-def test_labels_that_the_summary_lacks_are_told() -> None:
-    """A label of the snapshot alone is in the figures and in the discrepancies."""
+def test_labels_missing_from_the_summary() -> None:
+    """A label that only the snapshot has is in the metrics and in the discrepancies."""
     evaluation, lines = classified()
     summary = evaluation.result.to_summary()
     summary["LabelEvaluationResults"] = summary["LabelEvaluationResults"][:1]
@@ -253,7 +253,7 @@ def test_labels_that_the_summary_lacks_are_told() -> None:
 
 
 def test_at_another_threshold() -> None:
-    """Classification at any threshold; a detector knows no precision below its assumed one."""
+    """A classifier has metrics at any threshold, a detector no precision below its assumed one."""
     classifier = EvaluationResult.from_snapshot(classified()[1])
     strict = classifier.at({"cat": 0.85})
     assert (strict.labels["cat"].recall, strict.labels["cat"].precision) == (0.5, 1.0)
@@ -264,8 +264,8 @@ def test_at_another_threshold() -> None:
     assert (detector.at(0.92).labels["cap"].precision, detector.at(0.92).labels["cap"].recall) == (0.0, 0.0)
 
 
-def test_confusion_counts_what_was_missed_and_made_up() -> None:
-    """Each true and each predicted thing stands in it once."""
+def test_confusion_counts_missed_and_background() -> None:
+    """Each true and each predicted label or box is counted once."""
     found = EvaluationResult.from_snapshot(detected()[1]).confusion()
     assert (
         found.count("cap", "cap"),
@@ -281,15 +281,15 @@ def test_confusion_counts_what_was_missed_and_made_up() -> None:
 
 
 def test_box_metrics_of_a_snapshot() -> None:
-    """COCO's figures from the boxes of the file; what nothing met is no candidate."""
+    """COCO's metrics from the boxes of the file; undetected objects are not predictions."""
     metrics = EvaluationResult.from_snapshot(detected()[1]).box_metrics(0.5)
 
     assert metrics.recall == {"cap": (0.5,), "watch": (1.0,)}
     assert metrics.average_precision["watch"] == (1.0,)
 
 
-def test_no_test_images_at_all() -> None:
-    """An empty file gives a result in which everything is undefined."""
+def test_empty_snapshot() -> None:
+    """Every metric is undefined."""
     result = EvaluationResult.from_snapshot([])
 
     assert (result.f1, result.precision, result.labels, result.test_images) == (None, None, {}, 0)
@@ -297,7 +297,7 @@ def test_no_test_images_at_all() -> None:
 
 
 def test_training_snapshot() -> None:
-    """What the model was trained with is read back."""
+    """A written training snapshot is read back."""
     images = [
         SnapshotImage("s3://b/a.jpg", ["cat", "dog"]),
         SnapshotImage("s3://b/b.jpg", boxes=[cap(1)], size=ImageSize(640, 480)),
@@ -307,7 +307,7 @@ def test_training_snapshot() -> None:
 
 
 def test_validation_lines_of_the_guide() -> None:
-    """Codes are found wherever the service puts them."""
+    """Issues are found at every level of nesting."""
     recorded = recording("validation-lines")
     content = {**recorded["training_validation_manifest"], **recorded["dataset_entry"]}
 
@@ -324,7 +324,7 @@ def test_validation_lines_of_the_guide() -> None:
 
 
 def test_an_adapter() -> None:
-    """Counts of base model and adapter, at the threshold asked for and at all."""
+    """Counts of the base model and the adapter, at the requested threshold and at all others."""
     counts = {"TruePositive": 5, "TrueNegative": 4, "FalsePositive": 1, "FalseNegative": 2}
     at = {
         "ConfidenceThreshold": 50,

@@ -1,4 +1,4 @@
-"""The page and its kin: what they show of the test images, and that nothing in them executes."""
+"""The page and other reports: what they show, and that nothing from the result executes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """Collects tags, attributes, text and the data of a page."""
+    """Parser that collects the tags, attributes, text and script data of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -42,17 +42,17 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.append(tag)
         self.values += attrs
         self._within = "data" if ("id", "data") in attrs else tag
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - the signature is given
-        """Note that an element ends."""
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - signature of the base class
+        """Record the end of an element."""
         self._within = ""
 
     def handle_data(self, data: str) -> None:
-        """Note a text."""
+        """Record a text."""
         if self._within == "data":
             self.data += data
         elif self._within not in {"script", "style"}:
@@ -60,14 +60,14 @@ class Page(HTMLParser):
 
 
 def hostile() -> EvaluationResult:
-    """A result with labels and sources that try to break out; every image is a mistake."""
+    """Return a result with hostile labels and sources, in which every image is a mistake."""
     truths = [[label] for label in HOSTILE]
     scores = [dict.fromkeys(HOSTILE, 0.1) | {HOSTILE[at - 1]: 0.9} for at in range(len(HOSTILE))]
     return classifier(truths, scores, "s3://b/<script>alert(2)</script>")
 
 
-def test_nothing_but_the_pages_own_script_runs(tmp_path: Path) -> None:
-    """Two script elements, one of data; no handlers, no addresses but pictures in the page itself."""
+def test_only_the_script_of_the_page_runs(tmp_path: Path) -> None:
+    """The page has one script and one block of data, and no event handlers, links or external resources."""
     text = hostile().save(tmp_path / "page.html").read_text(encoding="utf-8")
     page = Page(text)
 
@@ -81,18 +81,18 @@ def test_nothing_but_the_pages_own_script_runs(tmp_path: Path) -> None:
     assert len(HOSTILE) == len(json.loads(page.data)["labels"])
 
 
-def test_the_page_shows_thresholds_matrix_mistakes_and_advice(tmp_path: Path) -> None:
-    """Everything that the test images tell."""
+def test_page_shows_thresholds_matrix_mistakes_and_advice(tmp_path: Path) -> None:
+    """The page has all sections that need the test images."""
     page = Page(classifier(TRUTHS, SCORES).save(tmp_path / "page.html").read_text(encoding="utf-8"))
 
-    for wanted in ("Thresholds", "Confusion matrix", "Mistakes", "What to do next", "Labelled cat"):
+    for wanted in ("Thresholds", "Confusion matrix", "Mistakes", "What to do next", "Ground truth: cat"):
         assert wanted in page.text
     assert page.values.count(("type", "range")) == 3
     assert "data-metric" in dict(page.values)
 
 
-def test_a_detectors_page_draws_boxes(tmp_path: Path) -> None:
-    """What is there and what was found wrongly, in the pixels of the image."""
+def test_page_of_a_detector_draws_boxes(tmp_path: Path) -> None:
+    """True boxes and false positives, in pixels of the image."""
     page = Page(detector().save(tmp_path / "page.html").read_text(encoding="utf-8"))
 
     assert ("viewBox", "0 0 640 480") in page.values or ("viewbox", "0 0 640 480") in page.values
@@ -102,8 +102,8 @@ def test_a_detectors_page_draws_boxes(tmp_path: Path) -> None:
     assert "background" in page.text
 
 
-def test_pictures_are_small_and_in_the_page(tmp_path: Path) -> None:
-    """A picture that is there is embedded; one that is gone or broken leaves a word."""
+def test_pictures_are_embedded_as_thumbnails(tmp_path: Path) -> None:
+    """An image that is missing or damaged leaves a note."""
     image_file = pytest.importorskip("PIL.Image", reason="the extra 'report' is not installed")
     whole = io.BytesIO()
     image_file.new("RGBA", (2000, 1000), (200, 30, 30, 128)).save(whole, "PNG")
@@ -122,13 +122,13 @@ def test_pictures_are_small_and_in_the_page(tmp_path: Path) -> None:
     sources = [value or "" for name, value in page.values if name == "src"]
     assert sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
-    assert "this is no image that can be shown" in page.text
-    assert "the image cannot be read (ObjectNotFound)" in page.text
+    assert "Cannot decode the image" in page.text
+    assert "Cannot read the image (ObjectNotFound)" in page.text
     assert path.stat().st_size < 200_000
 
 
-def test_a_snapshot_that_cannot_be_read_leaves_the_summary(tmp_path: Path) -> None:
-    """The page says why."""
+def test_page_with_an_unreadable_snapshot_shows_the_summary(tmp_path: Path) -> None:
+    """The page says why the test images are missing."""
     summary = classifier(TRUTHS, SCORES).to_summary()
     broken = EvaluationResult.from_summary(summary, snapshot=["{"])
 
@@ -138,8 +138,8 @@ def test_a_snapshot_that_cannot_be_read_leaves_the_summary(tmp_path: Path) -> No
     assert "Confusion matrix" in page.text
 
 
-def test_the_page_shows_where_summary_and_images_disagree(tmp_path: Path) -> None:
-    """Both figures."""
+def test_page_shows_discrepancies(tmp_path: Path) -> None:
+    """The page shows both values."""
     made = classifier(TRUTHS, SCORES)
 
     page = Page(attrs.evolve(made, precision=0.6).save(tmp_path / "page.html").read_text(encoding="utf-8"))
@@ -147,8 +147,8 @@ def test_the_page_shows_where_summary_and_images_disagree(tmp_path: Path) -> Non
     assert "precision is 0.6 in the summary" in page.text
 
 
-def test_the_odd_rows_of_the_guides_matrix_are_explained(tmp_path: Path) -> None:
-    """Where a user meets shares that do not add up to 1."""
+def test_page_explains_rows_that_do_not_add_up_to_1(tmp_path: Path) -> None:
+    """The confusion matrix of the developer guide has such rows."""
     summary = recording("evaluation-summary-classification")
 
     page = Page(
@@ -158,31 +158,31 @@ def test_the_odd_rows_of_the_guides_matrix_are_explained(tmp_path: Path) -> None
     assert "do not add up to 1" in page.text
 
 
-def test_ten_thousand_images_make_a_small_page(tmp_path: Path) -> None:
-    """Under 5 MB, whatever the number of images."""
+def test_page_of_ten_thousand_images_is_small(tmp_path: Path) -> None:
+    """Its size does not depend on the number of images."""
     result = classifier(TRUTHS * 500, SCORES * 500)
 
     assert result.save(tmp_path / "page.html").stat().st_size < 500_000
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_hardly_any_test_images(tmp_path: Path, count: int) -> None:
-    """No negatives, or nothing at all: a page, with n/a where nothing is defined."""
+def test_page_with_hardly_any_test_images(tmp_path: Path, count: int) -> None:
+    """Undefined metrics are shown as n/a."""
     result = classifier(TRUTHS[:count], SCORES[:count])
 
     assert "n/a" in Page(result.save(tmp_path / "page.html").read_text(encoding="utf-8")).text
 
 
-def test_markdown_is_a_table_and_nothing_else(tmp_path: Path) -> None:
-    """No label makes a link, a mention or a column."""
+def test_markdown_escapes_labels(tmp_path: Path) -> None:
+    """No label becomes a link, a mention or a column."""
     lines = hostile().save(tmp_path / "evaluation.md").read_text(encoding="utf-8").splitlines()
 
     assert {7} == {line.count("|") for line in lines[2:]}
     assert not any(sign in line for line in lines[4:-1] for sign in "<@[*`")
 
 
-def test_a_data_frame() -> None:
-    """A row for each label, undefined values are NaN."""
+def test_data_frame() -> None:
+    """One row per label; undefined values are NaN."""
     pandas = pytest.importorskip("pandas", reason="the extra 'report' is not installed")
     frame = EvaluationResult(
         labels={"a": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
@@ -193,8 +193,8 @@ def test_a_data_frame() -> None:
     assert pandas.isna(frame.loc["b"]).all()
 
 
-def test_a_rich_terminal_shows_a_table() -> None:
-    """A label is no markup."""
+def test_rich_table_escapes_labels() -> None:
+    """Rich does not treat a label as markup."""
     rich = pytest.importorskip("rich.console", reason="rich is not installed")
     console = rich.Console(file=io.StringIO(), width=120)
 
@@ -203,8 +203,8 @@ def test_a_rich_terminal_shows_a_table() -> None:
     assert "[red]|*_@all" in console.file.getvalue()
 
 
-def test_labels_that_the_model_disputes() -> None:
-    """The strongest doubt first: one label, several labels, boxes."""
+def test_label_issues() -> None:
+    """The highest score comes first, for one label, several labels and boxes."""
     single = classifier(TRUTHS, SCORES).label_issues()
     assert [("cat", "dog"), ("dog", "cat")] == [(one.label, one.suggestion) for one in single][:2]
     assert single[0].score >= single[1].score > 0

@@ -1,4 +1,4 @@
-"""Thresholds to ship: chosen on test images, kept in a file, applied to detections."""
+"""Threshold policies: chosen on test images, saved to a file, applied to detections."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ ARN = "arn:aws:rekognition:us-east-1:111122223333:project/p/version/v1/1"
 
 @pytest.fixture
 def result() -> EvaluationResult:
-    """Ten dogs and ten cats; two cats look like dogs, and one dog like a cat."""
+    """Result with ten cats and ten dogs; two cats are predicted as dogs, and one dog as a cat."""
     return attrs.evolve(classifier(TRUTHS, SCORES), project_version_arn=ARN)
 
 
-def test_best_f1_is_what_the_service_assumes(result: EvaluationResult) -> None:
-    """The same rule, on the same images."""
+def test_best_f1_gives_the_assumed_thresholds(result: EvaluationResult) -> None:
+    """The service chooses by the same rule on the same images."""
     expected = {label: metrics.threshold for label, metrics in result.labels.items()}
 
     assert expected == pytest.approx(ThresholdPolicy.best_f1(result).thresholds)
 
 
 @pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95, 1.0])
-def test_a_precision_is_kept_with_the_best_recall(result: EvaluationResult, wanted: float) -> None:
-    """No lower threshold has that precision."""
+def test_precision_at_least_has_the_best_recall(result: EvaluationResult, wanted: float) -> None:
+    """No lower threshold reaches that precision."""
     policy = ThresholdPolicy.precision_at_least(result, wanted)
     scores = result.scores()
 
@@ -47,8 +47,8 @@ def test_a_precision_is_kept_with_the_best_recall(result: EvaluationResult, want
 
 
 @pytest.mark.parametrize("wanted", [0.3, 0.9, 1.0])
-def test_a_recall_is_kept_with_the_highest_threshold(result: EvaluationResult, wanted: float) -> None:
-    """The next higher confidence would find too little."""
+def test_recall_at_least_has_the_highest_threshold(result: EvaluationResult, wanted: float) -> None:
+    """The next higher confidence does not reach the recall."""
     policy = ThresholdPolicy.recall_at_least(result, wanted)
     scores = result.scores()
 
@@ -61,8 +61,8 @@ def test_a_recall_is_kept_with_the_highest_threshold(result: EvaluationResult, w
         assert scores[label].counts(max(higher)).recall == chosen.recall
 
 
-def test_cost_decides_between_false_alarms_and_misses(result: EvaluationResult) -> None:
-    """Dear misses lower the threshold, dear false alarms raise it; if nothing is worth it, never."""
+def test_least_cost_weighs_false_alarms_and_misses(result: EvaluationResult) -> None:
+    """Expensive misses lower the threshold, expensive false alarms raise it, free misses disable it."""
     cautious = ThresholdPolicy.least_cost(result, false_alarm=1, miss=100)
     quiet = ThresholdPolicy.least_cost(result, false_alarm=100, miss=1)
     silent = ThresholdPolicy.least_cost(result, false_alarm=1, miss=0)
@@ -73,44 +73,42 @@ def test_cost_decides_between_false_alarms_and_misses(result: EvaluationResult) 
     assert "never reported" in silent.labels["cat"].note
 
 
-def test_few_images_are_told_with_an_interval(
-    result: EvaluationResult, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Logged, and written beside the threshold."""
+def test_few_test_images_are_noted(result: EvaluationResult, caplog: pytest.LogCaptureFixture) -> None:
+    """The note has a confidence interval, and is logged."""
     with caplog.at_level(logging.WARNING, "rekolabels"):
         policy = ThresholdPolicy.best_f1(result)
 
-    assert "it rests on 10 in the test images, precision" in policy.labels["cat"].note
-    assert "rests on 10" in caplog.text
+    assert "only 10 test examples, precision" in policy.labels["cat"].note
+    assert "only 10 test examples" in caplog.text
     low, high = policy.labels["cat"].recall_interval or (1, 0)
     assert low < (policy.labels["cat"].recall or 0) <= high
     assert ThresholdPolicy.best_f1(result, min_support=5).labels["cat"].note == ""
 
 
 def test_a_label_without_test_images_keeps_its_assumed_threshold() -> None:
-    """And says that nothing is known."""
+    """Its note says so."""
     made = classifier(TRUTHS, SCORES)
     labels = {**made.labels, "fox": attrs.evolve(made.labels["cat"], threshold=0.5)}
 
     policy = ThresholdPolicy.precision_at_least(attrs.evolve(made, labels=labels), 1.0)
 
     assert policy.thresholds["fox"] == 0.5
-    assert "no test image has it" in policy.labels["fox"].note
+    assert "no test image has this label" in policy.labels["fox"].note
 
 
-def test_a_detector_knows_no_precision_below_its_assumed_thresholds() -> None:
-    """So no goal of precision is met down there, and a goal of recall says so."""
+def test_precision_of_a_detector_is_unknown_below_its_assumed_threshold() -> None:
+    """No precision goal is reached there, and a recall goal notes it."""
     found = detector()
     policy = ThresholdPolicy.recall_at_least(found, 1.0)
 
     assert policy.labels["cap"].precision is None
-    assert "its precision is not known" in policy.labels["cap"].note
+    assert "precision unknown" in policy.labels["cap"].note
     complete_from = found.scores()["cap"].complete_from
     assert ThresholdPolicy.precision_at_least(found, 0.1).thresholds["cap"] >= complete_from - 0.5
 
 
-def test_round_trip(result: EvaluationResult, tmp_path: Path) -> None:
-    """A file loses nothing, and names model and test images."""
+def test_save_and_load(result: EvaluationResult, tmp_path: Path) -> None:
+    """The file keeps everything, with the model and a hash of the test images."""
     policy = ThresholdPolicy.precision_at_least(result, 0.9)
 
     path = policy.save(tmp_path / "policy.json")
@@ -124,32 +122,32 @@ def test_round_trip(result: EvaluationResult, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no threshold policy"),
-        ("[]", "no threshold policy"),
-        ("{}", "no threshold policy"),
+        ("", "expected the JSON that ThresholdPolicy.save"),
+        ("[]", "expected the JSON that ThresholdPolicy.save"),
+        ("{}", "expected the JSON that ThresholdPolicy.save"),
         ('{"version": 9}', "version 9"),
         ('{"version": 1, "goal": "x", "labels": {"a": {"threshold": 1.5}}}', r"threshold of 'a' is 1.5"),
         ('{"version": 1, "goal": "x", "labels": {"a": {"threshold": NaN}}}', r"threshold of 'a' is nan"),
-        ('{"version": 1, "goal": "x", "labels": {"a": {}}}', "no threshold policy"),
+        ('{"version": 1, "goal": "x", "labels": {"a": {}}}', "expected the JSON that ThresholdPolicy.save"),
     ],
 )
-def test_other_files_are_refused(text: str, message: str) -> None:
-    """With what was expected."""
+def test_invalid_files_raise(text: str, message: str) -> None:
+    """The error says what was expected."""
     with pytest.raises(InvalidInput, match=message):
         ThresholdPolicy.from_json(text)
 
 
-def test_goals_out_of_range() -> None:
-    """Shares are 0 to 1, costs are not negative."""
+def test_goals_out_of_range_raise() -> None:
+    """Shares are 0 to 1; costs are not negative."""
     made = classifier(TRUTHS, SCORES)
-    with pytest.raises(InvalidInput, match="expected 0 to 1"):
+    with pytest.raises(InvalidInput, match="Pass a share from 0 to 1"):
         ThresholdPolicy.precision_at_least(made, 95)
-    with pytest.raises(InvalidInput, match="cost of 0 or more"):
+    with pytest.raises(InvalidInput, match="not a valid cost"):
         ThresholdPolicy.least_cost(made, false_alarm=-1, miss=1)
 
 
-def test_what_a_policy_keeps() -> None:
-    """Each label from its own threshold on; unknown and never reported labels are left out."""
+def test_apply_filters_by_the_threshold_of_each_label() -> None:
+    """Unknown and never reported labels are dropped."""
     policy = ThresholdPolicy(
         {"cat": ChosenThreshold(0.8), "dog": ChosenThreshold(0.3), "fox": ChosenThreshold(None)},
         goal="by hand",

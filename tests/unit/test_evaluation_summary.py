@@ -1,4 +1,4 @@
-"""Evaluation summaries: both layouts read, nothing lost, undefined values undefined, nonsense refused."""
+"""Evaluation summaries: both layouts, lossless round trips, undefined values and invalid content."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ SUMMARY: dict[str, Any] = {
 
 
 def summary(**aggregated: Any) -> dict[str, Any]:
-    """Make the sample anew, with other aggregated values."""
+    """Return a copy of the sample with other aggregated values."""
     content = copy.deepcopy(SUMMARY)
     content["AggregatedEvaluationResults"] |= aggregated
     return content
 
 
 def test_every_field_of_the_flat_layout_is_read() -> None:
-    """The layout that is seen in practice has the aggregated metrics directly in the aggregated results."""
+    """In the layout of real files, the aggregated results contain the metrics directly."""
     result = EvaluationResult.from_summary(SUMMARY)
 
     assert (result.f1, result.precision, result.recall) == (0.97, 0.96, 0.98)
@@ -71,7 +71,7 @@ def test_every_field_of_the_flat_layout_is_read() -> None:
 
 
 def test_the_nested_layout_reads_the_same() -> None:
-    """The guide's schema has one level more; the result is the same."""
+    """The schema in the developer guide has one more level; the result is the same."""
     nested = summary()
     flat = nested["AggregatedEvaluationResults"]
     nested["AggregatedEvaluationResults"] = {
@@ -83,7 +83,7 @@ def test_the_nested_layout_reads_the_same() -> None:
 
 
 def test_a_detector_has_map_and_mar() -> None:
-    """The presence of the average precision tells a detector."""
+    """A summary with an average precision belongs to a detector."""
     content = summary(AveragePrecision=0.609, AverageRecall=0.941)
     del content["AggregatedEvaluationResults"]["ConfusionMatrix"]
 
@@ -95,7 +95,7 @@ def test_a_detector_has_map_and_mar() -> None:
 
 
 def test_unknown_fields_are_kept_where_they_were() -> None:
-    """What a newer service writes is not an error, and comes out again."""
+    """Fields of a newer service are no error, and are written again."""
     content = summary(Kappa=0.9)
     content["Origin"] = {"a": [1]}
     content["EvaluationDetails"]["Duration"] = 3
@@ -114,8 +114,8 @@ def test_unknown_fields_are_kept_where_they_were() -> None:
     assert result.to_summary()["LabelEvaluationResults"][1]["Metrics"]["Support"] == 12
 
 
-def test_what_is_written_is_read_back_without_loss() -> None:
-    """Reader and writer are one: the summary of a result is a summary with that result."""
+def test_written_summary_is_read_back_without_loss() -> None:
+    """Writing and reading a result gives the same result."""
     result = EvaluationResult.from_summary(SUMMARY)
 
     again = result.to_summary()
@@ -127,7 +127,7 @@ def test_what_is_written_is_read_back_without_loss() -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf], ids=["null", "NaN", "infinite"])
 def test_undefined_values_stay_undefined(value: float | None) -> None:
-    """Null and NaN are neither an error nor a 0."""
+    """Null and NaN become None, neither an error nor 0."""
     content = summary(F1Score=value)
     content["LabelEvaluationResults"][1]["Metrics"] = {"F1Score": value, "Threshold": value}
     content["LabelEvaluationResults"][1]["NumberOfTestingImages"] = value
@@ -141,15 +141,15 @@ def test_undefined_values_stay_undefined(value: float | None) -> None:
 
 
 def test_a_summary_with_nothing_but_details_is_read() -> None:
-    """Missing parts leave their fields undefined."""
+    """Fields of missing parts are None."""
     result = EvaluationResult.from_summary({"EvaluationDetails": None, "LabelEvaluationResults": []})
 
     assert EvaluationResult() == result
     assert "All labels" in str(result)
 
 
-def test_an_adapters_summary_keeps_its_figures() -> None:
-    """The file of a content moderation adapter has one aggregated value, and its own part."""
+def test_summary_of_an_adapter_keeps_its_part() -> None:
+    """The summary of a content moderation adapter has one aggregated value and a part of its own."""
     content = {
         "AggregatedEvaluationResults": {"F1Score": 0.5},
         "ContentModeration": {"AllConfidenceThresholdsEvalResults": []},
@@ -164,20 +164,23 @@ def test_an_adapters_summary_keeps_its_figures() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"Statistics": {}}, "no evaluation summary"),
+        ({"Statistics": {}}, "it has none of AggregatedEvaluationResults"),
         ([1], "expected an object, found list"),
         (summary(F1Score="high"), r"AggregatedEvaluationResults\.F1Score: expected a number, found 'high'"),
         (summary(Recall=True), "expected a number, found True"),
         (summary(ConfusionMatrix={}), "ConfusionMatrix: expected a list"),
         (summary(ConfusionMatrix=[{"Value": 1}]), r"ConfusionMatrix\[0\]: expected GroundTruthLabel"),
-        ({"LabelEvaluationResults": [{"Label": 7}]}, r"LabelEvaluationResults\[0\]\.Label: expected a text"),
-        ({"LabelEvaluationResults": [{"Label": "a"}, {"Label": "a"}]}, "'a' was there before"),
-        ({"EvaluationDetails": {"Labels": [1]}}, r"EvaluationDetails\.Labels: expected texts"),
-        ({"EvaluationDetails": {"ProjectVersionArn": 1}}, "ProjectVersionArn: expected a text"),
+        (
+            {"LabelEvaluationResults": [{"Label": 7}]},
+            r"LabelEvaluationResults\[0\]\.Label: expected a string",
+        ),
+        ({"LabelEvaluationResults": [{"Label": "a"}, {"Label": "a"}]}, "duplicate label 'a'"),
+        ({"EvaluationDetails": {"Labels": [1]}}, r"EvaluationDetails\.Labels: expected strings"),
+        ({"EvaluationDetails": {"ProjectVersionArn": 1}}, "ProjectVersionArn: expected a string"),
     ],
 )
-def test_nonsense_is_refused_by_name(content: Any, message: str) -> None:
-    """What cannot be understood is named, with what was expected."""
+def test_invalid_summaries_raise(content: Any, message: str) -> None:
+    """The error names the field and what was expected."""
     with pytest.raises(InvalidEvaluation, match=message):
         EvaluationResult.from_summary(content)
 
@@ -191,24 +194,24 @@ def test_nonsense_is_refused_by_name(content: Any, message: str) -> None:
     ],
 )
 def test_times_are_utc(text: str, expected: datetime | None) -> None:
-    """Other ways to write a time are read; one that cannot be read is kept as it is."""
+    """Times in ISO format are read; a time that cannot be read is kept in ``extra``."""
     result = EvaluationResult.from_summary({"EvaluationDetails": {"EvaluationEndTimestamp": text}})
 
     assert expected == result.evaluated_at
     assert (expected is None) == (text in str(result.extra))
 
 
-def test_a_time_of_another_zone_is_written_in_utc() -> None:
-    """The file has no zone mark and means UTC."""
-    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
+def test_time_of_another_zone_is_written_in_utc() -> None:
+    """Times in the file are UTC without a zone."""
+    time = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=2)))
 
-    details = EvaluationResult(evaluated_at=moment).to_summary()["EvaluationDetails"]
+    details = EvaluationResult(evaluated_at=time).to_summary()["EvaluationDetails"]
 
     assert details["EvaluationEndTimestamp"] == "2026-01-02T01:04:05.000000"
 
 
-def test_the_table_is_aligned_and_sorted() -> None:
-    """Columns stand below each other, also with wide letters, and hostile labels cannot break a line."""
+def test_table_is_aligned() -> None:
+    """Wide characters take two columns, and control characters are escaped."""
     labels = {
         "ok": LabelMetrics(0.5, 0.5, 0.5, 0.5, 10),
         "日本": LabelMetrics(1.0, 1.0, 1.0, 0.25, 5),
@@ -228,20 +231,20 @@ def test_the_table_is_aligned_and_sorted() -> None:
     )
 
 
-def test_a_table_of_many_labels_shows_the_best_and_the_worst() -> None:
-    """Hundreds of rows would bury the figures that matter."""
+def test_table_of_many_labels_shows_the_best_and_the_worst() -> None:
+    """The labels in the middle are omitted."""
     labels = {f"label {n:03}": LabelMetrics(f1=1 - n / 250) for n in range(250)}
 
     lines = str(EvaluationResult(labels=labels)).splitlines()
 
     assert len(lines) == 55
-    assert lines[28] == "... 200 labels in between: see .labels, or save(...) the result"
+    assert lines[28] == "... 200 more labels; see result.labels or result.save('evaluation.html')"
     assert lines[3].startswith("label 000")
     assert lines[-2].startswith("label 249")
 
 
-def test_a_matrix_knows_what_it_does_not_know() -> None:
-    """A pair that the file lacks has no share."""
+def test_unknown_shares_of_a_matrix_are_none() -> None:
+    """A pair that is not in the file has no share."""
     matrix = ConfusionMatrix(("a", "b"), {("a", "a"): 1.0})
 
     assert matrix.rows() == ((1.0, None), (None, None))

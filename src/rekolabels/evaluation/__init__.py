@@ -1,6 +1,6 @@
-"""How good a model is: read from the service's files, or computed from what a model said about test images.
+"""Evaluation: read the service's result files, or evaluate predictions on test images.
 
-Pure: no AWS, no clock, no NumPy.
+Pure Python: no AWS, no clock, no NumPy.
 """
 
 from __future__ import annotations

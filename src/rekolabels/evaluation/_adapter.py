@@ -1,4 +1,4 @@
-"""The summary of a content moderation adapter."""
+"""Evaluation summary of a content moderation adapter."""
 
 from __future__ import annotations
 
@@ -7,64 +7,64 @@ from typing import Any, cast
 
 import attrs
 
-from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._jsonl import as_list, as_object, number_in, object_in, text_in
+from rekolabels.evaluation._jsonl import as_list, as_object, number_in, object_in, text_in, unreadable
 from rekolabels.evaluation._metrics import Counts
 
 __all__ = ["AdapterCounts", "AdapterEvaluation", "AdapterThreshold", "read_adapter"]
 
+_SUMMARY = "the evaluation summary"
 _COUNTS = ("TruePositive", "FalsePositive", "FalseNegative", "TrueNegative")
 
 
 @attrs.frozen
 class AdapterCounts:
-    """What the base model and the adapter made of the same images."""
+    """Confusion counts of the base model and of the adapter on the same images."""
 
     base_model: Counts
-    """Content moderation without the adapter."""
+    """Counts of content moderation without the adapter."""
     adapter: Counts
-    """With it."""
+    """Counts of content moderation with the adapter."""
 
 
 @attrs.frozen
 class AdapterThreshold:
-    """An adapter at one confidence threshold."""
+    """Counts of an adapter at one confidence threshold."""
 
     confidence_threshold: float
-    """0 to 100."""
+    """Confidence threshold in percent, 0 to 100."""
     total: AdapterCounts
-    """Over all labels."""
+    """Counts over all labels."""
     labels: Mapping[str, AdapterCounts] = attrs.field(hash=False)
-    """By label."""
+    """Counts by label."""
 
 
 @attrs.frozen
 class AdapterEvaluation:
-    """How an adapter compares with the base model (``ContentModeration`` of the summary)."""
+    """Comparison of an adapter with the base model (``ContentModeration`` of the summary)."""
 
     requested: AdapterThreshold | None
-    """At the threshold that the training was asked for."""
+    """Counts at the threshold that was requested for the training."""
     thresholds: tuple[AdapterThreshold, ...]
-    """At 5, 10 … 100, as the file has them."""
+    """Counts at the thresholds of the file: 5, 10 … 100 %."""
 
 
 def read_adapter(content: object) -> AdapterEvaluation | None:
-    """Read what a summary says of an adapter; None when it says nothing of one."""
+    """Read the adapter part of a summary; None if there is none."""
     if content is None:
         return None
-    where = "ContentModeration"
+    where = f"{_SUMMARY}: ContentModeration"
     if not isinstance(content, Mapping):
-        raise InvalidEvaluation(f"{where}: expected an object, found {type(content).__name__}")
+        raise unreadable(where, f"expected an object, found {type(content).__name__}")
     fields = cast("Mapping[str, Any]", content)
     requested = fields.get("InputConfidenceThresholdEvalResults")
-    everything = as_list(fields.get("AllConfidenceThresholdsEvalResults") or [])
-    if everything is None:
-        raise InvalidEvaluation(f"{where}.AllConfidenceThresholdsEvalResults: expected a list")
+    listed = as_list(fields.get("AllConfidenceThresholdsEvalResults") or [])
+    if listed is None:
+        raise unreadable(f"{where}.AllConfidenceThresholdsEvalResults", "expected a list")
     return AdapterEvaluation(
         None if requested is None else _threshold(requested, f"{where}.InputConfidenceThresholdEvalResults"),
         tuple(
-            _threshold(one, f"{where}.AllConfidenceThresholdsEvalResults[{at}]")
-            for at, one in enumerate(everything)
+            _threshold(item, f"{where}.AllConfidenceThresholdsEvalResults[{at}]")
+            for at, item in enumerate(listed)
         ),
     )
 
@@ -74,13 +74,13 @@ def _threshold(value: object, where: str) -> AdapterThreshold:
     labels: dict[str, AdapterCounts] = {}
     for at, entry in enumerate(as_list(fields.get("LabelEvaluationResults")) or ()):
         place = f"{where}.LabelEvaluationResults[{at}]"
-        one = as_object(entry, place)
-        labels[text_in(one, "Label", place)] = _pair(one, place)
-    total = _pair(object_in(fields, "AggregatedEvaluationResults", where), where)
+        label = as_object(entry, place)
+        labels[text_in(label, "Label", place)] = _counts_of_both(label, place)
+    total = _counts_of_both(object_in(fields, "AggregatedEvaluationResults", where), where)
     return AdapterThreshold(number_in(fields, "ConfidenceThreshold", where), total, labels)
 
 
-def _pair(fields: Mapping[str, Any], where: str) -> AdapterCounts:
+def _counts_of_both(fields: Mapping[str, Any], where: str) -> AdapterCounts:
     return AdapterCounts(
         *(_counts(object_in(fields, name, where), where) for name in ("BaseModel", "Adapter"))
     )

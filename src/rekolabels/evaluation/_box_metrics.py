@@ -1,4 +1,4 @@
-"""Average precision and recall of boxes as COCO computes them, at one overlap or many."""
+"""COCO's average precision and recall of boxes, at one IoU threshold or several."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._metrics import mean_defined
 
 if TYPE_CHECKING:
@@ -17,38 +18,39 @@ if TYPE_CHECKING:
 
     from rekolabels.images import BoundingBox
 
-__all__ = ["COCO_IOU_THRESHOLDS", "BoxMetrics", "score_boxes"]
+__all__ = ["COCO_IOU_THRESHOLDS", "BoxMetrics", "iou", "score_boxes"]
 
 _STEP = (0.95 - 0.5) / 9
 COCO_IOU_THRESHOLDS = (*(0.5 + at * _STEP for at in range(9)), 0.95)
-"""The overlaps that COCO averages over: 0.50, 0.55 … 0.95, as pycocotools has them to the last digit."""
-_NEARLY_ALL = 1 - 1e-10
-"""An overlap of 1 is out of reach of rounding; pycocotools asks for this much instead."""
+"""IoU thresholds that COCO averages over: 0.50, 0.55 … 0.95, with the exact floats of pycocotools."""
+_NEARLY_ONE = 1 - 1e-10
+"""Stands for an IoU threshold of 1, which rounding puts out of reach; pycocotools does the same."""
 _RECALLS = tuple(at * 0.01 for at in range(101))
 
-# a true box or a candidate: left, top, right, bottom, area
+# left, top, right, bottom, area
 _Edges = tuple[float, float, float, float, float]
 
 
 @attrs.frozen
 class BoxMetrics:
-    """Average precision and recall of each label, at each overlap."""
+    """Average precision and recall of each label at each IoU threshold."""
 
     iou_thresholds: tuple[float, ...]
-    """Intersection over union from which a prediction meets a true box."""
+    """Intersection over union from which a predicted box matches a true one, 0 to 1."""
     average_precision: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False)
-    """By label, one for each overlap, 0 to 1; None for a label that no image has."""
+    """Average precision by label, one value per IoU threshold, 0 to 1; None for a label without true
+    boxes."""
     recall: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False)
-    """The recall when predictions of any confidence count, in the same form."""
+    """Recall over predictions of any confidence, by label, one value per IoU threshold, 0 to 1."""
 
     @property
     def mean_average_precision(self) -> float | None:
-        """MAP: the mean over labels and overlaps; with ``COCO_IOU_THRESHOLDS`` it is COCO's AP."""
+        """Mean over labels and IoU thresholds (mAP); with ``COCO_IOU_THRESHOLDS``, COCO's AP."""
         return mean_defined(value for values in self.average_precision.values() for value in values)
 
     @property
     def mean_average_recall(self) -> float | None:
-        """MAR: the mean over labels and overlaps; with ``COCO_IOU_THRESHOLDS`` it is COCO's AR."""
+        """Mean over labels and IoU thresholds (mAR); with ``COCO_IOU_THRESHOLDS``, COCO's AR."""
         return mean_defined(value for values in self.recall.values() for value in values)
 
 
@@ -59,13 +61,17 @@ def score_boxes(
     iou_thresholds: float | Sequence[float] = COCO_IOU_THRESHOLDS,
     max_detections: int = 100,
 ) -> BoxMetrics:
-    """Score a detector's boxes as pycocotools does (``iouType="bbox"``, all areas, no crowds).
+    """Score the boxes of a detector as pycocotools does (``iouType="bbox"``, all areas, no crowds).
 
     Args:
-        truths: For each image its true boxes.
-        predictions: For each image, in the same order, boxes with their confidences.
-        iou_thresholds: One overlap or several, 0 to 1.
-        max_detections: For each image and label, only so many predictions count, the most confident ones.
+        truths: The true boxes of each image.
+        predictions: The predicted boxes of each image with their confidences, in the same order.
+        iou_thresholds: One IoU threshold or several, 0 to 1.
+        max_detections: Count at most this many predictions per image and label, the most confident ones
+            (``maxDets`` in pycocotools).
+
+    Raises:
+        InvalidInput: There are not as many predictions as truths.
 
     Examples:
         >>> from rekolabels.images import BoundingBox
@@ -75,50 +81,71 @@ def score_boxes(
         >>> scores.average_precision["cap"][0], scores.mean_average_precision
         (1.0, 0.7)
     """
-    wanted = (iou_thresholds,) if isinstance(iou_thresholds, (int, float)) else tuple(iou_thresholds)
+    thresholds = (iou_thresholds,) if isinstance(iou_thresholds, (int, float)) else tuple(iou_thresholds)
+    truths, predictions = list(truths), list(predictions)
+    if len(truths) != len(predictions):
+        raise InvalidInput(
+            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
+        )
     support: Counter[str] = Counter()
-    # by label, for each candidate: minus its confidence, and the overlaps (by number) at which it is right
-    judged: dict[str, list[tuple[float, int]]] = {}
-    match = _Matcher(wanted)
-    for true, found in zip(truths, predictions, strict=True):
-        there: dict[str, list[_Edges]] = {}
-        for box in true:
+    # by label, for each prediction: its negated confidence, and a bit for each threshold at which it matches
+    matched: dict[str, list[tuple[float, int]]] = {}
+    match = _Matcher(thresholds)
+    for true_boxes, predicted in zip(truths, predictions, strict=True):
+        true_by_label: dict[str, list[_Edges]] = {}
+        for box in true_boxes:
             left, top, width, height = box.left, box.top, box.width, box.height
             edges = (left, top, left + width, top + height, width * height)
-            there.setdefault(box.label, []).append(edges)
-        for label, boxes in there.items():
+            true_by_label.setdefault(box.label, []).append(edges)
+        for label, boxes in true_by_label.items():
             support[label] += len(boxes)
         candidates: dict[str, list[tuple[float, BoundingBox]]] = {}
-        for box, confidence in found:
+        for box, confidence in predicted:
             candidates.setdefault(box.label, []).append((-confidence, box))
         for label, listed in candidates.items():
             if len(listed) > 1:
                 listed.sort(key=_first)
                 del listed[max_detections:]
-            into = judged.setdefault(label, [])
-            if label in there:
-                match(there[label], listed, into)
+            into = matched.setdefault(label, [])
+            if label in true_by_label:
+                match(true_by_label[label], listed, into)
             else:
                 into += [(confidence, 0) for confidence, _ in listed]
     precisions: dict[str, tuple[float | None, ...]] = {}
     recalls: dict[str, tuple[float | None, ...]] = {}
-    for label in sorted({*support, *judged}):
-        pairs = sorted(judged.get(label, ()), key=_first)
-        curves = [_curve(pairs, 1 << at, support[label]) for at in range(len(wanted))]
+    for label in sorted({*support, *matched}):
+        pairs = sorted(matched.get(label, ()), key=_first)
+        curves = [_curve(pairs, 1 << at, support[label]) for at in range(len(thresholds))]
         precisions[label] = tuple(average for average, _ in curves)
         recalls[label] = tuple(recall for _, recall in curves)
-    return BoxMetrics(wanted, precisions, recalls)
+    return BoxMetrics(thresholds, precisions, recalls)
+
+
+def iou(one: BoundingBox, other: BoundingBox) -> float:
+    """Return the intersection over union of two boxes, 0 to 1; labels do not matter.
+
+    Examples:
+        >>> from rekolabels.images import BoundingBox
+        >>> iou(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
+        0.333...
+    """
+    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 _first = itemgetter(0)
 
 
 class _Matcher:
-    """Gives each candidate, the most confident first, the free true box that it overlaps most."""
+    """Match each prediction, most confident first, to the free true box with the highest IoU."""
 
     def __init__(self, iou_thresholds: tuple[float, ...]) -> None:
-        self._least = [min(overlap, _NEARLY_ALL) for overlap in iou_thresholds]
-        self._lowest = min(self._least)
+        self._thresholds = [min(threshold, _NEARLY_ONE) for threshold in iou_thresholds]
+        self._lowest = min(self._thresholds)
 
     def __call__(
         self,
@@ -126,15 +153,15 @@ class _Matcher:
         candidates: list[tuple[float, BoundingBox]],
         into: list[tuple[float, int]],
     ) -> None:
-        """Append each candidate with a bit for each overlap at which it is right."""
-        taken = [0] * len(self._least)  # for each overlap, a bit for each true box
+        """Append each prediction with a bit for each threshold at which it matches."""
+        taken = [0] * len(self._thresholds)  # for each threshold, a bit for each true box
         lowest = self._lowest
         for confidence, box in candidates:
             left, top, width, height = box.left, box.top, box.width, box.height
             right, bottom, area = left + width, top + height, width * height
             near: list[tuple[float, int]] = []
             for at, (its_left, its_top, its_right, its_bottom, its_area) in enumerate(boxes):
-                # comparisons rather than calls of min and max: this is where the time goes
+                # comparisons instead of min() and max(): most of the time is spent here
                 shared = (right if right < its_right else its_right) - (left if left > its_left else its_left)  # noqa: FURB136 - speed
                 if shared <= 0:
                     continue
@@ -148,28 +175,28 @@ class _Matcher:
             into.append((confidence, self._choose(near, taken) if near else 0))
 
     def _choose(self, near: list[tuple[float, int]], taken: list[int]) -> int:
-        right = 0
-        # the best one last; of equal ones the last in the image, as pycocotools takes it
+        matches = 0
+        # ascending, read from the end: of equal overlaps the last box of the image, as in pycocotools
         near.sort()
-        for number, least in enumerate(self._least):
+        for number, threshold in enumerate(self._thresholds):
             for overlap, bit in reversed(near):
-                if overlap < least:
+                if overlap < threshold:
                     break
                 if not taken[number] & bit:
                     taken[number] |= bit
-                    right |= 1 << number
+                    matches |= 1 << number
                     break
-        return right
+        return matches
 
 
 def _curve(pairs: list[tuple[float, int]], bit: int, support: int) -> tuple[float | None, float | None]:
-    """Average precision over 101 recalls, and the last recall."""
+    """Return the average precision over 101 recalls, and the final recall."""
     if not support:
         return None, None
     precisions: list[float] = []
     found = 0
-    for place, (_, right) in enumerate(pairs, start=1):
-        if right & bit:
+    for place, (_, matches) in enumerate(pairs, start=1):
+        if matches & bit:
             found += 1
             precisions.append(found / place)
     for at in range(found - 2, -1, -1):
@@ -182,19 +209,3 @@ def _curve(pairs: list[tuple[float, int]], bit: int, support: int) -> tuple[floa
             break
         total += precisions[at]
     return total / len(_RECALLS), found / support
-
-
-def iou(one: BoundingBox, other: BoundingBox) -> float:
-    """Intersection over union of two boxes, 0 to 1; labels do not matter.
-
-    Examples:
-        >>> from rekolabels.images import BoundingBox
-        >>> iou(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
-        0.333...
-    """
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (one.width * one.height + other.width * other.height - shared)

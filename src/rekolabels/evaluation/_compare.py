@@ -1,4 +1,4 @@
-"""Whether one model is better than another, or just luckier: paired on the same test images."""
+"""Comparison of two models on the same test images, with confidence intervals and a significance test."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ __all__ = ["Comparison", "Difference", "McNemar", "check_no_regression", "compar
 
 Metric = Literal["f1", "precision", "recall"]
 _METRICS: tuple[Metric, ...] = ("f1", "precision", "recall")
-_OUTER = 0.025
-"""What lies outside of a 95 % interval on each side."""
+_TAIL = 0.025
+"""Share of the resamples outside of a 95 % interval, on each side."""
+_COLUMNS = ("Label", "Metric", "Before", "After", "Change", "95 % interval")
 
-# for a label: right, made up and missed, by the first model, then by the second
+# for a label: true positives, false positives and false negatives of the baseline, then of the new model
 _Row: TypeAlias = tuple[str, int, int, int, int, int, int]
 
 
 @attrs.frozen
 class McNemar:
-    """McNemar's exact test: do the models differ on the images that only one of them gets right?"""
+    """McNemar's exact test, on the images that only one of two models gets right."""
 
     only_before: int
-    """Images that only the baseline gets entirely right."""
+    """Number of images that only the baseline gets entirely right."""
     only_after: int
-    """Images that only the new model gets entirely right."""
+    """Number of images that only the new model gets entirely right."""
 
     @property
     def p_value(self) -> float:
-        """How often equal models would differ at least so much, 0 to 1.
+        """Probability that equally good models differ at least this much, 0 to 1.
 
         Examples:
             >>> McNemar(1, 9).p_value
@@ -58,84 +59,91 @@ class McNemar:
 
 @attrs.frozen
 class Difference:
-    """One figure of both models."""
+    """One metric of both models."""
 
     label: str | None
-    """The label; None for the mean over the labels."""
+    """Label of the metric; None for the mean over the labels."""
     metric: Metric
     """``f1``, ``precision`` or ``recall``."""
     before: float | None
-    """Of the baseline, 0 to 1."""
+    """Value of the baseline, 0 to 1; None if it is undefined."""
     after: float | None
-    """Of the new model, 0 to 1."""
+    """Value of the new model, 0 to 1; None if it is undefined."""
     interval: tuple[float, float] | None
-    """Where the change lies with 95 % confidence (paired bootstrap over the images)."""
+    """95 % confidence interval of the change (paired bootstrap over the images)."""
 
     @property
     def change(self) -> float | None:
-        """After less before; None where one is undefined."""
+        """``after`` minus ``before``; None if either is undefined."""
         return None if self.before is None or self.after is None else self.after - self.before
 
     def is_worse(self, tolerance: float = 0.0, *, strict: bool = False) -> bool:
-        """Whether the figure has fallen by more than the tolerance, and not by chance alone.
+        """Return whether the metric fell by more than the tolerance, and significantly.
+
+        A loss is significant if its 95 % interval is below 0.
 
         Args:
-            tolerance: A loss that does not matter.
-            strict: Take every such loss for real, also one that chance may explain.
+            tolerance: Acceptable loss, such as 0.02.
+            strict: Also count losses that are not significant.
         """
         if self.change is None:
-            return self.before is not None  # what was known is not known any more
+            return self.before is not None  # a metric that was defined no longer is
         lost = self.change < -tolerance
         return lost and (strict or (self.interval is not None and self.interval[1] < 0))
 
 
 @attrs.frozen
 class Comparison:
-    """Two models on the same test images; print it for a table."""
+    """Comparison of two models on the same test images. Prints as a table."""
 
     differences: tuple[Difference, ...]
-    """The means over the labels, then the labels by name, each with F1, precision and recall."""
+    """Differences of the means over the labels, then of each label by name: F1, precision and recall."""
     images: int
-    """Test images that both models were tested with, with the same truths."""
+    """Number of test images that both models share, with the same ground truth."""
     left_out: int
-    """Test images that only one was tested with, or whose truths differ."""
+    """Number of test images that only one model has, or whose ground truth differs."""
     mcnemar: McNemar
-    """Over whole images."""
+    """McNemar's test over images; an image is right if all its labels or boxes are."""
     by_label: Mapping[str, McNemar] = attrs.field(hash=False)
-    """Over images too, each looked at for one label."""
+    """McNemar's test for each label; an image is right if this label is."""
 
     def difference(self, label: str | None = None, metric: Metric = "f1") -> Difference:
-        """One difference; by default that of the mean F1.
+        """Return one difference; by default that of the mean F1.
+
+        Args:
+            label: The label; None for the mean over the labels.
+            metric: ``f1``, ``precision`` or ``recall``.
 
         Raises:
-            KeyError: There is no such label.
+            KeyError: The comparison has no such label.
         """
-        for one in self.differences:
-            if (one.label, one.metric) == (label, metric):
-                return one
+        for difference in self.differences:
+            if (difference.label, difference.metric) == (label, metric):
+                return difference
         raise KeyError(label)
 
     def worse(
         self, tolerance: float = 0.0, *, metric: Metric = "f1", strict: bool = False
     ) -> tuple[Difference, ...]:
-        """What has fallen; see :meth:`Difference.is_worse`."""
+        """Return the differences that are worse; see :meth:`Difference.is_worse`."""
         return tuple(
-            one for one in self.differences if one.metric == metric and one.is_worse(tolerance, strict=strict)
+            difference
+            for difference in self.differences
+            if difference.metric == metric and difference.is_worse(tolerance, strict=strict)
         )
 
     def table(self) -> list[list[str]]:
-        """The differences as rows of text, with a head."""
-        head = ["Label", "Metric", "Before", "After", "Change", "95 % interval"]
-        return [head, *(_row(one) for one in self.differences)]
+        """Return the differences as rows of text, with a header."""
+        return [[*_COLUMNS], *(_row(difference) for difference in self.differences)]
 
     def headline(self) -> str:
-        """The images, and what McNemar's test says of them."""
+        """Return the number of images and the result of McNemar's test in one line."""
         test = self.mcnemar
         return (
             f"{self.images:,} shared test images"
             + (f", {self.left_out:,} left out" if self.left_out else "")
-            + f". Only before right: {test.only_before:,}, only after: {test.only_after:,} "
-            f"(McNemar p = {test.p_value:.3g})"
+            + f". Right only before: {test.only_before:,}, right only after: {test.only_after:,} "
+            f"(McNemar's test: p = {test.p_value:.3g})"
         )
 
     def __str__(self) -> str:
@@ -156,18 +164,22 @@ def compare_images(
     n_resamples: int,
     seed: int,
 ) -> Comparison:
-    """Compare two models by their verdicts at their own thresholds."""
+    """Compare two models by their verdicts at their own thresholds.
+
+    Raises:
+        InvalidInput: The test sets differ, or have no image in common.
+    """
     first, second = _by_image(before), _by_image(after)
     shared = [key for key, image in first.items() if key in second and _truth(image) == _truth(second[key])]
     left_out = len(first) + len(second) - 2 * len(shared)
     if left_out and not only_shared:
         raise InvalidInput(
-            f"the test sets differ: {len(first):,} and {len(second):,} images, of which {len(shared):,} are "
-            "the same with the same labels. Figures of different images do not compare; only_shared=True "
-            "compares on the shared ones."
+            f"Cannot compare the models: their test sets differ ({len(first):,} and {len(second):,} images, "
+            f"{len(shared):,} in common with the same labels). Use only_shared=True to compare on the images "
+            "in common."
         )
     if not shared:
-        raise InvalidInput("the models share no test images, so there is nothing to compare")
+        raise InvalidInput("Cannot compare the models: they have no test images in common.")
     patterns: Counter[tuple[_Row, ...]] = Counter()
     right = Counter[tuple[bool, bool]]()
     by_label: dict[str, Counter[tuple[bool, bool]]] = {}
@@ -189,23 +201,23 @@ def compare_images(
 
 
 def check_no_regression(comparison: Comparison, tolerance: float, metric: Metric, *, strict: bool) -> None:
-    """See that nothing has fallen.
+    """Check that no value of the metric is worse.
 
     Raises:
-        ModelRegressed: Something has.
+        ModelRegressed: A value is worse.
     """
     worse = comparison.worse(tolerance, metric=metric, strict=strict)
     if worse:
-        shown = align([["Label", "Metric", "Before", "After", "Change", "95 % interval"], *map(_row, worse)])
-        lost = "\n".join(shown)
+        lost = "\n".join(align([_COLUMNS, *map(_row, worse)]))
         raise ModelRegressed(
-            f"the model has become worse by {metric} (tolerance {tolerance:g}):\n{lost}\n\n{comparison}",
+            f"The model is worse than the baseline in {metric} (tolerance {tolerance:g}).\n"
+            f"{lost}\n\n{comparison}",
             comparison=comparison,
         )
 
 
 def _by_image(images: Iterable[EvaluatedImage]) -> dict[tuple[str, int], EvaluatedImage]:
-    """By source; an image that a test set has twice is told apart by its turn."""
+    """Index images by source and occurrence, since a test set can contain an image twice."""
     turns: Counter[str] = Counter()
     found: dict[tuple[str, int], EvaluatedImage] = {}
     for image in images:
@@ -222,16 +234,16 @@ def _truth(image: EvaluatedImage) -> tuple[object, ...]:
 def _rows(first: EvaluatedImage, second: EvaluatedImage) -> tuple[_Row, ...]:
     counts: dict[str, list[int]] = {}
     for offset, image in ((0, first), (3, second)):
-        there = Counter(image.truths)
+        unjudged = Counter(image.truths)
         for verdict in image.verdicts:
             if verdict.kind == "true negative":
                 continue
             row = counts.setdefault(verdict.label, [0] * 6)
             at = {"true positive": 0, "false positive": 1, "false negative": 2}[verdict.kind]
             row[offset + at] += 1
-            there[verdict.label] -= verdict.in_ground_truth
-        for label, left in there.items():
-            if left > 0:  # a truth without a verdict was missed
+            unjudged[verdict.label] -= verdict.in_ground_truth
+        for label, left in unjudged.items():
+            if left > 0:  # an occurrence without a verdict was missed
                 counts.setdefault(label, [0] * 6)[offset + 2] += left
     return tuple((label, *row) for label, row in sorted(counts.items()))  # type: ignore[misc]  # six numbers
 
@@ -239,22 +251,22 @@ def _rows(first: EvaluatedImage, second: EvaluatedImage) -> tuple[_Row, ...]:
 def _differences(
     patterns: Counter[tuple[_Row, ...]], labels: list[str], images: int, n_resamples: int, seed: int
 ) -> Iterable[Difference]:
-    keys, draw = list(patterns), random.Random(seed)  # noqa: S311 - a bootstrap keeps no secrets
-    now = _figures(patterns, labels)
+    keys, draw = list(patterns), random.Random(seed)  # noqa: S311 - a bootstrap needs no cryptographic randomness
+    now = _values(patterns, labels)
     cumulative: list[int] = []
     for key in keys:
         cumulative.append(patterns[key] + (cumulative[-1] if cumulative else 0))
     changes: dict[tuple[str | None, Metric], list[float]] = {what: [] for what in now}
     for _ in range(n_resamples):
         sample = Counter(draw.choices(keys, cum_weights=cumulative, k=images))
-        for what, (before, after) in _figures(sample, labels).items():
+        for what, (before, after) in _values(sample, labels).items():
             if before is not None and after is not None:
                 changes[what].append(after - before)
     for what, (before, after) in now.items():
         yield Difference(*what, before, after, _interval(changes[what]))
 
 
-def _figures(
+def _values(
     patterns: Mapping[tuple[_Row, ...], int], labels: list[str]
 ) -> dict[tuple[str | None, Metric], tuple[float | None, float | None]]:
     totals: dict[str, list[int]] = {label: [0] * 6 for label in labels}
@@ -267,7 +279,7 @@ def _figures(
     sides = [{label: Counts(*total[at : at + 3]) for label, total in totals.items()} for at in (0, 3)]
     found: dict[tuple[str | None, Metric], tuple[float | None, float | None]] = {}
     for metric in _METRICS:
-        means = [mean_defined(getattr(one, metric) for one in side.values()) for side in sides]
+        means = [mean_defined(getattr(counts, metric) for counts in side.values()) for side in sides]
         found[None, metric] = means[0], means[1]
     for label in labels:
         for metric in _METRICS:
@@ -276,11 +288,11 @@ def _figures(
 
 
 def _interval(changes: list[float]) -> tuple[float, float] | None:
-    """The middle 95 % of what the resampled images give."""
+    """Return the middle 95 % of the changes over the resamples."""
     if not changes:
         return None
     changes.sort()
-    out = math.floor(_OUTER * len(changes))
+    out = math.floor(_TAIL * len(changes))
     return changes[out], changes[-1 - out]
 
 
@@ -288,13 +300,14 @@ def _mcnemar(right: Counter[tuple[bool, bool]]) -> McNemar:
     return McNemar(right[True, False], right[False, True])
 
 
-def _row(one: Difference) -> list[str]:
-    change = "n/a" if one.change is None else f"{one.change:+.3f}"
-    interval = "" if one.interval is None else f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}"
-    shown = ["n/a" if value is None else f"{value:.3f}" for value in (one.before, one.after)]
+def _row(difference: Difference) -> list[str]:
+    change = "n/a" if difference.change is None else f"{difference.change:+.3f}"
+    bounds = difference.interval
+    interval = "" if bounds is None else f"{bounds[0]:+.3f} to {bounds[1]:+.3f}"
+    shown = ["n/a" if value is None else f"{value:.3f}" for value in (difference.before, difference.after)]
     return [
-        "All labels" if one.label is None else plain_label(one.label),
-        one.metric,
+        "All labels" if difference.label is None else plain_label(difference.label),
+        difference.metric,
         *shown,
         change,
         interval,

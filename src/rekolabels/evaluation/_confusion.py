@@ -1,4 +1,4 @@
-"""What is taken for what: shares as the summary has them, and counts with what was missed or made up."""
+"""Confusion of labels: the shares of the summary, and counts with missed and background objects."""
 
 from __future__ import annotations
 
@@ -20,88 +20,88 @@ __all__ = ["ConfusionCounts", "TopConfusion", "count_confusion"]
 
 
 class TopConfusion:
-    """Compares each image's true labels with as many of the most confident ones."""
+    """Confusion of each image's true labels with the same number of most confident labels."""
 
     def __init__(self) -> None:
         self._shared: dict[tuple[str, str], float] = {}
         self._totals: Counter[str] = Counter()
 
     def add(self, true: frozenset[str], ranked: Sequence[str]) -> None:
-        """Count an image; the labels that the model saw in it come most confident first."""
+        """Count an image; the predicted labels come most confident first."""
         top = frozenset(ranked[: len(true)])
         instead = sorted(top - true)
         for label in true:
             self._totals[label] += 1
-            for found in [label] if label in top else instead:
+            for predicted in [label] if label in top else instead:
                 part = 1 if label in top else 1 / len(instead)
-                self._shared[label, found] = self._shared.get((label, found), 0.0) + part
+                self._shared[label, predicted] = self._shared.get((label, predicted), 0.0) + part
 
     def matrix(self, labels: Sequence[str]) -> ConfusionMatrix:
-        """The shares of the images of each true label."""
+        """Return the shares of the images of each true label."""
         shares = {
-            (truth, found): self._shared.get((truth, found), 0.0) / self._totals[truth]
+            (truth, predicted): self._shared.get((truth, predicted), 0.0) / self._totals[truth]
             for truth in labels
             if self._totals[truth]
-            for found in labels
+            for predicted in labels
         }
         return ConfusionMatrix(tuple(labels), shares)
 
 
 @attrs.frozen
 class ConfusionCounts:
-    """How often each label was taken for each, in images or, for detectors, in boxes.
+    """How often each label is predicted as each label: counts of images or, for detectors, of boxes.
 
-    Print it for what was taken for something else; a notebook shows the matrix.
+    Prints as a list of the confusions; a notebook shows the matrix.
 
     Examples:
         >>> print(ConfusionCounts(("cat", "dog"), {("cat", "cat"): 7, ("cat", "dog"): 2, (None, "dog"): 1}))
-        7 of 10 as labelled
+        7 of 10 correct
         <BLANKLINE>
-        Labelled         Taken for  Times
-        cat                    dog      2
-        (nothing there)        dog      1
+        True label    Predicted label  Count
+        cat                       dog      2
+        (background)              dog      1
     """
 
     labels: tuple[str, ...]
-    """Rows (true) and columns (predicted)."""
+    """Labels of the rows (true) and of the columns (predicted)."""
     counts: Mapping[tuple[str | None, str | None], int] = attrs.field(hash=False)
-    """By true and predicted label. A predicted label of None was missed; a true one of None is background:
-    something was found where there is nothing."""
+    """Count by true and predicted label. A predicted label of None means missed; a true label of None means
+    background: a prediction where the ground truth has nothing."""
 
     def count(self, truth: str | None, predicted: str | None) -> int:
-        """How often one was taken for the other."""
+        """Return how often the one was predicted as the other."""
         return self.counts.get((truth, predicted), 0)
 
     def missed(self, label: str) -> int:
-        """How often it was there and nothing was found instead."""
+        """Return how often the label was missed without another prediction in its place."""
         return self.count(label, None)
 
     def background(self, label: str) -> int:
-        """How often it was found where nothing is."""
+        """Return how often the label was predicted where the ground truth has nothing."""
         return self.count(None, label)
 
     def rows(self) -> tuple[tuple[int, ...], ...]:
-        """The matrix: a row for each true label, then the background; the last column is what was missed."""
+        """Return the matrix: a row per true label, then background; the last column counts the missed."""
         return tuple(
-            tuple(self.count(truth, found) for found in (*self.labels, None))
+            tuple(self.count(truth, predicted) for predicted in (*self.labels, None))
             for truth in (*self.labels, None)
         )
 
     def table(self) -> list[list[str]]:
-        """What was taken for something else, the most frequent first, as rows of text with a head."""
+        """Return the confusions as rows of text with a header, the most frequent first."""
         wrong = [
-            (count, _name(truth, "(nothing there)"), _name(found, "(missed)"))
-            for (truth, found), count in self.counts.items()
-            if truth != found and count
+            (count, _name(truth, "(background)"), _name(predicted, "(missed)"))
+            for (truth, predicted), count in self.counts.items()
+            if truth != predicted and count
         ]
-        wrong.sort(key=lambda one: (-one[0], one[1:]))
-        head = ["Labelled", "Taken for", "Times"]
-        return [head, *([truth, found, f"{count:,}"] for count, truth, found in wrong)]
+        wrong.sort(key=lambda row: (-row[0], row[1:]))
+        header = ["True label", "Predicted label", "Count"]
+        return [header, *([truth, predicted, f"{count:,}"] for count, truth, predicted in wrong)]
 
     def headline(self) -> str:
-        """How often the model was right."""
-        right = sum(self.count(label, label) for label in self.labels)
-        return f"{right:,} of {sum(self.counts.values()):,} as labelled"
+        """Return how often the model is correct, such as ``"7 of 10 correct"``."""
+        correct = sum(self.count(label, label) for label in self.labels)
+        return f"{correct:,} of {sum(self.counts.values()):,} correct"
 
     def __str__(self) -> str:
         rows = self.table()
@@ -124,14 +124,15 @@ def count_confusion(
     iou_threshold: float,
     labels: Iterable[str] = (),
 ) -> ConfusionCounts:
-    """Count what is taken for what.
+    """Count how often each label is predicted as each label.
 
     Args:
         images: The test images.
-        thresholds: What counts as predicted; a label that is not in it keeps the file's verdicts. None for
-            as many of a classifier's most confident labels as the image has, whatever their confidence.
-        iou_threshold: From which a box meets another, whatever their labels are.
-        labels: Labels to list, besides those that occur.
+        thresholds: Confidence by label from which a prediction counts, 0 to 1; a label without one keeps the
+            verdicts of the file. With None, a classifier's images count by as many of the most confident
+            labels as the image has labels, whatever their confidence.
+        iou_threshold: Intersection over union from which boxes match, whatever their labels are.
+        labels: Labels to list in addition to those that occur.
     """
     counts: Counter[tuple[str | None, str | None]] = Counter()
     for image in images:
@@ -143,8 +144,8 @@ def count_confusion(
     return ConfusionCounts(tuple(sorted(known)), dict(counts))
 
 
-def counts_as_found(verdict: Verdict, thresholds: Mapping[str, float]) -> bool:
-    """Whether a prediction counts at the thresholds, or else by the file's verdict."""
+def _is_predicted(verdict: Verdict, thresholds: Mapping[str, float]) -> bool:
+    """Whether a prediction counts at the thresholds; without a threshold, the file's verdict decides."""
     threshold = thresholds.get(verdict.label)
     if threshold is None:
         return verdict.kind in {"true positive", "false positive"}
@@ -156,13 +157,13 @@ def _labels(
 ) -> list[tuple[str | None, str | None]]:
     true = set(image.labels)
     if thresholds is None:
-        ranked = sorted(image.verdicts, key=lambda one: (-one.confidence, one.label))
-        found = [verdict.label for verdict in ranked[: len(true)]]
+        ranked = sorted(image.verdicts, key=lambda verdict: (-verdict.confidence, verdict.label))
+        predicted = [verdict.label for verdict in ranked[: len(true)]]
     else:
-        found = [verdict.label for verdict in image.verdicts if counts_as_found(verdict, thresholds)]
-    missed = sorted(true.difference(found))
-    instead = [label for label in found if label not in true]
-    pairs: list[tuple[str | None, str | None]] = [(label, label) for label in found if label in true]
+        predicted = [verdict.label for verdict in image.verdicts if _is_predicted(verdict, thresholds)]
+    missed = sorted(true.difference(predicted))
+    instead = [label for label in predicted if label not in true]
+    pairs: list[tuple[str | None, str | None]] = [(label, label) for label in predicted if label in true]
     both = min(len(missed), len(instead))
     pairs += zip(missed[:both], instead[:both], strict=True)
     pairs += [(label, None) for label in missed[both:]]
@@ -170,20 +171,20 @@ def _labels(
 
 
 def _boxes(
-    image: EvaluatedImage, thresholds: Mapping[str, float], minimum: float
+    image: EvaluatedImage, thresholds: Mapping[str, float], iou_threshold: float
 ) -> list[tuple[str | None, str | None]]:
-    """Each prediction, the most confident first, takes the free box that it overlaps most.
+    """Match each prediction, most confident first, to the free true box with the highest IoU.
 
-    A box of its own label goes before one of another.
+    A true box with the label of the prediction is preferred to one with another label.
     """
     free = list(image.boxes)
     pairs: list[tuple[str | None, str | None]] = []
     for verdict in image.verdicts:
         box = verdict.box
-        if box is None or not counts_as_found(verdict, thresholds):
+        if box is None or not _is_predicted(verdict, thresholds):
             continue
         near = [(true.label == box.label, iou(true, box), at) for at, true in enumerate(free)]
-        near = [one for one in near if one[1] >= minimum]
+        near = [match for match in near if match[1] >= iou_threshold]
         at = max(near)[2] if near else None
         pairs.append((None if at is None else free[at].label, box.label))
         if at is not None:

@@ -1,7 +1,7 @@
-"""From what a model says about test images to its evaluation.
+"""Evaluation of predictions on test images.
 
-The service publishes neither how it matches boxes nor how it averages; this is the usual way of both, and the
-figures, the verdicts and the snapshot come from one and the same matching.
+The service publishes neither how it matches boxes nor how it averages. The usual definitions of both are
+used, and the metrics, the verdicts and the snapshot come from the same matching.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._confusion import TopConfusion
 from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_classification
 from rekolabels.evaluation._result import EvaluationResult
-from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, Verdict, VerdictKind, by_f1
+from rekolabels.evaluation._values import LabelMetrics, Verdict, VerdictKind, by_f1
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ __all__ = ["Evaluation", "evaluate_classification", "evaluate_detection"]
 
 @attrs.frozen
 class Evaluation:
-    """An evaluation, and the single verdicts that it was made of."""
+    """An evaluation result and the verdicts behind it."""
 
     result: EvaluationResult
-    """The figures."""
+    """The metrics."""
     verdicts: tuple[tuple[Verdict, ...], ...]
-    """For each test image, in order; the most confident first."""
+    """Verdicts of each test image, in the order of the images; the most confident first."""
 
 
 def evaluate_classification(
@@ -46,20 +47,23 @@ def evaluate_classification(
     """Evaluate a classifier, single-label or multi-label.
 
     The assumed threshold of each label is the one with the best F1 on these images, as the service chooses it
-    (see :meth:`ScoredLabel.best_threshold`). A label that no test image has gets no threshold, and its
-    metrics are undefined; the aggregated metrics are the means of those that are defined.
+    (see :meth:`ScoredLabel.best_threshold`). A label without test images has no threshold, and its metrics
+    are undefined; the aggregated metrics are the means of the defined ones.
 
-    The confusion matrix compares each image's true labels with as many of the most confident labels: with one
-    true label, that is the usual count of the most confident one; with more, each label that was missed is
-    shared out among those that stand in its place. Each row adds up to 1.
+    The confusion matrix compares each image's true labels with the same number of most confident labels. With
+    one true label per image, this is the usual top-1 confusion matrix. With more, a missed label is divided
+    equally among the labels predicted instead. Each row adds up to 1.
 
     Args:
-        truths: For each test image, its true labels; labels that the model does not know are left out.
-        predictions: For each test image, the confidence of each label, 0 to 1; a missing label counts as 0.
+        truths: The true labels of each test image; labels that the model does not know are ignored.
+        predictions: The confidence of each label for each test image, 0 to 1; a missing label counts as 0.
         labels: The labels that the model knows.
-        training_images: For the summary: how many images the model was trained with.
-        evaluated_at: For the summary: when, UTC if it does not say.
-        project_version_arn: For the summary: which model version.
+        training_images: Number of training images, for the summary.
+        evaluated_at: Time of the evaluation, for the summary; a naive time is UTC.
+        project_version_arn: ARN of the model version, for the summary.
+
+    Raises:
+        InvalidInput: There are not as many predictions as truths.
 
     Examples:
         >>> evaluation = evaluate_classification(
@@ -75,72 +79,31 @@ def evaluate_classification(
         ['true positive', 'true negative']
     """
     known = tuple(sorted(set(labels)))
-    wanted = [frozenset(truth).intersection(known) for truth in truths]
-    if len(wanted) != len(predictions):
-        raise ValueError(f"{len(wanted)} truths, but {len(predictions)} predictions: give one for each image")
+    true_labels = [frozenset(truth).intersection(known) for truth in truths]
+    _check_lengths(truths, predictions)
     metrics = {
-        label: _judge(scored, scored.support)
-        for label, scored in score_classification(wanted, predictions, known).items()
+        label: _metrics_of(scored, scored.support)
+        for label, scored in score_classification(true_labels, predictions, known).items()
     }
+    confusion = TopConfusion()
+    for true, scores in zip(true_labels, predictions, strict=True):
+        ranked = sorted((-scores.get(label, 0.0), label) for label in known)
+        confusion.add(true, [label for _, label in ranked])
     result = EvaluationResult(
-        f1=mean_defined(found.f1 for found in metrics.values()),
-        precision=mean_defined(found.precision for found in metrics.values()),
-        recall=mean_defined(found.recall for found in metrics.values()),
+        f1=mean_defined(metric.f1 for metric in metrics.values()),
+        precision=mean_defined(metric.precision for metric in metrics.values()),
+        recall=mean_defined(metric.recall for metric in metrics.values()),
         labels=by_f1(metrics.items()),
-        confusion_matrix=_confusion_matrix(wanted, predictions, known),
+        confusion_matrix=confusion.matrix(known),
         training_images=training_images,
-        test_images=len(wanted),
+        test_images=len(true_labels),
         evaluated_at=evaluated_at,
         project_version_arn=project_version_arn,
     )
     verdicts = tuple(
-        _judge_image(true, scores, metrics) for true, scores in zip(wanted, predictions, strict=True)
+        _label_verdicts(true, scores, metrics) for true, scores in zip(true_labels, predictions, strict=True)
     )
     return Evaluation(result, verdicts)
-
-
-def _judge(scored: ScoredLabel, test_images: int) -> LabelMetrics:
-    """Choose a label's threshold and count at it."""
-    threshold = scored.best_threshold()
-    counts = scored.counts(threshold)
-    return LabelMetrics(counts.f1, counts.precision, counts.recall, threshold, test_images)
-
-
-def _judge_image(
-    true: frozenset[str], scores: Mapping[str, float], metrics: Mapping[str, LabelMetrics]
-) -> tuple[Verdict, ...]:
-    verdicts: list[Verdict] = []
-    for label, found in metrics.items():
-        confidence = scores.get(label, 0.0)
-        counted = found.threshold is not None and confidence >= found.threshold
-        verdicts.append(Verdict(label, confidence, _kind(counted=counted, there=label in true)))
-    return tuple(sorted(verdicts, key=lambda verdict: -verdict.confidence))
-
-
-def _kind(*, counted: bool, there: bool) -> VerdictKind:
-    if counted:
-        return "true positive" if there else "false positive"
-    return "false negative" if there else "true negative"
-
-
-def _confusion_matrix(
-    truths: Sequence[frozenset[str]], predictions: Sequence[Mapping[str, float]], labels: tuple[str, ...]
-) -> ConfusionMatrix:
-    confusion = TopConfusion()
-    for true, scores in zip(truths, predictions, strict=True):
-        ranked = sorted((-scores.get(label, 0.0), label) for label in labels)
-        confusion.add(true, [label for _, label in ranked])
-    return confusion.matrix(labels)
-
-
-@attrs.frozen
-class _Match:
-    """One prediction or one missed object, before a threshold is known."""
-
-    box: BoundingBox
-    confidence: float
-    there: bool
-    predicted: bool = True
 
 
 def evaluate_detection(
@@ -155,24 +118,28 @@ def evaluate_detection(
 ) -> Evaluation:
     """Evaluate a detector.
 
-    In each image, the predicted boxes of a label choose in turn, the most confident first: each takes the
-    true box of that label that it overlaps most, of those that are still free and that it overlaps enough.
-    The assumed threshold is the one with the best F1 over the boxes. Average precision is COCO's (101
-    recalls) at one overlap; average recall is the recall when predictions of any confidence count. mAP, mAR
-    and the other aggregated figures are means over the labels that the test images have.
+    The predicted boxes of a label are matched in descending order of confidence: each takes the free true box
+    of that label with the highest IoU, if it reaches ``iou_threshold``. The assumed threshold is the one with
+    the best F1 over the boxes. Average precision is COCO's (101 recalls) at one IoU threshold; average recall
+    is the recall if predictions of any confidence count. mAP, mAR and the other aggregated metrics are means
+    over the labels that occur in the test images.
 
-    The verdicts of an image are those of the service's snapshot: every prediction from the threshold on, and
-    a false negative for each missed object, with the box and the low confidence of the prediction that met
-    it, or, where none did, with its own box and 0.
+    The verdicts are those of the service's snapshot: every prediction from the threshold on, and a false
+    negative for each missed object, with the box and the low confidence of its matching prediction or, where
+    none matches, with its own box and confidence 0.
 
     Args:
-        truths: For each test image, its true boxes in pixels; labels unknown to the model are left out.
-        predictions: For each test image, boxes in pixels with their confidences, 0 to 1, unthresholded.
+        truths: The true boxes of each test image, in pixels; labels that the model does not know are ignored.
+        predictions: The predicted boxes of each test image, in pixels, with their confidences, 0 to 1.
+            Include those of low confidence.
         labels: The labels that the model knows.
-        iou_threshold: Intersection over union from which a prediction meets a true box, 0 to 1.
-        training_images: For the summary: how many images the model was trained with.
-        evaluated_at: For the summary: when, UTC if it does not say.
-        project_version_arn: For the summary: which model version.
+        iou_threshold: Intersection over union from which a predicted box matches a true one, 0 to 1.
+        training_images: Number of training images, for the summary.
+        evaluated_at: Time of the evaluation, for the summary; a naive time is UTC.
+        project_version_arn: ARN of the model version, for the summary.
+
+    Raises:
+        InvalidInput: There are not as many predictions as truths.
 
     Examples:
         >>> truth = BoundingBox("cap", left=10, top=10, width=20, height=20)
@@ -185,30 +152,31 @@ def evaluate_detection(
         ['true positive']
     """
     known = sorted(set(labels))
-    if len(truths) != len(predictions):
-        raise ValueError(f"{len(truths)} truths, but {len(predictions)} predictions: give one for each image")
+    _check_lengths(truths, predictions)
     images: list[list[_Match]] = []
-    present: dict[str, int] = dict.fromkeys(known, 0)
-    for true, found in zip(truths, predictions, strict=True):
-        boxes, candidates = list(true), list(found)
+    images_with: dict[str, int] = dict.fromkeys(known, 0)
+    for true, predicted in zip(truths, predictions, strict=True):
+        boxes, candidates = list(true), list(predicted)
         matches: list[_Match] = []
         for label in known:
-            wanted = [box for box in boxes if box.label == label]
-            present[label] += bool(wanted)
-            matches += _match(wanted, [pair for pair in candidates if pair[0].label == label], iou_threshold)
+            true_boxes = [box for box in boxes if box.label == label]
+            images_with[label] += bool(true_boxes)
+            matches += _match(
+                true_boxes, [pair for pair in candidates if pair[0].label == label], iou_threshold
+            )
         images.append(matches)
     metrics: dict[str, LabelMetrics] = {}
     precisions: list[float | None] = []
     recalls: list[float | None] = []
     for label in known:
         scored = _scored(match for matches in images for match in matches if match.box.label == label)
-        metrics[label] = _judge(scored, present[label])
+        metrics[label] = _metrics_of(scored, images_with[label])
         precisions.append(scored.coco_average_precision())
         recalls.append(scored.recall_at_any_confidence())
     result = EvaluationResult(
-        f1=mean_defined(found.f1 for found in metrics.values()),
-        precision=mean_defined(found.precision for found in metrics.values()),
-        recall=mean_defined(found.recall for found in metrics.values()),
+        f1=mean_defined(metric.f1 for metric in metrics.values()),
+        precision=mean_defined(metric.precision for metric in metrics.values()),
+        recall=mean_defined(metric.recall for metric in metrics.values()),
         labels=by_f1(metrics.items()),
         mean_average_precision=mean_defined(precisions),
         mean_average_recall=mean_defined(recalls),
@@ -217,45 +185,86 @@ def evaluate_detection(
         evaluated_at=evaluated_at,
         project_version_arn=project_version_arn,
     )
-    return Evaluation(result, tuple(_verdicts(matches, metrics) for matches in images))
+    return Evaluation(result, tuple(_box_verdicts(matches, metrics) for matches in images))
+
+
+def _check_lengths(truths: Sequence[object], predictions: Sequence[object]) -> None:
+    if len(truths) != len(predictions):
+        raise InvalidInput(
+            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
+        )
+
+
+def _metrics_of(scored: ScoredLabel, test_images: int) -> LabelMetrics:
+    """Choose a label's threshold and compute its metrics there."""
+    threshold = scored.best_threshold()
+    counts = scored.counts(threshold)
+    return LabelMetrics(counts.f1, counts.precision, counts.recall, threshold, test_images)
+
+
+def _label_verdicts(
+    true: frozenset[str], scores: Mapping[str, float], metrics: Mapping[str, LabelMetrics]
+) -> tuple[Verdict, ...]:
+    verdicts: list[Verdict] = []
+    for label, metric in metrics.items():
+        confidence = scores.get(label, 0.0)
+        predicted = metric.threshold is not None and confidence >= metric.threshold
+        verdicts.append(Verdict(label, confidence, _kind(predicted=predicted, true=label in true)))
+    return tuple(sorted(verdicts, key=lambda verdict: -verdict.confidence))
+
+
+def _kind(*, predicted: bool, true: bool) -> VerdictKind:
+    if predicted:
+        return "true positive" if true else "false positive"
+    return "false negative" if true else "true negative"
+
+
+@attrs.frozen
+class _Match:
+    """A prediction or a missed object, before a threshold is known."""
+
+    box: BoundingBox
+    confidence: float
+    true: bool
+    """Whether the box matches an object of the ground truth."""
+    predicted: bool = True
 
 
 def _match(
-    wanted: list[BoundingBox], candidates: list[tuple[BoundingBox, float]], minimum: float
+    true_boxes: list[BoundingBox], candidates: list[tuple[BoundingBox, float]], iou_threshold: float
 ) -> list[_Match]:
-    free = list(wanted)
+    free = list(true_boxes)
     matches: list[_Match] = []
     for box, confidence in sorted(candidates, key=lambda pair: -pair[1]):
         overlaps = [iou(true, box) for true in free]
         best = max(overlaps, default=0.0)
-        met = bool(free) and best >= minimum
-        if met:
-            # of equal ones the last, as COCO's tools take it
+        matched = bool(free) and best >= iou_threshold
+        if matched:
+            # of equal overlaps the last box, as in COCO's tools
             del free[len(overlaps) - 1 - overlaps[::-1].index(best)]
-        matches.append(_Match(box, confidence, met))
-    return matches + [_Match(box, 0.0, there=True, predicted=False) for box in free]
+        matches.append(_Match(box, confidence, matched))
+    return matches + [_Match(box, 0.0, true=True, predicted=False) for box in free]
 
 
 def _scored(matches: Iterable[_Match]) -> ScoredLabel:
-    right: list[float] = []
-    wrong: list[float] = []
+    positives: list[float] = []
+    negatives: list[float] = []
     undetected = 0
     for match in matches:
         if not match.predicted:
             undetected += 1
         else:
-            (right if match.there else wrong).append(match.confidence)
-    return ScoredLabel(right, wrong, undetected)
+            (positives if match.true else negatives).append(match.confidence)
+    return ScoredLabel(positives, negatives, undetected)
 
 
-def _verdicts(matches: Iterable[_Match], metrics: dict[str, LabelMetrics]) -> tuple[Verdict, ...]:
+def _box_verdicts(matches: Iterable[_Match], metrics: dict[str, LabelMetrics]) -> tuple[Verdict, ...]:
     verdicts: list[Verdict] = []
     for match in matches:
         threshold = metrics[match.box.label].threshold
-        counted = match.predicted and threshold is not None and match.confidence >= threshold
-        if counted:
-            kind: VerdictKind = "true positive" if match.there else "false positive"
+        if match.predicted and threshold is not None and match.confidence >= threshold:
+            kind = _kind(predicted=True, true=match.true)
             verdicts.append(Verdict(match.box.label, match.confidence, kind, match.box))
-        elif match.there:
+        elif match.true:
             verdicts.append(Verdict(match.box.label, match.confidence, "false negative", match.box))
     return tuple(sorted(verdicts, key=lambda verdict: -verdict.confidence))

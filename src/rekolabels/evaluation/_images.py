@@ -1,4 +1,4 @@
-"""The test images of an evaluation, one by one: what is there, what the model said, and who is right."""
+"""Test images of an evaluation: the ground truth, the predictions and their verdicts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from rekolabels.errors import InvalidEvaluation, InvalidInput
-from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in
+from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in, unreadable
 from rekolabels.evaluation._snapshot import SnapshotImage
 from rekolabels.evaluation._values import Verdict, VerdictKind
 from rekolabels.images import BoundingBox, ImageSize
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 MistakeKind = Literal["false positive", "false negative"]
-"""Found and not there, or there and not found."""
+"""A wrong prediction, or an occurrence that the model missed."""
 
 _TRAINING = "rekognition-custom-labels-training"
 _EVALUATION = "rekognition-custom-labels-evaluation"
@@ -41,64 +41,70 @@ _KINDS: dict[str, VerdictKind] = {
 
 @attrs.frozen
 class EvaluatedImage:
-    """A test image with its truths and what the model made of it (a line of ``TestingGroundTruth-…``)."""
+    """A test image with its ground truth and its verdicts (a line of ``TestingGroundTruth-…``)."""
 
     source: str
-    """Its URI."""
+    """URI of the image."""
     labels: tuple[str, ...] = ()
-    """The image-level labels that it really has."""
+    """Image-level labels of the ground truth."""
     boxes: tuple[BoundingBox, ...] = ()
-    """The boxes that it really has, in pixels."""
+    """Boxes of the ground truth, in pixels."""
     size: ImageSize | None = None
-    """Its size; known for detectors."""
+    """Size of the image; None for classifiers."""
     verdicts: tuple[Verdict, ...] = ()
-    """Everything that the file says of it, most confident first: predictions that count, things that were
-    missed and, where the file has them, labels that are rightly not predicted."""
+    """Verdicts of the file in descending order of confidence: predictions, missed objects or labels and, in
+    the files of classifiers, true negatives."""
     line: int | None = None
-    """Its line in the file, from 1."""
+    """Line number in the file, from 1."""
 
     @property
     def truths(self) -> tuple[str, ...]:
-        """What is really there: the labels, then the label of each box."""
+        """Labels of the ground truth: the image-level labels, then the label of each box."""
         return (*self.labels, *(box.label for box in self.boxes))
 
     @property
     def predictions(self) -> tuple[Verdict, ...]:
-        """What counts as found at the assumed thresholds, most confident first."""
-        return tuple(one for one in self.verdicts if one.kind in {"true positive", "false positive"})
+        """Predictions at the assumed thresholds, in descending order of confidence."""
+        return tuple(
+            verdict for verdict in self.verdicts if verdict.kind in {"true positive", "false positive"}
+        )
 
     @property
     def mistakes(self) -> tuple[Verdict, ...]:
-        """What is wrong at the assumed thresholds, most confident first."""
-        return tuple(one for one in self.verdicts if one.kind in {"false positive", "false negative"})
+        """Mistakes at the assumed thresholds, in descending order of confidence."""
+        return tuple(
+            verdict for verdict in self.verdicts if verdict.kind in {"false positive", "false negative"}
+        )
 
     @property
     def candidates(self) -> tuple[tuple[BoundingBox, float], ...]:
-        """The boxes that the model found, with their confidences; rows of confidence 0 are truths."""
+        """Boxes that the model predicted at any confidence above 0, with their confidences."""
         return tuple(
-            (one.box, one.confidence) for one in self.verdicts if one.box is not None and one.confidence > 0
+            (verdict.box, verdict.confidence)
+            for verdict in self.verdicts
+            if verdict.box is not None and verdict.confidence > 0
         )
 
     @property
     def is_detection(self) -> bool:
-        """Whether boxes are looked for in it."""
+        """Whether the image belongs to a detector."""
         return self.size is not None
 
 
 @attrs.frozen
 class Mistake:
-    """One mistake of the model on one test image."""
+    """A mistake of the model on a test image."""
 
     image: EvaluatedImage
-    """Where."""
+    """The test image."""
     verdict: Verdict
-    """What."""
+    """The wrong prediction, or what was missed."""
 
     @property
     def certainty(self) -> float:
-        """How sure the model was of its mistake, 0 to 1.
+        """How confident the model is of its mistake, 0 to 1.
 
-        The confidence of a false positive; for a false negative, what the confidence lacks to 1.
+        The confidence of a false positive; 1 minus the confidence of a false negative.
         """
         confidence = self.verdict.confidence
         return confidence if self.verdict.kind == "false positive" else 1 - confidence
@@ -107,9 +113,11 @@ class Mistake:
 def find_mistakes(
     images: Iterable[EvaluatedImage], label: str | None, kind: MistakeKind | None, limit: int | None
 ) -> list[Mistake]:
-    """The mistakes, the ones that the model was surest of first; of equal ones, in the order of the file."""
+    """Return the mistakes, most confident first; ties in the order of the file."""
     if kind not in {None, "false positive", "false negative"}:
-        raise InvalidInput(f"kind={kind!r}: expected 'false positive', 'false negative' or None for both")
+        raise InvalidInput(
+            f"kind={kind!r} is not a kind of mistake. Use 'false positive', 'false negative' or None (both)."
+        )
     found = [
         Mistake(image, verdict)
         for image in images
@@ -121,35 +129,35 @@ def find_mistakes(
 
 
 def read_images(lines: Iterable[str] | Iterable[bytes], name: str) -> Iterator[EvaluatedImage]:
-    """Read a testing snapshot, an image at a time.
+    """Read a testing snapshot, one image at a time.
 
     Raises:
-        InvalidEvaluation: A line that is not what the service writes.
+        InvalidEvaluation: A line is not in the format of the service.
     """
     for number, where, fields in read_objects(lines, name):
-        labels, boxes, size = _truths(fields, where)
+        labels, boxes, size = _ground_truth(fields, where)
         verdicts, size = _verdicts(fields, where, size)
         yield EvaluatedImage(
             text_in(fields, "source-ref", where),
             labels,
             boxes,
             size,
-            tuple(sorted(verdicts, key=lambda one: -one.confidence)),
+            tuple(sorted(verdicts, key=lambda verdict: -verdict.confidence)),
             number,
         )
 
 
 def read_training_snapshot(
-    lines: Iterable[str] | Iterable[bytes], name: str = "the snapshot"
+    lines: Iterable[str] | Iterable[bytes], name: str = "the training snapshot"
 ) -> Iterator[SnapshotImage]:
-    """Read ``TrainingGroundTruth-<project>-<version>.json``: what the model was really trained with.
+    """Read ``TrainingGroundTruth-<project>-<version>.json``: the images that the training used.
 
     Args:
         lines: The lines of the file, or the open file.
-        name: How messages call the file.
+        name: Name of the file, for error messages.
 
     Raises:
-        InvalidEvaluation: A line that is not what the service writes.
+        InvalidEvaluation: A line is not in the format of the service.
 
     Examples:
         >>> from datetime import datetime
@@ -159,10 +167,10 @@ def read_training_snapshot(
         [SnapshotImage(source='s3://b/a.jpg', labels=('cat',), boxes=(), size=None)]
     """
     for _, where, fields in read_objects(lines, name):
-        yield SnapshotImage(text_in(fields, "source-ref", where), *_truths(fields, where))
+        yield SnapshotImage(text_in(fields, "source-ref", where), *_ground_truth(fields, where))
 
 
-def _truths(
+def _ground_truth(
     fields: Mapping[str, Any], where: str
 ) -> tuple[tuple[str, ...], tuple[BoundingBox, ...], ImageSize | None]:
     labels: list[str] = []
@@ -170,8 +178,8 @@ def _truths(
     size: ImageSize | None = None
     for name, metadata in _attributes(fields, _TRAINING, where):
         if isinstance(fields[name], dict):
-            found, size = _boxes(fields, name, metadata, where)
-            boxes += found
+            annotated, size = _boxes(fields, name, metadata, where)
+            boxes += annotated
         else:
             labels.append(text_in(metadata, "class-name", f"{where}: {name}{_METADATA}"))
     return tuple(labels), tuple(boxes), size
@@ -190,15 +198,15 @@ def _verdicts(
         boxes, size = _boxes(fields, name, metadata, where)
         objects = _list(metadata, "objects", place)
         if len(objects) != len(boxes):
-            raise InvalidEvaluation(f"{place}: {len(objects)} objects for {len(boxes)} boxes")
-        for at, (box, one) in enumerate(zip(boxes, objects, strict=True)):
+            raise unreadable(place, f"{len(objects)} objects for {len(boxes)} boxes")
+        for at, (box, described) in enumerate(zip(boxes, objects, strict=True)):
             spot = f"{place}.objects[{at}]"
-            verdicts.append(Verdict(box.label, _confidence(one, spot), _kind(one, spot), box))
+            verdicts.append(Verdict(box.label, _confidence(described, spot), _kind(described, spot), box))
     return verdicts, size
 
 
 def _attributes(fields: Mapping[str, Any], prefix: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The attributes whose name begins so, with their metadata."""
+    """Yield the attributes whose names start with the prefix, and their metadata."""
     for name in fields:
         if name.startswith(prefix) and not name.endswith(_METADATA):
             yield name, object_in(fields, name + _METADATA, where)
@@ -210,34 +218,34 @@ def _boxes(
     content, place = object_in(fields, name, where), f"{where}: {name}"
     sizes = _list(content, "image_size", place)
     if not sizes:
-        raise InvalidEvaluation(f"{place}: image_size: expected one size, found none")
+        raise unreadable(f"{place}: image_size", "expected one size, found none")
     width, height = (int(number_in(sizes[0], side, f"{place}.image_size")) for side in ("width", "height"))
     size = ImageSize(width, height, int(sizes[0].get("depth") or 3))
     annotations = _list(content, "annotations", place)
     classes = object_in(metadata, "class-map", f"{place}{_METADATA}") if annotations else {}
     boxes: list[BoundingBox] = []
-    for at, one in enumerate(annotations):
+    for at, annotation in enumerate(annotations):
         spot = f"{place}.annotations[{at}]"
-        label = classes.get(str(one.get("class_id")))
+        label = classes.get(str(annotation.get("class_id")))
         if not isinstance(label, str):
-            raise InvalidEvaluation(f"{spot}: class_id {one.get('class_id')!r} is not in the class-map")
-        edges = (number_in(one, edge, spot) for edge in ("left", "top", "width", "height"))
+            raise unreadable(spot, f"class_id {annotation.get('class_id')!r} is not in the class-map")
+        edges = (number_in(annotation, edge, spot) for edge in ("left", "top", "width", "height"))
         boxes.append(BoundingBox(label, *edges))
     return boxes, size
 
 
 def _list(fields: Mapping[str, Any], name: str, where: str) -> list[dict[str, Any]]:
-    """A list of objects."""
+    """Return the field, which must be a list of objects."""
     listed = as_list(fields.get(name))
-    if listed is None or any(not isinstance(one, dict) for one in listed):
-        raise InvalidEvaluation(f"{where}: {name}: expected a list of objects")
+    if listed is None or any(not isinstance(item, dict) for item in listed):
+        raise unreadable(f"{where}: {name}", "expected a list of objects")
     return listed
 
 
 def _confidence(fields: Mapping[str, Any], where: str) -> float:
     confidence = number_in(fields, "confidence", where)
     if not 0 <= confidence <= 1:
-        raise InvalidEvaluation(f"{where}: confidence: expected 0 to 1, found {confidence}")
+        raise unreadable(f"{where}: confidence", f"expected 0 to 1, found {confidence}")
     return confidence
 
 
@@ -245,5 +253,5 @@ def _kind(fields: Mapping[str, Any], where: str) -> VerdictKind:
     details = object_in(fields, _DETAILS, where)
     kinds: list[VerdictKind] = [kind for flag, kind in _KINDS.items() if details.get(flag) is True]
     if len(kinds) != 1:
-        raise InvalidEvaluation(f"{where}: {_DETAILS}: expected one of {', '.join(_KINDS)}, found {kinds}")
+        raise unreadable(f"{where}: {_DETAILS}", f"expected one of {', '.join(_KINDS)}, found {kinds}")
     return kinds[0]

@@ -1,4 +1,4 @@
-"""JSON Lines of a training's result files, one object at a time, with messages that name file and line."""
+"""Reader for the JSON Lines files that a training writes; errors name the file, line and field."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ __all__ = [
     "object_in",
     "read_objects",
     "text_in",
+    "unreadable",
 ]
 
 Lines: TypeAlias = Union[str, "os.PathLike[str]", bytes, Iterable[str], Iterable[bytes]]
-"""A path, the bytes of a file, an open file, or its lines."""
+"""A path, the content of a file as bytes, an open file, or the lines of a file."""
 LineSource: TypeAlias = Callable[[], Iterable[str] | Iterable[bytes]]
-"""Gives the lines from the beginning, each time that it is called."""
+"""Returns the lines from the beginning each time it is called."""
 
 
 def as_lines(lines: Lines) -> LineSource:
-    """Make a source of lines that can be read again; what can be read only once is kept in memory."""
+    """Return a source of lines that can be read repeatedly; iterators are kept in memory."""
     if isinstance(lines, bytes):
         kept: tuple[Any, ...] = tuple(lines.split(b"\n"))
         return lambda: kept
     if isinstance(lines, str) and lines.lstrip().startswith("{"):
-        raise InvalidEvaluation("a str is taken for a path: give the content of a file as bytes or lines")
+        raise InvalidEvaluation(
+            "A str is treated as a path, but this one contains JSON. Pass bytes or lines instead: "
+            "`text.encode()` or `text.splitlines()`."
+        )
     if isinstance(lines, (str, os.PathLike)):
         path = Path(lines)
         return lambda: _lines_of(path)
@@ -48,33 +52,38 @@ def _lines_of(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from file
     except OSError as error:
-        raise InvalidEvaluation(f"{path} cannot be read: {error.strerror or error}") from error
+        raise unreadable(str(path), error.strerror or str(error)) from error
+
+
+def unreadable(where: str, problem: str) -> InvalidEvaluation:
+    """Make the error for a part of an evaluation file, such as a field of a line."""
+    return InvalidEvaluation(f"Cannot read {where}: {problem}.")
 
 
 def read_objects(
     lines: Iterable[str] | Iterable[bytes], name: str
 ) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Yield number, place (for messages) and content of each line; blank lines are left out.
+    """Yield the number, the place (for messages) and the content of each line that is not blank.
 
     Raises:
-        InvalidEvaluation: A line is no JSON object, such as the last one of a file that was cut off.
+        InvalidEvaluation: A line is not a JSON object, such as the last line of a truncated file.
     """
     for number, raw in enumerate(cast("Iterable[str | bytes]", lines), start=1):
         if not raw.strip():
             continue
-        where = f"{name}, line {number}"
+        where = f"line {number} of {name}"
         try:
-            found: Any = json.loads(raw)
+            content: Any = json.loads(raw)
         except (ValueError, RecursionError) as error:
             raise InvalidEvaluation(
-                f"{where}: this is no JSON ({error}); expected one object a line. A file that ends in the "
-                "middle of a line was cut off: fetch it again."
+                f"Cannot read {where}: expected one JSON object per line ({error}). If the file ends in the "
+                "middle of a line, it is truncated: download it again."
             ) from error
-        yield number, where, as_object(found, where)
+        yield number, where, as_object(content, where)
 
 
 def as_list(value: object) -> list[Any] | None:
-    """The value, if it is a list."""
+    """Return the value if it is a list."""
     if not isinstance(value, list):
         return None
     listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType] - JSON
@@ -82,32 +91,32 @@ def as_list(value: object) -> list[Any] | None:
 
 
 def as_object(value: Any, where: str) -> dict[str, Any]:
-    """The value, which must be an object."""
+    """Return the value, which must be a JSON object."""
     if not isinstance(value, dict):
-        raise InvalidEvaluation(f"{where}: expected an object, found {_kind(value)}")
+        raise unreadable(where, f"expected an object, found {_type_name(value)}")
     return cast("dict[str, Any]", value)
 
 
 def object_in(fields: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
-    """Take an object out of the fields of a line."""
+    """Return the field, which must be a JSON object."""
     return as_object(fields.get(name), f"{where}: {name}")
 
 
 def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
-    """Take a text out of the fields of a line."""
+    """Return the field, which must be a string."""
     value = fields.get(name)
     if not isinstance(value, str):
-        raise InvalidEvaluation(f"{where}: {name}: expected a text, found {_kind(value)}")
+        raise unreadable(f"{where}: {name}", f"expected a string, found {_type_name(value)}")
     return value
 
 
 def number_in(fields: Mapping[str, Any], name: str, where: str) -> float:
-    """Take a finite number out of the fields of a line."""
+    """Return the field, which must be a finite number."""
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidEvaluation(f"{where}: {name}: expected a number, found {value!r:.60}")
+        raise unreadable(f"{where}: {name}", f"expected a number, found {value!r:.60}")
     return float(value)
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     return "nothing" if value is None else type(value).__name__

@@ -1,4 +1,4 @@
-"""Labels that the model disputes: the test images to look at before anything else is tried."""
+"""Labels of test images that the model disagrees with, and that may therefore be wrong."""
 
 from __future__ import annotations
 
@@ -15,81 +15,88 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelIssue", "find_label_issues"]
 
-_SAME_PLACE = 0.5
-"""Overlap from which two boxes are of one object."""
+_SAME_OBJECT_IOU = 0.5
+"""Intersection over union from which two boxes are of one object."""
 
 
 @attrs.frozen
 class LabelIssue:
-    """A label of an image that may be wrong."""
+    """A label, or a missing label, that may be wrong."""
 
     image: EvaluatedImage
     """The image."""
     label: str | None
-    """The label that it has; None where one seems to be missing."""
+    """Label in the ground truth; None if one seems to be missing."""
     suggestion: str | None
-    """What the model would say instead; None where it sees nothing of the label."""
+    """Label that the model predicts instead; None if it predicts nothing there."""
     score: float
-    """How strongly the model disputes the label, above 0, to 1."""
+    """How strongly the model disagrees with the label, above 0, up to 1."""
     box: BoundingBox | None = None
-    """The box that is meant, for detectors."""
+    """Box in question, in pixels; None for image-level labels."""
 
     def __str__(self) -> str:
         if self.label is None:
             return f"{self.image.source}: {self.suggestion} may be missing ({self.score:.2f})"
-        instead = "not there" if self.suggestion is None else self.suggestion
+        instead = "wrong" if self.suggestion is None else self.suggestion
         return f"{self.image.source}: {self.label} may be {instead} ({self.score:.2f})"
 
 
 def find_label_issues(images: Iterable[EvaluatedImage], *, limit: int | None = None) -> list[LabelIssue]:
-    """Rank what the model disputes, the strongest first.
+    """Rank the labels that the model disagrees with, the highest score first.
 
-    An image with one label is disputed by as much as another label is more confident than its own. Of
-    several labels, each is looked at by itself: one that is not there by how far its confidence is above one
-    half, one that is there by how far it is below. A box is disputed by the confidence of a box of another
-    label in its place, or of one where nothing is labelled.
+    The score depends on the kind of image:
+
+    * One image-level label: by how much the confidence of another label exceeds that of the true one.
+    * Several image-level labels: each label by itself, ``2 * confidence - 1`` for one that is not in the
+      ground truth, and ``1 - 2 * confidence`` for one that is.
+    * Boxes: the confidence of a predicted box of another label in the same place, or of one in a place
+      without a true box.
+
+    Args:
+        images: Test images with their verdicts.
+        limit: Return at most this many issues.
     """
-    found = [issue for image in images for issue in _issues(image)]
-    found.sort(key=lambda issue: -issue.score)
-    return found if limit is None else found[:limit]
+    issues = [issue for image in images for issue in _issues(image)]
+    issues.sort(key=lambda issue: -issue.score)
+    return issues if limit is None else issues[:limit]
 
 
 def _issues(image: EvaluatedImage) -> Iterator[LabelIssue]:
     if image.is_detection:
-        return _disputed_boxes(image)
-    return _disputed_label(image) if len(image.labels) == 1 else _disputed_labels(image)
+        return _issues_of_boxes(image)
+    return _issue_of_label(image) if len(image.labels) == 1 else _issues_of_labels(image)
 
 
-def _disputed_label(image: EvaluatedImage) -> Iterator[LabelIssue]:
+def _issue_of_label(image: EvaluatedImage) -> Iterator[LabelIssue]:
     (label,) = image.labels
-    own = max((one.confidence for one in image.verdicts if one.label == label), default=0.0)
-    for other in image.verdicts:  # the most confident other one
+    own = max((verdict.confidence for verdict in image.verdicts if verdict.label == label), default=0.0)
+    for other in image.verdicts:  # only the most confident other label counts
         if other.label != label:
             if other.confidence > own:
                 yield LabelIssue(image, label, other.label, other.confidence - own)
             return
 
 
-def _disputed_labels(image: EvaluatedImage) -> Iterator[LabelIssue]:
-    for one in image.verdicts:
-        doubt = 1 - 2 * one.confidence if one.label in image.labels else 2 * one.confidence - 1
-        if doubt > 0 and one.label in image.labels:
-            yield LabelIssue(image, one.label, None, doubt)
-        elif doubt > 0:
-            yield LabelIssue(image, None, one.label, doubt)
+def _issues_of_labels(image: EvaluatedImage) -> Iterator[LabelIssue]:
+    for verdict in image.verdicts:
+        doubt = 2 * verdict.confidence - 1
+        if verdict.label in image.labels and doubt < 0:
+            yield LabelIssue(image, verdict.label, None, -doubt)
+        elif verdict.label not in image.labels and doubt > 0:
+            yield LabelIssue(image, None, verdict.label, doubt)
 
 
-def _disputed_boxes(image: EvaluatedImage) -> Iterator[LabelIssue]:
-    for one in image.verdicts:
-        if one.kind != "false positive" or one.box is None:
+def _issues_of_boxes(image: EvaluatedImage) -> Iterator[LabelIssue]:
+    for verdict in image.verdicts:
+        if verdict.kind != "false positive" or verdict.box is None:
             continue
-        box = one.box
-        place, true = max(
+        box = verdict.box
+        overlap, true = max(
             ((iou(true, box), true) for true in image.boxes),
             key=lambda pair: pair[0],
             default=(0.0, box),
         )
-        if place < _SAME_PLACE:
-            yield LabelIssue(image, None, one.label, one.confidence, box)
-        elif true.label != one.label:
-            yield LabelIssue(image, true.label, one.label, one.confidence, true)
+        if overlap < _SAME_OBJECT_IOU:
+            yield LabelIssue(image, None, verdict.label, verdict.confidence, box)
+        elif true.label != verdict.label:
+            yield LabelIssue(image, true.label, verdict.label, verdict.confidence, true)

@@ -1,7 +1,7 @@
-"""Precision, recall, F1, thresholds and average precision, in plain Python.
+"""Precision, recall, F1, thresholds, average precision and calibration, in plain Python.
 
-One rule holds everywhere: a prediction counts when its confidence is *at least* the threshold. What is
-undefined, such as the recall of a label that no test image has, is None, never a silent 0 or 1.
+A prediction counts when its confidence is *at least* the threshold. An undefined metric, such as the recall
+of a label without test images, is None, never 0 or 1.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import attrs
+
+from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,88 +27,36 @@ __all__ = [
     "wilson_interval",
 ]
 
-
-_NORMAL_95 = 1.959963984540054
-
-
-@attrs.frozen
-class CalibrationBin:
-    """The predictions whose confidence lies in one interval."""
-
-    predictions: int
-    """How many."""
-    confidence: float
-    """Their mean confidence, 0 to 1."""
-    accuracy: float
-    """The share that was right, 0 to 1."""
-
-
-@attrs.frozen
-class Calibration:
-    """How far confidences can be taken for probabilities."""
-
-    bins: tuple[CalibrationBin, ...]
-    """Intervals of equal width that have predictions, from low to high confidence."""
-
-    @property
-    def error(self) -> float | None:
-        """The expected calibration error, 0 to 1: the mean distance of confidence and share that was right.
-
-        None where there are no predictions.
-        """
-        total = sum(one.predictions for one in self.bins)
-        if not total:
-            return None
-        return sum(one.predictions * abs(one.confidence - one.accuracy) for one in self.bins) / total
-
-
-def calibrate(right: Sequence[float], wrong: Sequence[float], unscored: int, bins: int) -> Calibration:
-    """Sort confidences into intervals of equal width; ``unscored`` are wrong ones at 0."""
-    inner = [at * (1 / bins) for at in range(1, bins)]
-    counts, sums, hits = [0] * bins, [0.0] * bins, [0] * bins
-    counts[0] = unscored
-    for confidences, is_right in ((right, 1), (wrong, 0)):
-        for confidence in confidences:
-            # as scikit-learn: a confidence on a border belongs to the interval below it
-            at = bisect_left(inner, confidence)
-            counts[at] += 1
-            sums[at] += confidence
-            hits[at] += is_right
-    return Calibration(
-        tuple(
-            CalibrationBin(counts[at], sums[at] / counts[at], hits[at] / counts[at])
-            for at in range(bins)
-            if counts[at]
-        )
-    )
+_Z_95 = 1.959963984540054
+"""Quantile of the normal distribution for a two-sided 95 % interval."""
 
 
 @attrs.frozen
 class Counts:
-    """How a label's predictions and truths fall out at a threshold."""
+    """Confusion counts of one label at a threshold."""
 
     true_positives: int
-    """Predicted and there."""
+    """Predicted, and in the ground truth."""
     false_positives: int
-    """Predicted, not there."""
+    """Predicted, but not in the ground truth."""
     false_negatives: int
-    """There, not predicted."""
+    """In the ground truth, but not predicted."""
     true_negatives: int | None = None
-    """Neither; None for boxes, where it has no meaning."""
+    """Neither predicted nor in the ground truth; None for boxes, where it has no meaning."""
 
     @property
     def precision(self) -> float | None:
-        """TP / (TP + FP), 0 to 1; None when nothing was predicted."""
+        """TP / (TP + FP), 0 to 1; None if nothing was predicted."""
         return _share(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float | None:
-        """TP / (TP + FN), 0 to 1; None when there was nothing to find."""
+        """TP / (TP + FN), 0 to 1; None if there was nothing to find."""
         return _share(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float | None:
-        """The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), 0 to 1; None for 0 / 0.
+        """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN), 0 to 1; None for 0 / 0.
 
         Examples:
             >>> Counts(true_positives=8, false_positives=2, false_negatives=0).f1
@@ -116,15 +66,48 @@ class Counts:
         return _share(twice, twice + self.false_positives + self.false_negatives)
 
 
+@attrs.frozen
+class CalibrationBin:
+    """Predictions whose confidences fall into one interval."""
+
+    predictions: int
+    """Number of predictions."""
+    confidence: float
+    """Mean confidence, 0 to 1."""
+    accuracy: float
+    """Share of the predictions that are correct, 0 to 1."""
+
+
+@attrs.frozen
+class Calibration:
+    """How well confidences agree with the share of correct predictions."""
+
+    bins: tuple[CalibrationBin, ...]
+    """Intervals of equal width that contain predictions, in ascending order of confidence."""
+
+    @property
+    def error(self) -> float | None:
+        """Expected calibration error, 0 to 1: the mean gap between confidence and accuracy.
+
+        None if there are no predictions.
+        """
+        total = sum(one.predictions for one in self.bins)
+        if not total:
+            return None
+        return sum(one.predictions * abs(one.confidence - one.accuracy) for one in self.bins) / total
+
+
 class ScoredLabel:
-    """The confidences that a model gave one label, sorted apart into right and wrong ones.
+    """Confidences that a model gave one label, separated by the ground truth.
 
     Args:
-        positives: Confidences where the label (or box) was there.
-        negatives: Confidences where it was not.
-        undetected: Things that were there without any prediction, such as objects that no candidate box met.
-        unscored: Cases where it was not there and that got no confidence; they count as confidence 0.
-        complete_from: Below this confidence the wrong ones are not all known, as in a detector's snapshot.
+        positives: Confidences where the label (or a matching box) is in the ground truth, 0 to 1.
+        negatives: Confidences where it is not, 0 to 1.
+        undetected: Number of occurrences without a confidence, such as objects that no box matches. No
+            threshold finds them.
+        unscored: Number of negatives without a confidence; they count as confidence 0.
+        complete_from: Confidence from which all negatives are known, 0 to 1. The snapshot of a detector lists
+            false positives only from the assumed threshold.
 
     Examples:
         >>> scored = ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[0.6, 0.1])
@@ -153,29 +136,30 @@ class ScoredLabel:
 
     @property
     def complete_from(self) -> float:
-        """The confidence, 0 to 1, from which all predictions are known; below it, precision is not."""
+        """Confidence from which all predictions are known, 0 to 1; precision is unknown below it."""
         return self._complete_from
 
     @property
     def support(self) -> int:
-        """How often the label (or box) was there."""
+        """Number of occurrences of the label (or box) in the ground truth."""
         return len(self._positives) + self._undetected
 
     def counts(self, threshold: float | None) -> Counts:
-        """Count at a threshold, 0 to 1; None counts no prediction at all."""
+        """Count at a threshold, 0 to 1; with None, no prediction counts."""
         if threshold is None:
             return Counts(0, 0, self.support, len(self._negatives) + self._unscored)
         missed = bisect_left(self._positives, threshold)
         rejected = bisect_left(self._negatives, threshold)
         if threshold > 0:
             rejected += self._unscored
-        false = len(self._negatives) + self._unscored - rejected
-        return Counts(len(self._positives) - missed, false, missed + self._undetected, rejected)
+        false_positives = len(self._negatives) + self._unscored - rejected
+        return Counts(len(self._positives) - missed, false_positives, missed + self._undetected, rejected)
 
     def curve(self) -> Iterator[tuple[float, Counts]]:
-        """Count at each confidence that occurs, from the highest: precision-recall and threshold curves.
+        """Yield each confidence that occurs, in descending order, and the counts at it.
 
-        Stops at the complete_from, below which nobody knows the precision.
+        These are the points of the precision-recall curve and of threshold curves. The curve stops at
+        ``complete_from``, below which the precision is unknown.
         """
         known = {0.0} if self._unscored else set[float]()
         for confidence in sorted(known.union(self._positives, self._negatives), reverse=True):
@@ -184,20 +168,39 @@ class ScoredLabel:
             yield confidence, self.counts(confidence)
 
     def calibration(self, bins: int = 10) -> Calibration:
-        """Compare confidences with how often they were right, in so many intervals of equal width.
+        """Compare confidences with the share of correct predictions.
+
+        Args:
+            bins: Number of confidence intervals of equal width.
 
         Examples:
             >>> round(ScoredLabel(positives=[0.9, 0.8], negatives=[0.85, 0.1]).calibration(bins=2).error, 4)
             0.1625
         """
-        return calibrate(self._positives, self._negatives, self._unscored, bins)
+        inner_edges = [at * (1 / bins) for at in range(1, bins)]
+        counts, sums, hits = [0] * bins, [0.0] * bins, [0] * bins
+        counts[0] = self._unscored
+        for confidences, is_positive in ((self._positives, 1), (self._negatives, 0)):
+            for confidence in confidences:
+                # as in scikit-learn, a confidence on an edge belongs to the interval below it
+                at = bisect_left(inner_edges, confidence)
+                counts[at] += 1
+                sums[at] += confidence
+                hits[at] += is_positive
+        return Calibration(
+            tuple(
+                CalibrationBin(counts[at], sums[at] / counts[at], hits[at] / counts[at])
+                for at in range(bins)
+                if counts[at]
+            )
+        )
 
     def best_threshold(self) -> float | None:
-        """The threshold with the best F1; None when no right prediction has a confidence.
+        """Return the threshold with the best F1, 0 to 1; None if no occurrence has a confidence.
 
-        It lies in the middle between the lowest confidence that counts and the next lower one (or 0), so that
-        rounding on the way through a service does not matter. Of equally good thresholds, the highest is
-        taken: fewer false alarms.
+        The threshold is midway between the lowest confidence that counts and the next lower one (or 0), so
+        that rounding by a service does not matter. Of equally good thresholds, the highest one is returned,
+        which gives fewer false positives.
         """
         best, cut = -1.0, None
         for index in range(len(self._positives) - 1, -1, -1):
@@ -205,17 +208,38 @@ class ScoredLabel:
             if lowest < self._complete_from:
                 break
             if index and self._positives[index - 1] == lowest:
-                continue  # all of one confidence count together
+                continue  # equal confidences count together
             f1 = self.counts(lowest).f1 or 0.0
             if f1 > best:
                 best, cut = f1, lowest
         return None if cut is None else self.threshold_for(cut)
 
-    def average_precision(self) -> float | None:
-        """The area under the precision-recall steps, as scikit-learn has it; None when nothing was there.
+    def threshold_for(self, lowest: float) -> float:
+        """Return a threshold that includes this confidence: midway between it and the next lower one."""
+        below = [
+            scores[at - 1]
+            for scores in (self._positives, self._negatives)
+            if (at := bisect_left(scores, lowest))
+        ]
+        lower = max(below, default=0.0)
+        middle = (lower + lowest) / 2
+        return middle if lower < middle else lowest
 
-        The sum over the distinct confidences, from the highest, of the gain in recall times the precision
-        there.
+    def confidence_for_recall(self, recall: float) -> float | None:
+        """Return the highest confidence at which the recall is reached, 0 to 1; None if none reaches it.
+
+        Examples:
+            >>> ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[]).confidence_for_recall(0.6)
+            0.8
+        """
+        needed = max(1, math.ceil(recall * self.support - 1e-9))
+        return self._positives[-needed] if needed <= len(self._positives) else None
+
+    def average_precision(self) -> float | None:
+        """Return the area under the precision-recall curve, as scikit-learn computes it, 0 to 1.
+
+        The sum, over the distinct confidences in descending order, of the gain in recall times the
+        precision. None if the label does not occur.
         """
         if not self.support:
             return None
@@ -225,23 +249,21 @@ class ScoredLabel:
             lowest = self._positives[index - 1]
             first = bisect_left(self._positives, lowest, 0, index)
             found = len(self._positives) - first
-            false = self.counts(lowest).false_positives
-            total += (index - first) * found / (found + false)
+            total += (index - first) * found / (found + self.counts(lowest).false_positives)
             index = first
         return total / self.support
 
     def coco_average_precision(self) -> float | None:
-        """The mean, over the recalls 0.00, 0.01 ... 1.00, of the best precision at that recall or beyond.
+        """Return the mean, over recalls 0.00, 0.01 … 1.00, of the best precision at or beyond that recall.
 
-        This is how COCO averages; predictions of one confidence count one after the other, right ones last,
-        so that the figure does not depend on their order.
+        This is COCO's average precision, 0 to 1. Of predictions with equal confidences, the negatives come
+        first, so that the result does not depend on their order. None if the label does not occur.
         """
         if not self.support:
             return None
         precisions: list[float] = []
-        for done, index in enumerate(range(len(self._positives) - 1, -1, -1), start=1):
-            false = self.counts(self._positives[index]).false_positives
-            precisions.append(done / (done + false))
+        for found, index in enumerate(range(len(self._positives) - 1, -1, -1), start=1):
+            precisions.append(found / (found + self.counts(self._positives[index]).false_positives))
         for index in range(len(precisions) - 2, -1, -1):
             precisions[index] = max(precisions[index], precisions[index + 1])
         recalls = [(index + 1) / self.support for index in range(len(precisions))]
@@ -252,67 +274,55 @@ class ScoredLabel:
         return total / 101
 
     def recall_at_any_confidence(self) -> float | None:
-        """The share that is found when every prediction counts; None when nothing was there."""
+        """Return the recall if every prediction counts, 0 to 1; None if the label does not occur."""
         return _share(len(self._positives), self.support)
-
-    def confidence_for_recall(self, recall: float) -> float | None:
-        """The highest confidence from which so much is found, 0 to 1; None when nothing finds so much.
-
-        Examples:
-            >>> ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[]).confidence_for_recall(0.6)
-            0.8
-        """
-        needed = max(1, math.ceil(recall * self.support - 1e-9))
-        return self._positives[-needed] if needed <= len(self._positives) else None
-
-    def threshold_for(self, lowest: float) -> float:
-        """The middle between the lowest confidence that shall count and the next lower one."""
-        below = [
-            scores[at - 1]
-            for scores in (self._positives, self._negatives)
-            if (at := bisect_left(scores, lowest))
-        ]
-        lower = max(below, default=0.0)
-        middle = (lower + lowest) / 2
-        return middle if lower < middle else lowest
 
 
 def score_classification(
     truths: Sequence[Collection[str]], predictions: Sequence[Mapping[str, float]], labels: Iterable[str]
 ) -> dict[str, ScoredLabel]:
-    """Sort the confidences of a classifier apart, label by label, in one pass.
+    """Separate the confidences of a classifier by label and ground truth, in one pass.
 
     Args:
-        truths: For each image, its true labels; others than ``labels`` are left out.
-        predictions: For each image, the confidence of each label, 0 to 1; a missing label counts as 0.
+        truths: The true labels of each image; labels that are not in ``labels`` are ignored.
+        predictions: The confidence of each label for each image, 0 to 1; a missing label counts as 0.
         labels: The labels to score.
+
+    Raises:
+        InvalidInput: There are not as many predictions as truths.
 
     Examples:
         >>> scored = score_classification([["cat"], ["dog"]], [{"cat": 0.9}, {"cat": 0.4}], ["cat", "dog"])
         >>> scored["cat"].counts(0.3), scored["dog"].support
         (Counts(true_positives=1, false_positives=1, false_negatives=0, true_negatives=0), 1)
     """
-    right: dict[str, list[float]] = {label: [] for label in labels}
-    wrong: dict[str, list[float]] = {label: [] for label in right}
-    for true, found in zip(truths, predictions, strict=True):
-        for label, confidence in found.items():
-            side = right if label in true else wrong
+    if len(truths) != len(predictions):
+        raise InvalidInput(
+            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
+        )
+    positives: dict[str, list[float]] = {label: [] for label in labels}
+    negatives: dict[str, list[float]] = {label: [] for label in positives}
+    for true, predicted in zip(truths, predictions, strict=True):
+        for label, confidence in predicted.items():
+            side = positives if label in true else negatives
             if label in side:
                 side[label].append(confidence)
         for label in true:
-            if label not in found and label in right:
-                right[label].append(0.0)
+            if label not in predicted and label in positives:
+                positives[label].append(0.0)
     images = len(truths)
     return {
         label: ScoredLabel(
-            right[label], wrong[label], unscored=images - len(right[label]) - len(wrong[label])
+            positives[label],
+            negatives[label],
+            unscored=images - len(positives[label]) - len(negatives[label]),
         )
-        for label in right
+        for label in positives
     }
 
 
 def mean_defined(values: Iterable[float | None]) -> float | None:
-    """The mean of what is defined; None when nothing is.
+    """Return the mean of the values that are not None; None if there are none.
 
     The aggregated metrics of the service are such unweighted means over the labels.
 
@@ -324,12 +334,8 @@ def mean_defined(values: Iterable[float | None]) -> float | None:
     return sum(defined) / len(defined) if defined else None
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
-
-
 def wilson_interval(part: int, whole: int) -> tuple[float, float] | None:
-    """The 95 % interval (Wilson's) of a share, each end 0 to 1; None for a share of nothing.
+    """Return the 95 % confidence interval (Wilson's) of a share, each end 0 to 1; None for 0 of 0.
 
     Examples:
         >>> low, high = wilson_interval(9, 10)
@@ -338,8 +344,12 @@ def wilson_interval(part: int, whole: int) -> tuple[float, float] | None:
     """
     if not whole:
         return None
-    share, square = part / whole, _NORMAL_95 * _NORMAL_95
-    middle = share + square / (2 * whole)
-    reach = _NORMAL_95 * math.sqrt(share * (1 - share) / whole + square / (4 * whole * whole))
+    share, square = part / whole, _Z_95 * _Z_95
+    center = share + square / (2 * whole)
+    reach = _Z_95 * math.sqrt(share * (1 - share) / whole + square / (4 * whole * whole))
     below = 1 + square / whole
-    return max(0.0, (middle - reach) / below), min(1.0, (middle + reach) / below)
+    return max(0.0, (center - reach) / below), min(1.0, (center + reach) / below)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,4 +1,4 @@
-"""Thresholds to ship: chosen on the test images, kept in a file, applied to what a model finds."""
+"""Threshold policies: chosen on the test images, saved to a file, applied to detections."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ChosenThreshold", "ThresholdPolicy"]
 
 _VERSION = 1
+"""Version of the file format."""
 _MIN_SUPPORT = 30
 _Choice: TypeAlias = Callable[[ScoredLabel], "float | None"]
 
@@ -32,31 +33,31 @@ _log = logging.getLogger("rekolabels")
 
 @attrs.frozen
 class ChosenThreshold:
-    """The threshold of one label, and what it rests on."""
+    """Threshold of one label, with its metrics on the test images."""
 
     threshold: float | None
-    """A detection counts from this confidence on, 0 to 1; None: the label is never reported."""
+    """Confidence from which a detection counts, 0 to 1; None if the label is never reported."""
     precision: float | None = None
-    """On the test images at this threshold, 0 to 1; None where it is undefined or not known."""
+    """Precision on the test images at this threshold, 0 to 1; None if it is undefined or unknown."""
     recall: float | None = None
-    """On the test images at this threshold, 0 to 1."""
+    """Recall on the test images at this threshold, 0 to 1; None if it is undefined."""
     precision_interval: tuple[float, float] | None = None
-    """Where the precision lies with 95 % confidence (Wilson's interval)."""
+    """95 % confidence interval of the precision (Wilson's), each end 0 to 1."""
     recall_interval: tuple[float, float] | None = None
-    """Where the recall lies with 95 % confidence."""
+    """95 % confidence interval of the recall (Wilson's), each end 0 to 1."""
     support: int = 0
-    """How often the label (for detectors: the object) is in the test images."""
+    """Number of test images with the label; for detectors, number of objects."""
     note: str = ""
-    """What to be wary of; empty when there is nothing."""
+    """Reason to distrust the threshold; empty if there is none."""
 
 
 @attrs.frozen
 class ThresholdPolicy:
     """A threshold for each label, for ``detect(policy=...)``.
 
-    The service's assumed thresholds have the best F1; a policy says what you need instead. Make one with
-    :meth:`best_f1`, :meth:`precision_at_least`, :meth:`recall_at_least` or :meth:`least_cost`. A threshold
-    that rests on few images is logged and has a ``note``.
+    The service chooses its assumed thresholds for the best F1; a policy states what you need instead. Create
+    one with :meth:`best_f1`, :meth:`precision_at_least`, :meth:`recall_at_least` or :meth:`least_cost`. A
+    threshold that is based on few test images has a ``note``, which is also logged as a warning.
 
     Examples:
         >>> policy = ThresholdPolicy({"puppy": ChosenThreshold(0.8)}, goal="by hand")
@@ -67,15 +68,13 @@ class ThresholdPolicy:
     """
 
     labels: Mapping[str, ChosenThreshold] = attrs.field(hash=False)
-    """By label."""
+    """Thresholds by label."""
     goal: str
-    """What the thresholds were chosen for."""
+    """Goal for which the thresholds were chosen."""
     model_arn: str | None = None
-    """The model version that they were chosen for; None where it is not known."""
+    """ARN of the model version for which they were chosen; None if it is unknown."""
     test_manifest_sha256: str | None = None
-    """SHA-256 of the testing snapshot that they were chosen on."""
-
-    # choosing
+    """SHA-256 of the testing snapshot on which they were chosen."""
 
     @classmethod
     def best_f1(cls, result: EvaluationResult, *, min_support: int = _MIN_SUPPORT) -> ThresholdPolicy:
@@ -83,7 +82,7 @@ class ThresholdPolicy:
 
         Args:
             result: An evaluation with test images.
-            min_support: Warn of labels that are in the test images less often.
+            min_support: Warn about labels with fewer test images (for detectors: objects).
         """
         return _choose(result, "best F1", ScoredLabel.best_threshold, min_support)
 
@@ -91,14 +90,14 @@ class ThresholdPolicy:
     def precision_at_least(
         cls, result: EvaluationResult, precision: float, *, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
-        """Find as much as possible while this share of what is reported is right.
+        """Choose the thresholds with the best recall among those that reach this precision.
 
-        A label that cannot have this precision at any threshold is never reported.
+        A label that reaches the precision at no threshold is never reported.
 
         Args:
             result: An evaluation with test images.
-            precision: 0 to 1.
-            min_support: Warn of labels that are in the test images less often.
+            precision: Share of the reported detections that must be correct, 0 to 1.
+            min_support: Warn about labels with fewer test images (for detectors: objects).
         """
         _check_share("precision", precision)
 
@@ -112,14 +111,14 @@ class ThresholdPolicy:
     def recall_at_least(
         cls, result: EvaluationResult, recall: float, *, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
-        """Report as little as possible while this share of what is there is found.
+        """Choose the highest thresholds that reach this recall.
 
-        Where no threshold finds so much, everything that the model says is reported.
+        If no threshold of a label reaches the recall, every detection of the label is reported.
 
         Args:
             result: An evaluation with test images.
-            recall: 0 to 1.
-            min_support: Warn of labels that are in the test images less often.
+            recall: Share of the occurrences that must be found, 0 to 1.
+            min_support: Warn about labels with fewer test images (for detectors: objects).
         """
         _check_share("recall", recall)
 
@@ -135,17 +134,17 @@ class ThresholdPolicy:
     def least_cost(
         cls, result: EvaluationResult, *, false_alarm: float, miss: float, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
-        """Choose the thresholds at which the mistakes on the test images cost least.
+        """Choose the thresholds at which the mistakes on the test images cost the least.
 
         Args:
             result: An evaluation with test images.
-            false_alarm: What one wrong report costs, in any unit.
-            miss: What one thing that was not found costs, in the same unit.
-            min_support: Warn of labels that are in the test images less often.
+            false_alarm: Cost of a false positive, in any unit.
+            miss: Cost of a false negative, in the same unit.
+            min_support: Warn about labels with fewer test images (for detectors: objects).
         """
         for name, cost in (("false_alarm", false_alarm), ("miss", miss)):
             if not (math.isfinite(cost) and cost >= 0):
-                raise InvalidInput(f"{name}={cost}: expected a cost of 0 or more")
+                raise InvalidInput(f"{name}={cost} is not a valid cost. Pass a finite number of at least 0.")
 
         def choose(scored: ScoredLabel) -> float | None:
             best, chosen = miss * scored.support, None
@@ -156,68 +155,70 @@ class ThresholdPolicy:
             return None if chosen is None else scored.threshold_for(chosen)
 
         return _choose(
-            result, f"least cost: a false alarm {false_alarm:g}, a miss {miss:g}", choose, min_support
+            result, f"least cost (false alarm: {false_alarm:g}, miss: {miss:g})", choose, min_support
         )
-
-    # using
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The thresholds by label, 0 to 1; labels that are never reported are left out."""
-        return {label: one.threshold for label, one in self.labels.items() if one.threshold is not None}
+        """Threshold by label, 0 to 1, without the labels that are never reported."""
+        return {
+            label: chosen.threshold for label, chosen in self.labels.items() if chosen.threshold is not None
+        }
 
     @property
     def min_confidence(self) -> float:
-        """The lowest threshold as a ``MinConfidence`` of DetectCustomLabels, 0 to 100."""
-        # down to a thousandth, since the service reckons in single precision
+        """Lowest threshold as ``MinConfidence`` for DetectCustomLabels, in percent, 0 to 100."""
+        # rounded down to a thousandth, since the service computes in single precision
         return math.floor(100_000 * min(self.thresholds.values(), default=1.0)) / 1000
 
     def apply(self, detections: Iterable[Detection]) -> list[Detection]:
-        """Keep what reaches the threshold of its label; a label that the policy does not know is left out.
+        """Return the detections that reach the threshold of their label.
+
+        Detections of labels that are not in the policy are dropped.
 
         Args:
-            detections: What a model found, asked with ``min_confidence=policy.min_confidence`` or less.
+            detections: Detections made with ``min_confidence=policy.min_confidence`` or less.
         """
         thresholds = self.thresholds
         return [
-            found
-            for found in detections
-            if found.label in thresholds and found.confidence >= 100 * thresholds[found.label]
+            detection
+            for detection in detections
+            if detection.label in thresholds and detection.confidence >= 100 * thresholds[detection.label]
         ]
 
     def check_model(self, arn: str) -> None:
-        """See that the policy was made for a model.
+        """Check that the policy was made for the model version with this ARN.
 
         Raises:
-            InvalidInput: It was made for another one.
+            InvalidInput: The policy was made for another model version.
         """
         if self.model_arn not in {None, arn}:
             raise InvalidInput(
-                f"the policy was made for {self.model_arn}, not for {arn}: confidences of two models do "
-                "not compare. For a copy of the same model, use attrs.evolve(policy, model_arn=...)."
+                f"The threshold policy was made for {self.model_arn}, not for {arn}. Confidences of "
+                "different models are not comparable. For a copy of the same model, use "
+                "`attrs.evolve(policy, model_arn=...)`."
             )
 
-    # keeping
-
     def to_json(self) -> str:
-        """The policy as JSON text."""
+        """Return the policy as JSON."""
         content = {"version": _VERSION, **attrs.asdict(self)}
         return json.dumps(content, ensure_ascii=False, indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ThresholdPolicy:
-        """Read what :meth:`to_json` has written.
+        """Read the JSON that :meth:`to_json` returns.
 
         Raises:
-            InvalidInput: It is no policy, or a threshold is not between 0 and 1.
+            InvalidInput: The text is not a policy, or a threshold is not between 0 and 1.
         """
         try:
             content: Any = json.loads(text)
             if content["version"] != _VERSION:
                 raise InvalidInput(
-                    f"a policy of version {content['version']!r}; this rekolabels reads {_VERSION}"
+                    f"Cannot read the threshold policy: it has version {content['version']!r}, and this "
+                    f"release of rekolabels reads version {_VERSION}."
                 )
-            labels = {label: _chosen(label, one) for label, one in content["labels"].items()}
+            labels = {label: _chosen(label, fields) for label, fields in content["labels"].items()}
             return cls(
                 labels, str(content["goal"]), content.get("model_arn"), content.get("test_manifest_sha256")
             )
@@ -225,12 +226,12 @@ class ThresholdPolicy:
             if isinstance(error, InvalidInput):
                 raise
             raise InvalidInput(
-                f"this is no threshold policy ({type(error).__name__}: {error}); expected the JSON that "
-                "ThresholdPolicy.save() writes"
+                "Cannot read the threshold policy: expected the JSON that ThresholdPolicy.save() writes "
+                f"({type(error).__name__}: {error})."
             ) from error
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the policy to a JSON file; an existing file is replaced."""
+        """Write the policy to a JSON file and return its path; an existing file is replaced."""
         target = Path(path)
         target.write_text(self.to_json() + "\n", encoding="utf-8")
         return target
@@ -240,8 +241,8 @@ class ThresholdPolicy:
         """Read a policy from a JSON file.
 
         Raises:
-            InvalidInput: It holds no policy.
-            OSError: It cannot be read.
+            InvalidInput: The file is not a policy.
+            OSError: The file cannot be read.
         """
         return cls.from_json(Path(path).read_bytes())
 
@@ -259,20 +260,20 @@ def _choose(result: EvaluationResult, goal: str, choose: _Choice, min_support: i
             threshold = result.labels[label].threshold
         labels[label] = _describe(scored, threshold, min_support)
         if labels[label].note:
-            _log.warning("threshold of %r: %s", label, labels[label].note)
+            _log.warning("Threshold of %r: %s.", label, labels[label].note)
     return ThresholdPolicy(labels, goal, result.project_version_arn, digest.hexdigest())
 
 
 def _describe(scored: ScoredLabel, threshold: float | None, min_support: int) -> ChosenThreshold:
     counts = scored.counts(threshold)
     known = threshold is None or threshold >= scored.complete_from
-    right, wrong, missed = counts.true_positives, counts.false_positives, counts.false_negatives
+    true, false, missed = counts.true_positives, counts.false_positives, counts.false_negatives
     chosen = ChosenThreshold(
         threshold,
         counts.precision if known else None,
         counts.recall,
-        wilson_interval(right, right + wrong) if known else None,
-        wilson_interval(right, right + missed),
+        wilson_interval(true, true + false) if known else None,
+        wilson_interval(true, true + missed),
         scored.support,
     )
     return attrs.evolve(chosen, note=_note(chosen, min_support, counts, known=known))
@@ -280,20 +281,21 @@ def _describe(scored: ScoredLabel, threshold: float | None, min_support: int) ->
 
 def _note(chosen: ChosenThreshold, min_support: int, counts: Counts, *, known: bool) -> str:
     if not chosen.support:
-        return "no test image has it, so nothing is known of its threshold"
+        return "no test image has this label, so its threshold could not be checked"
     notes: list[str] = []
     if chosen.threshold is None:
-        notes.append("no threshold reaches the goal, it is never reported")
+        notes.append("no threshold reaches the goal, so the label is never reported")
     if not known:
-        notes.append("its precision is not known: the snapshot lists no wrong boxes of so low a confidence")
+        notes.append("precision unknown: the snapshot lists no false positives below the assumed threshold")
     if chosen.support < min_support:
-        note = f"it rests on {chosen.support} in the test images"
+        examples = "example" if chosen.support == 1 else "examples"
+        note = f"only {chosen.support} test {examples}"
         for name, interval, share in (
             ("precision", chosen.precision_interval, counts.precision),
             ("recall", chosen.recall_interval, counts.recall),
         ):
             if interval is not None and share is not None:
-                note += f", {name} {share:.2f} may be {interval[0]:.2f} to {interval[1]:.2f}"
+                note += f", {name} {share:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
         notes.append(note)
     return "; ".join(notes)
 
@@ -303,7 +305,10 @@ def _chosen(label: str, fields: Mapping[str, Any]) -> ChosenThreshold:
     if threshold is not None and not (
         isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and 0 <= threshold <= 1
     ):
-        raise InvalidInput(f"the threshold of {label!r} is {threshold!r}; expected 0 to 1, or null for never")
+        raise InvalidInput(
+            f"Cannot read the threshold policy: the threshold of {label!r} is {threshold!r}. Expected 0 to "
+            "1, or null for a label that is never reported."
+        )
     known = {field.name for field in attrs.fields(ChosenThreshold)}
     values = {name: _tuple(value) for name, value in fields.items() if name in known}
     return ChosenThreshold(**values)
@@ -315,4 +320,4 @@ def _tuple(value: object) -> Any:
 
 def _check_share(name: str, share: float) -> None:
     if not 0 <= share <= 1:
-        raise InvalidInput(f"{name}={share}: expected 0 to 1")
+        raise InvalidInput(f"{name}={share} is out of range. Pass a share from 0 to 1, such as {name}=0.9.")

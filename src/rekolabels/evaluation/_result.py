@@ -1,4 +1,4 @@
-"""How well a model did on its test dataset."""
+"""Evaluation of a model version: its metrics, its test images and what can be derived from them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluationResult"]
 
-
-_CONNECTIONS = ("snapshot", "read_image")
+_NOT_PICKLED = ("snapshot", "read_image")
 
 
 @attrs.frozen
 class EvaluationResult(ResultFields):
-    """How well a model did on its test dataset, as its evaluation summary says.
+    """Evaluation of a model version on its test dataset.
 
-    Print it for a table, :meth:`save` it as a page, a picture or a file, or look at its fields. The
-    aggregated figures are unweighted means over the labels, so the aggregated F1 is not the harmonic mean of
-    the other two.
+    Prints as a table. :meth:`save` writes a page, a picture or a data file. The aggregated metrics are
+    unweighted means over the labels, so the aggregated F1 is not the harmonic mean of the other two.
 
     Examples:
         >>> result = EvaluationResult.from_summary({
@@ -58,20 +56,20 @@ class EvaluationResult(ResultFields):
     """
 
     snapshot: LineSource | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
-    """Gives the lines of the testing snapshot when test images are asked for; None where there is none."""
+    """Function that returns the lines of the testing snapshot; None if there is no snapshot."""
     read_image: Callable[[str], bytes] | None = attrs.field(default=None, repr=False, eq=False, kw_only=True)
-    """Gives the bytes of a test image, for the pictures of a page; None where they cannot be had."""
+    """Function that reads a test image by its URI, for the pictures of a page; None if there is none."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Keep the figures, and not the way to the files: connections do not travel."""
+        """Return the values without the two functions, which hold connections to S3."""
         return {
             field.name: getattr(self, field.name)
             for field in attrs.fields(type(self))
-            if field.name not in _CONNECTIONS
+            if field.name not in _NOT_PICKLED
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name in _CONNECTIONS:
+        for name in _NOT_PICKLED:
             object.__setattr__(self, name, None)
         for name, value in state.items():
             object.__setattr__(self, name, value)
@@ -86,17 +84,17 @@ class EvaluationResult(ResultFields):
     ) -> EvaluationResult:
         """Read an evaluation summary (``EvaluationResultSummary-<project>-<version>.json``).
 
-        Both layouts are read: aggregated metrics in ``AggregatedEvaluationResults`` or in its ``Metrics``.
-        Missing values, null and NaN become None; unknown fields are kept in ``extra``.
+        Accepts both layouts of the file: aggregated metrics in ``AggregatedEvaluationResults`` or in its
+        ``Metrics``. Missing values, null and NaN become None; unknown fields are kept in ``extra``.
 
         Args:
-            summary: The content of the file, as ``json.load`` gives it.
-            snapshot: The testing snapshot that belongs to it (``TestingGroundTruth-…``): a path, its lines,
-                or a function that gives the lines; read only when something asks for the test images.
-            read_image: Reads an image by its URI, for the pictures in a page.
+            summary: Content of the file, as ``json.load`` returns it.
+            snapshot: The testing snapshot of the same training (``TestingGroundTruth-…``): a path, lines, or
+                a function that returns the lines. It is read only when the test images are needed.
+            read_image: Function that reads an image by its URI, for the pictures of a page.
 
         Raises:
-            InvalidEvaluation: It is no evaluation summary, or a field has a value of another kind.
+            InvalidEvaluation: The content is not an evaluation summary, or a field has the wrong type.
         """
         lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot)
         values = read_summary(summary)
@@ -107,37 +105,36 @@ class EvaluationResult(ResultFields):
     def from_snapshot(
         cls, lines: Lines, *, read_image: Callable[[str], bytes] | None = None
     ) -> EvaluationResult:
-        """Count a testing snapshot (``TestingGroundTruth-<project>-<version>.json``), without its summary.
+        """Compute a result from a testing snapshot (``TestingGroundTruth-<project>-<version>.json``) alone.
 
-        The figures follow from the verdicts in the file. The assumed thresholds are not in it: each is put in
-        the middle between the lowest confidence that counted and the highest below. For a detector, mAP and
-        mAR are those of the boxes that the file lists (COCO's 101 recalls, the file's own matching).
+        The metrics follow from the verdicts in the file. The file does not contain the assumed thresholds, so
+        each is estimated: midway between the lowest confidence that counts and the highest that does not. For
+        a detector, mAP and mAR are those of the boxes in the file (COCO's 101 recalls, the file's own
+        matching).
 
         Args:
-            lines: A path, the bytes of the file, an open file, or its lines.
-            read_image: Reads an image by its URI, for the pictures in a page.
+            lines: A path, the content of the file as bytes, an open file, or its lines.
+            read_image: Function that reads an image by its URI, for the pictures of a page.
 
         Raises:
-            InvalidEvaluation: A line that is not what the service writes.
+            InvalidEvaluation: A line is not in the format of the service.
         """
         empty = cls(snapshot=as_lines(lines), read_image=read_image)
         return recompute(empty.images, empty, None)
 
-    # the test images
-
     @property
     def images(self) -> Iterator[EvaluatedImage]:
-        """The test images with their truths, predictions and verdicts, read from the snapshot as you go.
+        """Test images with their ground truth and verdicts, read from the snapshot during iteration.
 
         Raises:
-            InvalidInput: The result was made from a summary alone.
-            InvalidEvaluation: A line that is not what the service writes.
-            ObjectNotFound: The snapshot is gone from S3.
+            InvalidInput: The result has no snapshot.
+            InvalidEvaluation: A line is not in the format of the service.
+            ObjectNotFound: The snapshot no longer exists in S3.
         """
         if self.snapshot is None:
             raise InvalidInput(
-                "this result knows no test images: it was made from a summary alone. model.evaluation() "
-                "knows them, and EvaluationResult.from_snapshot(lines) reads a TestingGroundTruth file."
+                "This result has no test images: it was made from a summary alone. Use model.evaluation() or "
+                "pass the TestingGroundTruth file: EvaluationResult.from_summary(summary, snapshot=path)."
             )
         return read_images(self.snapshot(), "the testing snapshot")
 
@@ -148,102 +145,98 @@ class EvaluationResult(ResultFields):
         kind: Literal["false positive", "false negative"] | None = None,
         limit: int | None = None,
     ) -> list[Mistake]:
-        """What the model got wrong on the test images, most confident first.
+        """Return the mistakes on the test images, the most confident ones first.
 
-        The model is most confident of a false positive whose confidence is high, and of a false negative
-        whose confidence is low.
+        The model is most confident of a false positive with a high confidence and of a false negative with a
+        low one.
 
         Args:
-            label: Only mistakes of this label.
-            kind: ``"false positive"`` (found, not there) or ``"false negative"`` (there, not found).
-            limit: Return at most this many.
+            label: Return only mistakes of this label.
+            kind: Return only this kind, ``"false positive"`` or ``"false negative"``.
+            limit: Return at most this many mistakes.
         """
         return find_mistakes(self.images, label, kind, limit)
 
     def label_issues(self, *, limit: int | None = None) -> list[LabelIssue]:
-        """Test images whose own label the model disputes, the strongest doubt first: look at them.
+        """Return labels of test images that the model disagrees with, the highest score first.
 
-        An image with one label is disputed by as much as another label is more confident than its own. Of
-        several labels, each is looked at by itself; a box is disputed by a box of another label in its place,
-        or by one where nothing is labelled.
+        Such a label may be wrong; :func:`find_label_issues` explains the score.
 
         Args:
-            limit: Return at most this many.
+            limit: Return at most this many issues.
         """
         return find_label_issues(self.images, limit=limit)
 
-    # figures made anew from the test images
-
     def scores(self) -> dict[str, ScoredLabel]:
-        """The confidences on the test images, label by label: for counts, curves and calibration."""
-        return tally(self.images).scored({label: found.threshold for label, found in self.labels.items()})
+        """Return the confidences on the test images by label, for counts, curves and calibration."""
+        return tally(self.images).scored({label: metrics.threshold for label, metrics in self.labels.items()})
 
     def at(self, thresholds: float | Mapping[str, float]) -> EvaluationResult:
-        """The figures at other thresholds than the assumed ones, counted on the test images.
+        """Return the result at other thresholds than the assumed ones, computed from the test images.
 
-        The snapshot of a detector lists wrong boxes only from the assumed threshold on: below it, precision
-        and F1 are undefined.
+        A detector's snapshot lists false positives only from the assumed threshold. Below it, precision and
+        F1 are undefined.
 
         Args:
-            thresholds: One threshold for all labels, 0 to 1, or one by label; a label without one keeps the
-                verdicts of the file.
+            thresholds: One threshold for all labels, 0 to 1, or thresholds by label. A label without one
+                keeps the verdicts of the file.
         """
         return recompute(self.images, self, thresholds)
 
     def discrepancies(self) -> tuple[Discrepancy, ...]:
-        """Figures in which the summary differs from what its own test images amount to; usually none.
+        """Return the values in which the summary differs from its test images; usually there are none.
 
-        The service's files are known to disagree at times: a real detector's summary says 0.6 and 0.7 where
-        the boxes of its snapshot give 13/20 and 13/17.
+        The service's files sometimes disagree: the summary of a real detector has precision 0.6 and recall
+        0.7, while the boxes of its snapshot give 13/20 and 13/17.
         """
         return compare_with_summary(self.images, self)
 
     def confusion(
         self, thresholds: Mapping[str, float] | None = None, *, iou_threshold: float = 0.5
     ) -> ConfusionCounts:
-        """Count what was taken for what, with what was missed and what was found in the background.
+        """Count how often each label is predicted as each label, including missed and background ones.
 
         Args:
-            thresholds: By label, 0 to 1. By default a classifier's images count by their most confident
-                labels, as in the summary's matrix, and a detector's boxes by the assumed thresholds.
-            iou_threshold: Intersection over union from which boxes meet; the labels do not matter to it.
+            thresholds: Confidence by label from which a prediction counts, 0 to 1. By default, a classifier's
+                images count by their most confident labels, as in the summary, and a detector's boxes by the
+                assumed thresholds.
+            iou_threshold: Intersection over union from which boxes match, 0 to 1, whatever their labels are.
         """
         return count_confusion(self.images, thresholds, iou_threshold, self.labels)
 
     def box_metrics(self, iou_thresholds: float | Iterable[float] | None = None) -> BoxMetrics:
-        """COCO's average precision and recall of a detector, from the boxes that the snapshot lists.
+        """Compute COCO's average precision and recall of a detector from the boxes of the snapshot.
 
-        The wrong boxes below the assumed thresholds are not in the file, so this is an upper bound.
+        The snapshot does not list false positives below the assumed thresholds, so the result is an upper
+        bound.
 
         Args:
-            iou_thresholds: One overlap or several, 0 to 1; by default COCO's, 0.50 to 0.95.
+            iou_thresholds: One IoU threshold or several, 0 to 1; by default COCO's, 0.50 to 0.95.
         """
-        wanted = COCO_IOU_THRESHOLDS if iou_thresholds is None else iou_thresholds
+        thresholds = COCO_IOU_THRESHOLDS if iou_thresholds is None else iou_thresholds
         pairs = [(image.boxes, image.candidates) for image in self.images]
         return score_boxes(
             [boxes for boxes, _ in pairs],
-            [found for _, found in pairs],
-            iou_thresholds=wanted if isinstance(wanted, (int, float)) else tuple(wanted),
+            [candidates for _, candidates in pairs],
+            iou_thresholds=thresholds if isinstance(thresholds, (int, float)) else tuple(thresholds),
         )
-
-    # beside another model
 
     def compare(
         self, baseline: EvaluationResult, *, only_shared: bool = False, n_resamples: int = 1000, seed: int = 0
     ) -> Comparison:
-        """Compare with another model, image by image, each at its own assumed thresholds.
+        """Compare this model with another one on the same test images.
 
-        The intervals are those of a paired bootstrap: the images are drawn again and again, and both models
-        are counted on the same draw.
+        Each model is evaluated at its own assumed thresholds. The confidence intervals come from a paired
+        bootstrap: the images are resampled, and both models are evaluated on the same resample.
 
         Args:
-            baseline: The other model's result.
-            only_shared: Compare on the shared images when the test sets differ.
-            n_resamples: Draws of the bootstrap.
-            seed: Of the draws; the same seed gives the same intervals.
+            baseline: Result of the other model.
+            only_shared: Compare on the images that both test sets contain if the test sets differ.
+            n_resamples: Number of bootstrap resamples.
+            seed: Seed of the resampling; the same seed gives the same intervals.
 
         Raises:
-            InvalidInput: The test sets differ; the message says how much they share.
+            InvalidInput: The test sets differ; the message says how many images they have in common.
         """
         return compare_images(
             baseline.images, self.images, only_shared=only_shared, n_resamples=n_resamples, seed=seed
@@ -258,21 +251,21 @@ class EvaluationResult(ResultFields):
         strict: bool = False,
         only_shared: bool = False,
     ) -> Comparison:
-        """Fail a build when the model is worse than its baseline, in the mean or for any label.
+        """Raise an error if the model is worse than a baseline, on average or for any label.
 
         Args:
-            baseline: The result of the model that is in use.
-            tolerance: A loss that does not matter, such as 0.02.
-            metric: What is looked at.
-            strict: Fail for every larger loss; by default only for one that chance does not explain, whose
-                95 % interval lies below 0.
-            only_shared: Compare on the shared images when the test sets differ.
+            baseline: Result of the model that is in use.
+            tolerance: Acceptable loss, such as 0.02.
+            metric: Metric to compare.
+            strict: Fail for every loss beyond the tolerance. By default, only a significant loss fails, one
+                whose 95 % interval is below 0.
+            only_shared: Compare on the images that both test sets contain if the test sets differ.
 
         Returns:
-            The comparison, when nothing has become worse.
+            The comparison, if nothing is worse.
 
         Raises:
-            ModelRegressed: Something has; an AssertionError, whose message is a table of what was lost.
+            ModelRegressed: The model is worse. This is an AssertionError with a table of the losses.
             InvalidInput: The test sets differ.
         """
         comparison = self.compare(baseline, only_shared=only_shared)
@@ -281,34 +274,36 @@ class EvaluationResult(ResultFields):
 
     @property
     def adapter(self) -> AdapterEvaluation | None:
-        """For a content moderation adapter: its counts beside the base model's; None for other models."""
+        """Comparison of a content moderation adapter with the base model; None for other models."""
         return read_adapter(self.extra.get("ContentModeration"))
 
     def to_summary(self) -> dict[str, Any]:
-        """Give the content of an evaluation summary file, in the layout that is seen in practice (flat).
+        """Return the content of an evaluation summary file, in the flat layout that the service uses.
 
         :meth:`from_summary` reads it back without loss.
         """
         return write_summary(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the result to a file, in the format that its ending names.
+        """Write the result to a file, in the format that the extension names.
+
+        If the result has test images, the page shows thresholds, a confusion matrix, mistakes and label
+        issues as well; pictures in it need the extra ``report``.
 
         Args:
-            path: ``.html`` (one page that needs nothing else), ``.png`` (a picture for a message; needs the
-                extra ``report``), ``.csv`` (the table), ``.md`` (the same for a pull request),
-                ``.json`` (an evaluation summary). An existing file is replaced. The page shows what the test
-                images tell as well, where the result knows them, and the worst mistakes as pictures with the
-                extra ``report``.
+            path: ``.html`` (a self-contained page), ``.png`` (a picture; needs the extra ``report``),
+                ``.csv`` or ``.md`` (the table), or ``.json`` (an evaluation summary). An existing file is
+                replaced.
 
         Returns:
             The path.
 
         Raises:
-            InvalidInput: Another ending.
-            MissingExtra: A picture is wanted and the extra ``report`` is not installed.
+            InvalidInput: The extension is not one of these.
+            MissingExtra: The extra ``report`` is not installed, for ``.png``.
             OSError: The file cannot be written.
         """
+        # Imported here to keep importing rekolabels.evaluation fast.
         from rekolabels.evaluation._report._export import save_result
 
         return save_result(
@@ -319,10 +314,12 @@ class EvaluationResult(ResultFields):
         )
 
     def to_pandas(self) -> Any:
-        """Give the labels as a ``pandas.DataFrame``: ``f1``, ``precision`` … by label; undefined is NaN.
+        """Return a ``pandas.DataFrame`` with a row per label; undefined values are NaN.
+
+        The columns are ``f1``, ``precision``, ``recall``, ``threshold`` and ``test_images``.
 
         Raises:
-            MissingExtra: pandas is not installed (the extra ``report``).
+            MissingExtra: The extra ``report`` is not installed.
         """
         from rekolabels.evaluation._report._export import make_frame
 

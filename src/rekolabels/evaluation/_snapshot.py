@@ -1,8 +1,8 @@
-"""The evaluation manifest snapshots: what was trained and tested with, image by image.
+"""Writer for evaluation manifest snapshots, which list the images of a training or a test.
 
 ``TrainingGroundTruth-<project>-<version>.json`` and ``TestingGroundTruth-<project>-<version>.json`` are JSON
-Lines, one line for each image that was really used. Attributes have the service's own names, whatever the
-user's were called.
+Lines files with one line per image that was used. The attributes have the service's own names, whatever their
+names in the user's manifest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels.errors import InvalidInput
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
@@ -37,42 +38,45 @@ def _boxes_of(values: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
 
 @attrs.frozen
 class SnapshotImage:
-    """An image as it was used, for a snapshot."""
+    """An image of a snapshot, with its ground truth."""
 
     source: str
-    """Its URI (``source-ref``)."""
+    """URI of the image (``source-ref``)."""
     labels: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    """Its image-level labels."""
+    """Image-level labels."""
     boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes_of)
-    """Its boxes in pixels."""
+    """Bounding boxes, in pixels."""
     size: ImageSize | None = None
-    """Its size; needed where there are boxes."""
+    """Size of the image; required for images with boxes."""
 
 
 def write_training_snapshot(images: Iterable[SnapshotImage], created: datetime) -> Iterator[str]:
-    """Make the lines of ``TrainingGroundTruth-<project>-<version>.json``, without line ends.
+    """Yield the lines of ``TrainingGroundTruth-<project>-<version>.json``, without line endings.
 
     Args:
-        images: The images that were really used.
-        created: For ``creation-date``.
+        images: The images that the training used.
+        created: Time for ``creation-date``; a naive time is UTC.
     """
     for number, image in enumerate(images, start=1):
-        yield _line(_ground_truth(image, _stamp(created)), number)
+        yield _line(_ground_truth(image, _timestamp(created)), number)
 
 
 def write_testing_snapshot(
     images: Iterable[SnapshotImage], verdicts: Sequence[Sequence[Verdict]], created: datetime
 ) -> Iterator[str]:
-    """Make the lines of ``TestingGroundTruth-<project>-<version>.json``, without line ends.
+    """Yield the lines of ``TestingGroundTruth-<project>-<version>.json``, without line endings.
 
     A classifier's line has a numbered pair of attributes for each label that the model knows, true negatives
-    included, so that everything can be computed again from the file. A detector's line has one attribute with
-    the boxes above the threshold and a row of low confidence for each missed object.
+    included, so that every metric can be recomputed from the file. A detector's line has one attribute with
+    the boxes above the threshold and one box of low confidence for each missed object.
 
     Args:
-        images: The test images that were really used.
-        verdicts: For each of them, in order, what the evaluation says (``Evaluation.verdicts``).
-        created: For ``creation-date``.
+        images: The images that the test used.
+        verdicts: The verdicts of each image, in the same order (``Evaluation.verdicts``).
+        created: Time for ``creation-date``; a naive time is UTC.
+
+    Raises:
+        InvalidInput: There are not as many verdicts as images.
 
     Examples:
         >>> from rekolabels.evaluation import Verdict
@@ -82,21 +86,26 @@ def write_testing_snapshot(
         >>> json.loads(line)["rekognition-custom-labels-evaluation-0-metadata"]["class-name"]
         'cat'
     """
-    stamp = _stamp(created)
-    for number, (image, judged) in enumerate(zip(images, verdicts, strict=True), start=1):
+    stamp = _timestamp(created)
+    images = list(images)
+    if len(images) != len(verdicts):
+        raise InvalidInput(
+            f"Got {len(images)} images and verdicts of {len(verdicts)}; pass one of each per image."
+        )
+    for number, (image, listed) in enumerate(zip(images, verdicts, strict=True), start=1):
         truth = _ground_truth(image, stamp)
-        boxed = image.size is not None and (image.boxes or any(verdict.box is not None for verdict in judged))
-        found = _found_boxes(image, judged, stamp) if boxed else _found_labels(judged, stamp)
-        yield _line(truth | found, number)
+        boxed = image.size is not None and (image.boxes or any(verdict.box is not None for verdict in listed))
+        predicted = _predicted_boxes(image, listed, stamp) if boxed else _predicted_labels(listed, stamp)
+        yield _line(truth | predicted, number)
 
 
 def _line(content: dict[str, Any], number: int) -> str:
     return json.dumps({**content, "rekognition-custom-labels-object-id": number}, ensure_ascii=False)
 
 
-def _stamp(moment: datetime) -> str:
-    """A time as the service writes it: UTC, without saying so."""
-    utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+def _timestamp(time: datetime) -> str:
+    """Format a time as the service does: UTC, without a zone."""
+    utc = time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds")
 
 
@@ -111,7 +120,7 @@ def _ground_truth(image: SnapshotImage, stamp: str) -> dict[str, Any]:
     return line
 
 
-def _found_labels(verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
+def _predicted_labels(verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
     line: dict[str, Any] = {}
     for number, verdict in enumerate(verdicts):
         metadata = _label_metadata(verdict.label, verdict.confidence, "evaluation", stamp)
@@ -120,7 +129,7 @@ def _found_labels(verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
     return line
 
 
-def _found_boxes(image: SnapshotImage, verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
+def _predicted_boxes(image: SnapshotImage, verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
     boxes = [(verdict.box, verdict.confidence, verdict) for verdict in verdicts if verdict.box is not None]
     return _boxes(_EVALUATION, boxes, image.size or ImageSize(0, 0), "evaluation", stamp)
 
@@ -143,8 +152,12 @@ def _boxes(
     job: str,
     stamp: str,
 ) -> dict[str, Any]:
-    # The service's sample has a confidence for the predictions as a whole, which it does not explain.
-    whole = {} if job == "training" else {"confidence": max((found for _, found, _ in boxes), default=0.0)}
+    # The service's sample has an undocumented confidence for the predictions as a whole.
+    whole = (
+        {}
+        if job == "training"
+        else {"confidence": max((confidence for _, confidence, _ in boxes), default=0.0)}
+    )
     classes = {label: number for number, label in enumerate(sorted({box.label for box, _, _ in boxes}))}
     return {
         name: {
@@ -176,7 +189,7 @@ def _boxes(
 
 
 def _pixels(value: float) -> int | float:
-    """A whole number where it is one, as the service writes them."""
+    """Return whole numbers as int, as the service writes them."""
     return int(value) if value == int(value) else value
 
 

@@ -1,4 +1,4 @@
-"""Reading and writing evaluation summary files."""
+"""Reader and writer for evaluation summary files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from rekolabels.errors import InvalidEvaluation
+from rekolabels.evaluation._jsonl import unreadable
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, ResultFields, by_f1
 
 __all__ = ["read_summary", "write_summary"]
@@ -16,15 +17,20 @@ _AGGREGATED = "AggregatedEvaluationResults"
 _DETAILS = "EvaluationDetails"
 _LABELS = "LabelEvaluationResults"
 _ENDED = "EvaluationEndTimestamp"
+_SUMMARY = "the evaluation summary"
 
 
 def read_summary(summary: Mapping[str, Any]) -> ResultFields:
-    """Make a result of the content of a summary file."""
-    root = _mapping(summary, "the summary")
+    """Read the content of a summary file.
+
+    Raises:
+        InvalidEvaluation: The content is not an evaluation summary, or a field has the wrong type.
+    """
+    root = _mapping(summary, "")
     if not {_AGGREGATED, _DETAILS, _LABELS} & set(root):
         raise InvalidEvaluation(
-            f"this is no evaluation summary: none of {_AGGREGATED}, {_LABELS} and {_DETAILS} is in it; "
-            "expected the content of an EvaluationResultSummary-<project>-<version>.json"
+            f"Cannot read the evaluation summary: it has none of {_AGGREGATED}, {_LABELS} and {_DETAILS}. "
+            "Pass the content of an EvaluationResultSummary-<project>-<version>.json file."
         )
     aggregated = _mapping(root.pop(_AGGREGATED, None), _AGGREGATED)
     nested = _mapping(aggregated.pop("Metrics", None), f"{_AGGREGATED}.Metrics")
@@ -34,7 +40,7 @@ def read_summary(summary: Mapping[str, Any]) -> ResultFields:
     for number, entry in enumerate(_list(root.pop(_LABELS, None), _LABELS)):
         label, metrics = _read_label(entry, f"{_LABELS}[{number}]")
         if label in labels:
-            raise InvalidEvaluation(f"{_LABELS}[{number}]: the label {label!r} was there before")
+            raise _unreadable(f"{_LABELS}[{number}]", f"duplicate label {label!r}")
         labels[label] = metrics
     matrix = _read_matrix(
         aggregated.pop("ConfusionMatrix", None), _names(details.pop("Labels", None)), labels
@@ -61,7 +67,7 @@ def read_summary(summary: Mapping[str, Any]) -> ResultFields:
 
 
 def write_summary(result: ResultFields) -> dict[str, Any]:
-    """Make the content of a summary file, in the flat layout."""
+    """Return the content of a summary file, in the flat layout."""
     extra = dict(result.extra)
     aggregated: dict[str, Any] = {}
     matrix = result.confusion_matrix
@@ -95,9 +101,9 @@ def _read_label(entry: Any, where: str) -> tuple[str, LabelMetrics]:
     fields = _mapping(entry, where)
     label = fields.pop("Label", None)
     if not isinstance(label, str):
-        raise InvalidEvaluation(f"{where}.Label: expected a text, found {label!r}")
+        raise _unreadable(f"{where}.Label", f"expected a string, found {label!r}")
     metrics = _mapping(fields.pop("Metrics", None), f"{where}.Metrics")
-    read = LabelMetrics(
+    label_metrics = LabelMetrics(
         f1=_number(metrics, "F1Score", where),
         precision=_number(metrics, "Precision", where),
         recall=_number(metrics, "Recall", where),
@@ -105,7 +111,7 @@ def _read_label(entry: Any, where: str) -> tuple[str, LabelMetrics]:
         test_images=_count(fields, "NumberOfTestingImages", where),
         extra=fields | ({"Metrics": metrics} if metrics else {}),
     )
-    return label, read
+    return label, label_metrics
 
 
 def _write_label(label: str, metrics: LabelMetrics) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def _write_label(label: str, metrics: LabelMetrics) -> dict[str, Any]:
 
 
 def _read_matrix(value: Any, names: list[str], labels: Iterable[str]) -> ConfusionMatrix | None:
-    """Read the matrix; its labels are those of the file, then any that only the cells know."""
+    """Read the matrix; its labels are those of the file, then any that only occur in the cells."""
     if value is None:
         return None
     shares: dict[tuple[str, str], float] = {}
@@ -134,8 +140,8 @@ def _read_matrix(value: Any, names: list[str], labels: Iterable[str]) -> Confusi
         cell = _mapping(entry, f"{where}[{number}]")
         truth, found = cell.get("GroundTruthLabel"), cell.get("PredictedLabel")
         if not isinstance(truth, str) or not isinstance(found, str):
-            raise InvalidEvaluation(
-                f"{where}[{number}]: expected GroundTruthLabel and PredictedLabel as texts"
+            raise _unreadable(
+                f"{where}[{number}]", "expected GroundTruthLabel and PredictedLabel to be strings"
             )
         share = _number(cell, "Value", f"{where}[{number}]")
         if share is not None:
@@ -148,16 +154,20 @@ def _names(value: Any) -> list[str]:
     names = _list(value, f"{_DETAILS}.Labels")
     for name in names:
         if not isinstance(name, str):
-            raise InvalidEvaluation(f"{_DETAILS}.Labels: expected texts, found {name!r}")
+            raise _unreadable(f"{_DETAILS}.Labels", f"expected strings, found {name!r}")
     return names
 
 
+def _unreadable(where: str, problem: str) -> InvalidEvaluation:
+    return unreadable(f"{_SUMMARY}: {where}" if where else _SUMMARY, problem)
+
+
 def _mapping(value: Any, where: str) -> dict[str, Any]:
-    """Copy an object; a missing one is empty."""
+    """Copy an object; a missing object is empty."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise InvalidEvaluation(f"{where}: expected an object, found {type(value).__name__}")
+        raise _unreadable(where, f"expected an object, found {type(value).__name__}")
     return dict(cast("Mapping[str, Any]", value))
 
 
@@ -165,18 +175,18 @@ def _list(value: Any, where: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidEvaluation(f"{where}: expected a list, found {type(value).__name__}")
+        raise _unreadable(where, f"expected a list, found {type(value).__name__}")
     listed: list[Any] = value  # pyright: ignore[reportUnknownVariableType] - JSON
     return listed
 
 
 def _number(fields: dict[str, Any], name: str, where: str) -> float | None:
-    """Take a number out of the fields; null and NaN are undefined."""
+    """Remove a number from the fields and return it; null and NaN are undefined."""
     value = fields.pop(name, None)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidEvaluation(f"{where}.{name}: expected a number, found {value!r}")
+        raise _unreadable(f"{where}.{name}", f"expected a number, found {value!r}")
     return float(value) if math.isfinite(value) else None
 
 
@@ -188,16 +198,15 @@ def _count(fields: dict[str, Any], name: str, where: str) -> int | None:
 def _text(fields: dict[str, Any], name: str, where: str) -> str | None:
     value = fields.pop(name, None)
     if value is not None and not isinstance(value, str):
-        raise InvalidEvaluation(f"{where}.{name}: expected a text, found {value!r}")
+        raise _unreadable(f"{where}.{name}", f"expected a string, found {value!r}")
     return value
 
 
 def _timestamp(value: Any) -> datetime | None:
-    """Read a time; None when it is none."""
+    """Parse a time; None if it is not one."""
     if not isinstance(value, str):
         return None
     try:
-        # Python 3.10 does not know the Z.
-        return datetime.fromisoformat(f"{value[:-1]}+00:00" if value.endswith("Z") else value)
+        return datetime.fromisoformat(value)
     except ValueError:
         return None

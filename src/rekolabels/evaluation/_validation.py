@@ -1,4 +1,4 @@
-"""The manifests with validation: the lines of a training with what the service found wrong with them."""
+"""Reader for the manifests with validation, in which the service notes the issues of each line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 __all__ = ["ValidationIssue", "ValidationLine", "read_validation"]
 
-_MARKS: dict[str, Literal["error", "warning"]] = {
+_LEVELS: dict[str, Literal["error", "warning"]] = {
     "errors": "error",
     "cl-errors": "error",
     "warnings": "warning",
 }
-_DEEPEST = 8
+_MAX_DEPTH = 8
 
 
 @attrs.frozen
 class ValidationIssue:
-    """Something that the service found wrong with a line, or a part of it."""
+    """An issue that the service found in a line of a manifest, or in a part of it."""
 
     code: str
-    """Such as ``ERROR_INVALID_IMAGE``; see the manifest codes."""
+    """Code of the issue, such as ``ERROR_INVALID_IMAGE``; see :doc:`/manifest-codes`."""
     message: str
-    """The service's text."""
+    """Message of the service."""
     level: Literal["error", "warning"]
-    """Errors count against the training; lines with warnings alone are just not used."""
+    """Errors can make the training fail; a line that has only warnings is just not used."""
     json_path: str = ""
-    """The part that is meant, such as ``bounding-box.annotations[0]``; empty for the whole line."""
+    """Part of the line with the issue, such as ``bounding-box.annotations[0]``; empty for the whole line."""
 
 
 @attrs.frozen
@@ -40,17 +40,17 @@ class ValidationLine:
     """A line of a manifest with validation."""
 
     line: int
-    """Its number, from 1; the same as in the manifest that was given."""
+    """Line number, from 1; the same as in the original manifest."""
     source: str | None
-    """The image; None where the line could not be read."""
+    """URI of the image; None if the service could not read the line."""
     issues: tuple[ValidationIssue, ...]
-    """What is wrong; empty for a good line."""
+    """Issues of the line; empty for a valid line."""
     content: dict[str, Any] = attrs.field(repr=False, hash=False)
-    """The line as it is."""
+    """The line as a JSON object."""
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The codes, each once."""
+        """Distinct codes of the issues, in the order of the issues."""
         return tuple(dict.fromkeys(issue.code for issue in self.issues))
 
 
@@ -61,10 +61,10 @@ def read_validation(
 
     Args:
         lines: The lines of the file, or the open file.
-        name: How messages call the file.
+        name: Name of the file, for error messages.
 
     Raises:
-        InvalidEvaluation: A line is no JSON object.
+        InvalidEvaluation: A line is not a JSON object.
 
     Examples:
         >>> text = '{"source-ref": "s3://b/a.png", "warnings": [{"code": "WARNING_UNANNOTATED_RECORD"}]}'
@@ -73,25 +73,25 @@ def read_validation(
     """
     for number, _, fields in read_objects(lines, name):
         source = fields.get("source-ref")
-        issues = tuple(_issues(fields, "", _DEEPEST))
+        issues = tuple(_issues(fields, "", _MAX_DEPTH))
         yield ValidationLine(number, source if isinstance(source, str) else None, issues, fields)
 
 
-def _issues(value: object, place: str, depth: int) -> Iterator[ValidationIssue]:
-    """The marks in a value and in everything within it: the service puts them where they belong."""
+def _issues(value: object, path: str, depth: int) -> Iterator[ValidationIssue]:
+    """Yield the issues in a value and in everything nested in it."""
     if not depth:
         return
     for at, inner in enumerate(as_list(value) or ()):
-        yield from _issues(inner, f"{place}[{at}]", depth - 1)
+        yield from _issues(inner, f"{path}[{at}]", depth - 1)
     if not isinstance(value, dict):
         return
     for name, inner in cast("dict[str, Any]", value).items():
-        level = _MARKS.get(name)
+        level = _LEVELS.get(name)
         if level is None:
-            yield from _issues(inner, f"{place}.{name}" if place else name, depth - 1)
+            yield from _issues(inner, f"{path}.{name}" if path else name, depth - 1)
             continue
-        for one in as_list(inner) or ():
-            if isinstance(one, dict):
-                mark = cast("dict[str, Any]", one)
-                code, message = str(mark.get("code", "")), str(mark.get("message", ""))
-                yield ValidationIssue(code, message, level, place)
+        for item in as_list(inner) or ():
+            if isinstance(item, dict):
+                issue = cast("dict[str, Any]", item)
+                code, message = str(issue.get("code", "")), str(issue.get("message", ""))
+                yield ValidationIssue(code, message, level, path)

@@ -1,1 +1,1 @@
-"""Evaluations to read: a page, a picture, tables, notebook displays, exports."""
+"""Reports on an evaluation: page, picture, tables, notebook displays and exports."""

@@ -1,4 +1,4 @@
-"""What to do next, in the terms of the service's guide on improving a model."""
+"""Advice on what to improve next, based on the service's guide on improving a model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["give_advice"]
 
-_GOOD = 0.9
-_FEW = 10
-_OFTEN = 2
-_SURE = 0.5
-_MOST = 5
+_GOOD_METRIC = 0.9
+_MIN_TEST_IMAGES = 10
+_MIN_CONFUSIONS = 2
+_MIN_ISSUE_SCORE = 0.5
+_MAX_LABELS = 5
 
 
 def give_advice(
@@ -29,117 +29,112 @@ def give_advice(
     confusion: ConfusionCounts | None,
     issues: Sequence[LabelIssue],
 ) -> list[str]:
-    """Say what is worth doing, the most useful first.
+    """Return what is worth doing, the most useful first.
 
     Args:
-        result: The figures.
-        counts: By label, at the assumed thresholds; empty where the test images are not known.
-        confusion: What is taken for what, where it is known.
-        issues: Labels that the model disputes, the strongest first.
+        result: The metrics.
+        counts: Counts by label at the assumed thresholds; empty if the test images are unknown.
+        confusion: How often each label is predicted as each label; None if it is unknown.
+        issues: Labels that the model disagrees with, the highest score first.
     """
     return [
-        *_mislabelled(issues),
-        *_missed(result, counts),
-        *_made_up(result, counts, confusion),
-        *_untested(result),
+        *_check_labels(issues),
+        *_raise_recall(result, counts),
+        *_raise_precision(result, counts, confusion),
+        *_test_more(result),
     ] or [
         (
-            "Every label does well on the test images. Try the model on images of the kind that it will meet "
-            "in use."
+            "Every label does well on the test images. Next, try the model on images like those in your "
+            "application."
         )
     ]
 
 
-def _mislabelled(issues: Sequence[LabelIssue]) -> list[str]:
-    sure = [issue for issue in issues if issue.score >= _SURE]
-    if not sure:
+def _check_labels(issues: Sequence[LabelIssue]) -> list[str]:
+    serious = [issue for issue in issues if issue.score >= _MIN_ISSUE_SCORE]
+    if not serious:
         return []
+    images = "1 test image" if len(serious) == 1 else f"{len(serious):,} test images"
     return [
         (
-            f"Look at the labels of {_number(len(sure), 'test image')} first: the model is sure of another "
-            f"label "
-            "than the one they have. A wrong label costs twice, in training and in the score."
+            f"First check the labels of {images}: the model confidently disagrees with them. Wrong labels "
+            "harm the training and distort the metrics."
         )
     ]
 
 
-def _missed(result: ResultFields, counts: Mapping[str, Counts]) -> list[str]:
+def _raise_recall(result: ResultFields, counts: Mapping[str, Counts]) -> list[str]:
     low = [
-        (found.recall, label)
-        for label, found in result.labels.items()
-        if found.recall is not None and found.recall < _GOOD
+        (metrics.recall, label)
+        for label, metrics in result.labels.items()
+        if metrics.recall is not None and metrics.recall < _GOOD_METRIC
     ]
     advice: list[str] = []
-    for recall, label in sorted(low)[:_MOST]:
+    for recall, label in sorted(low)[:_MAX_LABELS]:
         missed = ""
         if label in counts:
-            one = counts[label]
-            missed = f", {one.false_negatives} of {one.true_positives + one.false_negatives} were not found"
+            total = counts[label].true_positives + counts[label].false_negatives
+            missed = f" ({counts[label].false_negatives} of {total} were missed)"
         advice.append(
-            f"Add training images of {plain_label(label)} that differ in background, light, size and angle: "
-            f"its recall is {recall:.2f}{missed}."
+            f"Add training images of {plain_label(label)} with different backgrounds, lighting, sizes and "
+            f"angles: its recall is {recall:.2f}{missed}."
         )
     return advice
 
 
-def _made_up(
+def _raise_precision(
     result: ResultFields, counts: Mapping[str, Counts], confusion: ConfusionCounts | None
 ) -> list[str]:
     low = [
-        (found.precision, label)
-        for label, found in result.labels.items()
-        if found.precision is not None and found.precision < _GOOD
+        (metrics.precision, label)
+        for label, metrics in result.labels.items()
+        if metrics.precision is not None and metrics.precision < _GOOD_METRIC
     ]
     advice: list[str] = []
-    for precision, label in sorted(low)[:_MOST]:
+    for precision, label in sorted(low)[:_MAX_LABELS]:
         wrong = ""
         if label in counts:
-            one = counts[label]
-            wrong = (
-                f", {one.false_positives} of {one.true_positives + one.false_positives} reports were wrong"
-            )
+            total = counts[label].true_positives + counts[label].false_positives
+            wrong = f", {counts[label].false_positives} of {total} predictions are wrong"
         advice.append(
-            f"{plain_label(label)} is reported too often (precision {precision:.2f}{wrong}): "
-            f"{_what_for(label, confusion)}, or use a higher threshold."
+            f"{plain_label(label)} has too many false positives (precision {precision:.2f}{wrong}). "
+            f"{_images_to_add(label, confusion)}, or raise its threshold."
         )
     return advice
 
 
-def _what_for(label: str, confusion: ConfusionCounts | None) -> str:
-    mixed = (
-        max(
+def _images_to_add(label: str, confusion: ConfusionCounts | None) -> str:
+    count, other = 0, ""
+    background = 0
+    if confusion is not None:
+        count, other = max(
             ((confusion.count(other, label), other) for other in confusion.labels if other != label),
             default=(0, ""),
         )
-        if confusion is not None
-        else (0, "")
-    )
-    background = 0 if confusion is None else confusion.background(label)
-    if mixed[0] >= max(_OFTEN, background):
-        return f"{plain_label(mixed[1])} is often taken for it, add training images of both that look alike"
-    if background >= _OFTEN:
-        return "add training images of what is taken for it where nothing is"
-    return "add training images of what is taken for it"
+        background = confusion.background(label)
+    if count >= max(_MIN_CONFUSIONS, background):
+        return (
+            f"It is often predicted for {plain_label(other)}: add training images of both labels that look "
+            "alike"
+        )
+    if background >= _MIN_CONFUSIONS:
+        return "Add training images that show the background objects mistaken for it"
+    return "Add training images of what the model mistakes for it"
 
 
-def _untested(result: ResultFields) -> list[str]:
-    few = [
-        (found.test_images, label)
-        for label, found in result.labels.items()
-        if found.test_images is not None and found.test_images < _FEW
+def _test_more(result: ResultFields) -> list[str]:
+    untested = [
+        (metrics.test_images, label)
+        for label, metrics in result.labels.items()
+        if metrics.test_images is not None and metrics.test_images < _MIN_TEST_IMAGES
     ]
-    if not few:
+    if not untested:
         return []
-    named = ", ".join(f"{plain_label(label)} ({count})" for count, label in sorted(few)[:_MOST])
-    more = f" and {len(few) - _MOST} more" if len(few) > _MOST else ""
+    named = ", ".join(f"{plain_label(label)} ({count})" for count, label in sorted(untested)[:_MAX_LABELS])
+    more = f" and {len(untested) - _MAX_LABELS} more" if len(untested) > _MAX_LABELS else ""
     return [
         (
-            f"Test with more images before you trust the figures of {named}{more}: with fewer than {_FEW}, "
-            f"one image "
-            "more or less changes them a lot."
+            f"Test with more images before you rely on the metrics of {named}{more}: with fewer than "
+            f"{_MIN_TEST_IMAGES} test images, a single image changes them considerably."
         )
     ]
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -1,11 +1,11 @@
-"""What a notebook shows: tables without style sheet and script, for light ground and for dark."""
+"""HTML tables for notebooks, without style sheets and scripts, readable in light and in dark themes."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from rekolabels.evaluation._report._table import between, plain_label, scores, table_rows
+from rekolabels.evaluation._report._table import omission_note, plain_label, scores, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,33 +14,39 @@ if TYPE_CHECKING:
 
 __all__ = ["show_confusion", "show_result", "show_table"]
 
-_MOST_LABELS = 30
-"""Labels up to which a matrix is shown; with more, a list of what was taken for something else."""
+_MAX_MATRIX_LABELS = 30
+"""Maximum number of labels for which the matrix is shown instead of the list of confusions."""
 
 
 def show_result(result: ResultFields) -> str:
-    """The scores and the table."""
+    """Return the headline scores and the table of the labels."""
     rows, hidden = table_rows(result)
-    shown = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in scores(result))
-    note = f"<p>{escape(between(hidden))}</p>" if hidden else ""
-    return f"<div><p>{shown}</p>{_table(rows, last_is_sum=True)}{note}</div>"
+    headline = " &nbsp; ".join(f"{escape(name)} <b>{escape(value)}</b>" for name, value in scores(result))
+    note = f"<p>{escape(omission_note(hidden))}</p>" if hidden else ""
+    return f"<div><p>{headline}</p>{_table(rows, last_is_total=True)}{note}</div>"
 
 
 def show_table(headline: str, rows: Sequence[Sequence[str]]) -> str:
-    """A line of text and a table."""
+    """Return a line of text and a table; the first row is the header."""
     return f"<div><p>{escape(headline)}</p>{_table(rows)}</div>"
 
 
 def show_confusion(
-    headline: str, labels: Sequence[str], matrix: Sequence[Sequence[int]], listed: Sequence[Sequence[str]]
+    headline: str,
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+    confusions: Sequence[Sequence[str]],
 ) -> str:
-    """The matrix, the darker the more of a row; for many labels, the list of what was confused."""
-    if len(labels) > _MOST_LABELS:
-        return show_table(headline, listed)
+    """Return a confusion matrix, or the list of confusions if there are too many labels for a matrix.
+
+    Cells are the darker the larger their share of the row.
+    """
+    if len(labels) > _MAX_MATRIX_LABELS:
+        return show_table(headline, confusions)
     names = [plain_label(label) for label in labels]
-    rows = [["True, and taken for", *names, "missed"]]
+    rows = [["True \\ predicted", *names, "missed"]]
     shares: list[list[float]] = [[]]
-    for name, counts in zip([*names, "nothing there"], matrix, strict=True):
+    for name, counts in zip([*names, "background"], matrix, strict=True):
         rows.append([name, *(f"{count:,}" if count else "" for count in counts)])
         shares.append([count / (sum(counts) or 1) for count in counts])
     return f"<div><p>{escape(headline)}</p>{_table(rows, shares=shares)}</div>"
@@ -50,17 +56,17 @@ def _table(
     rows: Sequence[Sequence[str]],
     *,
     shares: Sequence[Sequence[float]] | None = None,
-    last_is_sum: bool = False,
+    last_is_total: bool = False,
 ) -> str:
-    """A table with a head: the first column to the left, the others to the right, as in text."""
+    """Return a table with a header: the first column aligned left, the others right, as in text."""
     head, *body = rows
-    foot = [body.pop()] if last_is_sum else []
+    foot = [body.pop()] if last_is_total else []
     tints = shares[1:] if shares is not None else [[0.0] * len(head)] * len(body)
     lines = [_line("td", row, tint) for row, tint in zip(body, tints, strict=True)]
-    sums = "".join(_line("th", row, ()) for row in foot)
+    totals = "".join(_line("th", row, ()) for row in foot)
     return (
         f"<table><thead>{_line('th', head, ())}</thead><tbody>{''.join(lines)}</tbody>"
-        f"<tfoot>{sums}</tfoot></table>"
+        f"<tfoot>{totals}</tfoot></table>"
     )
 
 

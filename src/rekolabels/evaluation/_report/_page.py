@@ -1,7 +1,7 @@
-"""A result as a page that needs nothing else: no network, works from a file and as an attachment of a mail.
+"""HTML page of a result: one file without network access, which can be opened or attached to an email.
 
-Labels are hostile input: everything that comes from the result is escaped, each label stands in its own
-direction, and the page's own policy lets no script run but the one that moves the thresholds.
+Labels are hostile input. Everything from the result is escaped, each label has its own text direction, and
+the content security policy of the page allows only the script that moves the thresholds.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from rekolabels.evaluation._metrics import Counts, ScoredLabel
 from rekolabels.evaluation._recompute import Discrepancy, compare_with_summary, tally
 from rekolabels.evaluation._report._advice import give_advice
 from rekolabels.evaluation._report._sections import (
-    data_block,
     disputed_labels,
     label_text,
+    script_data,
     threshold_cards,
     worst_mistakes,
 )
-from rekolabels.evaluation._report._table import format_number, scores
+from rekolabels.evaluation._report._table import HEADER, format_number, scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 __all__ = ["make_page"]
 
-_MOST_CELLS = 60
-"""Labels up to which the confusion matrix is shown; beyond, nobody can read it."""
-_MOST_DISCREPANCIES = 8
-_OFF = 0.01
-"""How far a row of shares may be from 1 before the page says why."""
+_MAX_MATRIX_LABELS = 60
+"""Maximum number of labels for which the confusion matrix is shown."""
+_MAX_DISCREPANCIES = 8
+_ROW_TOLERANCE = 0.01
+"""How far the sum of a row may be from 1 before the page explains why."""
 
 
 @attrs.frozen
-class _Seen:
-    """What the test images tell, as far as they can be read."""
+class _ImageData:
+    """What the page shows of the test images."""
 
     scores: dict[str, ScoredLabel] = attrs.field(factory=dict[str, ScoredLabel])
     counts: dict[str, Counts] = attrs.field(factory=dict[str, Counts])
@@ -54,7 +54,8 @@ class _Seen:
     mistakes: list[Mistake] | None = None
     issues: list[LabelIssue] = attrs.field(factory=list[LabelIssue])
     discrepancies: tuple[Discrepancy, ...] = ()
-    problem: str | None = None
+    error: str | None = None
+    """Why the test images could not be read."""
 
 
 def make_page(
@@ -62,26 +63,32 @@ def make_page(
     images: Callable[[], Iterable[EvaluatedImage]] | None,
     read_image: Callable[[str], bytes] | None,
 ) -> str:
-    """Make the whole page."""
-    seen = _look(result, images)
+    """Return the page.
+
+    Args:
+        result: The metrics.
+        images: Function that returns the test images; None if they are unknown.
+        read_image: Function that reads an image by its URI; None for a page without pictures.
+    """
+    data = _read_images(result, images)
     script = files("rekolabels.evaluation._report").joinpath("page.js").read_text(encoding="utf-8")
     style = files("rekolabels.evaluation._report").joinpath("page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    cards = threshold_cards(result, seen.scores)
-    moving = ""
+    cards = threshold_cards(result, data.scores)
+    scripts = ""
     if cards:
-        data = data_block(result, seen.scores)
-        moving = f'<script type="application/json" id="data">{data}</script>\n<script>{script}</script>'
-    shown = "".join(
+        content = script_data(result, data.scores)
+        scripts = f'<script type="application/json" id="data">{content}</script>\n<script>{script}</script>'
+    headline = "".join(
         f'<div class="score"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
         for name, value in scores(result)
     )
     about = "".join(f"<p>{escape(line)}</p>" for line in _about(result))
     advice = "".join(
         f"<li>{label_text(line)}</li>"
-        for line in give_advice(result, seen.counts, seen.confusion, seen.issues)
+        for line in give_advice(result, data.counts, data.confusion, data.issues)
     )
-    mistakes = "" if seen.mistakes is None else worst_mistakes(seen.mistakes, read_image)
+    mistakes = "" if data.mistakes is None else worst_mistakes(data.mistakes, read_image)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -93,37 +100,37 @@ def make_page(
 <style>
 {style}</style>
 </head>
-<body class="unscripted">
+<body class="no-script">
 <h1>Model evaluation</h1>
 {about}
-<div class="scores">{shown}</div>
-{_notices(seen)}
+<div class="scores">{headline}</div>
+{_notices(data)}
 <h2>What to do next</h2>
 <ul class="advice">{advice}</ul>
 <h2>Labels</h2>
 {_table(result)}
 {cards}
-{_confusion(result, seen)}
+{_confusion(result, data)}
 {mistakes}
-{disputed_labels(seen.issues, read_image)}
-{moving}
+{disputed_labels(data.issues, read_image)}
+{scripts}
 </body>
 </html>
 """
 
 
-def _look(result: ResultFields, read: Callable[[], Iterable[EvaluatedImage]] | None) -> _Seen:
-    """Go through the test images; a snapshot that cannot be read leaves the summary to be shown."""
+def _read_images(result: ResultFields, read: Callable[[], Iterable[EvaluatedImage]] | None) -> _ImageData:
+    """Analyze the test images; without a readable snapshot, the page shows the summary only."""
     if read is None:
-        return _Seen()
+        return _ImageData()
     try:
         images: Sequence[EvaluatedImage] = tuple(read())
     except RekolabelsError as error:
-        return _Seen(problem=str(error))
-    found = tally(images)
-    return _Seen(
-        found.scored({label: metrics.threshold for label, metrics in result.labels.items()}),
-        {label: found.counts(label) for label in found.labels},
+        return _ImageData(error=str(error))
+    counted = tally(images)
+    return _ImageData(
+        counted.scored({label: metrics.threshold for label, metrics in result.labels.items()}),
+        {label: counted.counts(label) for label in counted.labels},
         count_confusion(images, None, 0.5, result.labels),
         find_mistakes(images, None, None, None),
         find_label_issues(images),
@@ -132,12 +139,12 @@ def _look(result: ResultFields, read: Callable[[], Iterable[EvaluatedImage]] | N
 
 
 def _about(result: ResultFields) -> list[str]:
-    """What was evaluated, as far as it is known."""
+    """Return what is known of the model and of the evaluation, as lines of text."""
     lines: list[str] = []
     if result.project_version_arn is not None:
         lines.append(result.project_version_arn)
     images = [
-        f"{count:,} {what} images"
+        f"{count:,} {what} {'image' if count == 1 else 'images'}"
         for count, what in ((result.training_images, "training"), (result.test_images, "test"))
         if count is not None
     ]
@@ -148,31 +155,29 @@ def _about(result: ResultFields) -> list[str]:
     return lines
 
 
-def _notices(seen: _Seen) -> str:
-    if seen.problem is not None:
-        text = label_text(seen.problem)
-        said = "The test images could not be read, so only the summary is shown"
-        return f'<div class="notice"><p>{said}: {text}</p></div>'
-    if not seen.discrepancies:
+def _notices(data: _ImageData) -> str:
+    if data.error is not None:
+        text = f"The test images could not be read, so only the summary is shown. {data.error}"
+        return f'<div class="notice"><p>{label_text(text)}</p></div>'
+    if not data.discrepancies:
         return ""
-    told = [f"<li>{label_text(str(one))}</li>" for one in seen.discrepancies[:_MOST_DISCREPANCIES]]
-    hidden = len(seen.discrepancies) - len(told)
+    items = [f"<li>{label_text(str(one))}</li>" for one in data.discrepancies[:_MAX_DISCREPANCIES]]
+    hidden = len(data.discrepancies) - len(items)
     more = f"<li>and {hidden} more</li>" if hidden else ""
     return (
-        '<div class="notice"><p>The summary and the test images disagree. The table shows the summary; '
-        f"thresholds, matrix and mistakes below are counted on the "
-        f"images.</p><ul>{''.join(told)}{more}</ul></div>"
+        '<div class="notice"><p>The summary and the test images disagree. The table of labels shows the '
+        "summary; thresholds, confusion matrix and mistakes are computed from the test images.</p>"
+        f"<ul>{''.join(items)}{more}</ul></div>"
     )
 
 
 def _table(result: ResultFields) -> str:
-    names = ("Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images")
-    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     rows = "".join(
         f"<tr><td><bdi>{label_text(label)}</bdi></td>"
-        f"{_cells(found.f1, found.precision, found.recall, found.threshold)}"
-        f"<td>{'n/a' if found.test_images is None else found.test_images}</td></tr>\n"
-        for label, found in result.labels.items()
+        f"{_cells(metrics.f1, metrics.precision, metrics.recall, metrics.threshold)}"
+        f"<td>{'n/a' if metrics.test_images is None else metrics.test_images}</td></tr>\n"
+        for label, metrics in result.labels.items()
     )
     total = "" if result.test_images is None else f"{result.test_images}"
     means = _cells(result.f1, result.precision, result.recall)
@@ -187,17 +192,17 @@ def _cells(*values: float | None) -> str:
     return "".join(f"<td>{format_number(value)}</td>" for value in values)
 
 
-def _confusion(result: ResultFields, seen: _Seen) -> str:
-    """The matrix: counts where the images are known, else the shares of the summary."""
-    labels = result.confusion_matrix.labels if seen.confusion is None and result.confusion_matrix else ()
-    if seen.confusion is not None:
-        labels = seen.confusion.labels
+def _confusion(result: ResultFields, data: _ImageData) -> str:
+    """Return the confusion matrix: counts if the test images are known, else the shares of the summary."""
+    labels = result.confusion_matrix.labels if data.confusion is None and result.confusion_matrix else ()
+    if data.confusion is not None:
+        labels = data.confusion.labels
     if not labels:
         return ""
-    if len(labels) > _MOST_CELLS:
-        return f"<h2>Confusion matrix</h2>\n<p>Not shown for more than {_MOST_CELLS} labels.</p>"
-    if seen.confusion is not None:
-        return _counts(seen.confusion, detection=result.kind == "detection")
+    if len(labels) > _MAX_MATRIX_LABELS:
+        return f"<h2>Confusion matrix</h2>\n<p>Only shown for up to {_MAX_MATRIX_LABELS} labels.</p>"
+    if data.confusion is not None:
+        return _counts(data.confusion, detection=result.kind == "detection")
     return "" if result.confusion_matrix is None else _shares(result.confusion_matrix)
 
 
@@ -216,15 +221,18 @@ def _counts(confusion: ConfusionCounts, *, detection: bool) -> str:
         (name, [(f"{count:,}" if count else "", count / (sum(row) or 1)) for count in row])
         for name, row in body
     ]
-    return _heat_table(f"True label on the left, what the model took it for above; {what}.", names, cells)
+    text = f"Rows: true label. Columns: predicted label. The cells count {what}."
+    return _heat_table(text, names, cells)
 
 
 def _shares(matrix: ConfusionMatrix) -> str:
-    text = "Of the images with the label on the left, the share that the model took for each label."
-    if any(abs(sum(share or 0.0 for share in row) - 1) > _OFF for row in matrix.rows() if any(row)):
+    text = (
+        "Rows: true label. Columns: predicted label. Each cell is a share of the images with the true label."
+    )
+    if any(abs(sum(share or 0.0 for share in row) - 1) > _ROW_TOLERANCE for row in matrix.rows() if any(row)):
         text += (
             " The rows of this file do not add up to 1: the service divides by the number of images of the "
-            "label above, not of the one on the left, so the shares are off where the labels have different "
+            "predicted label instead of the true label, so the shares are off where labels have different "
             "numbers of test images."
         )
     cells = [
@@ -237,7 +245,7 @@ def _shares(matrix: ConfusionMatrix) -> str:
 def _heat_table(
     text: str, names: Sequence[str], rows: Sequence[tuple[str, Sequence[tuple[str, float]]]]
 ) -> str:
-    """Cells whose colour is as strong as their share, faint enough for the figure to stay readable."""
+    """Return a table whose cells are the darker the larger their share, but always readable."""
     head = "".join(
         f'<th scope="col" title="{label_text(name)}"><bdi>{label_text(name)}</bdi></th>' for name in names
     )

@@ -1,4 +1,4 @@
-"""A result as text."""
+"""Text tables, and the texts that all reports share."""
 
 from __future__ import annotations
 
@@ -11,37 +11,39 @@ if TYPE_CHECKING:
     from rekolabels.evaluation._values import ResultFields
 
 __all__ = [
+    "HEADER",
     "align",
-    "between",
     "format_number",
     "format_table",
+    "omission_note",
     "plain_label",
     "scores",
     "table_rows",
 ]
 
-_LONGEST = 40
-"""Columns that a label may take."""
-_MOST_ROWS = 60
-"""Labels that are shown at most."""
-_ENDS = 25
-"""How many of the best and of the worst are shown when there are more."""
+HEADER = ("Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images")
+"""Column names of the table of labels."""
+_MAX_LABEL_WIDTH = 40
+"""Maximum width of a label, in terminal columns."""
+_MAX_ROWS = 60
+"""Maximum number of labels that are all shown."""
+_END_ROWS = 25
+"""Number of the best and of the worst labels that are shown otherwise."""
 _UNDEFINED = "n/a"
 
 
 def format_table(result: ResultFields) -> str:
-    """Give the headline scores and a table of the labels, aligned also for wide letters."""
+    """Return the headline scores and an aligned table of the labels."""
     rows, hidden = table_rows(result)
     lines = align(rows)
     if hidden:
-        lines.insert(1 + _ENDS, between(hidden))
-    head = "   ".join(f"{name} {value}" for name, value in scores(result))
-    return "\n".join([head, "", *lines])
+        lines.insert(1 + _END_ROWS, omission_note(hidden))
+    headline = "   ".join(f"{name} {value}" for name, value in scores(result))
+    return "\n".join([headline, "", *lines])
 
 
 def table_rows(result: ResultFields) -> tuple[list[list[str]], int]:
-    """The table with its head and its last row, and how many labels are left out of its middle."""
-    head = ["Label", "F1 score", "Precision", "Recall", "Assumed threshold", "Test images"]
+    """Return the table with its header and totals, and the number of labels omitted from the middle."""
     rows = [
         [
             plain_label(label),
@@ -53,37 +55,37 @@ def table_rows(result: ResultFields) -> tuple[list[list[str]], int]:
         ]
         for label, metrics in result.labels.items()
     ]
-    hidden = len(rows) - 2 * _ENDS if len(rows) > _MOST_ROWS else 0
-    shown = [*rows[:_ENDS], *rows[-_ENDS:]] if hidden else rows
+    hidden = len(rows) - 2 * _END_ROWS if len(rows) > _MAX_ROWS else 0
+    shown = [*rows[:_END_ROWS], *rows[-_END_ROWS:]] if hidden else rows
     total = "" if result.test_images is None else str(result.test_images)
     means = [format_number(value) for value in (result.f1, result.precision, result.recall)]
-    return [head, *shown, ["All labels", *means, "", total]], hidden
+    return [[*HEADER], *shown, ["All labels", *means, "", total]], hidden
 
 
-def between(hidden: int) -> str:
-    """Say that labels are left out of the middle of a table."""
-    return f"... {hidden} labels in between: see .labels, or save(...) the result"
+def omission_note(hidden: int) -> str:
+    """Return the note that replaces the labels in the middle of a long table."""
+    return f"... {hidden} more labels; see result.labels or result.save('evaluation.html')"
 
 
 def scores(result: ResultFields) -> list[tuple[str, str]]:
-    """The aggregated scores in the console's words."""
-    shown = [
+    """Return the names and values of the aggregated metrics, named as in the AWS console."""
+    values = [
         ("F1 score", result.f1),
         ("Average precision", result.precision),
         ("Overall recall", result.recall),
     ]
     if result.kind == "detection":
-        shown += [("mAP", result.mean_average_precision), ("mAR", result.mean_average_recall)]
-    return [(name, format_number(value)) for name, value in shown]
+        values += [("mAP", result.mean_average_precision), ("mAR", result.mean_average_recall)]
+    return [(name, format_number(value)) for name, value in values]
 
 
 def format_number(value: float | None) -> str:
-    """Three decimals, or ``n/a``."""
+    """Format a metric with three decimals; ``n/a`` if it is undefined."""
     return _UNDEFINED if value is None else f"{value:.3f}"
 
 
 def plain_label(label: str) -> str:
-    r"""A label that cannot break a line or steer a terminal, shortened if need be.
+    r"""Escape the control characters of a label, and truncate a long label.
 
     Examples:
         >>> plain_label("two\nlines")
@@ -92,15 +94,15 @@ def plain_label(label: str) -> str:
     safe = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in label
     )
-    if _width(safe) <= _LONGEST:
+    if _width(safe) <= _MAX_LABEL_WIDTH:
         return safe
-    while _width(safe) > _LONGEST - 1:
+    while _width(safe) > _MAX_LABEL_WIDTH - 1:
         safe = safe[:-1]
     return f"{safe}…"
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out rows of text: the first column to the left, the others to the right."""
+    """Format rows as lines of aligned columns: the first column left, the others right."""
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines: list[str] = []
     for first, *others in rows:
@@ -111,7 +113,7 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """Columns in a terminal: wide letters take two, combining ones none."""
+    """Return the width in terminal columns: wide characters take two, combining ones none."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text

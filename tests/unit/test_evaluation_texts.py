@@ -1,4 +1,4 @@
-"""What evaluations say, word by word: tables, files and advice."""
+"""Exact texts of the evaluation: tables, files, notes and advice."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ WORSE = [SCORES[19], *SCORES[1:19], SCORES[0]]
 
 
 def first_line() -> dict[str, Any]:
-    """A detector's line: one cap found, one missed."""
+    """Return a line of a detector with one cap found and one missed."""
     snapshot = detector().snapshot
     assert snapshot is not None
     content: dict[str, Any] = json.loads(str(next(iter(snapshot()))))
     return content
 
 
-def test_an_adapter_has_its_counts_in_their_places() -> None:
-    """True and false positives, then negatives: of the base model, of the adapter, in all and by label."""
+def test_counts_of_an_adapter() -> None:
+    """True and false positives and negatives of the base model and of the adapter, in total and by label."""
     base = {"TruePositive": 1, "FalsePositive": 2, "FalseNegative": 3, "TrueNegative": 4}
-    figures = {"BaseModel": base, "Adapter": {**base, "TruePositive": 9}}
+    both = {"BaseModel": base, "Adapter": {**base, "TruePositive": 9}}
     content = {
         "ConfidenceThreshold": 50,
-        "AggregatedEvaluationResults": figures,
-        "LabelEvaluationResults": [{"Label": "a", **figures}],
+        "AggregatedEvaluationResults": both,
+        "LabelEvaluationResults": [{"Label": "a", **both}],
     }
 
     found = EvaluationResult.from_summary(
@@ -67,8 +67,8 @@ def test_an_adapter_has_its_counts_in_their_places() -> None:
         assert counts.adapter == Counts(9, 2, 3, 4)
 
 
-def test_validation_marks_without_text_are_empty() -> None:
-    """A mark may lack its code or its message; the line's name is told when it cannot be read."""
+def test_validation_issues_without_code_or_message() -> None:
+    """A missing code or message is empty; an invalid line raises an error with its number."""
     (line,) = read_validation(['{"source-ref": "s3://b/a", "errors": [{"message": "m"}, {"code": "C"}, 3]}'])
     assert [(one.code, one.message, one.level, one.json_path) for one in line.issues] == [
         ("", "m", "error", ""),
@@ -76,15 +76,17 @@ def test_validation_marks_without_text_are_empty() -> None:
     ]
     with pytest.raises(errors.InvalidEvaluation) as caught:
         list(read_validation(["{}", "7"]))
-    assert str(caught.value) == "the manifest with validation, line 2: expected an object, found int"
+    assert str(caught.value) == (
+        "Cannot read line 2 of the manifest with validation: expected an object, found int."
+    )
 
 
-def test_a_comparison_prints_as_a_table() -> None:
-    """The means, then each label: before, after, the change, and where it lies with 95 % confidence."""
+def test_comparison_prints_as_a_table() -> None:
+    """The means, then each label: before, after, the change and its 95 % interval."""
     comparison = classifier(TRUTHS, WORSE).compare(classifier(TRUTHS, SCORES), n_resamples=200)
 
     assert str(comparison).splitlines() == [
-        "20 shared test images. Only before right: 2, only after: 0 (McNemar p = 0.5)",
+        "20 shared test images. Right only before: 2, right only after: 0 (McNemar's test: p = 0.5)",
         "",
         "Label          Metric  Before  After  Change     95 % interval",
         "All labels         f1   0.900  0.800  -0.100  -0.256 to +0.000",
@@ -101,8 +103,8 @@ def test_a_comparison_prints_as_a_table() -> None:
     assert tests == {"cat": (2, 0), "dog": (2, 0)}
 
 
-def test_what_has_fallen_stands_before_the_whole_comparison() -> None:
-    """A build's log shows first what it is about."""
+def test_regression_error_lists_the_losses_first() -> None:
+    """The whole comparison follows."""
     before, after = classifier(TRUTHS, SCORES), classifier(TRUTHS, WORSE)
 
     with pytest.raises(errors.ModelRegressed) as caught:
@@ -110,7 +112,7 @@ def test_what_has_fallen_stands_before_the_whole_comparison() -> None:
 
     comparison = caught.value.comparison
     lines = str(caught.value).splitlines()
-    assert lines[0] == "the model has become worse by recall (tolerance 0.05):"
+    assert lines[0] == "The model is worse than the baseline in recall (tolerance 0.05)."
     assert lines[1].split() == ["Label", "Metric", "Before", "After", "Change", "95", "%", "interval"]
     assert [line.split()[:-3] for line in lines[2:5]] == [
         ["All", "labels", "recall", "0.900", "0.800", "-0.100"],
@@ -120,8 +122,8 @@ def test_what_has_fallen_stands_before_the_whole_comparison() -> None:
     assert lines[5:] == ["", *str(comparison).splitlines()]
 
 
-def test_markdown_has_a_row_for_each_label_and_one_for_all(tmp_path: Path) -> None:
-    """What is undefined is said to be, and labels are no markup."""
+def test_markdown_has_a_row_per_label_and_one_for_all(tmp_path: Path) -> None:
+    """Undefined values are n/a, and labels are escaped."""
     result = EvaluationResult(
         f1=0.5, labels={"a|b": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "c": LabelMetrics()}, test_images=9
     )
@@ -140,8 +142,8 @@ def test_markdown_has_a_row_for_each_label_and_one_for_all(tmp_path: Path) -> No
     assert text.endswith("| **All labels** | n/a | n/a | n/a |  |  |\n")
 
 
-def test_a_data_frame_has_a_typed_column_for_each_figure() -> None:
-    """Undefined values are missing ones; counts stay whole numbers."""
+def test_data_frame_has_typed_columns() -> None:
+    """Undefined values are missing values; counts stay whole numbers."""
     pandas = pytest.importorskip("pandas", reason="the extra 'report' is not installed")
     metrics = {"a": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
 
@@ -159,8 +161,8 @@ def test_a_data_frame_has_a_typed_column_for_each_figure() -> None:
     assert all(pandas.isna(value) for value in frame.loc["b"])
 
 
-def test_a_terminal_shows_the_table_in_full() -> None:
-    """All columns of the printed text; a label in brackets is no markup."""
+def test_rich_table() -> None:
+    """All columns of the printed text; a label in brackets is not markup."""
     rich = pytest.importorskip("rich.console", reason="rich is not installed")
     console = rich.Console(file=io.StringIO(), width=120)
     metrics = {"[red]": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
@@ -177,8 +179,8 @@ def test_a_terminal_shows_the_table_in_full() -> None:
     ]
 
 
-def test_a_policy_says_what_it_was_made_for() -> None:
-    """The goal, in words that a reader of the file understands."""
+def test_goals_of_policies() -> None:
+    """The goal is a text for readers of the file."""
     result = classifier(TRUTHS, SCORES)
     goals = [
         ThresholdPolicy.best_f1(result).goal,
@@ -190,57 +192,60 @@ def test_a_policy_says_what_it_was_made_for() -> None:
         "best F1",
         "precision of at least 0.9",
         "recall of at least 0.25",
-        "least cost: a false alarm 1, a miss 2.5",
+        "least cost (false alarm: 1, miss: 2.5)",
     ]
 
 
-def test_the_notes_of_a_policy(caplog: pytest.LogCaptureFixture) -> None:
-    """What is not known, what is never reported, and on how little a threshold rests; logged as well."""
+def test_notes_of_policies(caplog: pytest.LogCaptureFixture) -> None:
+    """Unknown precision, labels that are never reported, few test examples; notes are logged."""
     with caplog.at_level(logging.WARNING, "rekolabels"):
         lost = ThresholdPolicy.least_cost(classifier(TRUTHS, SCORES), false_alarm=1, miss=0).labels["cat"]
     found = ThresholdPolicy.recall_at_least(detector(), 1.0).labels
 
     assert lost.note == (
-        "no threshold reaches the goal, it is never reported; it rests on 10 in the test images, "
-        "recall 0.00 may be 0.00 to 0.28"
+        "no threshold reaches the goal, so the label is never reported; only 10 test examples, "
+        "recall 0.00 (95 % interval 0.00 to 0.28)"
     )
-    assert caplog.records[0].getMessage() == f"threshold of 'cat': {lost.note}"
+    assert caplog.records[0].getMessage() == f"Threshold of 'cat': {lost.note}."
     assert found["cap"].note == (
-        "its precision is not known: the snapshot lists no wrong boxes of so low a confidence; it rests on 3 "
-        "in the test images, recall 0.67 may be 0.21 to 0.94"
+        "precision unknown: the snapshot lists no false positives below the assumed threshold; only 3 test "
+        "examples, recall 0.67 (95 % interval 0.21 to 0.94)"
     )
     assert found["watch"].note == (
-        "it rests on 1 in the test images, precision 1.00 may be 0.21 to 1.00, "
-        "recall 1.00 may be 0.21 to 1.00"
+        "only 1 test example, precision 1.00 (95 % interval 0.21 to 1.00), "
+        "recall 1.00 (95 % interval 0.21 to 1.00)"
     )
     assert (found["cap"].threshold, found["cap"].precision, found["cap"].support) == (0.0, None, 3)
 
 
 @pytest.mark.parametrize("threshold", [0, 0.0, 1, 1.0, 0.5, None])
-def test_thresholds_that_a_file_may_have(threshold: float | None) -> None:
-    """Both ends count, and null stands for never."""
+def test_valid_thresholds_of_a_file(threshold: float | None) -> None:
+    """Both ends of the range are valid, and null means never."""
     text = json.dumps({"version": 1, "goal": "x", "labels": {"a": {"threshold": threshold, "new": 1}}})
     assert ThresholdPolicy.from_json(text).labels["a"].threshold == threshold
 
 
 def test_advice_for_a_detector() -> None:
-    """What is missed, what is made up and from what, what is hardly tested; the figures in each line."""
+    """Low recall, low precision and few test images, each with its values."""
     result = detector()
     assert give_advice(result, {}, result.confusion(), []) == [
-        "Add training images of cap that differ in background, light, size and angle: its recall is 0.67.",
         (
-            "cap is reported too often (precision 0.50): add training images of what is taken for it where "
-            "nothing is, or use a higher threshold."
+            "Add training images of cap with different backgrounds, lighting, sizes and angles: its recall "
+            "is 0.67."
         ),
         (
-            "Test with more images before you trust the figures of watch (1), cap (2): with fewer than 10, "
-            "one image more or less changes them a lot."
+            "cap has too many false positives (precision 0.50). Add training images that show the background "
+            "objects mistaken for it, or raise its threshold."
+        ),
+        (
+            "Test with more images before you rely on the metrics of watch (1), cap (2): with fewer than 10 "
+            "test images, a single image changes them considerably."
         ),
     ]
 
 
 def test_advice_for_a_classifier() -> None:
-    """Counts stand beside the shares where the test images are known; labels in doubt come first."""
+    """Advice includes counts if the test images are known; disputed labels come first."""
     mixed = [{"cat": 0.9, "dog": 0.1}] * 5 + [{"cat": 0.1, "dog": 0.9}] * 15
     result = classifier(TRUTHS, mixed)
     counts = {"cat": Counts(5, 0, 5, 10), "dog": Counts(10, 5, 0, 5)}
@@ -249,54 +254,54 @@ def test_advice_for_a_classifier() -> None:
 
     assert advice == [
         (
-            "Look at the labels of 5 test images first: the model is sure of another label than the one they "
-            "have. A wrong label costs twice, in training and in the score."
+            "First check the labels of 5 test images: the model confidently disagrees with them. Wrong "
+            "labels harm the training and distort the metrics."
         ),
         (
-            "Add training images of cat that differ in background, light, size and angle: its recall is "
-            "0.50, 5 of 10 were not found."
+            "Add training images of cat with different backgrounds, lighting, sizes and angles: its recall "
+            "is 0.50 (5 of 10 were missed)."
         ),
         (
-            "dog is reported too often (precision 0.67, 5 of 15 reports were wrong): cat is often taken for "
-            "it, add training images of both that look alike, or use a higher threshold."
+            "dog has too many false positives (precision 0.67, 5 of 15 predictions are wrong). It is often "
+            "predicted for cat: add training images of both labels that look alike, or raise its threshold."
         ),
     ]
 
 
-def test_advice_when_all_is_well() -> None:
-    """One line, and no more than five labels by name."""
+def test_advice_for_a_good_model() -> None:
+    """One line of advice; few test images are listed for at most five labels."""
     (line,) = give_advice(EvaluationResult(labels={"a": LabelMetrics(1, 1, 1, 0.5, 10)}), {}, None, [])
     assert line == (
-        "Every label does well on the test images. Try the model on images of the kind that it will "
-        "meet in use."
+        "Every label does well on the test images. Next, try the model on images like those in your "
+        "application."
     )
     few = EvaluationResult(labels={name: LabelMetrics(test_images=3) for name in "abcdefg"})
     assert give_advice(few, {}, None, []) == [
         (
-            "Test with more images before you trust the figures of a (3), b (3), c (3), d (3), e (3) and 2 "
-            "more: with fewer than 10, one image more or less changes them a lot."
+            "Test with more images before you rely on the metrics of a (3), b (3), c (3), d (3), e (3) and 2 "
+            "more: with fewer than 10 test images, a single image changes them considerably."
         )
     ]
 
 
-def test_what_summary_and_images_disagree_about() -> None:
-    """Each figure with both values; what one of them does not know is undefined."""
+def test_discrepancies() -> None:
+    """Each has both values; a value that is missing is undefined."""
     result = classifier(TRUTHS, SCORES)
     cat = attrs.evolve(result.labels["cat"], recall=0.5)
-    told = attrs.evolve(result, f1=0.123456789, test_images=7, labels={"cat": cat}).discrepancies()
+    found = attrs.evolve(result, f1=0.123456789, test_images=7, labels={"cat": cat}).discrepancies()
 
-    assert [str(one) for one in told] == [
-        "f1 is 0.123457 in the summary, 0.9 by the images",
-        "test images is 7 in the summary, 20 by the images",
-        "cat: recall is 0.5 in the summary, 0.9 by the images",
-        "dog: f1 is undefined in the summary, 0.9 by the images",
-        "dog: precision is undefined in the summary, 0.9 by the images",
-        "dog: recall is undefined in the summary, 0.9 by the images",
+    assert [str(discrepancy) for discrepancy in found] == [
+        "f1 is 0.123457 in the summary, 0.9 in the test images",
+        "test images is 7 in the summary, 20 in the test images",
+        "cat: recall is 0.5 in the summary, 0.9 in the test images",
+        "dog: f1 is undefined in the summary, 0.9 in the test images",
+        "dog: precision is undefined in the summary, 0.9 in the test images",
+        "dog: recall is undefined in the summary, 0.9 in the test images",
     ]
 
 
-def test_an_assumed_threshold_lies_between_what_counts_and_what_does_not() -> None:
-    """A summary that lacks it, as of files that were kept alone: the middle."""
+def test_estimated_threshold_is_between_what_counts_and_what_does_not() -> None:
+    """Without a summary, the assumed threshold is estimated from the snapshot."""
     lines = classifier(TRUTHS, SCORES).snapshot
     assert lines is not None
     counted = EvaluationResult.from_snapshot(lines())
@@ -306,8 +311,8 @@ def test_an_assumed_threshold_lies_between_what_counts_and_what_does_not() -> No
     }
 
 
-def test_the_lines_of_a_snapshot_have_the_fields_of_the_service() -> None:
-    """Of a detector: truths, what was found, and a row of confidence 0 for what was missed."""
+def test_lines_of_a_snapshot_have_the_fields_of_the_service() -> None:
+    """A detector's line has true boxes, predicted boxes, and a box of confidence 0 for the missed object."""
     line = first_line()
     details = {
         "version": 1,
@@ -344,8 +349,8 @@ def test_the_lines_of_a_snapshot_have_the_fields_of_the_service() -> None:
     }
 
 
-def test_truths_without_a_verdict_were_missed() -> None:
-    """Of a file that lists what was found only; in both kinds of file, as often as they are there."""
+def test_occurrences_without_a_verdict_count_as_missed() -> None:
+    """Each occurrence is counted, in files of classifiers and of detectors."""
     lost = SnapshotImage("s3://b/a.jpg", ["cat"])
     empty = SnapshotImage(
         "s3://b/b.jpg", boxes=[BoundingBox("cap", 1, 2, 30, 40)] * 2, size=ImageSize(99, 99)
@@ -357,8 +362,8 @@ def test_truths_without_a_verdict_were_missed() -> None:
         assert tallied.scored()[label].support == expected
 
 
-def test_a_detector_stays_one_when_an_image_has_no_size() -> None:
-    """One image with boxes makes a detector of the whole file, wherever it stands."""
+def test_one_image_with_boxes_makes_a_detector() -> None:
+    """The position of the image in the file does not matter."""
     snapshot = detector().snapshot
     assert snapshot is not None
     lines = [*(str(line) for line in snapshot()), '{"source-ref": "s3://b/z.jpg"}']
@@ -366,14 +371,14 @@ def test_a_detector_stays_one_when_an_image_has_no_size() -> None:
     assert EvaluationResult.from_snapshot(lines[::-1]).kind == "detection"
 
 
-def test_json_keeps_letters_of_all_scripts(tmp_path: Path) -> None:
-    """A label can be read, and searched for, in the file."""
+def test_json_keeps_non_ascii_labels(tmp_path: Path) -> None:
+    """Labels are not escaped, so that they can be searched for."""
     path = EvaluationResult(labels={"日本": LabelMetrics()}).save(tmp_path / "evaluation.json")
     assert '"Label": "日本"' in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "expected"),
+    ("positives", "negatives", "expected"),
     [
         ([0.9, 0.7], [0.8], (51 * 1 + 50 * 2 / 3) / 101),
         ([0.9, 0.8], [0.95], 2 / 3),
@@ -381,19 +386,19 @@ def test_json_keeps_letters_of_all_scripts(tmp_path: Path) -> None:
         ([0.9], [], 1.0),
     ],
 )
-def test_average_precision_as_coco_reckons(right: list[float], wrong: list[float], expected: float) -> None:
-    """By hand: the best precision at each of 101 recalls or beyond."""
-    assert pytest.approx(expected) == ScoredLabel(right, wrong).coco_average_precision()
+def test_coco_average_precision(positives: list[float], negatives: list[float], expected: float) -> None:
+    """Computed by hand: the best precision at or beyond each of 101 recalls."""
+    assert pytest.approx(expected) == ScoredLabel(positives, negatives).coco_average_precision()
 
 
-def test_a_detector_writes_its_own_figures() -> None:
-    """Under the service's names."""
+def test_summary_of_a_detector_has_map_and_mar() -> None:
+    """The fields have the names of the service."""
     written = detector().to_summary()["AggregatedEvaluationResults"]
     assert written["AveragePrecision"] == detector().mean_average_precision
     assert written["AverageRecall"] == detector().mean_average_recall
 
 
-def test_snapshots_keep_letters_of_all_scripts() -> None:
-    """As the service writes them."""
+def test_snapshots_keep_non_ascii_labels() -> None:
+    """Labels are written as the service writes them."""
     (line,) = write_testing_snapshot([SnapshotImage("s3://b/a.jpg", ["日本"])], [[]], NOW)
     assert '"日本"' in line

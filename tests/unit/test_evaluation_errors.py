@@ -1,4 +1,4 @@
-"""What evaluations refuse, word by word."""
+"""Exact error messages of the evaluation."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ ARN = "arn:aws:rekognition:us-east-1:111122223333:project/p/version/v1/1"
 OTHER = ARN.replace("v1", "v2")
 TRUTH, FOUND = "rekognition-custom-labels-training-0", "rekognition-custom-labels-evaluation"
 VERDICT = "rekognition-custom-labels-evaluation-details"
-FIRST = "the testing snapshot, line 1: "
+FIRST = "Cannot read line 1 of the testing snapshot: "
+SUMMARY = "Cannot read the evaluation summary: "
 
 
 def first_line() -> dict[str, Any]:
-    """A detector's line: one cap found, one missed."""
+    """Return a line of a detector with one cap found and one missed."""
     snapshot = detector().snapshot
     assert snapshot is not None
     content: dict[str, Any] = json.loads(str(next(iter(snapshot()))))
@@ -37,14 +38,14 @@ def first_line() -> dict[str, Any]:
 
 
 def boxes(change: Callable[[dict[str, Any]], object]) -> str:
-    """A detector's line that was tampered with."""
+    """Return a line of a detector with a change."""
     content = first_line()
     change(content)
     return json.dumps(content)
 
 
 def labels(**metadata: Any) -> str:
-    """A classifier's line with this verdict."""
+    """Return a line of a classifier with this verdict."""
     return json.dumps({"source-ref": "s3://b/a.jpg", f"{FOUND}-0": 1, f"{FOUND}-0-metadata": metadata})
 
 
@@ -54,15 +55,15 @@ def labels(**metadata: Any) -> str:
         (
             "{",
             (
-                "this is no JSON (Expecting property name enclosed in double quotes: line 1 column 2 "
-                "(char 1)); expected one object a line. A file that ends in the middle of a line was cut "
-                "off: fetch it again."
+                "expected one JSON object per line (Expecting property name enclosed in double quotes: line "
+                "1 column 2 (char 1)). If the file ends in the middle of a line, it is truncated: download "
+                "it again"
             ),
         ),
         ("[1]", "expected an object, found list"),
-        ("{}", "source-ref: expected a text, found nothing"),
-        ('{"source-ref": 7}', "source-ref: expected a text, found int"),
-        (labels(), f"{FOUND}-0-metadata: class-name: expected a text, found nothing"),
+        ("{}", "source-ref: expected a string, found nothing"),
+        ('{"source-ref": 7}', "source-ref: expected a string, found int"),
+        (labels(), f"{FOUND}-0-metadata: class-name: expected a string, found nothing"),
         (
             labels(**{"class-name": "a", "confidence": True}),
             f"{FOUND}-0-metadata: confidence: expected a number, found True",
@@ -88,7 +89,7 @@ def labels(**metadata: Any) -> str:
         ),
         (
             boxes(lambda line: line.update({TRUTH: 1})),
-            f"{TRUTH}-metadata: class-name: expected a text, found nothing",
+            f"{TRUTH}-metadata: class-name: expected a string, found nothing",
         ),
         (
             boxes(lambda line: line[TRUTH].update(image_size=[])),
@@ -136,20 +137,20 @@ def labels(**metadata: Any) -> str:
         ),
     ],
 )
-def test_damaged_lines_are_named(text: str, expected: str) -> None:
-    """File, line, field, what was met and what was expected."""
+def test_invalid_lines(text: str, expected: str) -> None:
+    """The error names the file, the line, the field, what was expected and what was found."""
     with pytest.raises(errors.InvalidEvaluation) as caught:
         EvaluationResult.from_snapshot([text])
-    assert str(caught.value) == FIRST + expected
+    assert str(caught.value) == f"{FIRST}{expected}."
 
 
 COUNTED = {"TruePositive": 1, "FalsePositive": 2, "FalseNegative": 3, "TrueNegative": 4}
-ASKED = "ContentModeration.InputConfidenceThresholdEvalResults"
-EVERY = "ContentModeration.AllConfidenceThresholdsEvalResults"
+REQUESTED = "ContentModeration.InputConfidenceThresholdEvalResults"
+ALL = "ContentModeration.AllConfidenceThresholdsEvalResults"
 
 
 def adapter(**fields: Any) -> dict[str, Any]:
-    """The summary of an adapter with these figures at the threshold that was asked for."""
+    """Return the summary of an adapter with these fields at the requested threshold."""
     return {"ContentModeration": {"InputConfidenceThresholdEvalResults": fields}}
 
 
@@ -159,9 +160,8 @@ def adapter(**fields: Any) -> dict[str, Any]:
         (
             {},
             (
-                "this is no evaluation summary: none of AggregatedEvaluationResults, LabelEvaluationResults "
-                "and EvaluationDetails is in it; expected the content of an "
-                "EvaluationResultSummary-<project>-<version>.json"
+                "it has none of AggregatedEvaluationResults, LabelEvaluationResults and EvaluationDetails. "
+                "Pass the content of an EvaluationResultSummary-<project>-<version>.json file"
             ),
         ),
         (
@@ -180,7 +180,7 @@ def adapter(**fields: Any) -> dict[str, Any]:
             {"AggregatedEvaluationResults": {"ConfusionMatrix": [{"GroundTruthLabel": "a"}]}},
             (
                 "AggregatedEvaluationResults.ConfusionMatrix[0]: expected GroundTruthLabel and "
-                "PredictedLabel as texts"
+                "PredictedLabel to be strings"
             ),
         ),
         (
@@ -195,7 +195,7 @@ def adapter(**fields: Any) -> dict[str, Any]:
         ({"LabelEvaluationResults": [1]}, "LabelEvaluationResults[0]: expected an object, found int"),
         (
             {"LabelEvaluationResults": [{"Label": 7}]},
-            "LabelEvaluationResults[0].Label: expected a text, found 7",
+            "LabelEvaluationResults[0].Label: expected a string, found 7",
         ),
         (
             {"LabelEvaluationResults": [{"Label": "a", "Metrics": []}]},
@@ -207,13 +207,13 @@ def adapter(**fields: Any) -> dict[str, Any]:
         ),
         (
             {"LabelEvaluationResults": [{"Label": "a"}, {"Label": "a"}]},
-            "LabelEvaluationResults[1]: the label 'a' was there before",
+            "LabelEvaluationResults[1]: duplicate label 'a'",
         ),
-        ({"EvaluationDetails": {"Labels": [1]}}, "EvaluationDetails.Labels: expected texts, found 1"),
+        ({"EvaluationDetails": {"Labels": [1]}}, "EvaluationDetails.Labels: expected strings, found 1"),
         ({"EvaluationDetails": {"Labels": 1}}, "EvaluationDetails.Labels: expected a list, found int"),
         (
             {"EvaluationDetails": {"ProjectVersionArn": 1}},
-            "EvaluationDetails.ProjectVersionArn: expected a text, found 1",
+            "EvaluationDetails.ProjectVersionArn: expected a string, found 1",
         ),
         (
             {"EvaluationDetails": {"NumberOfTestingImages": "x"}},
@@ -221,11 +221,11 @@ def adapter(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_damaged_summaries_are_named(content: dict[str, Any], expected: str) -> None:
-    """The field, what was met and what was expected."""
+def test_invalid_summaries(content: dict[str, Any], expected: str) -> None:
+    """The error names the field, what was expected and what was found."""
     with pytest.raises(errors.InvalidEvaluation) as caught:
         EvaluationResult.from_summary(content)
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"{SUMMARY}{expected}."
 
 
 @pytest.mark.parametrize(
@@ -234,68 +234,68 @@ def test_damaged_summaries_are_named(content: dict[str, Any], expected: str) -> 
         ({"ContentModeration": 1}, "ContentModeration: expected an object, found int"),
         (
             {"ContentModeration": {"AllConfidenceThresholdsEvalResults": 3}},
-            f"{EVERY}: expected a list",
+            f"{ALL}: expected a list",
         ),
         (
             {"ContentModeration": {"AllConfidenceThresholdsEvalResults": [7]}},
-            f"{EVERY}[0]: expected an object, found int",
+            f"{ALL}[0]: expected an object, found int",
         ),
         (
             adapter(LabelEvaluationResults=[7]),
-            f"{ASKED}.LabelEvaluationResults[0]: expected an object, found int",
+            f"{REQUESTED}.LabelEvaluationResults[0]: expected an object, found int",
         ),
         (
             adapter(LabelEvaluationResults=[{"BaseModel": COUNTED, "Adapter": COUNTED}]),
-            f"{ASKED}.LabelEvaluationResults[0]: Label: expected a text, found nothing",
+            f"{REQUESTED}.LabelEvaluationResults[0]: Label: expected a string, found nothing",
         ),
         (
             adapter(LabelEvaluationResults=[{"Label": "a", "BaseModel": COUNTED}]),
-            f"{ASKED}.LabelEvaluationResults[0]: Adapter: expected an object, found nothing",
+            f"{REQUESTED}.LabelEvaluationResults[0]: Adapter: expected an object, found nothing",
         ),
         (
             adapter(LabelEvaluationResults=[{"Label": "a", "BaseModel": {"TruePositive": "x"}}]),
-            f"{ASKED}.LabelEvaluationResults[0]: TruePositive: expected a number, found 'x'",
+            f"{REQUESTED}.LabelEvaluationResults[0]: TruePositive: expected a number, found 'x'",
         ),
-        (adapter(), f"{ASKED}: AggregatedEvaluationResults: expected an object, found nothing"),
+        (adapter(), f"{REQUESTED}: AggregatedEvaluationResults: expected an object, found nothing"),
         (
             adapter(AggregatedEvaluationResults={"BaseModel": COUNTED, "Adapter": COUNTED}),
-            f"{ASKED}: ConfidenceThreshold: expected a number, found None",
+            f"{REQUESTED}: ConfidenceThreshold: expected a number, found None",
         ),
     ],
 )
-def test_damaged_adapters_are_named(content: dict[str, Any], expected: str) -> None:
-    """As in the rest of the summary."""
+def test_invalid_adapters(content: dict[str, Any], expected: str) -> None:
+    """The error names the field, what was expected and what was found."""
     result = {"AggregatedEvaluationResults": {}, **content}
     with pytest.raises(errors.InvalidEvaluation) as caught:
         _ = EvaluationResult.from_summary(result).adapter
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"{SUMMARY}{expected}."
 
 
-def test_test_sets_that_differ_are_refused() -> None:
-    """With the sizes of both, and the ways out."""
+def test_different_test_sets() -> None:
+    """The error has the sizes of both test sets and what to do."""
     whole, part = classifier(TRUTHS, SCORES), classifier(TRUTHS[:15], SCORES[:15])
     with pytest.raises(errors.InvalidInput) as caught:
         part.compare(whole)
     assert str(caught.value) == (
-        "the test sets differ: 20 and 15 images, of which 15 are the same with the same labels. Figures of "
-        "different images do not compare; only_shared=True compares on the shared ones."
+        "Cannot compare the models: their test sets differ (20 and 15 images, 15 in common with the same "
+        "labels). Use only_shared=True to compare on the images in common."
     )
     assert part.compare(whole, only_shared=True).headline().startswith("15 shared test images, 5 left out. ")
     with pytest.raises(errors.InvalidInput) as caught:
         classifier(TRUTHS, SCORES, "s3://other").compare(whole, only_shared=True)
-    assert str(caught.value) == "the models share no test images, so there is nothing to compare"
+    assert str(caught.value) == "Cannot compare the models: they have no test images in common."
 
 
-def test_a_policy_of_another_model_is_refused() -> None:
-    """It names both models, and the way for a copy."""
+def test_policy_of_another_model() -> None:
+    """The error names both models and what to do for a copy."""
     policy = ThresholdPolicy({}, goal="by hand", model_arn=ARN)
     policy.check_model(ARN)
     attrs.evolve(policy, model_arn=None).check_model(OTHER)
     with pytest.raises(errors.InvalidInput) as caught:
         policy.check_model(OTHER)
     assert str(caught.value) == (
-        f"the policy was made for {ARN}, not for {OTHER}: confidences of two models do not compare. For a "
-        "copy of the same model, use attrs.evolve(policy, model_arn=...)."
+        f"The threshold policy was made for {ARN}, not for {OTHER}. Confidences of different models are not "
+        "comparable. For a copy of the same model, use `attrs.evolve(policy, model_arn=...)`."
     )
 
 
@@ -305,19 +305,28 @@ def test_a_policy_of_another_model_is_refused() -> None:
         (
             "[]",
             (
-                "this is no threshold policy (TypeError: list indices must be integers or slices, not str); "
-                "expected the JSON that ThresholdPolicy.save() writes"
+                "Cannot read the threshold policy: expected the JSON that ThresholdPolicy.save() writes "
+                "(TypeError: list indices must be integers or slices, not str)."
             ),
         ),
-        ('{"version": 9}', "a policy of version 9; this rekolabels reads 1"),
+        (
+            '{"version": 9}',
+            (
+                "Cannot read the threshold policy: it has version 9, and this release of rekolabels reads "
+                "version 1."
+            ),
+        ),
         (
             '{"version": 1, "goal": "x", "labels": {"a": {"threshold": true}}}',
-            "the threshold of 'a' is True; expected 0 to 1, or null for never",
+            (
+                "Cannot read the threshold policy: the threshold of 'a' is True. Expected 0 to 1, or null "
+                "for a label that is never reported."
+            ),
         ),
     ],
 )
-def test_files_that_are_no_policies(text: str, expected: str) -> None:
-    """What is wrong, and what was expected."""
+def test_invalid_policies(text: str, expected: str) -> None:
+    """The error says what is wrong and what was expected."""
     with pytest.raises(errors.InvalidInput) as caught:
         ThresholdPolicy.from_json(text)
     assert str(caught.value) == expected
@@ -326,63 +335,75 @@ def test_files_that_are_no_policies(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("choose", "expected"),
     [
-        (partial(ThresholdPolicy.precision_at_least, precision=95), "precision=95: expected 0 to 1"),
-        (partial(ThresholdPolicy.recall_at_least, recall=-0.1), "recall=-0.1: expected 0 to 1"),
+        (
+            partial(ThresholdPolicy.precision_at_least, precision=95),
+            "precision=95 is out of range. Pass a share from 0 to 1, such as precision=0.9.",
+        ),
+        (
+            partial(ThresholdPolicy.recall_at_least, recall=-0.1),
+            "recall=-0.1 is out of range. Pass a share from 0 to 1, such as recall=0.9.",
+        ),
         (
             partial(ThresholdPolicy.least_cost, false_alarm=-1, miss=1),
-            "false_alarm=-1: expected a cost of 0 or more",
+            "false_alarm=-1 is not a valid cost. Pass a finite number of at least 0.",
         ),
         (
             partial(ThresholdPolicy.least_cost, false_alarm=0, miss=math.inf),
-            "miss=inf: expected a cost of 0 or more",
+            "miss=inf is not a valid cost. Pass a finite number of at least 0.",
         ),
     ],
 )
-def test_goals_that_are_none(choose: Callable[[EvaluationResult], object], expected: str) -> None:
-    """The name, what was given, what was expected."""
+def test_invalid_goals(choose: Callable[[EvaluationResult], object], expected: str) -> None:
+    """The error has the parameter, its value and what was expected."""
     made = classifier(TRUTHS, SCORES)
     with pytest.raises(errors.InvalidInput) as caught:
         choose(made)
     assert str(caught.value) == expected
 
 
-def test_other_refusals(tmp_path: Path) -> None:
-    """Of what is not there, what is no kind of mistake, what cannot be saved."""
+def test_other_errors(tmp_path: Path) -> None:
+    """Missing images and files, unknown kinds of mistakes, unsupported extensions."""
     for wrong, kind, expected in (
         (
             lambda: EvaluationResult().images,
             errors.InvalidInput,
             (
-                "this result knows no test images: it was made from a summary alone. model.evaluation() "
-                "knows them, and EvaluationResult.from_snapshot(lines) reads a TestingGroundTruth file."
+                "This result has no test images: it was made from a summary alone. Use model.evaluation() or "
+                "pass the TestingGroundTruth file: EvaluationResult.from_summary(summary, snapshot=path)."
             ),
         ),
         (
             lambda: EvaluationResult.from_snapshot("  {}"),
             errors.InvalidEvaluation,
-            "a str is taken for a path: give the content of a file as bytes or lines",
+            (
+                "A str is treated as a path, but this one contains JSON. Pass bytes or lines instead: "
+                "`text.encode()` or `text.splitlines()`."
+            ),
         ),
         (
             lambda: EvaluationResult.from_snapshot(tmp_path / "gone"),
             errors.InvalidEvaluation,
-            f"{tmp_path / 'gone'} cannot be read: No such file or directory",
+            f"Cannot read {tmp_path / 'gone'}: No such file or directory.",
         ),
         (
-            lambda: detector().mistakes(kind="x"),  # type: ignore[arg-type]  # a caller's slip
+            lambda: detector().mistakes(kind="x"),  # type: ignore[arg-type]  # wrong on purpose
             errors.InvalidInput,
-            "kind='x': expected 'false positive', 'false negative' or None for both",
+            "kind='x' is not a kind of mistake. Use 'false positive', 'false negative' or None (both).",
         ),
         (
             lambda: EvaluationResult().save(tmp_path / "a.docx"),
             errors.InvalidInput,
-            f"{tmp_path / 'a.docx'}: cannot save a result as '.docx'; use .html, .png, .csv, .json or .md",
+            (
+                f"Cannot save the evaluation to {tmp_path / 'a.docx'}: '.docx' is not a supported extension. "
+                "Use .html, .png, .csv, .json or .md."
+            ),
         ),
         (
             lambda: EvaluationResult().save(tmp_path / "a"),
             errors.InvalidInput,
             (
-                f"{tmp_path / 'a'}: cannot save a result as 'a file without ending'; "
-                "use .html, .png, .csv, .json or .md"
+                f"Cannot save the evaluation to {tmp_path / 'a'}: it has no extension. "
+                "Use .html, .png, .csv, .json or .md."
             ),
         ),
     ):

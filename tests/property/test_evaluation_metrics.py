@@ -1,4 +1,4 @@
-"""Laws of the metrics: equal to scikit-learn, and true of any predictions."""
+"""Properties of the metrics: equal to scikit-learn, and invariants for any predictions."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from rekolabels.evaluation import (
 
 metrics = pytest.importorskip("sklearn.metrics", reason="the extra 'local' is not installed")
 
-# A few values on purpose: ties are where mistakes hide.
+# Few values on purpose: ties are error-prone.
 confidences = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0]) | st.floats(0, 1)
 scored = st.lists(st.tuples(st.booleans(), confidences), min_size=1, max_size=40)
 
 
-def apart(pairs: list[tuple[bool, float]]) -> ScoredLabel:
-    """Sort confidences apart into right and wrong ones."""
-    return ScoredLabel([c for there, c in pairs if there], [c for there, c in pairs if not there])
+def separate(pairs: list[tuple[bool, float]]) -> ScoredLabel:
+    """Separate confidences into positives and negatives."""
+    return ScoredLabel([c for true, c in pairs if true], [c for true, c in pairs if not true])
 
 
 @given(scored, confidences)
 def test_counts_equal_scikit_learn(pairs: list[tuple[bool, float]], threshold: float) -> None:
-    """Precision, recall and F1 at any threshold, undefined ones included."""
-    truths = [there for there, _ in pairs]
+    """Precision, recall and F1 at any threshold, including undefined ones."""
+    truths = [true for true, _ in pairs]
     found = [confidence >= threshold for _, confidence in pairs]
 
-    counts = apart(pairs).counts(threshold)
+    counts = separate(pairs).counts(threshold)
 
     expected = [
         float(score(truths, found, zero_division=math.nan))
@@ -48,23 +48,23 @@ def test_counts_equal_scikit_learn(pairs: list[tuple[bool, float]], threshold: f
     assert expected == pytest.approx(seen, abs=1e-9, nan_ok=True)
 
 
-@given(scored.filter(lambda pairs: any(there for there, _ in pairs)))
+@given(scored.filter(lambda pairs: any(true for true, _ in pairs)))
 def test_average_precision_equals_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
-    """Also when all confidences are equal."""
-    expected = metrics.average_precision_score([there for there, _ in pairs], [c for _, c in pairs])
+    """Average precision is equal even if all confidences are equal."""
+    expected = metrics.average_precision_score([true for true, _ in pairs], [c for _, c in pairs])
 
-    assert float(expected) == pytest.approx(apart(pairs).average_precision(), abs=1e-9)
+    assert float(expected) == pytest.approx(separate(pairs).average_precision(), abs=1e-9)
 
 
 @given(scored)
 def test_curves_equal_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
-    """Precision and recall at every confidence that occurs."""
-    truths = [there for there, _ in pairs]
+    """Precision and recall are equal at every confidence that occurs."""
+    truths = [true for true, _ in pairs]
     if not any(truths):
         return
     precision, recall, thresholds = metrics.precision_recall_curve(truths, [c for _, c in pairs])
 
-    points = list(apart(pairs).curve())[::-1]
+    points = list(separate(pairs).curve())[::-1]
 
     assert list(thresholds) == [threshold for threshold, _ in points]
     assert list(precision[:-1]) == pytest.approx([counts.precision for _, counts in points], abs=1e-9)
@@ -73,15 +73,15 @@ def test_curves_equal_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
 
 @given(scored, st.integers(1, 12))
 def test_calibration_equals_scikit_learn(pairs: list[tuple[bool, float]], bins: int) -> None:
-    """Bins of equal width; empty ones are left out."""
+    """Bins of equal width; empty bins are omitted."""
     from sklearn.calibration import calibration_curve
 
-    truths = [there for there, _ in pairs]
+    truths = [true for true, _ in pairs]
     if len(set(truths)) == 1:
-        return  # scikit-learn wants both
+        return  # scikit-learn requires both
     right, mean = calibration_curve(truths, [c for _, c in pairs], n_bins=bins)
 
-    found = apart(pairs).calibration(bins).bins
+    found = separate(pairs).calibration(bins).bins
 
     assert list(right) == pytest.approx([one.accuracy for one in found], abs=1e-9)
     assert list(mean) == pytest.approx([one.confidence for one in found], abs=1e-9)
@@ -100,7 +100,7 @@ def test_calibration_equals_scikit_learn(pairs: list[tuple[bool, float]], bins: 
 def test_sparse_scores_equal_scikit_learn_on_dense_ones(
     cases: list[tuple[set[str], dict[str, float]]], threshold: float
 ) -> None:
-    """A label without a confidence counts as 0: average precision, support and figures at any threshold."""
+    """A missing confidence counts as 0, in counts at any threshold and in average precision."""
     labels = "abcd"
     found = score_classification([true for true, _ in cases], [scores for _, scores in cases], labels)
 
@@ -124,7 +124,7 @@ def test_sparse_scores_equal_scikit_learn_on_dense_ones(
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.tuples(*[confidences] * 3)), min_size=1, max_size=20))
 def test_confusion_counts_equal_scikit_learn(cases: list[tuple[str, tuple[float, float, float]]]) -> None:
-    """One label an image: the most confident label, of equal ones the first by name."""
+    """An image counts by its most confident label; ties are resolved by name."""
     images = [SnapshotImage(f"s3://b/{n}.jpg", [true]) for n, (true, _) in enumerate(cases)]
     predictions = [dict(zip("abc", scores, strict=True)) for _, scores in cases]
     evaluation = evaluate_classification([[true] for true, _ in cases], predictions, "abc")
@@ -138,13 +138,13 @@ def test_confusion_counts_equal_scikit_learn(cases: list[tuple[str, tuple[float,
 
 
 @given(scored)
-def test_no_threshold_beats_the_chosen_one(pairs: list[tuple[bool, float]]) -> None:
-    """The assumed threshold has the best F1 of all."""
-    label = apart(pairs)
+def test_best_threshold_has_the_best_f1(pairs: list[tuple[bool, float]]) -> None:
+    """No other threshold has a better F1."""
+    label = separate(pairs)
     best = label.best_threshold()
 
     if best is None:
-        assert not any(there for there, _ in pairs)
+        assert not any(true for true, _ in pairs)
     else:
         f1 = label.counts(best).f1
         assert f1 is not None
@@ -152,9 +152,9 @@ def test_no_threshold_beats_the_chosen_one(pairs: list[tuple[bool, float]]) -> N
 
 
 @given(scored)
-def test_recall_never_grows_with_the_threshold(pairs: list[tuple[bool, float]]) -> None:
-    """A stricter threshold finds no more."""
-    label = apart(pairs)
+def test_recall_never_increases_with_the_threshold(pairs: list[tuple[bool, float]]) -> None:
+    """A higher threshold never finds more."""
+    label = separate(pairs)
 
     found = [label.counts(threshold / 10).true_positives for threshold in range(11)]
 
@@ -172,10 +172,10 @@ images = st.lists(
 
 @settings(max_examples=60)
 @given(images)
-def test_any_predictions_give_a_summary_that_reads_back(
+def test_summary_of_any_predictions_is_read_back(
     cases: list[tuple[set[str], dict[str, float]]],
 ) -> None:
-    """Every share is one, every row of the matrix adds up to 1, and the file loses nothing."""
+    """Metrics are 0 to 1, rows of the matrix add up to 1, and reading the file loses nothing."""
     evaluation = evaluate_classification([true for true, _ in cases], [found for _, found in cases], "abcd")
 
     matrix = evaluation.result.confusion_matrix

@@ -1,4 +1,4 @@
-"""Two models on the same test images: differences with intervals, and a gate for builds."""
+"""Comparison of two models on the same test images, and ``assert_no_regression``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GOOD = SCORES * 10
 
 
 def test_a_model_is_not_worse_than_itself() -> None:
-    """No change anywhere, an interval of nothing, and nobody alone is right."""
+    """No metric changes, the intervals are empty, and neither model is right alone."""
     result = classifier(TRUTHS, SCORES)
 
     comparison = result.assert_no_regression(result, strict=True)
@@ -27,11 +27,11 @@ def test_a_model_is_not_worse_than_itself() -> None:
     assert (20, 0) == (comparison.images, comparison.left_out)
 
 
-def test_a_real_loss_fails_the_build_with_a_table() -> None:
-    """The message has what was lost and the whole comparison; it is an AssertionError that pickles."""
+def test_significant_loss_raises_with_a_table() -> None:
+    """The message lists the losses and the whole comparison; the error is an AssertionError and pickles."""
     before, after = classifier(MANY, GOOD), classifier(MANY, BAD)
 
-    with pytest.raises(AssertionError, match=r"has become worse by f1 \(tolerance 0.05\)") as caught:
+    with pytest.raises(AssertionError, match=r"worse than the baseline in f1 \(tolerance 0.05\)") as caught:
         after.assert_no_regression(before, tolerance=0.05)
 
     error = caught.value
@@ -41,11 +41,11 @@ def test_a_real_loss_fails_the_build_with_a_table() -> None:
     assert lost.interval is not None
     assert lost.interval[0] <= lost.change <= lost.interval[1] < 0
     assert f"{lost.change:+.3f}" in str(error)
-    assert str(error) == str(pickle.loads(pickle.dumps(error)))  # noqa: S301 - our own
+    assert str(error) == str(pickle.loads(pickle.dumps(error)))  # noqa: S301 - data of this test
 
 
-def test_a_win_passes() -> None:
-    """The same pair the other way round; McNemar sees it too."""
+def test_improvement_passes() -> None:
+    """The same models in the other order pass, and McNemar's test agrees."""
     before, after = classifier(MANY, BAD), classifier(MANY, GOOD)
 
     comparison = after.assert_no_regression(before)
@@ -57,8 +57,8 @@ def test_a_win_passes() -> None:
     assert "All labels" in str(comparison)
 
 
-def test_a_loss_that_chance_explains_passes_unless_strict() -> None:
-    """Two images of twenty are no proof."""
+def test_insignificant_loss_passes_unless_strict() -> None:
+    """A loss on two of twenty images is not significant."""
     worse = [dict(scores) for scores in SCORES]
     worse[0], worse[19] = worse[19], worse[0]
     before, after = classifier(TRUTHS, SCORES), classifier(TRUTHS, worse)
@@ -68,30 +68,30 @@ def test_a_loss_that_chance_explains_passes_unless_strict() -> None:
         after.assert_no_regression(before, strict=True)
 
 
-def test_other_test_images_are_refused() -> None:
-    """The message says how much the sets share; shared ones alone are compared when told to."""
+def test_different_test_sets_raise() -> None:
+    """The error counts the shared images; with only_shared=True these are compared."""
     whole, part = classifier(TRUTHS, SCORES), classifier(TRUTHS[:15], SCORES[:15])
 
-    with pytest.raises(InvalidInput, match="20 and 15 images, of which 15 are the same"):
+    with pytest.raises(InvalidInput, match="20 and 15 images, 15 in common with the same labels"):
         part.compare(whole)
     assert (15, 5) == (
         part.compare(whole, only_shared=True).images,
         part.compare(whole, only_shared=True).left_out,
     )
-    with pytest.raises(InvalidInput, match="share no test images"):
+    with pytest.raises(InvalidInput, match="no test images in common"):
         classifier(TRUTHS, SCORES, "s3://other").compare(whole, only_shared=True)
 
 
-def test_images_whose_labels_were_mended_do_not_count_as_shared() -> None:
-    """Another truth is another test."""
-    mended = [["dog"], *TRUTHS[1:]]
+def test_images_with_changed_labels_are_not_shared() -> None:
+    """An image with another ground truth counts as another image."""
+    changed = [["dog"], *TRUTHS[1:]]
 
-    with pytest.raises(InvalidInput, match="of which 19 are the same"):
-        classifier(mended, SCORES).compare(classifier(TRUTHS, SCORES))
+    with pytest.raises(InvalidInput, match="19 in common with the same labels"):
+        classifier(changed, SCORES).compare(classifier(TRUTHS, SCORES))
 
 
-def test_detectors() -> None:
-    """Counted over boxes; a label that is gone counts as lost."""
+def test_compare_detectors() -> None:
+    """Metrics are computed over boxes; an unknown label raises KeyError."""
     comparison = detector().compare(detector(), n_resamples=50)
 
     assert comparison.difference("cap", "recall").before == detector().labels["cap"].recall
@@ -100,7 +100,7 @@ def test_detectors() -> None:
 
 
 def test_the_same_seed_gives_the_same_intervals() -> None:
-    """Reproducible in a build."""
+    """Comparisons are reproducible."""
     before, after = classifier(TRUTHS, SCORES), classifier(TRUTHS, SCORES[::-1])
 
     assert after.compare(before, n_resamples=100) == after.compare(before, n_resamples=100)
@@ -110,5 +110,5 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     ("first", "second", "expected"), [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 0.0625), (10, 2, 0.0385742188)]
 )
 def test_mcnemar(first: int, second: int, expected: float) -> None:
-    """The exact test, as statisticians' tables have it."""
+    """The p-values equal those of statistical tables."""
     assert expected == pytest.approx(McNemar(first, second).p_value)

@@ -1,4 +1,4 @@
-"""Saving a result: the formats, and that nothing in a label can do harm."""
+"""Saved and displayed results: the formats, and that hostile labels do no harm."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ HOSTILE = ['<script>alert("1")</script>', "=1+1", "a&b'\"", "\u202egnp.exe", "ðŸ
 
 @pytest.fixture
 def result() -> EvaluationResult:
-    """A result whose labels try to break out."""
+    """Result with hostile labels."""
     truths = [[label] for label in HOSTILE]
     predictions = [dict.fromkeys(HOSTILE, 0.1) | {label: 0.9} for label in HOSTILE]
     return evaluate_classification(truths, predictions, HOSTILE, training_images=70).result
 
 
 class Tags(HTMLParser):
-    """Collects the tags and the text of a page."""
+    """Parser that collects the tags, attributes and text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,28 +45,28 @@ class Tags(HTMLParser):
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Record a tag."""
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
 
     def handle_data(self, data: str) -> None:
-        """Note a text."""
+        """Record a text."""
         self.text += data
 
 
-def test_nothing_in_the_page_executes_or_loads(result: EvaluationResult, tmp_path: Path) -> None:
-    """Labels are text; the page has no script, no event handler, no link and no picture from elsewhere."""
+def test_page_executes_and_loads_nothing(result: EvaluationResult, tmp_path: Path) -> None:
+    """Labels stay text; the page has no script, event handler, link or external picture."""
     page = Tags()
     page.feed(result.save(tmp_path / "evaluation.html").read_text(encoding="utf-8"))
 
     assert not page.tags & {"script", "img", "link", "iframe", "a", "form"}
     assert not {name for name in page.attributes if name.startswith("on") or name in {"src", "href"}}
     assert HOSTILE[0] in page.text
-    assert "\u202e" not in page.text, "a sign that turns the writing round is spelled out"
+    assert "\u202e" not in page.text, "a character that reverses the text direction is escaped"
 
 
-def test_the_page_shows_scores_table_and_matrix(result: EvaluationResult, tmp_path: Path) -> None:
-    """Everything that one looks for, in the console's words."""
+def test_page_shows_scores_table_and_matrix(result: EvaluationResult, tmp_path: Path) -> None:
+    """The scores are named as in the console."""
     page = Tags()
     page.feed(result.save(tmp_path / "evaluation.html").read_text(encoding="utf-8"))
 
@@ -81,8 +81,8 @@ def test_the_page_shows_scores_table_and_matrix(result: EvaluationResult, tmp_pa
     assert "70 training images, 7 test images" in page.text
 
 
-def test_a_notebook_shows_the_table(result: EvaluationResult) -> None:
-    """Escaped as in the page."""
+def test_notebook_shows_the_table(result: EvaluationResult) -> None:
+    """Labels are escaped as in the page."""
     fragment = Tags()
     fragment.feed(result._repr_html_())
 
@@ -91,26 +91,26 @@ def test_a_notebook_shows_the_table(result: EvaluationResult) -> None:
     assert HOSTILE[0] in fragment.text
 
 
-def test_a_notebook_shows_the_matrix_or_what_is_in_it() -> None:
-    """Few labels give a matrix, many a list; names from elsewhere stay text."""
+def test_notebook_shows_the_confusion_matrix_or_a_list() -> None:
+    """Few labels give a matrix, many a list; labels are escaped."""
     labels = ("<b>cat</b>", "dog")
     few = ConfusionCounts(labels, {labels: 3, ("dog", "dog"): 9, ("dog", None): 1})._repr_html_()
     assert few.count("<td") == 3 * 4
     assert "<b>" not in few
-    assert "9 of 13 as labelled" in few
+    assert "9 of 13 correct" in few
 
     names = tuple(f"label {number:02}" for number in range(40))
     many = ConfusionCounts(names, {(names[0], names[1]): 2, (None, names[3]): 1})
     assert many._repr_html_().count("<td") == 2 * 3
     assert many.table() == [
-        ["Labelled", "Taken for", "Times"],
+        ["True label", "Predicted label", "Count"],
         ["label 00", "label 01", "2"],
-        ["(nothing there)", "label 03", "1"],
+        ["(background)", "label 03", "1"],
     ]
 
 
-def test_a_notebook_shows_a_comparison() -> None:
-    """The table of the printed text, and its first line."""
+def test_notebook_shows_a_comparison() -> None:
+    """The headline and the table of the printed text."""
     differences = (
         Difference(None, "f1", 0.5, 0.75, (0.1, 0.4)),
         Difference("<i>", "f1", None, 0.5, None),
@@ -125,14 +125,14 @@ def test_a_notebook_shows_a_comparison() -> None:
 
 
 def test_json_is_a_summary(result: EvaluationResult, tmp_path: Path) -> None:
-    """The file can be read as the service's own."""
+    """The file can be read back as an evaluation summary."""
     saved = json.loads(result.save(str(tmp_path / "evaluation.JSON")).read_text(encoding="utf-8"))
 
     assert result == EvaluationResult.from_summary(saved)
 
 
 def test_csv_has_no_formulas(tmp_path: Path) -> None:
-    """A label that starts like a formula is quoted; undefined values are empty."""
+    """A label that looks like a formula is quoted; undefined values are empty."""
     labels = {"=1+1": LabelMetrics(0.5, 0.25, 1.0, 0.75, 4), "b": LabelMetrics()}
     path = EvaluationResult(f1=0.5, labels=labels).save(tmp_path / "evaluation.csv")
 
@@ -147,8 +147,8 @@ def test_csv_has_no_formulas(tmp_path: Path) -> None:
     ]
 
 
-def test_a_picture_is_drawn(result: EvaluationResult, tmp_path: Path) -> None:
-    """A PNG, whatever the labels are, and also where they are many."""
+def test_png(result: EvaluationResult, tmp_path: Path) -> None:
+    """A picture is drawn for hostile labels and for many labels."""
     pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
     many = EvaluationResult(labels={f"label {n}": LabelMetrics(f1=0.5) for n in range(100)})
 
@@ -156,10 +156,10 @@ def test_a_picture_is_drawn(result: EvaluationResult, tmp_path: Path) -> None:
     assert many.save(tmp_path / "many.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_without_matplotlib_names_the_extra(
+def test_png_without_matplotlib_names_the_extra(
     result: EvaluationResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And leaves no file behind."""
+    """The error names the extra, and no file is written."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
     with pytest.raises(MissingExtra, match=r"rekolabels\[report\]"):
@@ -169,7 +169,7 @@ def test_a_picture_without_matplotlib_names_the_extra(
 
 
 @pytest.mark.parametrize("name", ["evaluation.docx", "evaluation"])
-def test_other_endings_are_refused(result: EvaluationResult, tmp_path: Path, name: str) -> None:
-    """The message lists those that are possible."""
-    with pytest.raises(InvalidInput, match=r"use \.html, \.png, \.csv, \.json or \.md"):
+def test_unsupported_extensions_raise(result: EvaluationResult, tmp_path: Path, name: str) -> None:
+    """The error lists the supported extensions."""
+    with pytest.raises(InvalidInput, match=r"Use \.html, \.png, \.csv, \.json or \.md"):
         result.save(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Boxes: equal to pycocotools, also where everything is tied, empty, or on the border."""
+"""Properties of ``score_boxes``: equal to pycocotools, including ties and empty images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not instal
 cocoeval = pytest.importorskip("pycocotools.cocoeval", reason="pycocotools is not installed")
 
 LABELS = ("cap", "watch", "shoe")
-# Few places, sizes and confidences on purpose: equal overlaps and equal confidences are where mistakes hide.
+# Few places, sizes and confidences on purpose: ties of overlaps and confidences are error-prone.
 edges = st.sampled_from([0.0, 1.0, 2.0, 5.0]) | st.floats(0, 20)
 sides = st.sampled_from([2.0, 4.0, 10.0]) | st.floats(1, 30)
 boxes = st.builds(BoundingBox, st.sampled_from(LABELS), edges, edges, sides, sides)
@@ -32,8 +32,8 @@ images = st.lists(
 def test_average_precision_and_recall_equal_pycocotools(
     cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], iou_thresholds: tuple[float, ...]
 ) -> None:
-    """Label by label, overlap by overlap; what is undefined there (-1) is undefined here."""
-    ours = score_boxes(
+    """Every label at every IoU threshold; -1 in pycocotools corresponds to None."""
+    actual = score_boxes(
         [true for true, _ in cases], [found for _, found in cases], iou_thresholds=iou_thresholds
     )
 
@@ -41,21 +41,23 @@ def test_average_precision_and_recall_equal_pycocotools(
     for number, label in enumerate(LABELS):
         for at in range(len(iou_thresholds)):
             expected = precision[at, :, number, 0, 0].mean(), recall[at, number, 0, 0]
-            mine = [
+            values_here = [
                 -1.0 if values is None else values[at]
-                for values in (ours.average_precision.get(label), ours.recall.get(label))
+                for values in (actual.average_precision.get(label), actual.recall.get(label))
             ]
-            assert pytest.approx(list(expected), abs=1e-9) == [-1.0 if one is None else one for one in mine]
+            assert pytest.approx(list(expected), abs=1e-9) == [
+                -1.0 if value is None else value for value in values_here
+            ]
 
 
-def test_the_overlaps_are_those_of_pycocotools() -> None:
-    """To the last digit: boxes that overlap by exactly 0.6 are told the same way."""
+def test_coco_iou_thresholds_equal_those_of_pycocotools() -> None:
+    """The floats are identical, so that an overlap of exactly 0.6 is treated the same way."""
     assert tuple(cocoeval.Params(iouType="bbox").iouThrs) == COCO_IOU_THRESHOLDS
 
 
 @pytest.mark.parametrize("max_detections", [1, 2])
-def test_only_the_most_confident_predictions_count(max_detections: int) -> None:
-    """As ``maxDets``."""
+def test_max_detections_keeps_the_most_confident_predictions(max_detections: int) -> None:
+    """``max_detections`` is ``maxDets`` in pycocotools."""
     truth, far = BoundingBox("cap", 0, 0, 10, 10), BoundingBox("cap", 50, 50, 10, 10)
 
     scores = score_boxes(
@@ -68,7 +70,7 @@ def test_only_the_most_confident_predictions_count(max_detections: int) -> None:
 def by_pycocotools(
     cases: list[tuple[list[BoundingBox], list[tuple[BoundingBox, float]]]], iou_thresholds: tuple[float, ...]
 ) -> tuple[Any, Any]:
-    """Precision and recall as pycocotools has them."""
+    """Return precision and recall as pycocotools computes them."""
     import numpy as np
 
     truths = [(at, box) for at, (true, _) in enumerate(cases, start=1) for box in true]

@@ -1,4 +1,4 @@
-"""From predictions on test images to figures and verdicts."""
+"""Evaluation of predictions on test images: metrics, verdicts and snapshots."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rekolabels.errors import InvalidInput
 from rekolabels.evaluation import (
     Counts,
     EvaluationResult,
@@ -34,23 +35,21 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         (Counts(0, 0, 0), (None, None)),
     ],
 )
-def test_shares_without_a_whole_are_undefined(
-    counts: Counts, expected: tuple[float | None, float | None]
-) -> None:
-    """The guide's worked figures, and the cases that it does not describe."""
+def test_precision_and_recall(counts: Counts, expected: tuple[float | None, float | None]) -> None:
+    """The examples of the developer guide, and undefined cases."""
     assert expected == (counts.precision, counts.recall)
 
 
 @pytest.mark.parametrize(
     ("counts", "expected"), [(Counts(0, 0, 0), None), (Counts(0, 1, 1), 0.0), (Counts(1, 0, 0), 1.0)]
 )
-def test_f1_is_undefined_only_where_there_was_nothing(counts: Counts, expected: float | None) -> None:
-    """Nothing predicted and nothing there is no success and no failure."""
+def test_f1(counts: Counts, expected: float | None) -> None:
+    """F1 is undefined only if nothing was predicted and nothing was there to find."""
     assert expected == counts.f1
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong", "expected"),
+    ("positives", "negatives", "expected"),
     [
         ([0.9, 0.8], [0.2], 0.5),
         ([0.9], [], 0.45),
@@ -62,23 +61,21 @@ def test_f1_is_undefined_only_where_there_was_nothing(counts: Counts, expected: 
         ([0.0], [0.0], 0.0),
     ],
 )
-def test_the_threshold_with_the_best_f1(
-    right: list[float], wrong: list[float], expected: float | None
-) -> None:
-    """In the middle below what counts; the higher of two equally good ones; None without a right one."""
-    assert expected == pytest.approx(ScoredLabel(right, wrong).best_threshold())
+def test_best_threshold(positives: list[float], negatives: list[float], expected: float | None) -> None:
+    """Midway below the lowest confidence that counts; of equally good thresholds, the highest."""
+    assert expected == pytest.approx(ScoredLabel(positives, negatives).best_threshold())
 
 
-def test_neighbouring_confidences_are_told_apart() -> None:
-    """Where there is no number in the middle, the threshold is the confidence that counts."""
+def test_threshold_between_adjacent_floats() -> None:
+    """If there is no number in between, the threshold is the confidence itself."""
     low = 0.5
     high = 0.5000000000000001
 
     assert high == ScoredLabel([high], [low]).best_threshold()
 
 
-def test_a_label_without_test_images_stays_undefined() -> None:
-    """It has no threshold, and the means leave it out."""
+def test_label_without_test_images_is_undefined() -> None:
+    """The label has no threshold, and the means ignore it."""
     evaluation = evaluate_classification(
         [["a"], ["b"]], [{"a": 0.9, "b": 0.2, "c": 0.95}, {"a": 0.1, "b": 0.7}], ["a", "b", "c"]
     )
@@ -95,8 +92,8 @@ def test_a_label_without_test_images_stays_undefined() -> None:
     assert next(v.kind for v in evaluation.verdicts[0] if v.label == "c") == "true negative"
 
 
-def test_the_aggregated_f1_is_the_mean_of_the_labels() -> None:
-    """Not the harmonic mean of the aggregated precision and recall."""
+def test_aggregated_f1_is_the_mean_of_the_labels() -> None:
+    """It is not the harmonic mean of the aggregated precision and recall."""
     evaluation = evaluate_classification(
         [["a"], ["a"], ["b"], ["b"]],
         [{"a": 0.9, "b": 0.8}, {"a": 0.3, "b": 0.2}, {"a": 0.5, "b": 0.7}, {"a": 0.4, "b": 0.6}],
@@ -109,8 +106,8 @@ def test_the_aggregated_f1_is_the_mean_of_the_labels() -> None:
     assert result.test_images == 4
 
 
-def test_a_missed_label_is_shared_out_among_those_in_its_place() -> None:
-    """With several true labels, as many of the most confident ones are compared; rows add up to 1."""
+def test_missed_label_is_divided_among_the_labels_predicted_instead() -> None:
+    """With several true labels, the same number of most confident labels is compared; rows add up to 1."""
     evaluation = evaluate_classification(
         [["a", "b"]], [{"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.2}], ["a", "b", "c", "d"]
     )
@@ -121,28 +118,28 @@ def test_a_missed_label_is_shared_out_among_those_in_its_place() -> None:
     assert matrix.share("c", "c") is None
 
 
-def test_labels_that_the_model_does_not_know_are_left_out() -> None:
-    """The service speaks of the labels found in training."""
+def test_unknown_labels_are_ignored() -> None:
+    """The service evaluates only labels of the training."""
     evaluation = evaluate_classification([["a", "new"]], [{"a": 0.9}], ["a", "b"])
 
     assert {"a", "b"} == set(evaluation.result.labels)
 
 
-def test_as_many_predictions_as_images_are_wanted() -> None:
-    """A mistake of the caller is not hidden by zip."""
-    with pytest.raises(ValueError, match="2 truths, but 1 predictions"):
+def test_number_of_predictions_must_match() -> None:
+    """Different numbers of truths and predictions raise an error."""
+    with pytest.raises(InvalidInput, match="2 truths and 1 predictions"):
         evaluate_classification([["a"], ["b"]], [{}], ["a"])
-    with pytest.raises(ValueError, match="0 truths, but 1 predictions"):
+    with pytest.raises(InvalidInput, match="0 truths and 1 predictions"):
         evaluate_detection([], [[]], ["a"])
 
 
 def box(label: str, left: float, width: float = 20) -> BoundingBox:
-    """Make a box in a row of boxes."""
+    """Return a box in a row of boxes."""
     return BoundingBox(label, left, 0, width, 20)
 
 
-def test_a_second_box_on_one_object_is_a_false_positive() -> None:
-    """Each true box is met once, by the most confident prediction."""
+def test_second_box_on_an_object_is_a_false_positive() -> None:
+    """Each true box matches once, with the most confident prediction."""
     evaluation = evaluate_detection(
         [[box("cap", 0), box("cap", 100)]],
         [[(box("cap", 1), 0.8), (box("cap", 0), 0.9), (box("cap", 101), 0.7)]],
@@ -157,8 +154,8 @@ def test_a_second_box_on_one_object_is_a_false_positive() -> None:
     assert evaluation.result.mean_average_recall == 1.0
 
 
-def test_missed_objects_are_rows_of_low_confidence() -> None:
-    """With the prediction that met them, below the threshold; else with their own box and 0."""
+def test_missed_objects_are_false_negatives() -> None:
+    """They have the box of their matching prediction, or their own box and confidence 0."""
     evaluation = evaluate_detection(
         [[box("cap", 0)], [box("cap", 0)], [box("cap", 0)], [box("cap", 40)]],
         [
@@ -177,12 +174,12 @@ def test_missed_objects_are_rows_of_low_confidence() -> None:
         Verdict("cap", 0.0, "false negative", box("cap", 40)),
     ] == missed
     assert all(verdict.in_ground_truth for verdict in missed)
-    assert len(evaluation.verdicts[0]) == 1, "boxes below the threshold that meet nothing are not listed"
+    assert len(evaluation.verdicts[0]) == 1, "unmatched boxes below the threshold are not listed"
     assert evaluation.result.mean_average_recall == 0.75
 
 
-def test_boxes_must_overlap_enough_and_have_the_label() -> None:
-    """A box of another label, or too far off, meets nothing."""
+def test_boxes_match_by_overlap_and_label() -> None:
+    """A box of another label or with too little overlap does not match."""
     evaluation = evaluate_detection(
         [[box("cap", 0), box("hat", 50)]],
         [[(box("cap", 12), 0.9), (box("cap", 50), 0.8)]],
@@ -194,8 +191,8 @@ def test_boxes_must_overlap_enough_and_have_the_label() -> None:
     assert {"false negative"} == {verdict.kind for verdict in evaluation.verdicts[0]}
 
 
-def test_a_classifiers_snapshot_has_the_services_form() -> None:
-    """The keys, the kinds of value and the verdicts of the guide's sample."""
+def test_snapshot_of_a_classifier_has_the_format_of_the_service() -> None:
+    """The keys and values follow the sample in the developer guide."""
     evaluation = evaluate_classification(
         [["Football"]], [{"Football": 0.95, "Golf": 0.1}], ["Football", "Golf"]
     )
@@ -234,8 +231,8 @@ def test_a_classifiers_snapshot_has_the_services_form() -> None:
     assert line["rekognition-custom-labels-object-id"] == 1
 
 
-def test_a_detectors_snapshot_has_one_unnumbered_evaluation() -> None:
-    """Predicted boxes in pixels, and a verdict for each."""
+def test_snapshot_of_a_detector_has_one_unnumbered_evaluation() -> None:
+    """It has the predicted boxes in pixels, and a verdict for each."""
     image = SnapshotImage("s3://b/x.jpeg", boxes=[box("Cap", 5)], size=ImageSize(640, 480))
     evaluation = evaluate_detection([image.boxes], [[(box("Cap", 5.5), 0.8)]], ["Cap"])
 
@@ -253,8 +250,8 @@ def test_a_detectors_snapshot_has_one_unnumbered_evaluation() -> None:
     assert line["rekognition-custom-labels-training-0"]["annotations"][0]["left"] == 5
 
 
-def test_a_training_snapshot_numbers_images_and_labels() -> None:
-    """One line an image, one pair of attributes a label."""
+def test_training_snapshot_numbers_images_and_labels() -> None:
+    """One line per image, one pair of attributes per label."""
     images = [SnapshotImage("s3://b/1.png", ["x", "y"]), SnapshotImage("s3://b/2.png", ["x"])]
 
     first, second = (json.loads(line) for line in write_training_snapshot(images, NOW))
@@ -263,8 +260,8 @@ def test_a_training_snapshot_numbers_images_and_labels() -> None:
     assert second["rekognition-custom-labels-object-id"] == 2
 
 
-def test_the_summary_of_an_evaluation_reads_back() -> None:
-    """What the embedded service writes is what the SDK reads."""
+def test_summary_of_an_evaluation_is_read_back() -> None:
+    """The SDK reads what the local service writes."""
     result = evaluate_classification(
         [["a"], ["b"]],
         [{"a": 0.9, "b": 0.2}, {"a": 0.1, "b": 0.7}],
