@@ -93,7 +93,8 @@ def prepare(room: Room) -> Path:
         "only_mutate": [f"src/rekolabels/{pattern}" for pattern in room.mutated],
         # what is drawn is judged by eye and in a browser
         "do_not_mutate": [
-            f"src/rekolabels/evaluation/{name}*" for name in ("_page", "_picture", "_notebook")
+            f"src/rekolabels/evaluation/_report/{name}*"
+            for name in ("_page", "_sections", "_figures", "_notebook")
         ],
         # what cast says is for type checkers
         "do_not_mutate_patterns": [r"\bcast\("],
