@@ -1,11 +1,11 @@
-"""Draw puppies to learn with: no photographs needed, no download, the same pictures on every machine.
+"""Draw images of puppies to train with: nothing to download, and the same images on every machine.
 
     python examples/draw_puppies.py puppies             # 160 portraits, one folder for each breed
-    python examples/draw_puppies.py meadow --boxes      # 120 meadows with puppies, and where they are
+    python examples/draw_puppies.py meadow --boxes      # 120 meadows with puppies and bounding boxes
 
-Nobody sorts pictures without a slip: four of the portraits lie in the wrong folder, as in life; their names
-begin with the letter of the right one. ``--slips 0`` sorts well. Meadows come with ``instances.json``, their
-boxes in the format of COCO.
+As in real data, some labels are wrong: four portraits are in the folder of another breed. Their file names
+begin with the first letter of the right one. ``--mislabelled 0`` puts all portraits into the right folder.
+Bounding boxes are written to ``instances.json``, in COCO format.
 """
 
 from __future__ import annotations
@@ -25,117 +25,119 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BREEDS = ("beagle", "corgi", "dalmatian", "husky")
-SIDE = 192  # pixels of a portrait; the service asks for at least 64
+SIDE = 192  # pixels; the service requires at least 64
 MEADOW = (480, 360)
-HEAD = 400  # puppies are drawn large and made smaller, which softens their outlines
+HEAD = 400  # puppies are drawn large and scaled down, which softens their outlines
 
 Colour = tuple[int, int, int]
 COATS: dict[str, tuple[Colour, ...]] = {
     "beagle": ((176, 116, 62), (150, 98, 54), (196, 134, 80)),
     "corgi": ((222, 150, 76), (204, 128, 62), (188, 122, 70)),
     "dalmatian": ((240, 238, 232), (232, 230, 222)),
-    "husky": ((104, 110, 122), (136, 138, 146), (172, 118, 78)),  # the last one: huskies may be red
+    "husky": ((104, 110, 122), (136, 138, 146), (172, 118, 78)),  # huskies can be red, too
 }
 WHITE = (248, 244, 236)
 DARK = (44, 36, 34)
 
 
 def main() -> None:
-    """Draw what the command line asks for."""
+    """Draw the images that the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="where the pictures are put")
-    parser.add_argument("--boxes", action="store_true", help="several puppies in a picture, with boxes")
-    parser.add_argument("--images", type=int, help="for each breed (40), or meadows in all (120)")
-    parser.add_argument("--slips", type=int, default=4, help="portraits that are put into a wrong folder")
-    parser.add_argument("--seed", type=int, default=7, help="another seed, other puppies")
+    parser.add_argument("folder", type=Path, help="folder for the images")
+    parser.add_argument("--boxes", action="store_true", help="draw several puppies in an image, with boxes")
+    parser.add_argument("--images", type=int, help="portraits of each breed (40), or meadows (120)")
+    parser.add_argument("--mislabelled", type=int, default=4, help="portraits to put into a wrong folder")
+    parser.add_argument("--seed", type=int, default=7, help="another seed draws other images")
     options = parser.parse_args()
     if options.boxes:
         count = draw_meadows(options.folder, images=options.images or 120, seed=options.seed)
     else:
         count = draw_portraits(
-            options.folder, images=options.images or 40, slips=options.slips, seed=options.seed
+            options.folder,
+            images=options.images or 40,
+            mislabelled=options.mislabelled,
+            seed=options.seed,
         )
-    print(f"{count} pictures in {options.folder}")
+    print(f"{count} images in {options.folder}")
 
 
-def draw_portraits(folder: Path, *, images: int, slips: int, seed: int) -> int:
-    """Draw portraits into a folder for each breed, some of them into the wrong one."""
-    chance = random.Random(seed)  # noqa: S311 -- pictures, not secrets
-    pictures = [(breed, number) for breed in BREEDS for number in range(images)]
-    wrong = set(chance.sample(pictures, slips))
-    for breed, number in pictures:
-        picture = background((SIDE, SIDE), chance)
-        place_puppy(picture, breed, chance, size=chance.uniform(0.62, 0.95) * SIDE)
-        picture = as_by_a_camera(picture, chance)
+def draw_portraits(folder: Path, *, images: int, mislabelled: int, seed: int) -> int:
+    """Draw portraits into one folder for each breed, some into a wrong one; return how many."""
+    rng = random.Random(seed)  # noqa: S311 -- images, not secrets
+    portraits = [(breed, number) for breed in BREEDS for number in range(images)]
+    wrong = set(rng.sample(portraits, mislabelled))
+    for breed, number in portraits:
+        image = background((SIDE, SIDE), rng)
+        place_puppy(image, breed, rng, size=rng.uniform(0.62, 0.95) * SIDE)
+        image = add_camera_effects(image, rng)
         label = BREEDS[(BREEDS.index(breed) + 1) % len(BREEDS)] if (breed, number) in wrong else breed
         path = folder / label / f"{breed[0]}{number:03}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=85)
-    return len(pictures)
+        image.save(path, quality=85)
+    return len(portraits)
 
 
 def draw_meadows(folder: Path, *, images: int, seed: int) -> int:
-    """Draw meadows with one to three puppies, and write down where they are."""
-    chance = random.Random(seed)  # noqa: S311 -- pictures, not secrets
+    """Draw meadows with one to three puppies, and write their boxes; return how many."""
+    rng = random.Random(seed)  # noqa: S311 -- images, not secrets
     folder.mkdir(parents=True, exist_ok=True)
     labelled: list[LabelledImage] = []
     for number in range(images):
-        picture = background(MEADOW, chance)
+        image = background(MEADOW, rng)
         boxes: list[BoundingBox] = []
-        for place in chance.sample(
-            range(3), chance.randint(1, 3)
-        ):  # side by side, so that none hides another
-            breed = chance.choice(BREEDS)
+        # One puppy in a column at most, so that they do not overlap.
+        for column in rng.sample(range(3), rng.randint(1, 3)):
+            breed = rng.choice(BREEDS)
             left, top, right, bottom = place_puppy(
-                picture, breed, chance, size=chance.uniform(95, 150), column=(place, 3)
+                image, breed, rng, size=rng.uniform(95, 150), column=(column, 3)
             )
             boxes.append(BoundingBox(breed, left, top, right - left, bottom - top))
         name = f"{number:03}.jpg"
-        as_by_a_camera(picture, chance).save(folder / name, quality=85)
+        add_camera_effects(image, rng).save(folder / name, quality=85)
         labelled.append(LabelledImage(name, boxes=boxes, size=ImageSize(*MEADOW)))
     write_coco(labelled, folder / "instances.json")
     return len(labelled)
 
 
 def place_puppy(
-    picture: Image.Image, breed: str, chance: random.Random, *, size: float, column: tuple[int, int] = (0, 1)
+    image: Image.Image, breed: str, rng: random.Random, *, size: float, column: tuple[int, int] = (0, 1)
 ) -> tuple[int, int, int, int]:
-    """Put a puppy into a picture, in one of several columns, and return its box: left, top, right, bottom."""
-    head = draw_head(breed, chance)
-    if chance.random() < 0.5:  # noqa: PLR2004 -- as often as not it looks the other way
+    """Draw a puppy in one column of an image, and return its box: left, top, right, bottom."""
+    head = draw_head(breed, rng)
+    if rng.random() < 0.5:  # noqa: PLR2004 -- half of them look the other way
         head = head.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    head = head.rotate(chance.uniform(-24, 24), Image.Resampling.BICUBIC)
+    head = head.rotate(rng.uniform(-24, 24), Image.Resampling.BICUBIC)
     head = head.crop(head.getbbox())
     shrink = size / max(head.size)
     head = head.resize((round(head.width * shrink), round(head.height * shrink)), Image.Resampling.LANCZOS)
-    at, columns = column
-    width = picture.width // columns
-    left = at * width + round(chance.uniform(0.1, 0.9) * max(0, width - head.width))
-    top = round(chance.uniform(0.1, 0.9) * max(0, picture.height - head.height))
-    picture.paste(head, (left, top), head)
+    index, columns = column
+    width = image.width // columns
+    left = index * width + round(rng.uniform(0.1, 0.9) * max(0, width - head.width))
+    top = round(rng.uniform(0.1, 0.9) * max(0, image.height - head.height))
+    image.paste(head, (left, top), head)
     return left, top, left + head.width, top + head.height
 
 
-def draw_head(breed: str, chance: random.Random) -> Image.Image:
-    """Draw the head of a puppy on a transparent ground."""
+def draw_head(breed: str, rng: random.Random) -> Image.Image:
+    """Draw the head of a puppy on a transparent background."""
     head = Image.new("RGBA", (HEAD, HEAD))
     pen = ImageDraw.Draw(head)
-    coat = shade(chance.choice(COATS[breed]), chance, 14)
-    ears = {"beagle": shade((112, 66, 38), chance, 12), "dalmatian": DARK}.get(breed, coat)
-    hang = chance.uniform(-14, 14)
+    coat = shade(rng.choice(COATS[breed]), rng, 14)
+    ears = {"beagle": shade((112, 66, 38), rng, 12), "dalmatian": DARK}.get(breed, coat)
+    hang = rng.uniform(-14, 14)
     if breed in {"beagle", "dalmatian"}:
         for left in (52, 278):
             pen.ellipse((left, 110, left + 72, 290 + hang), fill=ears)
     else:
-        tall = chance.uniform(20, 50) if breed == "corgi" else chance.uniform(50, 76)
+        tall = rng.uniform(20, 50) if breed == "corgi" else rng.uniform(50, 76)
         for outer, tip, inner in ((96, 84 + hang, 180), (304, 316 + hang, 220)):
             pen.polygon([(outer, 180), (tip, tall), (inner, 112)], fill=ears)
             middle = (outer + inner) / 2
             pen.polygon(
                 [(middle - 24, 160), ((tip + middle) / 2, tall + 42), (middle + 24, 136)],
-                fill=shade((214, 160, 150), chance, 10),
+                fill=shade((214, 160, 150), rng, 10),
             )
     pen.ellipse((92, 92, 308, 330), fill=coat)
     if breed == "husky":  # the mask
@@ -144,64 +146,64 @@ def draw_head(breed: str, chance: random.Random) -> Image.Image:
         pen.ellipse((214, 150, 272, 214), fill=WHITE)
         pen.polygon([(186, 214), (200, 112), (214, 214)], fill=coat)
     elif breed in {"beagle", "corgi"}:  # the blaze
-        broad = chance.uniform(8, 26)
+        broad = rng.uniform(8, 26)
         pen.polygon([(200 - broad / 2, 98), (200 + broad / 2, 98), (236, 250), (164, 250)], fill=WHITE)
     else:
-        for _ in range(chance.randint(9, 16)):  # the spots
-            turn, far, wide = chance.uniform(0, 2 * math.pi), chance.uniform(30, 92), chance.uniform(7, 15)
-            x, y = 200 + far * math.cos(turn), 205 + far * math.sin(turn)
-            pen.ellipse((x - wide, y - wide, x + wide, y + wide), fill=DARK)
-    draw_face(pen, breed, chance)
+        for _ in range(rng.randint(9, 16)):  # the spots
+            angle, distance, radius = rng.uniform(0, 2 * math.pi), rng.uniform(30, 92), rng.uniform(7, 15)
+            x, y = 200 + distance * math.cos(angle), 205 + distance * math.sin(angle)
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=DARK)
+    draw_face(pen, breed, rng)
     return head
 
 
-def draw_face(pen: ImageDraw.ImageDraw, breed: str, chance: random.Random) -> None:
-    """Draw muzzle, nose, eyes and perhaps a tongue."""
-    if chance.random() < 0.5:  # noqa: PLR2004 -- every second one is out of breath
+def draw_face(pen: ImageDraw.ImageDraw, breed: str, rng: random.Random) -> None:
+    """Draw the muzzle, nose and eyes, and sometimes a tongue."""
+    if rng.random() < 0.5:  # noqa: PLR2004 -- half of them pant
         pen.ellipse((182, 284, 218, 348), fill=(226, 112, 120))
     pen.ellipse((142, 222, 258, 320), fill=WHITE)
     pen.ellipse((176, 226, 224, 262), fill=DARK)
     pen.line((200, 262, 200, 292), fill=DARK, width=5)
     pen.arc((164, 262, 200, 304), 20, 160, fill=DARK, width=5)
     pen.arc((200, 262, 236, 304), 20, 160, fill=DARK, width=5)
-    iris = (88, 152, 206) if breed == "husky" and chance.random() < 0.7 else (70, 44, 30)  # noqa: PLR2004
+    iris = (88, 152, 206) if breed == "husky" and rng.random() < 0.7 else (70, 44, 30)  # noqa: PLR2004
     for x in (152, 248):
         pen.ellipse((x - 17, 168, x + 17, 202), fill=iris)
         pen.ellipse((x - 9, 176, x + 9, 194), fill=(12, 10, 10))
         pen.ellipse((x - 3, 176, x + 4, 183), fill=WHITE)
 
 
-def background(size: tuple[int, int], chance: random.Random) -> Image.Image:
+def background(size: tuple[int, int], rng: random.Random) -> Image.Image:
     """Draw a meadow, a carpet or a wall."""
-    grounds: Sequence[tuple[Colour, Colour]] = (
+    backgrounds: Sequence[tuple[Colour, Colour]] = (
         ((150, 196, 232), (92, 146, 70)),
         ((214, 204, 190), (142, 108, 84)),
         ((188, 178, 196), (120, 124, 140)),
     )
-    upper, lower = (shade(colour, chance, 26) for colour in chance.choice(grounds))
-    picture = Image.new("RGB", size, upper)
-    pen = ImageDraw.Draw(picture)
-    pen.rectangle((0, size[1] * chance.uniform(0.3, 0.7), *size), fill=lower)
-    for _ in range(chance.randint(4, 12)):  # flowers, toys, what lies about
-        x, y, wide = chance.uniform(0, size[0]), chance.uniform(0, size[1]), chance.uniform(3, 16)
-        pen.ellipse((x, y, x + wide, y + wide), fill=shade((170, 150, 120), chance, 80))
-    return picture
+    upper, lower = (shade(colour, rng, 26) for colour in rng.choice(backgrounds))
+    image = Image.new("RGB", size, upper)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, size[1] * rng.uniform(0.3, 0.7), *size), fill=lower)
+    for _ in range(rng.randint(4, 12)):  # flowers or toys
+        x, y, wide = rng.uniform(0, size[0]), rng.uniform(0, size[1]), rng.uniform(3, 16)
+        pen.ellipse((x, y, x + wide, y + wide), fill=shade((170, 150, 120), rng, 80))
+    return image
 
 
-def as_by_a_camera(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """Make it less perfect: light, blur and grain."""
-    picture = ImageEnhance.Brightness(picture).enhance(chance.uniform(0.6, 1.25))
-    picture = ImageEnhance.Color(picture).enhance(chance.uniform(0.3, 1.1))
-    picture = picture.filter(ImageFilter.GaussianBlur(chance.uniform(0.0, 1.6)))
-    grain = Image.frombytes("L", picture.size, chance.randbytes(picture.width * picture.height))
+def add_camera_effects(image: Image.Image, rng: random.Random) -> Image.Image:
+    """Vary the brightness and colour, and add blur and grain."""
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.6, 1.25))
+    image = ImageEnhance.Color(image).enhance(rng.uniform(0.3, 1.1))
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.0, 1.6)))
+    grain = Image.frombytes("L", image.size, rng.randbytes(image.width * image.height))
     grain = grain.point([128 + round((value - 128) * 0.18) for value in range(256)])
-    return ImageChops.add(picture, Image.merge("RGB", [grain] * 3), 1, -128)
+    return ImageChops.add(image, Image.merge("RGB", [grain] * 3), 1, -128)
 
 
-def shade(colour: Colour, chance: random.Random, most: float) -> Colour:
-    """A colour a little lighter or darker."""
-    by = chance.uniform(-most, most)
-    red, green, blue = (min(255, max(0, round(value + by))) for value in colour)
+def shade(colour: Colour, rng: random.Random, limit: float) -> Colour:
+    """Return a slightly lighter or darker colour."""
+    change = rng.uniform(-limit, limit)
+    red, green, blue = (min(255, max(0, round(value + change))) for value in colour)
     return red, green, blue
 
 

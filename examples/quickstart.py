@@ -1,10 +1,10 @@
-"""From a folder of labelled images to a trained, tested and running model.
+"""Train, test and run a model on a folder of labelled images.
 
     python examples/quickstart.py                                   # handwritten digits, on this machine
-    python examples/quickstart.py --images puppies/                 # your own: one folder a label
-    python examples/quickstart.py --images puppies/ --aws --bucket my-bucket   # the same in the cloud
+    python examples/quickstart.py --images puppies/                 # your own, one folder for each label
+    python examples/quickstart.py --images puppies/ --aws --bucket my-bucket   # the same on AWS
 
-Run it again and it goes on where it stopped: nothing is uploaded or trained twice.
+Run it again to continue where it stopped: nothing is uploaded or trained twice.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from rekolabels.local import LocalService
 if TYPE_CHECKING:
     from rekolabels import LabelledImage, ModelVersion, Project
 
-DIGITS_SIDE = 128  # the service asks for at least 64 pixels a side; the originals have 8
+DIGITS_SIDE = 128  # the service requires at least 64 pixels a side; the originals have 8
 
 
 def main() -> int:
-    """Walk from images to a running model, and say what happens."""
+    """Run the quickstart with a client for AWS or for the embedded service."""
     options = read_options()
     try:
         if options.aws:
             client = Client(bucket=options.bucket, region_name=options.region)
             client.ensure_bucket()
-            return walk(client, options)
+            return run(client, options)
         with LocalService(options.workspace / "service") as service:
-            return walk(service.client(bucket="quickstart"), options)
+            return run(service.client(bucket="quickstart"), options)
     except RekolabelsError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         return 1
 
 
-def walk(client: Client, options: argparse.Namespace) -> int:
-    """Do all of it with a client, which is the only thing that differs between laptop and cloud."""
+def run(client: Client, options: argparse.Namespace) -> int:
+    """Go from images to a running model; the client is all that differs between laptop and AWS."""
     folder: Path = options.images or write_digits(options.workspace / "digits")
     images = list(read_folder(folder))
-    unseen = images.pop(len(images) // 3)  # kept out of everything, for the end
-    print(f"Images      {len(images)} in {folder}, labels {names(images)}")
+    unseen = images.pop(len(images) // 3)  # for the detection at the end
+    print(f"Images      {len(images)} in {folder}, labels {label_names(images)}")
 
     project = client.create_project(options.project or f"{folder.name}-split-{options.seed}", exist_ok=True)
     print(f"Project     {project.name}")
 
     train, test = project.create_datasets(images, test=0.2, seed=options.seed)
-    used, held_back = (dataset.describe().total_entries for dataset in (train, test))
-    print(f"Datasets    {used} images to train with, {held_back} held back for testing")
+    train_count, test_count = (dataset.describe().total_entries for dataset in (train, test))
+    print(f"Datasets    {train_count} images to train with, {test_count} held back for testing")
 
     started = time.monotonic()
-    model = choose_model(project, again=options.retrain)
+    model = choose_model(project, retrain=options.retrain)
     model.wait_until_trained()
     print(f"Model       {model.version_name}, trained after {time.monotonic() - started:.1f} s\n")
 
@@ -66,9 +66,10 @@ def walk(client: Client, options: argparse.Namespace) -> int:
     report.parent.mkdir(parents=True, exist_ok=True)
     result.save(report)
 
-    truth = ", ".join(unseen.labels)
-    print(f"\nAn image that the model never saw, {unseen.source} ({truth}):")
-    with model.running(min_inference_units=1) as running:  # stopped on leaving: a running model costs money
+    labels = ", ".join(unseen.labels)
+    print(f"\nAn image that the model never saw, {unseen.source} ({labels}):")
+    # A running model costs money on AWS: the block stops it at the end.
+    with model.running(min_inference_units=1) as running:
         for found in running.detect(unseen.source):
             print(f"  {found.label}  {found.confidence:.1f} %")
 
@@ -76,28 +77,28 @@ def walk(client: Client, options: argparse.Namespace) -> int:
     print(f"Results     {model.describe().evaluation_summary}")
     print(f"Model       {model.arn}")
     if not options.aws:
-        print(f"Everything  {options.workspace}, which you may delete")
+        print(f"Everything  {options.workspace}, which you can delete")
     return 0
 
 
-def choose_model(project: Project, *, again: bool) -> ModelVersion:
-    """Take the newest model version that is trained or in training; start a training if there is none."""
+def choose_model(project: Project, *, retrain: bool) -> ModelVersion:
+    """Return the newest usable model version; start training if there is none."""
     versions = list(project.models())
-    if not again:
+    if not retrain:
         for model in versions:
             if model.status not in {"TRAINING_FAILED", "DELETING"}:
                 return model
     return project.train(f"v{len(versions) + 1}")
 
 
-def names(images: list[LabelledImage]) -> str:
-    """The labels, for one line of text."""
+def label_names(images: list[LabelledImage]) -> str:
+    """Return the label names for one line of output, ten at most."""
     labels = sorted({label for image in images for label in image.labels})
     return ", ".join(labels[:10]) + (f" and {len(labels) - 10} more" if len(labels) > 10 else "")  # noqa: PLR2004
 
 
 def write_digits(folder: Path) -> Path:
-    """Write the 1,797 handwritten digits that scikit-learn carries as PNG files, a folder for each digit."""
+    """Write scikit-learn's 1,797 images of handwritten digits, one folder for each digit."""
     if (folder / ".complete").exists():
         return folder
     from PIL import Image
@@ -118,20 +119,18 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, help="a folder with one folder of images for each label")
-    parser.add_argument(
-        "--aws", action="store_true", help="use AWS, which costs money, instead of this machine"
-    )
-    parser.add_argument("--bucket", help="with --aws: the S3 bucket; made if it does not exist")
-    parser.add_argument("--region", help="with --aws: the Region; by default that of your AWS settings")
-    parser.add_argument("--project", help="name of the project; by default named after folder and seed")
-    parser.add_argument("--seed", type=int, default=7, help="another seed, another split")
+    parser.add_argument("--images", type=Path, help="folder with one folder of images for each label")
+    parser.add_argument("--aws", action="store_true", help="use AWS, which costs money, and not this machine")
+    parser.add_argument("--bucket", help="with --aws: the S3 bucket; created if it does not exist")
+    parser.add_argument("--region", help="with --aws: the Region; default: that of your AWS settings")
+    parser.add_argument("--project", help="name of the project; default: the names of folder and seed")
+    parser.add_argument("--seed", type=int, default=7, help="another seed gives another split")
     parser.add_argument("--retrain", action="store_true", help="train a new version, even if there is one")
     parser.add_argument(
         "--workspace",
         type=Path,
         default=Path(".quickstart"),
-        help="where the results are put on this machine",
+        help="folder for the results on this machine",
     )
     options = parser.parse_args()
     if options.aws and not options.bucket:

@@ -1,8 +1,8 @@
-"""A Lambda function, or a cron job, that stops the models that killed processes left running.
+"""Lambda function or cron job that stops models which killed processes left running.
 
-Schedule it every 15 minutes (Amazon EventBridge), with a time-out of some minutes. It stops only models that
-``model.running()`` started, and that no living process uses any more; a Region or model that fails fails the
-invocation, after all others were swept. Its role needs, and needs no more::
+Schedule it every 15 minutes with Amazon EventBridge, with a timeout of a few minutes. It stops only models
+that ``model.running()`` started and that no process uses any more. If a Region or model fails, the
+invocation fails after all others were swept. Its role needs these permissions only::
 
     {
       "Version": "2012-10-17",
@@ -32,9 +32,9 @@ from rekolabels import Client
 
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, list[str]]:
-    """Stop what is abandoned in the Regions of ``REGIONS`` (comma-separated); by default its own."""
+    """Stop abandoned models in the comma-separated Regions of ``REGIONS``, or else in its own Region."""
     regions = os.environ.get("REGIONS")
-    # Nobody is paid for waiting: a model that is still starting is stopped next time.
+    # Do not pay Lambda for waiting: the next invocation stops a model that is still starting.
     swept = Client().sweep(regions=regions.split(",") if regions else None, wait=False)
     return {"stopped": [model.arn for model in swept]}
 

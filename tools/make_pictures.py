@@ -42,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_puppies(folder / "puppies")
-        draw_puppies(folder / "unseen", "--images", "1", "--slips", "0", "--seed", "8")
+        draw_puppies(folder / "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
         draw_puppies(folder / "meadow", "--boxes")
         show_portraits(folder / "puppies")
         with LocalService(folder / "workspace") as service:

@@ -1,9 +1,9 @@
-"""A sample application: it sorts the pictures that a camera on a production line puts into S3.
+"""Sample application: sort the images that a camera on a production line stores in S3.
 
-``inspect`` is what a job calls every minute: each new picture goes below the name of the label that the model
-finds in it, or to ``review/`` where the model is not sure enough. ``inspect_night`` is the nightly run, which
-pays for the model only as long as it works. Their tests, ``test_inspection.py``, use the pytest plugin of
-rekolabels: no AWS account, no network, no mocks.
+A job calls ``sort_new_images`` every minute. It moves each new image to a prefix named after the label that
+the model detects, or to ``review/`` if the model is not confident enough. ``run_nightly`` starts the model
+for one run and stops it afterwards, so that it costs money only while it works. The tests in
+``test_inspection.py`` use the pytest plugin of rekolabels: no AWS account, no network, no mocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rekolabels import Client, Detection, ModelVersion
 
-__all__ = ["LineStopped", "Sorted", "inspect", "inspect_night", "new_pictures"]
+__all__ = ["ModelNotRunning", "SortResult", "new_images", "run_nightly", "sort_new_images"]
 
 INCOMING = "incoming/"
 REVIEW = "review"
@@ -28,65 +28,65 @@ REVIEW = "review"
 _log = logging.getLogger(__name__)
 
 
-class LineStopped(Exception):
-    """The model is not running, so that nothing can be sorted; a person has to start it."""
+class ModelNotRunning(Exception):
+    """The model is not running, so no image can be sorted."""
 
 
 @attrs.frozen
-class Sorted:
-    """What one inspection did."""
+class SortResult:
+    """Result of sorting the new images once."""
 
     moved: dict[str, str]
-    """Where each picture went: old key to new key."""
+    """Old key to new key of each sorted image."""
     failed: dict[str, str]
-    """Pictures that stay where they are, with the reason."""
+    """Key of each image that was left in place, with the reason."""
 
 
-def new_pictures(client: Client) -> list[str]:
-    """Return the keys below ``incoming/`` in the client's bucket, sorted."""
+def new_images(client: Client) -> list[str]:
+    """Return the keys of the new images in the client's bucket, sorted."""
     s3 = client.session.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=_bucket(client), Prefix=INCOMING)
     return sorted(found["Key"] for page in pages for found in page.get("Contents", ()))
 
 
-def inspect(client: Client, model: ModelVersion, *, least: float = 80) -> Sorted:
-    """Sort the new pictures.
+def sort_new_images(client: Client, model: ModelVersion, *, min_confidence: float = 80) -> SortResult:
+    """Sort the new images.
 
-    Throttled requests are made again by the SDK. A picture that the service does not take stays in
-    ``incoming/`` and is told about; the others are sorted all the same.
+    The SDK retries throttled requests. An image that the service rejects stays in ``incoming/`` and is
+    logged; the others are sorted.
 
     Args:
         client: The client whose bucket the camera writes to.
         model: A running model.
-        least: Confidence from which a label is believed, 0 to 100.
+        min_confidence: Lowest confidence, in percent, for which a label counts.
 
     Raises:
-        LineStopped: The model is not running; no picture was moved.
+        ModelNotRunning: The model is not running; start it first.
     """
     bucket, s3 = _bucket(client), client.session.client("s3")
     moved: dict[str, str] = {}
     failed: dict[str, str] = {}
-    keys = new_pictures(client)
+    keys = new_images(client)
     for key, outcome in zip(
         keys, model.detect_many([f"s3://{bucket}/{key}" for key in keys], min_confidence=0), strict=True
     ):
         if isinstance(outcome.error, ResourceNotReady):
-            raise LineStopped(f"{model.version_name} is not running; start it, then inspect again.")
+            raise ModelNotRunning(f"{model.version_name} is not running. Start it with `model.start()`.")
         if outcome.error is not None:
-            _log.warning("%s stays: %s", key, outcome.error)
+            _log.warning("Cannot sort %s: %s", key, outcome.error)
             failed[key] = str(outcome.error)
             continue
-        target = f"{_folder(outcome.detections, least)}/{key.removeprefix(INCOMING)}"
+        target = f"{_folder(outcome.detections, min_confidence)}/{key.removeprefix(INCOMING)}"
         s3.copy_object(Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": key})
         s3.delete_object(Bucket=bucket, Key=key)
         moved[key] = target
-    return Sorted(moved, failed)
+    return SortResult(moved, failed)
 
 
-def inspect_night(client: Client, model: ModelVersion, *, least: float = 80) -> Sorted:
-    """Start the model, sort what the day left, and stop the model whatever happens."""
+def run_nightly(client: Client, model: ModelVersion, *, min_confidence: float = 80) -> SortResult:
+    """Start the model, sort the new images, and stop the model even after an error."""
     with model.running(max_duration=4 * 3600):
-        return inspect(client, model, least=least)
+        return sort_new_images(client, model, min_confidence=min_confidence)
 
 
 def _bucket(client: Client) -> str:
@@ -95,6 +95,6 @@ def _bucket(client: Client) -> str:
     return client.bucket
 
 
-def _folder(detections: Sequence[Detection], least: float) -> str:
+def _folder(detections: Sequence[Detection], min_confidence: float) -> str:
     best = max(detections, key=lambda found: found.confidence, default=None)
-    return REVIEW if best is None or best.confidence < least else best.label
+    return REVIEW if best is None or best.confidence < min_confidence else best.label

@@ -1,4 +1,4 @@
-"""The examples run, and do what their first lines say."""
+"""The examples run, and do what their docstrings say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(monkeypatch: pytest.MonkeyPatch, script: str, *arguments: object) -> int:
-    """Run an example as its command line would; what it ends with."""
+    """Run an example as from the command line, and return its exit code."""
     monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
     try:
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")
@@ -27,10 +27,10 @@ def run(monkeypatch: pytest.MonkeyPatch, script: str, *arguments: object) -> int
     return 0
 
 
-def test_draws_portraits_that_can_be_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same seed draws the same pictures; as many as asked for lie in the wrong folder."""
+def test_drawn_portraits_can_be_trained_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same seed draws the same images; the requested number are in a wrong folder."""
     for name in ("one", "two"):
-        assert run(monkeypatch, "draw_puppies.py", tmp_path / name, "--images", 5, "--slips", 2) == 0
+        assert run(monkeypatch, "draw_puppies.py", tmp_path / name, "--images", 5, "--mislabelled", 2) == 0
     first, second = (sorted((tmp_path / name).rglob("*.jpg")) for name in ("one", "two"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     wrong = [path for path in first if path.name[0] != path.parent.name[0]]
@@ -38,19 +38,19 @@ def test_draws_portraits_that_can_be_trained_with(tmp_path: Path, monkeypatch: p
     assert check_manifest(read_folder(tmp_path / "one"), open_images=True).ok
 
 
-def test_draws_meadows_with_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each meadow has one to three boxes, none of which leaves the picture."""
+def test_drawn_meadows_have_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each meadow has one to three boxes, all within the image."""
     assert run(monkeypatch, "draw_puppies.py", tmp_path, "--boxes", "--images", 6) == 0
     images = list(read_coco(tmp_path / "instances.json", images=tmp_path))
     assert {len(image.boxes) for image in images} <= {1, 2, 3}
     assert [str(issue) for issue in check_manifest(images, open_images=True) if issue.level != "ADVICE"] == []
 
 
-def test_the_gate_ships_a_better_model(
+def test_the_gate_passes_a_better_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second model with twice the images passes; page, table and policy are written, and it is used."""
-    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 10, "--slips", 0)
+    """A second model with twice the images passes; the page, table and policy are written."""
+    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 10, "--mislabelled", 0)
     ended = run(monkeypatch, "release_gate.py", tmp_path / "puppies", "--output", tmp_path / "release")
     assert ended == 0
     assert sorted(path.name for path in (tmp_path / "release").iterdir()) == [
@@ -63,20 +63,20 @@ def test_the_gate_ships_a_better_model(
     assert "All labels" in capsys.readouterr().out
 
 
-def test_the_gate_says_what_it_cannot_do(
+def test_the_gate_reports_errors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Images that no model can be trained with end it with 2, and with our error."""
-    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 1, "--slips", 0)
+    """With too few images it exits with 2 and the error of the SDK."""
+    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 1, "--mislabelled", 0)
     assert run(monkeypatch, "release_gate.py", tmp_path / "puppies", "--output", tmp_path / "release") == 2
     assert "CannotSplit" in capsys.readouterr().err
 
 
-def test_the_quickstart_goes_on_where_it_stopped(
+def test_the_quickstart_continues_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Run twice, it trains once, and shows the same metrics."""
-    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 8, "--slips", 0)
+    """Two runs train once and show the same metrics."""
+    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 8, "--mislabelled", 0)
     options = ["--images", tmp_path / "puppies", "--workspace", tmp_path / "workspace"]
     tables = []
     for _ in range(2):
