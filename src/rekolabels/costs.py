@@ -61,14 +61,20 @@ class Prices:
 
     region: str
     """The AWS Region, such as ``us-east-1``."""
-    training_hour: float = attrs.field(validator=attrs.validators.ge(0))
+    training_hour: float
     """For an hour of a successful training; failed trainings are not charged."""
-    inference_unit_hour: float = attrs.field(validator=attrs.validators.ge(0))
+    inference_unit_hour: float
     """For an hour and inference unit of a running model, whether it is used or not."""
     as_of: str = "given by the caller"
     """When these prices were seen."""
     source: str = "given by the caller"
     """Where these prices were seen."""
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("training_hour", "inference_unit_hour"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise InvalidInput(f"{name} is {value!r}; expected US dollars, 0 or more.")
 
     def training(self, seconds: float) -> float:
         """Return what so many billed seconds of training cost, in US dollars.

@@ -9,7 +9,7 @@ import pytest
 
 from rekolabels import RetryPolicy, errors
 from rekolabels._aws._errors import from_answer
-from rekolabels._aws._retry import Retry, is_transient
+from rekolabels._aws._retry import Retry, call_once, call_with_retries, is_transient
 
 if TYPE_CHECKING:
     from virtual_time import VirtualTime
@@ -45,14 +45,14 @@ class Flaky:
 def test_a_call_that_succeeds_is_made_once(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
     """The happy path neither sleeps nor repeats."""
     call = Flaky([])
-    assert virtual_policy.call(call) == "done"
+    assert call_with_retries(virtual_policy, call) == "done"
     assert (call.calls, virtual_time.naps) == (1, [])
 
 
 def test_transient_errors_are_repeated(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
     """A read goes on through faults, throttling and lost connections, with growing pauses."""
     call = Flaky([FAULT, THROTTLED, LOST])
-    assert virtual_policy.call(call) == "done"
+    assert call_with_retries(virtual_policy, call) == "done"
     assert call.calls == 4
     assert len(virtual_time.naps) == 3
     assert virtual_time.naps[0] < virtual_time.naps[2]
@@ -63,7 +63,7 @@ def test_pauses_double_and_are_never_shorter_than_that(
 ) -> None:
     """The jitter lengthens a pause, by the first delay at the most; the longest pause bounds the growth."""
     policy = attrs.evolve(virtual_policy, first_delay=0.5, max_delay=2)
-    assert policy.call(Flaky([FAULT] * 5)) == "done"
+    assert call_with_retries(policy, Flaky([FAULT] * 5)) == "done"
     for nap, least in zip(virtual_time.naps, (0.5, 1.0, 2.0, 2.0, 2.0), strict=True):
         assert least <= nap <= least + 0.5
 
@@ -72,7 +72,7 @@ def test_an_error_for_good_ends_the_repetitions(virtual_policy: RetryPolicy) -> 
     """Also when an error that passes came before it."""
     call = Flaky([LOST, EXISTS])
     with pytest.raises(errors.ResourceInUse):
-        virtual_policy.call(call)
+        call_with_retries(virtual_policy, call)
     assert call.calls == 2
 
 
@@ -80,7 +80,7 @@ def test_the_last_error_comes_through(virtual_policy: RetryPolicy) -> None:
     """After the last try the error itself is raised."""
     call = Flaky([FAULT] * 100)
     with pytest.raises(errors.ServiceFault):
-        virtual_policy.call(call)
+        call_with_retries(virtual_policy, call)
     assert call.calls == virtual_policy.attempts
 
 
@@ -89,7 +89,7 @@ def test_attempts_count_the_first_try(attempts: int, virtual_policy: RetryPolicy
     """``attempts`` is the number of calls in all."""
     call = Flaky([FAULT] * 100)
     with pytest.raises(errors.ServiceFault):
-        attrs.evolve(virtual_policy, attempts=attempts).call(call)
+        call_with_retries(attrs.evolve(virtual_policy, attempts=attempts), call)
     assert call.calls == attempts
 
 
@@ -99,21 +99,21 @@ def test_what_creates_is_looked_up_before_it_is_repeated(
 ) -> None:
     """After a fault or a lost connection a create may have happened: what is found is taken up."""
     call = Flaky([doubt])
-    assert virtual_policy.call_once(call, lambda: "found") == "found"
+    assert call_once(virtual_policy, call, lambda: "found") == "found"
     assert call.calls == 1
 
 
 def test_what_creates_is_repeated_when_nothing_is_found(virtual_policy: RetryPolicy) -> None:
     """The look-up found nothing, so the call was not carried out."""
     call = Flaky([LOST])
-    assert virtual_policy.call_once(call, lambda: None) == "done"
+    assert call_once(virtual_policy, call, lambda: None) == "done"
     assert call.calls == 2
 
 
 def test_what_was_refused_is_repeated_without_a_look(virtual_policy: RetryPolicy) -> None:
     """A throttled call did nothing."""
     look_up = Flaky([])
-    assert virtual_policy.call_once(Flaky([THROTTLED]), look_up) == "done"
+    assert call_once(virtual_policy, Flaky([THROTTLED]), look_up) == "done"
     assert look_up.calls == 0
 
 
@@ -121,7 +121,7 @@ def test_a_look_up_may_lag_behind(virtual_policy: RetryPolicy) -> None:
     """Refused because it exists, but not seen yet: it is looked for again, and taken up."""
     call = Flaky([LOST, EXISTS, EXISTS])
     seen = iter([None, None, "found"])
-    assert virtual_policy.call_once(call, lambda: next(seen)) == "found"
+    assert call_once(virtual_policy, call, lambda: next(seen)) == "found"
 
 
 def test_what_exists_without_our_doing_is_an_error(virtual_policy: RetryPolicy) -> None:
@@ -129,14 +129,14 @@ def test_what_exists_without_our_doing_is_an_error(virtual_policy: RetryPolicy) 
     first, doubtful = Flaky([EXISTS]), Flaky([LOST, *[EXISTS] * 100])
     for call in (first, doubtful):
         with pytest.raises(errors.ResourceInUse):
-            virtual_policy.call_once(call, lambda: None)
+            call_once(virtual_policy, call, lambda: None)
     assert (first.calls, doubtful.calls) == (1, virtual_policy.attempts)
 
 
 def test_a_failing_look_up_is_repeated_too(virtual_policy: RetryPolicy) -> None:
     """Trouble may go on; nothing is made twice for that."""
     call = Flaky([LOST])
-    assert virtual_policy.call_once(call, Flaky([LOST, THROTTLED])) == "done"
+    assert call_once(virtual_policy, call, Flaky([LOST, THROTTLED])) == "done"
     assert call.calls == 1
 
 
@@ -144,7 +144,7 @@ def test_the_budget_ends_the_repetitions(virtual_policy: RetryPolicy, virtual_ti
     """However many attempts are allowed, none begins after the budget is spent."""
     policy = attrs.evolve(virtual_policy, attempts=1000, budget=30)
     with pytest.raises(errors.ServiceFault):
-        policy.call(Flaky([FAULT] * 1000))
+        call_with_retries(policy, Flaky([FAULT] * 1000))
     assert 10 < virtual_time.now <= 30
 
 
@@ -159,13 +159,13 @@ def test_slow_tries_count_against_the_budget(virtual_policy: RetryPolicy, virtua
         raise LOST
 
     with pytest.raises(errors.ConnectionFailed):
-        virtual_policy.call(silent)
+        call_with_retries(virtual_policy, silent)
     assert calls == 2
 
 
 def test_retry_after_is_kept(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
     """The service knows best when to come back, also when it is later than our longest pause."""
-    assert attrs.evolve(virtual_policy, max_delay=1).call(Flaky([busy("45")])) == "done"
+    assert call_with_retries(attrs.evolve(virtual_policy, max_delay=1), Flaky([busy("45")])) == "done"
     assert virtual_time.naps == [45]
 
 
@@ -174,7 +174,7 @@ def test_a_retry_after_beyond_the_budget_is_not_waited_for(
 ) -> None:
     """Nobody sleeps for an hour in a call; the error tells how long it would be."""
     with pytest.raises(errors.ServiceFault) as caught:
-        virtual_policy.call(Flaky([busy("3600")]))
+        call_with_retries(virtual_policy, Flaky([busy("3600")]))
     assert (caught.value.retry_after, virtual_time.naps) == (3600, [])
 
 
@@ -200,7 +200,7 @@ def test_repetitions_are_visible(
     """The hook and the log tell of each repetition, with the pause before it."""
     told: list[Retry] = []
     with caplog.at_level("INFO", logger="rekolabels"):
-        attrs.evolve(virtual_policy, on_retry=told.append).call(Flaky([FAULT, LOST]))
+        call_with_retries(attrs.evolve(virtual_policy, on_retry=told.append), Flaky([FAULT, LOST]))
     assert told == [Retry(FAULT, 1, virtual_time.naps[0]), Retry(LOST, 2, virtual_time.naps[1])]
     assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["500", "reset"]
 
@@ -209,7 +209,7 @@ def test_errors_that_do_not_pass_are_not_repeated(virtual_policy: RetryPolicy) -
     """A refusal for good is raised at once."""
     call = Flaky([errors.InvalidRequest("bad", operation="X", code="InvalidParameterException")])
     with pytest.raises(errors.InvalidRequest):
-        virtual_policy.call(call)
+        call_with_retries(virtual_policy, call)
     assert call.calls == 1
 
 
@@ -223,5 +223,12 @@ def test_what_is_transient(error: Exception, expected: bool) -> None:  # noqa: F
 
 def test_a_policy_is_checked_when_it_is_made() -> None:
     """A policy without a single try is refused."""
-    with pytest.raises(ValueError, match="attempts"):
+    with pytest.raises(errors.InvalidInput, match="attempts is 0; expected 1 or more"):
         RetryPolicy(attempts=0)
+
+
+@pytest.mark.parametrize("name", ["first_delay", "max_delay", "budget", "first_poll", "max_poll", "patience"])
+def test_times_of_a_policy_are_checked(name: str) -> None:
+    """Times below zero are rejected with an error of ours."""
+    with pytest.raises(errors.InvalidInput, match=f"{name} is -1; expected"):
+        attrs.evolve(RetryPolicy(), **{name: -1})

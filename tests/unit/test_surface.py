@@ -1,11 +1,14 @@
-"""What is public: the names that the reference lists, all of them, and no others."""
+"""The public API: the reference documents every public name and member, and no others."""
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +36,18 @@ OPTIONS: dict[str, object] = {
     "timeout": None,
     "wait": True,
 }
-"""What options mean when they are left out."""
+"""Options that several functions have, with their defaults."""
 NOT_LISTED = re.compile(r":exclude-members: (.*)")
 
 
 def public_modules() -> list[str]:
-    """Every module that can be named without an underscore."""
+    """Return the modules whose names have no underscore."""
     found = [name for _, name, _ in pkgutil.walk_packages(rekolabels.__path__, "rekolabels.")]
     return ["rekolabels", *[name for name in found if "._" not in name and not name.endswith("__main__")]]
 
 
 def place(name: str) -> tuple[str, str]:
-    """Where a name is defined: the same for all the names of one object."""
+    """Return where an object is defined, which is the same for all of its names."""
     module, _, attribute = name.rpartition(".")
     value = getattr(importlib.import_module(module), attribute)
     if inspect.isclass(value) or inspect.isfunction(value):
@@ -53,22 +56,22 @@ def place(name: str) -> tuple[str, str]:
 
 
 def listed() -> list[str]:
-    """Every name that the reference documents, by its full path."""
+    """Return the full names that the reference documents."""
     names: list[str] = []
     pages = "".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.md")))
     for kind, target, options in DIRECTIVE.findall(pages):
         if kind == "module":
             left_out = NOT_LISTED.search(options)
-            spared = set(left_out[1].split(", ")) if left_out else set[str]()
+            excluded = set(left_out[1].split(", ")) if left_out else set[str]()
             exported: list[str] = importlib.import_module(target).__all__
-            names += [f"{target}.{name}" for name in exported if name not in spared]
+            names += [f"{target}.{name}" for name in exported if name not in excluded]
         else:
             names.append(target)
     return names
 
 
 def callables() -> dict[str, inspect.Signature]:
-    """Every public function and method with its signature; constructors of values are their fields."""
+    """Return the signatures of the public functions and methods; constructors of values are their fields."""
     found: dict[str, inspect.Signature] = {}
     for name in listed():
         module, _, attribute = name.rpartition(".")
@@ -85,13 +88,65 @@ def callables() -> dict[str, inspect.Signature]:
     return found
 
 
+def resolve(name: str) -> Any:
+    """Return the object with this full name."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def sources(cls: type) -> list[ast.ClassDef]:
+    """Return the parsed source of a class and of its base classes, except those of Python."""
+    own = [base for base in cls.__mro__ if base.__module__.partition(".")[0] == "rekolabels"]
+    parsed = [ast.parse(textwrap.dedent(inspect.getsource(base))).body[0] for base in own]
+    return [node for node in parsed if isinstance(node, ast.ClassDef)]
+
+
+def offered_members(cls: type) -> set[str]:
+    """Return what ``dir()`` gives of a class and its instances, without Python's own and private names."""
+    assigned = {
+        node.attr
+        for source in sources(cls)
+        for node in ast.walk(source)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    of_python = {
+        name
+        for base in cls.__mro__
+        if base.__module__.partition(".")[0] != "rekolabels"
+        for name in vars(base)
+    }
+    return {name for name in {*dir(cls), *assigned} - of_python if not name.startswith("_")}
+
+
+def documented_members(cls: type) -> set[str]:
+    """Return what Sphinx finds: docstrings of members, and the sections ``Attributes`` and ``Args``."""
+    names: set[str] = set()
+    for source in sources(cls):
+        methods = [node for node in source.body if isinstance(node, ast.FunctionDef)]
+        names |= {method.name for method in methods if ast.get_docstring(method)}
+        for part in (source, *methods):
+            for node, following in itertools.pairwise(part.body):
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+                if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+                    names |= {getattr(target, "attr", getattr(target, "id", "_")) for target in targets}
+        sections = (
+            r"^(?:Attributes|Args):\n((?:    .*\n?|\n)*)"
+            if attrs.has(cls)
+            else r"^Attributes:\n((?:    .*\n?|\n)*)"
+        )
+        for section in re.findall(sections, ast.get_docstring(source) or "", re.MULTILINE):
+            names |= set(re.findall(r"^    (\w+)(?= ?[:(])", section, re.MULTILINE))
+    return {name for name in names if not name.startswith("_")}
+
+
 def in_order(name: str) -> tuple[int, str]:
-    """Constants, then classes, then functions, each by its name."""
+    """Sort constants first, then classes, then functions, each by name."""
     return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
 
 
 def test_the_reference_lists_what_is_public() -> None:
-    """Each name of each public module is documented, once, and nothing else is."""
+    """Each name of each public module is documented exactly once, and nothing else is."""
     exported = {
         place(f"{module}.{name}")
         for module in public_modules()
@@ -101,22 +156,53 @@ def test_the_reference_lists_what_is_public() -> None:
     assert sorted(documented) == sorted(exported)
 
 
+@pytest.mark.parametrize("name", [name for name in listed() if inspect.isclass(resolve(name))])
+def test_members_are_documented(name: str) -> None:
+    """Autocompletion on a public class and its instances offers exactly what the reference documents."""
+    cls = resolve(name)
+    assert offered_members(cls) == documented_members(cls)
+
+
+@pytest.mark.parametrize("name", ["Project", "Dataset", "ModelVersion", "RunningModel"])
+def test_inherited_members_are_shown(name: str) -> None:
+    """The reference shows what handles inherit from private base classes."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.md")))
+    assert f".. autoclass:: rekolabels.{name}\n   :inherited-members:\n" in pages
+
+
+def test_returned_types_are_documented() -> None:
+    """Every class of ours that a public function returns is in the reference."""
+    ours = {
+        node.name
+        for path in Path(rekolabels.__path__[0]).rglob("*.py")
+        for node in ast.parse(path.read_bytes()).body
+        if isinstance(node, ast.ClassDef)
+    }
+    names = {name.rpartition(".")[2] for name in listed()}
+    returned = {
+        word
+        for signature in callables().values()
+        for word in re.findall(r"\w+", str(signature.return_annotation))
+    }
+    assert returned & ours <= names
+
+
 def test_documented_names_can_be_imported() -> None:
-    """No name of the reference needs a module with an underscore."""
+    """No documented name is in a module with an underscore."""
     assert [name for name in listed() if "._" in name] == []
 
 
 @pytest.mark.parametrize("module", public_modules())
 def test_names_are_sorted(module: str) -> None:
-    """Every module says what it exports, in order, and has it."""
-    room = importlib.import_module(module)
-    assert sorted(room.__all__, key=in_order) == list(room.__all__)
-    assert [name for name in room.__all__ if not hasattr(room, name)] == []
+    """Every public module has a sorted ``__all__``, whose names exist."""
+    loaded = importlib.import_module(module)
+    assert sorted(loaded.__all__, key=in_order) == list(loaded.__all__)
+    assert [name for name in loaded.__all__ if not hasattr(loaded, name)] == []
 
 
 @pytest.mark.parametrize(("option", "default"), OPTIONS.items())
 def test_an_option_is_the_same_everywhere(option: str, default: object) -> None:
-    """Whatever takes it takes it by name, and leaves it out in the same sense."""
+    """Every function takes the option by keyword, with the same default."""
     takers = {
         name: signature.parameters[option]
         for name, signature in callables().items()
@@ -130,7 +216,7 @@ def test_an_option_is_the_same_everywhere(option: str, default: object) -> None:
 
 
 def test_paths_are_paths() -> None:
-    """Whatever takes a path takes text and path objects alike."""
+    """Parameters for paths accept strings and path objects."""
     kinds = {
         str(one.annotation).removesuffix(" | None")
         for signature in callables().values()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels._aws._errors import translated
-from rekolabels._aws._retry import RetryPolicy
+from rekolabels._aws._retry import RetryPolicy, call_with_retries
 from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import ServiceError
 
@@ -84,7 +84,7 @@ class CloudWatch:
         }
         token = ""
         while True:
-            page = self.policy.call(partial(self._page, query, since, until, token))
+            page = call_with_retries(self.policy, partial(self._page, query, since, until, token))
             for result in page["MetricDataResults"]:
                 yield from zip(result.get("Timestamps", ()), result.get("Values", ()), strict=True)
             token = page.get("NextToken", "")

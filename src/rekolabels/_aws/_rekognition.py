@@ -13,7 +13,7 @@ import attrs
 from rekolabels._aws._arns import parse_project_arn, parse_version_arn
 from rekolabels._aws._errors import translated
 from rekolabels._aws._responses import to_dataset, to_detection, to_model, to_project, to_time
-from rekolabels._aws._retry import RetryPolicy
+from rekolabels._aws._retry import RetryPolicy, call_once, call_with_retries
 from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
 from rekolabels.errors import ResourceNotFound
 
@@ -50,7 +50,7 @@ class Rekognition:
 
     def _call(self, operation: str, function: Callable[..., R], **parameters: Any) -> R:
         """Make a call that may be made twice."""
-        return self.policy.call(lambda: translated(operation, function, **parameters))
+        return call_with_retries(self.policy, lambda: translated(operation, function, **parameters))
 
     def _call_once(
         self,
@@ -72,8 +72,10 @@ class Rekognition:
         """
         alone = attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
         since = datetime.fromtimestamp(self.policy.time(), UTC) - _CLOCKS_DIFFER
-        return self.policy.call_once(
-            lambda: answer(translated(operation, function, **parameters)), lambda: look_up(alone, since)
+        return call_once(
+            self.policy,
+            lambda: answer(translated(operation, function, **parameters)),
+            lambda: look_up(alone, since),
         )
 
     def _pages(

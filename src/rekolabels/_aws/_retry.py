@@ -1,4 +1,4 @@
-"""How calls are repeated: one policy for the whole SDK, composed from tenacity."""
+"""``RetryPolicy``, and the functions that retry calls by it with tenacity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from rekolabels import errors
 if TYPE_CHECKING:
     import tenacity
 
-__all__ = ["Retry", "RetryPolicy", "is_in_doubt", "is_transient"]
+__all__ = [
+    "Retry",
+    "RetryPolicy",
+    "call_once",
+    "call_with_retries",
+    "error_of",
+    "is_transient",
+    "notify_retry",
+]
 
 T = TypeVar("T")
 
@@ -22,169 +30,193 @@ _log = logging.getLogger("rekolabels")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same call may succeed later: throttling, faults of the service, no connection."""
+    """Return whether the same call may succeed later: throttling, service faults, lost connections."""
     return isinstance(error, (errors.Throttled, errors.ServiceFault, errors.ConnectionFailed))
 
 
-def is_in_doubt(error: BaseException) -> bool:
-    """Whether the call may have been carried out all the same: its answer was lost, or says nothing."""
+def _is_uncertain(error: BaseException) -> bool:
+    """Return whether the service may have carried out the call in spite of the error."""
     return isinstance(error, (errors.ServiceFault, errors.ConnectionFailed))
 
 
 @attrs.frozen
 class Retry:
-    """A call that is about to be repeated: what ``RetryPolicy(on_retry=...)`` is called with."""
+    """A call that is about to be retried; the argument of ``RetryPolicy(on_retry=...)``."""
 
     error: BaseException
-    """What the last try ended with."""
+    """The error of the last attempt."""
     attempt: int
-    """Tries so far, from 1."""
+    """Number of attempts so far, from 1."""
     delay: float
-    """Seconds until the next one."""
+    """Seconds until the next attempt."""
 
 
 @attrs.frozen
 class RetryPolicy:
-    """How often and how fast calls are repeated and jobs are asked for their state.
+    """How often and how fast calls are retried, and jobs are polled.
 
-    botocore's own repetitions are switched off, so that this is the only place where a call is repeated:
-    after throttling, faults of the service and lost connections. A call that creates, changes or deletes
-    something is not repeated blindly: when its answer was lost, the SDK looks whether it was carried out,
-    takes up what it finds, and repeats the call only when it finds nothing.
+    The SDK retries calls after throttling, service faults and lost connections. botocore's own retries are
+    switched off. A call that creates, changes or deletes something is not simply repeated: if its answer was
+    lost, the SDK looks up whether it was carried out, and repeats it only if it was not.
 
-    A ``Retry-After`` of the service is kept. Each repetition is logged (``rekolabels``, level INFO).
+    A ``Retry-After`` header of the service is respected. Each retry is logged (logger ``rekolabels``, level
+    INFO).
 
-    >>> RetryPolicy(attempts=1)  # never repeat a call
+    >>> RetryPolicy(attempts=1)  # never retry a call
     RetryPolicy(attempts=1, first_delay=0.2, max_delay=20.0, budget=120.0, first_poll=0.25, max_poll=30.0,
                 patience=900.0, on_retry=None)
     """
 
-    attempts: int = attrs.field(default=6, validator=attrs.validators.ge(1))
-    """Tries of one call, the first included; at least 1."""
-    first_delay: float = attrs.field(default=0.2, validator=attrs.validators.gt(0))
-    """Seconds before the second try; doubles with each further one, with jitter."""
-    max_delay: float = attrs.field(default=20.0, validator=attrs.validators.gt(0))
-    """Longest pause between two tries, in seconds; only a ``Retry-After`` may ask for more."""
-    budget: float = attrs.field(default=120.0, validator=attrs.validators.gt(0))
-    """Seconds from the first try of a call after which no further one begins. A try that is under way is
-    ended by the time-outs of botocore, 60 s each for connecting and for reading unless ``config`` says
+    attempts: int = 6
+    """Attempts of one call, including the first; at least 1."""
+    first_delay: float = 0.2
+    """Seconds before the second attempt. The delay doubles with each further attempt, plus jitter."""
+    max_delay: float = 20.0
+    """Longest delay between two attempts, in seconds, unless ``Retry-After`` asks for more."""
+    budget: float = 120.0
+    """Seconds after the first attempt of a call in which further attempts may begin. An attempt that has
+    begun is ended by botocore's time-outs: 60 s for connecting and 60 s for reading, unless ``config`` says
     otherwise."""
-    first_poll: float = attrs.field(default=0.25, validator=attrs.validators.gt(0))
-    """Seconds before a wait asks for the state a second time; grows by a quarter each time, with jitter."""
-    max_poll: float = attrs.field(default=30.0, validator=attrs.validators.gt(0))
-    """Longest pause between two questions of a wait, in seconds."""
-    patience: float = attrs.field(default=900.0, validator=attrs.validators.ge(0))
-    """How long a wait bears transient errors and expired credentials in a row, in seconds."""
+    first_poll: float = 0.25
+    """Seconds between the first two polls of a wait. The interval grows by a quarter each time, plus
+    jitter."""
+    max_poll: float = 30.0
+    """Longest interval between two polls of a wait, in seconds."""
+    patience: float = 900.0
+    """Seconds for which a wait tolerates consecutive transient errors or expired credentials; 0 or more."""
     on_retry: Callable[[Retry], object] | None = None
-    """Called before each repetition, in the thread that makes the call; for metrics and tests."""
+    """Called before each retry, in the thread that makes the call; for metrics and tests."""
     sleep: Callable[[float], None] = attrs.field(default=time.sleep, repr=False)
-    """What sleeps; tests give their own."""
+    """Sleeps for a number of seconds; replace it in tests."""
     clock: Callable[[], float] = attrs.field(default=time.monotonic, repr=False)
-    """Seconds on a clock that never goes back; tests give their own."""
+    """Returns seconds of a monotonic clock; replace it in tests."""
     time: Callable[[], float] = attrs.field(default=time.time, repr=False)
-    """Seconds since the epoch, for what is written on resources; tests give their own."""
+    """Returns seconds since the epoch, for times that are written to AWS; replace it in tests."""
 
-    def call(self, function: Callable[[], T]) -> T:
-        """Make a call that may be made twice, and again while its error may pass.
+    def __attrs_post_init__(self) -> None:
+        if not self.attempts >= 1:
+            raise errors.InvalidInput(f"attempts is {self.attempts!r}; expected 1 or more.")
+        if not self.patience >= 0:
+            raise errors.InvalidInput(f"patience is {self.patience!r}; expected 0 or more seconds.")
+        for name in ("first_delay", "max_delay", "budget", "first_poll", "max_poll"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise errors.InvalidInput(f"{name} is {value!r}; expected more than 0 seconds.")
 
-        The last error comes through.
-        """
-        return self._call(function, is_transient)
 
-    def call_once(self, function: Callable[[], T], look_up: Callable[[], T | None]) -> T:
-        """Make a call that must not be carried out twice.
+def call_with_retries(policy: RetryPolicy, function: Callable[[], T]) -> T:
+    """Call a function that may be repeated, until it succeeds, its error is permanent, or the policy ends.
 
-        Args:
-            function: The call.
-            look_up: Called before a repetition when the call may have been carried out all the same: gives
-                its result, or None when it was not.
-        """
-        once = _Once(function, look_up)
-        return self._call(once, once.may_repeat)
+    Raises:
+        RekolabelsError: The error of the last attempt.
+    """
+    return _call(policy, function, is_transient)
 
-    def tell(self, retry: Retry) -> None:
-        """Make a repetition visible."""
-        _log.info("trying again in %.1f s, tries so far %d: %s", retry.delay, retry.attempt, retry.error)
-        if self.on_retry is not None:
-            self.on_retry(retry)
 
-    def _call(self, function: Callable[[], T], may_repeat: Callable[[BaseException], bool]) -> T:
-        # The first try stands outside of tenacity: it is the one that nearly always succeeds, and on
-        # DetectCustomLabels the machinery would cost more than all else that the SDK does.
-        begun = self.clock()
-        try:
-            return function()
-        except errors.RekolabelsError as error:
-            if self.attempts == 1 or not may_repeat(error):
-                raise
-            first = error
-        return self._again(function, may_repeat, first, begun)
+def call_once(policy: RetryPolicy, function: Callable[[], T], look_up: Callable[[], T | None]) -> T:
+    """Call a function whose effect must not happen twice, such as the creation of a resource.
 
-    def _again(
-        self,
-        function: Callable[[], T],
-        may_repeat: Callable[[BaseException], bool],
-        first: Exception,
-        begun: float,
-    ) -> T:
-        import tenacity
+    Args:
+        policy: Number and delays of the attempts.
+        function: The call.
+        look_up: Called before a repetition if an earlier attempt may have been carried out. Returns the
+            result of that attempt, or None if it had no effect.
 
-        growing = tenacity.wait_exponential(multiplier=self.first_delay, max=self.max_delay)
-        jitter = tenacity.wait_random(0, self.first_delay)
-        made = [first]
+    Raises:
+        RekolabelsError: The error of the last attempt.
+    """
+    once = _Once(function, look_up)
+    return _call(policy, once, once.may_repeat)
 
-        def next_try() -> T:
-            if made:
-                raise made.pop()  # the try that was made already
-            return function()
 
-        def pause(state: tenacity.RetryCallState) -> float:
-            asked = getattr(_error_of(state), "retry_after", None) or 0.0
-            return max(growing(state) + jitter(state), asked)
+def notify_retry(policy: RetryPolicy, retry: Retry) -> None:
+    """Log a retry and call ``on_retry``."""
+    _log.info("Retrying in %.1f s after attempt %d failed: %s", retry.delay, retry.attempt, retry.error)
+    if policy.on_retry is not None:
+        policy.on_retry(retry)
 
-        def is_over(state: tenacity.RetryCallState) -> bool:
-            spent = self.clock() - begun + state.upcoming_sleep
-            return state.attempt_number >= self.attempts or spent >= self.budget
 
-        def tell(state: tenacity.RetryCallState) -> None:
-            self.tell(Retry(_error_of(state), state.attempt_number, state.upcoming_sleep))
+def error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    """Return the error of tenacity's last attempt; None if it returned a result."""
+    return state.outcome.exception() if state.outcome is not None else None
 
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(may_repeat),
-            stop=is_over,
-            wait=pause,
-            sleep=self.sleep,
-            before_sleep=tell,
-            reraise=True,
-        )(next_try)
+
+def _call(policy: RetryPolicy, function: Callable[[], T], may_repeat: Callable[[BaseException], bool]) -> T:
+    # The first attempt, which nearly always succeeds, is made without tenacity: for DetectCustomLabels its
+    # overhead would exceed all other work of the SDK.
+    began = policy.clock()
+    try:
+        return function()
+    except errors.RekolabelsError as error:
+        if policy.attempts == 1 or not may_repeat(error):
+            raise
+        first = error
+    return _retry(policy, function, may_repeat, first, began)
+
+
+def _retry(
+    policy: RetryPolicy,
+    function: Callable[[], T],
+    may_repeat: Callable[[BaseException], bool],
+    first: Exception,
+    began: float,
+) -> T:
+    """Continue with tenacity after the first attempt has failed."""
+    import tenacity
+
+    backoff = tenacity.wait_exponential(multiplier=policy.first_delay, max=policy.max_delay)
+    jitter = tenacity.wait_random(0, policy.first_delay)
+    failed = [first]
+
+    def attempt() -> T:
+        if failed:
+            raise failed.pop()  # let tenacity count the first attempt, which was already made
+        return function()
+
+    def delay(state: tenacity.RetryCallState) -> float:
+        requested = getattr(error_of(state), "retry_after", None) or 0.0
+        return max(backoff(state) + jitter(state), requested)
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        elapsed = policy.clock() - began + state.upcoming_sleep
+        return state.attempt_number >= policy.attempts or elapsed >= policy.budget
+
+    def notify(state: tenacity.RetryCallState) -> None:
+        error = error_of(state)
+        assert error is not None  # noqa: S101 -- only failed attempts are retried
+        notify_retry(policy, Retry(error, state.attempt_number, state.upcoming_sleep))
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(may_repeat),
+        stop=stop,
+        wait=delay,
+        sleep=policy.sleep,
+        before_sleep=notify,
+        reraise=True,
+    )(attempt)
 
 
 @attrs.define
 class _Once(Generic[T]):
-    """A call that must not be carried out twice, and what is known of its tries."""
+    """A call whose effect must not happen twice, with what is known about its attempts."""
 
     function: Callable[[], T]
     look_up: Callable[[], T | None]
-    in_doubt: bool = False
+    uncertain: bool = False
+    """Whether an earlier attempt may have been carried out."""
 
     def __call__(self) -> T:
-        if self.in_doubt:
+        if self.uncertain:
             found = self.look_up()
             if found is not None:
                 return found
         try:
             return self.function()
         except errors.RekolabelsError as error:
-            self.in_doubt = self.in_doubt or is_in_doubt(error)
+            self.uncertain = self.uncertain or _is_uncertain(error)
             raise
 
     def may_repeat(self, error: BaseException) -> bool:
-        # "It exists" may mean the work of the try whose answer was lost, not yet seen by the look-up.
+        # "Already exists" may be the effect of our own attempt, which the look-up does not see yet.
         exists = isinstance(error, (errors.ResourceInUse, errors.ResourceAlreadyExists))
-        return is_transient(error) or (self.in_doubt and exists)
-
-
-def _error_of(state: tenacity.RetryCallState) -> BaseException:
-    error = state.outcome.exception() if state.outcome is not None else None
-    assert error is not None  # noqa: S101 -- only a failed try is repeated
-    return error
+        return is_transient(error) or (self.uncertain and exists)

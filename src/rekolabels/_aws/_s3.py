@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 
 from rekolabels._aws._errors import translated
-from rekolabels._aws._retry import RetryPolicy
+from rekolabels._aws._retry import RetryPolicy, call_with_retries
 from rekolabels._aws._session import SessionSettings, make_client, make_session
 from rekolabels.errors import (
     AccessDenied,
@@ -47,7 +47,7 @@ class S3:
     """Processes that may upload at once, this one included."""
 
     def _call(self, operation: str, function: Callable[[], R]) -> R:
-        return self.policy.call(lambda: translated(operation, function))
+        return call_with_retries(self.policy, lambda: translated(operation, function))
 
     def put(self, location: S3Location, body: bytes, *, content_type: str = "application/json") -> None:
         """Write an object."""

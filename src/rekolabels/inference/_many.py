@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from rekolabels import _progress
-from rekolabels._aws._retry import Retry, RetryPolicy, is_transient
+from rekolabels._aws._retry import Retry, RetryPolicy, is_transient, notify_retry
 from rekolabels._threads import map_bounded
 from rekolabels.descriptions import Detection
 from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
@@ -154,7 +154,7 @@ class _Run:
                 if failures >= policy.attempts:
                     return Outcome(image, error=error)
                 delay = min(policy.max_delay, policy.first_delay * 2**failures)
-                policy.tell(Retry(error, failures, delay))
+                notify_retry(policy, Retry(error, failures, delay))
                 policy.sleep(delay)
             else:
                 self.limiter.record_answer()

@@ -4,6 +4,7 @@ from rekolabels.local._core._clock import Durations, ManualClock
 from rekolabels.local._core._context import Quotas
 from rekolabels.local._core._faults import Fault, FaultPlan
 from rekolabels.local._core._throttling import Tps
+from rekolabels.local._http._server import Server
 from rekolabels.local._label_errors import find_label_errors
 from rekolabels.local._service import LocalService
 
@@ -14,6 +15,7 @@ __all__ = [
     "LocalService",
     "ManualClock",
     "Quotas",
+    "Server",
     "Tps",
     "find_label_errors",
 ]

@@ -32,7 +32,9 @@ class Fault:
     """
 
     kind: FaultKind
+    """What goes wrong."""
     operation: str
+    """Name of the operation, ``"*"`` for all, or ``"S3"``."""
     code: str = ""
     """Error code of the response or the failed job."""
     message: str = ""
