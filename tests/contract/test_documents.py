@@ -54,8 +54,8 @@ COMMANDS = [
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a reader: few puppies, so that it is quick, and what the tutorial leaves behind."""
     folder = tmp_path_factory.mktemp("reader")
-    draw(folder, "puppies", "--images", "8", "--slips", "0")
-    draw(folder, "unseen", "--images", "1", "--slips", "0", "--seed", "8")
+    draw(folder, "puppies", "--images", "8", "--mislabelled", "0")
+    draw(folder, "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
     draw(folder, "meadow", "--boxes", "--images", "14")
     shutil.copy(folder / "unseen" / "corgi" / "c000.jpg", folder / "dog.jpg")
     (folder / "workspace").mkdir()
