@@ -1,4 +1,4 @@
-"""Training a detector on drawings: objects are found where they are, also after saving."""
+"""A detector trained on drawings locates objects, also after it was saved and loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation import evaluate_detection
 from rekolabels.images import BoundingBox, ImageSize
-from rekolabels.local._engine import BrokenModel, FeatureCache, Sample, Trained, load_model, train
+from rekolabels.local._engine import BrokenModel, FeatureCache, Sample, TrainingResult, load_model, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,14 +18,19 @@ if TYPE_CHECKING:
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
 pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
 
-from rekolabels.local._engine._files import read_model, write_model  # noqa: E402 - it needs NumPy
-from rekolabels.local._engine._windows import make_shapes, merge, overlaps, slide  # noqa: E402 - it needs NumPy
+from rekolabels.local._engine._model_files import read_model, write_model  # noqa: E402 - it needs NumPy
+from rekolabels.local._engine._windows import (  # noqa: E402 - it needs NumPy
+    anchor_shapes,
+    iou,
+    non_maximum_suppression,
+    sliding_windows,
+)
 
 SIZE = ImageSize(256, 192)
 
 
 def scene(seed: int) -> Sample:
-    """Draw a disc and a ring somewhere on noise, apart from each other."""
+    """Return a sample with a disc and a ring at random places on noise."""
     from PIL import ImageDraw
 
     random = np.random.default_rng(seed)
@@ -50,30 +55,30 @@ def scene(seed: int) -> Sample:
 
 @pytest.fixture(scope="module")
 def cache() -> FeatureCache:
-    """What the network says, shared by the tests of this module."""
+    """Return a cache of feature maps for the tests of this module."""
     return FeatureCache()
 
 
 @pytest.fixture(scope="module")
 def training() -> list[Sample]:
-    """Twelve scenes."""
+    """Return twelve scenes."""
     return [scene(seed) for seed in range(12)]
 
 
 @pytest.fixture(scope="module")
 def testing() -> list[Sample]:
-    """Four others."""
+    """Return four other scenes."""
     return [scene(seed) for seed in range(100, 104)]
 
 
 @pytest.fixture(scope="module")
-def trained(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> Trained:
-    """A detector of discs and rings."""
+def trained(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> TrainingResult:
+    """Return a detector of discs and rings."""
     return train(training, testing, features=cache)
 
 
-def in_pixels(trained: Trained) -> list[list[tuple[BoundingBox, float]]]:
-    """The predictions of a training, as the evaluation wants them."""
+def in_pixels(trained: TrainingResult) -> list[list[tuple[BoundingBox, float]]]:
+    """Return the predictions for the test samples, in pixels, as `evaluate_detection` takes them."""
     found: list[list[tuple[BoundingBox, float]]] = []
     for predictions in trained.predictions:
         found.append([])
@@ -91,8 +96,8 @@ def in_pixels(trained: Trained) -> list[list[tuple[BoundingBox, float]]]:
     return found
 
 
-def test_objects_are_found_where_they_are(trained: Trained, testing: list[Sample]) -> None:
-    """In images that the training never saw."""
+def test_objects_are_located(trained: TrainingResult, testing: list[Sample]) -> None:
+    """The mAP on new images is above 0.8."""
     result = evaluate_detection(
         [test.boxes for test in testing], in_pixels(trained), trained.model.labels
     ).result
@@ -103,8 +108,8 @@ def test_objects_are_found_where_they_are(trained: Trained, testing: list[Sample
     assert result.mean_average_precision > 0.8
 
 
-def test_candidates_are_sorted_and_inside_the_image(trained: Trained) -> None:
-    """Ratios of the image's sides; the most confident first."""
+def test_candidates_are_sorted_and_inside_the_image(trained: TrainingResult) -> None:
+    """Boxes are ratios of the image's sides, sorted by falling confidence."""
     for predictions in trained.predictions:
         confidences = [prediction.confidence for prediction in predictions]
         assert confidences == sorted(confidences, reverse=True)
@@ -115,8 +120,10 @@ def test_candidates_are_sorted_and_inside_the_image(trained: Trained) -> None:
             assert max(left + width, top + height) <= 1 + 1e-9
 
 
-def test_a_saved_detector_predicts_the_same(trained: Trained, testing: list[Sample], tmp_path: Path) -> None:
-    """To the last bit."""
+def test_a_saved_detector_predicts_the_same(
+    trained: TrainingResult, testing: list[Sample], tmp_path: Path
+) -> None:
+    """The predictions are identical to the last bit."""
     trained.model.save(tmp_path)
 
     loaded = load_model(tmp_path)
@@ -125,9 +132,9 @@ def test_a_saved_detector_predicts_the_same(trained: Trained, testing: list[Samp
 
 
 def test_the_same_seed_gives_the_same_detector(
-    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: Trained
+    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: TrainingResult
 ) -> None:
-    """Deterministic, also where the cache knows the images."""
+    """Training is deterministic, also with cached feature maps."""
     assert train(training, testing, features=cache).predictions == trained.predictions
 
 
@@ -135,25 +142,25 @@ def test_known_images_are_not_computed_again(
     training: list[Sample],
     testing: list[Sample],
     cache: FeatureCache,
-    trained: Trained,
+    trained: TrainingResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By content, in whatever fold they are and whatever they are called."""
-    del trained  # it has filled the cache
+    """Images are recognised by content, whatever their name or dataset."""
+    del trained  # has filled the cache
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("the network ran")
 
-    monkeypatch.setattr("rekolabels.local._engine._maps.run", fail)
+    monkeypatch.setattr("rekolabels.local._engine._network.run_network", fail)
     images = [Sample(f"elsewhere/{at}", one.read, boxes=one.boxes) for at, one in enumerate(training)]
 
     train([*images[4:], *testing], images[:4], features=cache)
 
 
-def test_images_without_objects_are_examples_of_none(
+def test_images_without_objects_are_background(
     training: list[Sample], testing: list[Sample], cache: FeatureCache
 ) -> None:
-    """One label and an empty image: the smallest detector."""
+    """One label and an image without boxes suffice for a detector."""
     discs = [
         Sample(one.source, one.read, boxes=[box for box in one.boxes if box.label == "disc"])
         for one in training[:6]
@@ -167,10 +174,10 @@ def test_images_without_objects_are_examples_of_none(
 
 
 def test_boxes_are_needed_in_the_training_images(testing: list[Sample]) -> None:
-    """Where only the test images have any, nothing can be learnt."""
+    """A dataset with boxes only in the test images is refused."""
     labelled = Sample("s3://bucket/a.png", lambda: b"", labels={"disc"})
 
-    with pytest.raises(InvalidInput, match="the training images none"):
+    with pytest.raises(InvalidInput, match="the training images have none"):
         train([labelled], testing)
 
 
@@ -178,31 +185,33 @@ def test_boxes_are_needed_in_the_training_images(testing: list[Sample]) -> None:
     ("name", "value"),
     [("side", 0), ("side", "640"), ("labels", ["disc"]), ("network", "other")],
 )
-def test_damaged_detectors_are_refused(trained: Trained, tmp_path: Path, name: str, value: Any) -> None:
-    """Parts that do not fit together."""
+def test_damaged_detectors_are_refused(
+    trained: TrainingResult, tmp_path: Path, name: str, value: Any
+) -> None:
+    """A model whose files are inconsistent is not loaded."""
     trained.model.save(tmp_path)
     document, arrays = read_model(tmp_path)
     write_model(tmp_path, document | {name: value}, arrays)
 
-    with pytest.raises(BrokenModel, match="train it again"):
+    with pytest.raises(BrokenModel, match="Train it again"):
         load_model(tmp_path)
 
 
 @pytest.mark.parametrize("shapes", [np.zeros((1, 2)), np.ones((1, 3)), np.ones((0, 2)), np.ones(2), None])
-def test_damaged_window_shapes_are_refused(trained: Trained, tmp_path: Path, shapes: Any) -> None:
-    """Windows without size, of three sides, or none at all."""
+def test_damaged_window_shapes_are_refused(trained: TrainingResult, tmp_path: Path, shapes: Any) -> None:
+    """Shapes without size, with three sides, or missing are refused."""
     trained.model.save(tmp_path)
     document, arrays = read_model(tmp_path)
     del arrays["shapes"]
     write_model(tmp_path, document, arrays if shapes is None else arrays | {"shapes": shapes})
 
-    with pytest.raises(BrokenModel, match="do not fit together"):
+    with pytest.raises(BrokenModel, match="its files are inconsistent"):
         load_model(tmp_path)
 
 
 def test_windows_reach_every_edge() -> None:
-    """Also where a shape is larger than the grid."""
-    windows = slide(np.array([[3, 2], [50, 50]]), (8, 10))
+    """Sliding windows cover the grid, also when a shape is larger than the grid."""
+    windows = sliding_windows(np.array([[3, 2], [50, 50]]), (8, 10))
 
     assert windows[:, 2].max() == 10
     assert windows[:, 3].max() == 8
@@ -211,26 +220,26 @@ def test_windows_reach_every_edge() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_sizes_that_hardly_differ_make_one_shape() -> None:
-    """However many shapes are wanted, k-means is asked for no more than there are."""
+def test_nearly_equal_sizes_give_one_anchor_shape() -> None:
+    """k-means is never asked for more clusters than there are distinct sizes."""
     sizes = np.array([[10.0, 20.0], [10.0 + 1e-12, 20.0], [10.0, 20.0 - 1e-9], [40.0, 8.0]])
 
-    assert make_shapes(sizes, 8, seed=0).tolist() == [[10, 20], [40, 8]]
+    assert anchor_shapes(sizes, 8, seed=0).tolist() == [[10, 20], [40, 8]]
 
 
 def test_boxes_of_one_object_are_merged() -> None:
-    """The best stays, drawn a little towards those that agree; others stay apart."""
+    """The best box is kept, moved towards the others by voting; other objects are separate."""
     boxes = np.array([[0.0, 0, 10, 10], [1.0, 0, 11, 10], [40.0, 0, 50, 10]])
 
-    merged, scores = merge(boxes, np.array([0.6, 0.9, 0.5]), limit=0.35, most=10)
+    merged, scores = non_maximum_suppression(boxes, np.array([0.6, 0.9, 0.5]), threshold=0.35, limit=10)
 
     assert scores.tolist() == [0.9, 0.5]
     assert 0 < merged[0, 0] < 1
     assert merged[1].tolist() == [40, 0, 50, 10]
 
 
-def test_overlap_of_boxes_without_area_is_nothing() -> None:
-    """No division by zero."""
+def test_iou_of_boxes_without_area_is_zero() -> None:
+    """There is no division by zero."""
     point = np.array([[5.0, 5, 5, 5]])
 
-    assert overlaps(point, point).tolist() == [[0.0]]
+    assert iou(point, point).tolist() == [[0.0]]

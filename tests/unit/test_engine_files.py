@@ -1,4 +1,4 @@
-"""What the engine keeps on the disk: models that cannot run code, a cache that cannot fail."""
+"""Files of the engine: saved models, whose loading never runs code, and the feature cache."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
 
-from rekolabels.local._engine._files import read_model, write_model  # noqa: E402 - it needs NumPy
+from rekolabels.local._engine._model_files import read_model, write_model  # noqa: E402 - it needs NumPy
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a model."""
+    """Return a folder with a model."""
     arrays = {"weights": np.arange(6, dtype="<f8").reshape(2, 3), "bias": np.zeros(2, dtype="<f4")}
     write_model(tmp_path / "model", {"kind": "single-label", "labels": ["a", "b"]}, arrays)
     return tmp_path / "model"
 
 
 def edit(folder: Path, **changes: Any) -> None:
-    """Change the description of a model."""
+    """Change entries of a model's ``model.json``."""
     path = folder / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
-def test_a_model_reads_back(folder: Path) -> None:
-    """Values, types and shapes."""
+def test_a_model_is_read_as_written(folder: Path) -> None:
+    """Values, types and shapes are the same."""
     document, arrays = read_model(folder)
 
     assert document["labels"] == ["a", "b"]
@@ -44,7 +44,7 @@ def test_a_model_reads_back(folder: Path) -> None:
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
-    """The message says where it was looked for."""
+    """The message names the folder."""
     with pytest.raises(BrokenModel, match="nowhere"):
         load_model(tmp_path / "nowhere")
 
@@ -52,7 +52,7 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.json", "model.npz"])
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"PK\x03\x04 and so on", b"[" * 100_000])
 def test_damaged_files_are_refused(folder: Path, name: str, data: bytes) -> None:
-    """Never an error of another library."""
+    """The error is always BrokenModel, never one of another library."""
     (folder / name).write_bytes(data)
 
     with pytest.raises(BrokenModel):
@@ -73,8 +73,8 @@ def test_damaged_files_are_refused(folder: Path, name: str, data: bytes) -> None
         {"arrays": [1]},
     ],
 )
-def test_descriptions_that_do_not_fit_are_refused(folder: Path, changes: dict[str, Any]) -> None:
-    """Types, shapes, sizes and digest are compared before anything is used."""
+def test_inconsistent_descriptions_are_refused(folder: Path, changes: dict[str, Any]) -> None:
+    """Format, types, shapes, sizes and digest are checked before anything is used."""
     edit(folder, **changes)
 
     with pytest.raises(BrokenModel, match="damaged"):
@@ -82,7 +82,7 @@ def test_descriptions_that_do_not_fit_are_refused(folder: Path, changes: dict[st
 
 
 def test_pickles_are_not_read(folder: Path) -> None:
-    """An archive with an object in it is refused, not loaded."""
+    """An archive with a pickled object is refused, not loaded."""
     import hashlib
 
     np.savez(folder / "model.npz", weights=np.array([{"a": 1}], dtype=object))
@@ -94,7 +94,7 @@ def test_pickles_are_not_read(folder: Path) -> None:
 
 
 def repack(folder: Path, change: Callable[[bytes], bytes]) -> None:
-    """Change the file of one array, and mend the digest, as somebody would who means it."""
+    """Change the file of one array, and fix the digest, as an attacker would."""
     import hashlib
     import zipfile
 
@@ -117,7 +117,7 @@ def repack(folder: Path, change: Callable[[bytes], bytes]) -> None:
     ],
 )
 def test_arrays_that_were_tampered_with_are_refused(folder: Path, change: Callable[[bytes], bytes]) -> None:
-    """Whatever zipfile or NumPy make of them, and numbers that no sum could bear."""
+    """Invalid headers, truncated data, and numbers that are not finite or too large are refused."""
     repack(folder, change)
 
     with pytest.raises(BrokenModel, match="damaged"):
@@ -125,7 +125,7 @@ def test_arrays_that_were_tampered_with_are_refused(folder: Path, change: Callab
 
 
 def test_a_damaged_archive_with_the_right_digest_is_refused(folder: Path) -> None:
-    """The digest tells of accidents; whoever tampers mends it."""
+    """The digest only detects accidents: an attacker can fix it."""
     import hashlib
 
     path = folder / "model.npz"
@@ -140,18 +140,18 @@ def test_a_damaged_archive_with_the_right_digest_is_refused(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["network", "scale", "labels", "kind"])
-def test_models_of_another_engine_are_refused(folder: Path, name: str) -> None:
-    """The parts must fit together, and the network must be ours."""
+def test_models_of_another_version_are_refused(folder: Path, name: str) -> None:
+    """Network, scale, labels and kind must match."""
     from rekolabels.local._engine._network import fingerprint
 
     edit(folder, **{"network": fingerprint(), "scale": "normal", name: "other"})
 
-    with pytest.raises(BrokenModel, match="train it again"):
+    with pytest.raises(BrokenModel, match="Train it again"):
         load_model(folder)
 
 
-def test_the_cache_outlives_its_process(tmp_path: Path) -> None:
-    """What was put in is there when the file is opened again."""
+def test_the_cache_is_persistent(tmp_path: Path) -> None:
+    """Values are found when the file is opened again."""
     with FeatureCache(tmp_path / "deep" / "features.sqlite") as cache:
         cache.put("a", b"1")
         cache.put("a", b"2")
@@ -161,18 +161,18 @@ def test_the_cache_outlives_its_process(tmp_path: Path) -> None:
         assert again.get("b") is None
 
 
-def test_a_damaged_cache_starts_anew(tmp_path: Path) -> None:
-    """A cache only saves time; it is never an error."""
+def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
+    """A damaged file is not an error: the cache only saves time."""
     path = tmp_path / "features.sqlite"
-    path.write_bytes(b"this is no database, whatever its name says" * 100)
+    path.write_bytes(b"not a database, whatever its name says" * 100)
 
     with FeatureCache(path) as cache:
         cache.put("a", b"1")
         assert cache.get("a") == b"1"
 
 
-def test_an_impossible_place_gives_way_to_memory(tmp_path: Path) -> None:
-    """Where no file can be, features are kept as long as the process lives."""
+def test_the_cache_uses_memory_when_the_file_cannot_be_opened(tmp_path: Path) -> None:
+    """Features are then cached until the cache is closed."""
     (tmp_path / "file").write_bytes(b"")
 
     with FeatureCache(tmp_path / "file" / "features.sqlite") as cache:
@@ -180,8 +180,8 @@ def test_an_impossible_place_gives_way_to_memory(tmp_path: Path) -> None:
         assert cache.get("a") == b"1"
 
 
-def test_a_closed_cache_finds_nothing() -> None:
-    """And takes nothing, without an error."""
+def test_a_closed_cache_is_empty() -> None:
+    """``get`` returns None and ``put`` does nothing, without an error."""
     cache = FeatureCache()
     cache.close()
 
@@ -190,8 +190,8 @@ def test_a_closed_cache_finds_nothing() -> None:
     assert cache.get("a") is None
 
 
-def test_threads_and_openers_share_a_cache(tmp_path: Path) -> None:
-    """Two openings of one file, used by several threads at once."""
+def test_threads_and_connections_share_a_cache(tmp_path: Path) -> None:
+    """Two caches on one file can be used by several threads at once."""
     path = tmp_path / "features.sqlite"
     with FeatureCache(path) as one, FeatureCache(path) as other:
 

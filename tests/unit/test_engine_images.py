@@ -1,4 +1,4 @@
-"""Decoding images: limits checked before anything is decoded, odd kinds shown as a viewer would."""
+"""Images are checked against the limits before they are decoded, and decoded as a viewer shows them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plain(width: int = 80, height: int = 96, mode: str = "RGB", color: Any = Non
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims a size and has no pixels."""
+    """Return a PNG that states a size and has no pixels."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end
@@ -38,12 +38,12 @@ def png_header(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_the_size_is_read_from_the_header(kind: str) -> None:
-    """Both formats, whatever the file is called."""
+    """The header of both formats holds the size."""
     assert check_image(encode(plain(80, 96), kind)) == ImageSize(80, 96, 3)
 
 
 def test_grey_images_have_one_channel() -> None:
-    """The depth is that of the file."""
+    """The depth is the number of channels in the file."""
     assert check_image(encode(plain(mode="L"))).depth == 1
 
 
@@ -53,7 +53,7 @@ def test_grey_images_have_one_channel() -> None:
         (encode(plain(), "GIF"), "format"),
         (encode(plain(), "BMP"), "format"),
         (b"", "format"),
-        (b"no image at all", "format"),
+        (b"not an image", "format"),
         (encode(plain(63, 80)), "too small"),
         (encode(plain(4097, 300)), "too large"),
         (encode(plain(64, 1281)), "aspect ratio"),
@@ -64,23 +64,23 @@ def test_grey_images_have_one_channel() -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", "unreadable"),
     ],
 )
-def test_bad_images_are_refused_by_their_header(data: bytes, reason: str) -> None:
-    """With a reason, and before any pixel is decoded: a bomb cannot go off."""
-    for refuse in (check_image, decode):
+def test_unusable_images_are_rejected_by_their_header(data: bytes, reason: str) -> None:
+    """They are rejected before any pixel is decoded, so a decompression bomb is harmless."""
+    for function in (check_image, decode):
         with pytest.raises(UnusableImage) as caught:
-            refuse(data)
+            function(data)
         assert reason == caught.value.reason
 
 
 @pytest.mark.parametrize("sides", [(64, 64), (4096, 205), (64, 1280)])
 def test_the_limits_themselves_are_allowed(sides: tuple[int, int]) -> None:
-    """64 and 4096 pixels, 20:1."""
+    """64 and 4096 pixels and 20:1 are allowed."""
     assert check_image(encode(plain(*sides))) == ImageSize(*sides)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_truncated_images_are_unreadable(kind: str) -> None:
-    """A half file is no image, though its header is sound."""
+    """Half a file cannot be decoded, although its header is intact."""
     noise = pil.effect_noise((200, 200), 80).convert("RGB")
     data = encode(noise, kind)
 
@@ -90,26 +90,26 @@ def test_truncated_images_are_unreadable(kind: str) -> None:
     assert caught.value.reason == "unreadable"
 
 
-def test_images_are_turned_by_their_exif_orientation() -> None:
+def test_images_are_rotated_by_their_exif_orientation() -> None:
     """Size and pixels are those of the upright image."""
     image = plain(100, 200, color=(255, 0, 0))
     image.paste((0, 0, 255), (0, 0, 100, 100))  # blue above, red below
     exif = pil.Exif()
-    exif[0x0112] = 6  # to be turned a quarter to the right
+    exif[0x0112] = 6  # to be rotated 90 degrees clockwise
     data = encode(image, "JPEG", exif=exif, quality=95)
 
-    turned: Any = decode(data)
+    rotated: Any = decode(data)
 
     assert check_image(data) == ImageSize(200, 100)
-    assert turned.size == (200, 100)
-    red, _, blue = turned.split()
+    assert rotated.size == (200, 100)
+    red, _, blue = rotated.split()
     assert red.getpixel((20, 50)) > 200
     assert blue.getpixel((180, 50)) > 200
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_turned_as_pillow_turns_it(orientation: int) -> None:
-    """In JPEG and PNG, with EXIF of either byte order."""
+def test_every_orientation_is_rotated_as_by_pillow(orientation: int) -> None:
+    """JPEG and PNG, with EXIF in either byte order, match ImageOps.exif_transpose."""
     from PIL import ImageOps
 
     image = pil.effect_noise((90, 70), 60).convert("RGB")
@@ -129,8 +129,8 @@ def test_every_orientation_is_turned_as_pillow_turns_it(orientation: int) -> Non
         assert check_image(encode(image, "JPEG", exif=exif_bytes)) == ImageSize(*expected.size)
 
 
-def test_a_damaged_exif_block_is_no_reason_to_refuse() -> None:
-    """The image is taken as stored."""
+def test_a_damaged_exif_block_is_ignored() -> None:
+    """The image is used as it is stored."""
     data = encode(plain(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
 
     assert check_image(data) == ImageSize(80, 96)
@@ -149,8 +149,8 @@ def test_a_damaged_exif_block_is_no_reason_to_refuse() -> None:
     ],
     ids=["CMYK", "RGBA", "LA", "16 bits", "1 bit", "palette"],
 )
-def test_odd_kinds_become_rgb(image: Any, kind: str, expected: tuple[int, int, int]) -> None:
-    """Transparency on white; 16 bits scaled, not clipped."""
+def test_other_modes_become_rgb(image: Any, kind: str, expected: tuple[int, int, int]) -> None:
+    """Transparent pixels are put on white; 16 bits are scaled, not clipped."""
     decoded = decode(encode(image, kind))
 
     assert decoded.mode == "RGB"
@@ -159,7 +159,7 @@ def test_odd_kinds_become_rgb(image: Any, kind: str, expected: tuple[int, int, i
 
 
 def test_large_jpegs_are_decoded_at_a_fraction() -> None:
-    """But never below the side that is asked for."""
+    """The decoded image is never smaller than the side that is asked for."""
     decoded = decode(encode(plain(1600, 1200), "JPEG"), side=320)
 
     assert decoded.size == (800, 600)

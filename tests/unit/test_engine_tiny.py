@@ -1,4 +1,4 @@
-"""The tiny engine learns from the images that it is given, at once, and keeps what it learnt."""
+"""The tiny engine trains classifiers and detectors in milliseconds, and saves and loads them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rekolabels.local._engine import (
     BrokenModel,
     Prediction,
     Sample,
-    Trained,
+    TrainingResult,
     UnusableImage,
     load_model,
     train,
@@ -32,11 +32,11 @@ pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installe
 
 COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220), "green": (40, 170, 60)}
 BLOCK = 40
-"""Pixels of a side of a coloured block."""
+"""Side of a coloured block in pixels."""
 
 
 def scene(labels: Iterable[str], seed: int) -> Sample:
-    """A grey, noisy picture with a block of colour for each label, side by side, at a height of its own."""
+    """Return a noisy grey image with a coloured block for each label, side by side, at random heights."""
     random = np.random.default_rng(seed)
     image = pil.fromarray(random.integers(110, 140, (96, 192, 3), dtype=np.uint8))
     boxes: list[BoundingBox] = []
@@ -51,19 +51,19 @@ def scene(labels: Iterable[str], seed: int) -> Sample:
 
 
 def labelled(label: str, seed: int) -> Sample:
-    """A sample with an image-level label."""
+    """Return a sample with an image-level label."""
     one = scene([label], seed)
     return Sample(one.source, one.read, labels=[label])
 
 
 def best(predictions: Iterable[Prediction]) -> str:
-    """The most confident label."""
+    """Return the most confident label."""
     return next(iter(predictions)).label
 
 
 @pytest.fixture(scope="module")
-def classifier() -> Trained:
-    """A model of three colours, with four test images of each."""
+def classifier() -> TrainingResult:
+    """Return a classifier of three colours, with four test images of each."""
     training = [labelled(label, 10 * seed + at) for at, label in enumerate(COLOURS) for seed in range(6)]
     testing = [
         labelled(label, 1000 + 10 * seed + at) for at, label in enumerate(COLOURS) for seed in range(4)
@@ -72,8 +72,8 @@ def classifier() -> Trained:
 
 
 @pytest.fixture(scope="module")
-def detector() -> Trained:
-    """A model of two colours with boxes."""
+def detector() -> TrainingResult:
+    """Return a detector of two colours."""
     return train(
         [scene(["amber", "blue"], seed) for seed in range(6)],
         [scene(["blue", "amber"], 100 + seed) for seed in range(4)],
@@ -81,7 +81,7 @@ def detector() -> Trained:
     )
 
 
-def test_a_classifier_tells_new_images_apart(classifier: Trained) -> None:
+def test_a_classifier_recognises_new_images(classifier: TrainingResult) -> None:
     """Each test image gets its own label, and the confidences add up to 1."""
     assert [best(one) for one in classifier.predictions] == [label for label in COLOURS for _ in range(4)]
     assert [sum(found.confidence for found in one) for one in classifier.predictions] == pytest.approx(
@@ -89,8 +89,8 @@ def test_a_classifier_tells_new_images_apart(classifier: Trained) -> None:
     )
 
 
-def test_several_labels_hold_at_once() -> None:
-    """A multi-label model says of each label by itself whether it holds."""
+def test_multi_label_models() -> None:
+    """A multi-label model predicts each label independently."""
     kinds = [["amber"], ["blue"], ["amber", "blue"], ["green"]]
 
     def several(labels: list[str], seed: int) -> Sample:
@@ -104,66 +104,68 @@ def test_several_labels_hold_at_once() -> None:
     )
 
     assert trained.model.kind == "multi-label"
-    held = [sorted(one.label for one in found if one.confidence > 0.5) for found in trained.predictions]
-    assert held == [sorted(labels) for labels in kinds]
+    predicted = [sorted(one.label for one in found if one.confidence > 0.5) for found in trained.predictions]
+    assert predicted == [sorted(labels) for labels in kinds]
 
 
-def test_a_detector_finds_blocks_where_they_are(detector: Trained) -> None:
-    """Of each block that the test images show, the surest box of its label overlaps it by more than half."""
-    shares: list[float] = []
+def test_a_detector_locates_blocks(detector: TrainingResult) -> None:
+    """For each block, the most confident box of its label has an IoU above 0.5 with it."""
+    ious: list[float] = []
     for seed, found in enumerate(detector.predictions):
         for box in scene(["blue", "amber"], 100 + seed).boxes:
-            surest = next(one for one in found if one.label == box.label)
-            assert surest.box is not None
-            left, top, width, height = surest.box
-            there = BoundingBox(box.label, left * 192, top * 96, width * 192, height * 96)
-            shares.append(iou(box, there))
-    assert len(shares) == 8
-    assert min(shares) > 0.5
+            best_box = next(one for one in found if one.label == box.label)
+            assert best_box.box is not None
+            left, top, width, height = best_box.box
+            located = BoundingBox(box.label, left * 192, top * 96, width * 192, height * 96)
+            ious.append(iou(box, located))
+    assert len(ious) == 8
+    assert min(ious) > 0.5
 
 
-@pytest.mark.parametrize("made", ["classifier", "detector"])
-def test_a_saved_model_says_the_same(made: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Reading it back changes no figure, and any engine can do it."""
-    model = request.getfixturevalue(made).model
+@pytest.mark.parametrize("fixture", ["classifier", "detector"])
+def test_a_saved_model_predicts_the_same(
+    fixture: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Loading a model does not change its predictions, and needs no name of the engine."""
+    model = request.getfixturevalue(fixture).model
     model.save(tmp_path)
     image = scene(["green", "blue"], 7).read()
 
     assert load_model(tmp_path).predict(image) == model.predict(image)
 
 
-def test_parts_that_do_not_fit_are_refused(classifier: Trained, tmp_path: Path) -> None:
-    """A model whose description was changed is not used."""
+def test_inconsistent_files_are_refused(classifier: TrainingResult, tmp_path: Path) -> None:
+    """A model whose model.json was changed is not loaded."""
     classifier.model.save(tmp_path)
     path = tmp_path / "model.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"green"', '"green", "red"'), encoding="utf-8")
 
-    with pytest.raises(BrokenModel, match="its parts do not fit together"):
+    with pytest.raises(BrokenModel, match="its files are inconsistent"):
         load_model(tmp_path)
 
 
 def test_an_unusable_image_is_named() -> None:
-    """As by the other engine."""
+    """The message starts with the source of the sample."""
     broken = Sample("s3://bucket/broken.png", lambda: b"\x89PNG", labels=["blue"])
     with pytest.raises(UnusableImage, match=r"s3://bucket/broken.png: "):
         train([labelled("amber", 1), broken], [labelled("amber", 2)], engine="tiny")
 
 
-def test_the_service_refuses_an_engine_that_does_not_exist() -> None:
-    """The message names those that do."""
+def test_the_service_refuses_an_unknown_engine() -> None:
+    """The message names the engines."""
     with pytest.raises(ValueError, match="expected 'network' or 'tiny'"):
         LocalService(engine="huge")  # type: ignore[arg-type]  # what is tested
 
 
 def test_the_tiny_engine_needs_its_own_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where NumPy is missing, the message names the extra that brings what this engine needs."""
-    monkeypatch.setitem(_service._NEEDED, "tiny", ("no_such_package",))
+    """When NumPy is missing, the message names the extra that installs what this engine needs."""
+    monkeypatch.setitem(_service._REQUIRED_MODULES, "tiny", ("no_such_package",))
     with pytest.raises(MissingExtra, match=r"pip install 'rekolabels\[testing\]'"):
         LocalService(engine="tiny")
 
 
-def test_nothing_heavy_is_loaded() -> None:
-    """Training and running a tiny model needs NumPy and Pillow alone."""
+def test_no_heavy_library_is_imported() -> None:
+    """Training and running a tiny model only needs NumPy and Pillow."""
     code = """
 import io, sys
 from PIL import Image

@@ -1,4 +1,4 @@
-"""Real training on small images: honest, deterministic, and the same after saving."""
+"""Training classifiers on small drawings: deterministic, without a look at the test labels, and savable."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox
 from rekolabels.local import _engine
 from rekolabels.local._engine import (
-    BrokenEngine,
+    BrokenWeights,
     FeatureCache,
     Prediction,
     Sample,
-    Trained,
+    TrainingResult,
     UnusableImage,
     choose_kind,
     load_model,
@@ -34,7 +34,7 @@ from rekolabels.local._engine import _network  # noqa: E402 - it needs NumPy
 
 
 def picture(shapes: Sequence[str], seed: int) -> bytes:
-    """Draw shapes in random places on a noisy ground."""
+    """Draw shapes at random places on noise, and return the PNG."""
     from PIL import ImageDraw
 
     random = np.random.default_rng(seed)
@@ -57,7 +57,7 @@ def picture(shapes: Sequence[str], seed: int) -> bytes:
 
 
 def sample(labels: Sequence[str], seed: int) -> Sample:
-    """A sample with a drawing."""
+    """Return a sample with a drawing."""
     data = picture(labels, seed)
     return Sample(f"s3://bucket/{seed}.png", lambda: data, labels=labels)
 
@@ -67,7 +67,7 @@ SHAPES = ("cross", "disc", "stripes")
 
 @pytest.fixture(scope="module")
 def training() -> list[Sample]:
-    """Twelve drawings of each shape."""
+    """Return twelve drawings of each shape."""
     return [
         sample([shape], 100 * number + index) for number, shape in enumerate(SHAPES) for index in range(12)
     ]
@@ -75,7 +75,7 @@ def training() -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def testing() -> list[Sample]:
-    """Four other drawings of each shape."""
+    """Return four other drawings of each shape."""
     return [
         sample([shape], 9000 + 100 * number + index)
         for number, shape in enumerate(SHAPES)
@@ -85,30 +85,30 @@ def testing() -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def cache() -> FeatureCache:
-    """Features that the tests of this module share."""
+    """Return a feature cache for the tests of this module."""
     return FeatureCache()
 
 
 @pytest.fixture(scope="module")
-def trained(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> Trained:
-    """A model for the drawings."""
+def trained(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> TrainingResult:
+    """Return a classifier of the drawings."""
     return train(training, testing, features=cache)
 
 
-def test_a_model_learns_what_it_is_shown(trained: Trained, testing: list[Sample]) -> None:
-    """Most drawings that it never saw are told apart."""
-    right = sum(
+def test_a_classifier_recognises_new_images(trained: TrainingResult, testing: list[Sample]) -> None:
+    """At least 10 of 12 new drawings get the right label."""
+    correct = sum(
         {predictions[0].label} == test.labels
         for predictions, test in zip(trained.predictions, testing, strict=True)
     )
 
     assert trained.model.kind == "single-label"
     assert trained.model.labels == SHAPES
-    assert right >= 10
+    assert correct >= 10
 
 
-def test_predictions_cover_every_label(trained: Trained) -> None:
-    """Unthresholded, the most confident first, adding up to 1 where one label holds."""
+def test_predictions_cover_every_label(trained: TrainingResult) -> None:
+    """Every label is predicted, by falling confidence, and the confidences add up to 1."""
     for predictions in trained.predictions:
         confidences = [prediction.confidence for prediction in predictions]
         assert {prediction.label for prediction in predictions} == set(SHAPES)
@@ -116,8 +116,10 @@ def test_predictions_cover_every_label(trained: Trained) -> None:
         assert sum(confidences) == pytest.approx(1)
 
 
-def test_a_saved_model_predicts_the_same(trained: Trained, testing: list[Sample], tmp_path: Path) -> None:
-    """To the last bit, as does the model that was just trained."""
+def test_a_saved_model_predicts_the_same(
+    trained: TrainingResult, testing: list[Sample], tmp_path: Path
+) -> None:
+    """The predictions are identical to the last bit, before and after saving."""
     trained.model.save(tmp_path / "model")
     loaded = load_model(tmp_path / "model")
 
@@ -127,16 +129,16 @@ def test_a_saved_model_predicts_the_same(trained: Trained, testing: list[Sample]
 
 
 def test_the_same_seed_gives_the_same_model(
-    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: Trained
+    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: TrainingResult
 ) -> None:
-    """Deterministic, also where the features come from the cache."""
+    """Training is deterministic, also with cached features."""
     assert train(training, testing, features=cache).predictions == trained.predictions
 
 
 def test_test_images_do_not_change_the_model(
-    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: Trained
+    training: list[Sample], testing: list[Sample], cache: FeatureCache, trained: TrainingResult
 ) -> None:
-    """What the model says of an image does not depend on which test images there are, nor on their labels."""
+    """Predictions depend neither on the other test images nor on the test labels."""
     relabelled = [Sample(test.source, test.read, labels={"disc"}) for test in testing[:3]]
 
     again = train(training, relabelled, features=cache)
@@ -148,16 +150,16 @@ def test_known_images_are_not_computed_again(
     training: list[Sample],
     testing: list[Sample],
     cache: FeatureCache,
-    trained: Trained,
+    trained: TrainingResult,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By content, whatever they are called."""
-    del trained  # it has filled the cache
+    """Images are recognised by content, whatever their name."""
+    del trained  # has filled the cache
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("the network ran")
 
-    monkeypatch.setattr("rekolabels.local._engine._features.run", fail)
+    monkeypatch.setattr("rekolabels.local._engine._features.run_network", fail)
     renamed = [
         Sample(f"elsewhere/{index}", one.read, labels=one.labels) for index, one in enumerate(training)
     ]
@@ -165,21 +167,21 @@ def test_known_images_are_not_computed_again(
     train(renamed, testing, features=cache)
 
 
-def test_progress_is_told_by_stage(
+def test_progress_is_reported_by_stage(
     training: list[Sample], testing: list[Sample], cache: FeatureCache
 ) -> None:
-    """Features, head, test; each ends at its total."""
-    told: list[tuple[str, int, int]] = []
+    """The stages are features, head and test; each ends at its total."""
+    reported: list[tuple[str, int, int]] = []
 
-    train(training, testing, features=cache, progress=lambda *step: told.append(step))
+    train(training, testing, features=cache, progress=lambda *step: reported.append(step))
 
-    assert list(dict.fromkeys(stage for stage, _, _ in told)) == ["features", "head", "test"]
-    assert ("features", 36, 36) in told
-    assert told[-1] == ("test", 12, 12)
+    assert list(dict.fromkeys(stage for stage, _, _ in reported)) == ["features", "head", "test"]
+    assert ("features", 36, 36) in reported
+    assert reported[-1] == ("test", 12, 12)
 
 
-def test_several_labels_an_image_are_learnt_one_by_one(cache: FeatureCache, tmp_path: Path) -> None:
-    """Confidences are independent of each other; images without a label are allowed."""
+def test_multi_label_models(cache: FeatureCache, tmp_path: Path) -> None:
+    """Each label is predicted independently; images without a label are allowed."""
     sets = [["disc"], ["stripes"], ["disc", "stripes"], []]
     training = [
         sample(labels, 20_000 + 100 * n + index) for n, labels in enumerate(sets) for index in range(8)
@@ -195,7 +197,7 @@ def test_several_labels_an_image_are_learnt_one_by_one(cache: FeatureCache, tmp_
 
 
 def test_two_labels_are_enough(training: list[Sample], testing: list[Sample], cache: FeatureCache) -> None:
-    """The smallest classifier: two labels, one of them with a single image."""
+    """Two labels suffice, one of them with a single image."""
     trained = train([*training[:12], training[12]], testing[:2], features=cache)
 
     assert trained.model.labels == ("cross", "disc")
@@ -204,16 +206,16 @@ def test_two_labels_are_enough(training: list[Sample], testing: list[Sample], ca
 
 @pytest.mark.parametrize(
     ("training", "message"),
-    [([], "no training image"), ([Sample("a", lambda: b"", labels={"one"})], "at least two labels")],
+    [([], "no training images"), ([Sample("a", lambda: b"", labels={"one"})], "at least two labels")],
 )
-def test_nothing_to_learn_is_refused(training: list[Sample], message: str) -> None:
-    """Before any image is read."""
+def test_too_few_samples_or_labels_are_refused(training: list[Sample], message: str) -> None:
+    """They are refused before any image is read."""
     with pytest.raises(InvalidInput, match=message):
         train(training, training)
 
 
 def test_an_unusable_image_is_named(training: list[Sample]) -> None:
-    """With the reason that the service would give."""
+    """The message starts with the source of the sample, and the reason is set."""
     broken = Sample("s3://bucket/broken.png", lambda: b"GIF89a", labels={"disc"})
 
     with pytest.raises(UnusableImage, match=r"s3://bucket/broken\.png: .*neither JPEG nor PNG") as caught:
@@ -222,8 +224,8 @@ def test_an_unusable_image_is_named(training: list[Sample]) -> None:
     assert caught.value.reason == "format"
 
 
-def test_boxes_in_the_test_images_make_a_detector() -> None:
-    """The test samples decide between image-level labels and boxes."""
+def test_the_samples_decide_the_kind_of_model() -> None:
+    """Boxes in the test samples call for a detector, otherwise the number of labels decides."""
     boxed = Sample("a", lambda: b"", boxes=[BoundingBox("cap", 1, 1, 10, 10)])
     plain = Sample("b", lambda: b"", labels={"cap"})
 
@@ -232,13 +234,13 @@ def test_boxes_in_the_test_images_make_a_detector() -> None:
     assert choose_kind([plain], [plain]) == "single-label"
 
 
-def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is compared with its size and SHA-256 before a number of it is used."""
+def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Size and SHA-256 of the file are checked before it is used."""
     whole = _network.weights_file().read_bytes()
     for data, message in (
         (whole[:-1], "bytes, expected"),
         (whole[:-1] + bytes([whole[-1] ^ 1]), "SHA-256"),
-        (None, "cannot read"),
+        (None, "Cannot read"),
     ):
         path = tmp_path / "weights.pth"
         path.unlink(missing_ok=True)
@@ -246,20 +248,21 @@ def test_other_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             path.write_bytes(data)
         monkeypatch.setattr(_network, "weights_file", lambda path=path: path)
         _network._session.cache_clear()
-        with pytest.raises(BrokenEngine, match=message):
-            _network.run(["head"], np.zeros((64, 64, 3), np.uint8))
+        with pytest.raises(BrokenWeights, match=message):
+            _network.run_network(["head"], np.zeros((64, 64, 3), np.uint8))
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing the engine works; using it says what to install."""
-    monkeypatch.setitem(sys.modules, "rekolabels.local._engine._training", None)
+    """Importing the engine works without NumPy; using it names the extra."""
+    for name in ("_classifier", "_detector_training"):
+        monkeypatch.setitem(sys.modules, f"rekolabels.local._engine.{name}", None)
 
     with pytest.raises(MissingExtra, match=r"rekolabels\[local\]"):
         _engine.train([], [])
     with pytest.raises(MissingExtra, match=r"rekolabels\[local\]"):
-        _engine.load_model(None)  # type: ignore[arg-type]  # it is not looked at
+        _engine.load_model(None)  # type: ignore[arg-type]  # never used
 
 
 def test_predictions_compare_by_value() -> None:
-    """Values, as everywhere."""
+    """Predictions are values."""
     assert Prediction("a", 0.5) == Prediction("a", 0.5, None)

@@ -1,4 +1,4 @@
-"""Features by the content of the image, kept between trainings."""
+"""Cache of image features on the disk, shared by trainings."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["FeatureCache"]
 
 
 class FeatureCache:
-    """Keeps what was computed from an image, by the SHA-256 of its content and the engine that computed it.
+    """Cache of features, by the image's SHA-256 and the network that computed them.
 
-    Safe between threads and processes. A cache only saves time: a file that cannot be opened, is damaged or
-    is on a full disk is worked around, never an error.
+    Safe to use from several threads and processes. The cache only saves time, so a file that cannot be
+    opened, is damaged, or is on a full disk is never an error.
 
     Args:
-        path: An SQLite file, made when missing (its folder too); None keeps the features in memory.
+        path: An SQLite file; it and its folder are created when missing. None keeps the features in memory.
 
     Examples:
         >>> with FeatureCache(None) as cache:
@@ -35,7 +35,7 @@ class FeatureCache:
         self._connection = _connect(path)
 
     def get(self, key: str) -> bytes | None:
-        """Look up a value; None when it is not there."""
+        """Return a value; None when it is missing."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             row = self._connection.execute("SELECT value FROM features WHERE key = ?", (key,)).fetchone()
             if row is not None and isinstance(row[0], bytes):
@@ -43,12 +43,12 @@ class FeatureCache:
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """Store a value; an older one of the same key is replaced."""
+        """Store a value, or replace it."""
         with self._lock, contextlib.suppress(sqlite3.Error):
             self._connection.execute("INSERT OR REPLACE INTO features VALUES (?, ?)", (key, value))
 
     def close(self) -> None:
-        """Close the file; afterwards nothing is found and nothing is kept."""
+        """Close the file; afterwards `get` returns None and `put` does nothing."""
         with self._lock:
             self._connection.close()
 
@@ -60,26 +60,26 @@ class FeatureCache:
 
 
 def _connect(path: Path | None) -> sqlite3.Connection:
-    """Open the file; a damaged one is replaced, an impossible one gives way to memory."""
+    """Open the file. Replace a damaged one; use memory when the file cannot be used."""
     if path is None:
-        return _prepare(":memory:")
+        return _open(":memory:")
     with contextlib.suppress(OSError, sqlite3.Error):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return _prepare(str(path))
+            return _open(str(path))
         except sqlite3.OperationalError:
-            raise  # locked, read-only or full: the file itself may be sound
+            raise  # locked, read-only or full: the file itself may be intact
         except sqlite3.DatabaseError:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
-            return _prepare(str(path))
-    return _prepare(":memory:")
+            return _open(str(path))
+    return _open(":memory:")
 
 
-def _prepare(name: str) -> sqlite3.Connection:
+def _open(name: str) -> sqlite3.Connection:
     connection = sqlite3.connect(name, timeout=10, isolation_level=None, check_same_thread=False)
     try:
-        # After a crash of the machine the last features may be missing; they are computed again.
+        # Losing the last features in a crash of the machine is harmless, so never wait for the disk.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, value BLOB)")

@@ -1,4 +1,4 @@
-"""Classification: frozen features, a linear head."""
+"""Classifiers: a linear head on the network's features."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from rekolabels.local._engine._features import (
     Scale,
-    blocks_of,
+    cached_features,
     choose_scale,
-    describe,
-    describe_all,
+    compute_features,
+    feature_blocks,
 )
-from rekolabels.local._engine._files import document_labels, write_model
-from rekolabels.local._engine._linear import Matrix, fit_exclusive, fit_independent
+from rekolabels.local._engine._linear import Matrix, fit_binary, fit_multinomial
+from rekolabels.local._engine._model_files import labels_of, write_model
 from rekolabels.local._engine._network import Tensor, fingerprint
 from rekolabels.local._engine._values import (
     BrokenModel,
@@ -24,7 +24,7 @@ from rekolabels.local._engine._values import (
     Prediction,
     Progress,
     Sample,
-    Trained,
+    TrainingResult,
 )
 
 if TYPE_CHECKING:
@@ -45,20 +45,20 @@ class Classifier:
     labels: tuple[str, ...]
     """Sorted."""
     scale: Scale
-    """How large the views of an image are that it looks at."""
+    """Size of the views of an image."""
     weights: Matrix
     """Labels x features."""
     bias: Matrix
-    """One a label."""
+    """One for each label."""
 
     def predict(self, image: bytes) -> list[Prediction]:
-        """Every label with its confidence, the most confident first."""
-        return self.predict_from(describe(image, self.kind, self.scale, alone=True))
+        """Return every label with its confidence, by falling confidence."""
+        return self.predict_from(compute_features(image, self.kind, self.scale, two_cores=True))
 
     def predict_from(self, features: Tensor) -> list[Prediction]:
-        """The same from an image's description."""
+        """Return the predictions for a feature vector."""
         scores = self.weights @ features.astype(np.float64) + self.bias
-        confidences = _exclusive(scores) if self.kind == "single-label" else _independent(scores)
+        confidences = _softmax(scores) if self.kind == "single-label" else _sigmoid(scores)
         found = [Prediction(label, float(c)) for label, c in zip(self.labels, confidences, strict=True)]
         return sorted(found, key=lambda prediction: -prediction.confidence)
 
@@ -81,61 +81,61 @@ def train_classifier(
     seed: int,
     cache: FeatureCache,
     progress: Progress,
-) -> Trained:
-    """Train on the training samples alone, then look at the test samples."""
+) -> TrainingResult:
+    """Train a classifier on the training samples, then predict the test samples."""
     labels = tuple(sorted({label for sample in training for label in sample.labels}))
     numbers = {label: number for number, label in enumerate(labels)}
     scale = choose_scale(training)
-    features = describe_all(training, kind, scale, cache, _stage(progress, "features"))
+    features = cached_features(training, kind, scale, cache, _report(progress, "features"))
     progress("head", 0, 1)
-    blocks = blocks_of(kind, scale)
+    blocks = feature_blocks(kind, scale)
     if kind == "single-label":
         classes = np.array([numbers[next(iter(sample.labels))] for sample in training], dtype=np.intp)
-        head = fit_exclusive(features, blocks, classes, seed)
+        head = fit_multinomial(features, blocks, classes, seed)
     else:
         targets = np.zeros((len(training), len(labels)))
         for row, sample in enumerate(training):
             targets[row, [numbers[label] for label in sample.labels]] = 1.0
-        head = fit_independent(features, blocks, targets, seed)
+        head = fit_binary(features, blocks, targets, seed)
     progress("head", 1, 1)
     model = Classifier(kind, labels, scale, head.weights, head.bias)
-    seen = describe_all(testing, kind, scale, cache, _stage(progress, "test"))
-    return Trained(model, tuple(tuple(model.predict_from(row)) for row in seen))
+    rows = cached_features(testing, kind, scale, cache, _report(progress, "test"))
+    return TrainingResult(model, tuple(tuple(model.predict_from(row)) for row in rows))
 
 
 def load_classifier(
     folder: Path, document: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]
 ) -> Classifier:
-    """Put a classifier together from its files.
+    """Build a classifier from the content of its files.
 
     Raises:
-        BrokenModel: They do not fit together, or were made with another network.
+        BrokenModel: The files are inconsistent, or from another version of the network.
     """
     if document.get("network") != fingerprint():
-        raise BrokenModel(f"the model in {folder} was made by another version of the engine; train it again")
+        raise BrokenModel(f"The model in {folder} was made by another version of the engine. Train it again.")
     kind: Any = document.get("kind")
     scale: Any = document.get("scale")
-    labels = document_labels(document)
+    labels = labels_of(document)
     shapes = {name: array.shape for name, array in arrays.items()}
     if (
         kind not in get_args(ClassifierKind)
         or scale not in get_args(Scale)
-        or shapes != {"weights": (len(labels), blocks_of(kind, scale)[-1].stop), "bias": (len(labels),)}
+        or shapes != {"weights": (len(labels), feature_blocks(kind, scale)[-1].stop), "bias": (len(labels),)}
     ):
-        raise BrokenModel(f"the model in {folder} is damaged: its parts do not fit together; train it again")
+        raise BrokenModel(f"The model in {folder} is damaged: its files are inconsistent. Train it again.")
     return Classifier(kind, labels, scale, arrays["weights"], arrays["bias"])
 
 
-def _stage(progress: Progress, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(name, done, total)
+def _report(progress: Progress, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(stage, done, total)
 
 
-def _exclusive(scores: Matrix) -> Matrix:
+def _softmax(scores: Matrix) -> Matrix:
     powers: Matrix = np.exp(scores - scores.max())
     result: Matrix = powers / powers.sum()
     return result
 
 
-def _independent(scores: Matrix) -> Matrix:
+def _sigmoid(scores: Matrix) -> Matrix:
     result: Matrix = np.exp(-np.logaddexp(0.0, -scores))
     return result

@@ -1,8 +1,9 @@
-"""Detection: windows over the network's layers, judged by linear heads.
+"""Detectors: windows on the network's feature maps, scored by linear heads.
 
-A window is described by the layers' means over a 3 x 3 grid and its surroundings. One head says which label
-it holds, or none; another how to move it onto the object. Since both are linear, an image is judged by
-projecting its layers once and looking up sums, so thousands of windows cost little.
+The features of a window are the means of the feature maps over its 3 x 3 parts and its surroundings. One head
+predicts its label, or background; another predicts offsets that move the window onto the object. Both heads
+are linear, so they are applied to the feature maps once, and the outputs of each window follow from an
+integral image: thousands of windows cost little.
 """
 
 from __future__ import annotations
@@ -13,21 +14,20 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from rekolabels.local._engine._detector_fit import MOVES
-from rekolabels.local._engine._files import document_labels, write_model
+from rekolabels.local._engine._detector_fit import OFFSETS
 from rekolabels.local._engine._linear import Matrix
-from rekolabels.local._engine._maps import CHANNELS, Maps, look
-from rekolabels.local._engine._network import fingerprint
+from rekolabels.local._engine._model_files import labels_of, write_model
+from rekolabels.local._engine._network import CHANNELS, FeatureMaps, compute_maps, fingerprint
 from rekolabels.local._engine._values import BrokenModel, ModelKind, Prediction
 from rekolabels.local._engine._windows import (
     PARTS,
-    SHAPE,
-    Layout,
-    Rectangles,
-    integrate,
-    lay,
-    merge,
-    pool_together,
+    SHAPE_FEATURES,
+    WindowGrid,
+    Windows,
+    integral_image,
+    non_maximum_suppression,
+    pool_sum,
+    window_grid,
 )
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Detector", "load_detector"]
 
-_CANDIDATES = 400
-"""Windows a label that are looked at more closely."""
-_MOST = 60
-"""Boxes a label and image that are returned at most."""
-_LEAST = 0.005
-"""Confidence below which nothing is returned: there are thousands of windows."""
-_OVERLAP = 0.35
-"""Boxes of one label that overlap more are taken for one object."""
-_SIDES = (64, 4096)
-_MOST_SHAPES = 64
+_MAX_CANDIDATES = 400
+"""Maximum number of windows of a label before non-maximum suppression."""
+_MAX_BOXES = 60
+"""Maximum number of boxes of a label in an image."""
+_MIN_CONFIDENCE = 0.005
+"""Minimum confidence of a box; there are thousands of windows."""
+_NMS_IOU = 0.35
+"""Boxes of a label with a greater IoU count as the same object."""
+_SIDE_LIMITS = (64, 4096)
+_MAX_SHAPES = 64
 
 
 @attrs.frozen(eq=False)
@@ -55,39 +55,40 @@ class Detector:
     """Sorted."""
     side: int
     """Longer side to which images are resized, in pixels."""
-    shapes: Rectangles
-    """Widths and heights of the windows in cells."""
+    shapes: Windows
+    """Anchor shapes: widths and heights in cells, shapes x 2."""
     weights: Matrix
-    """Channels x (parts x outputs); the outputs are a score a label, one for none of them, and the moves."""
+    """Channels x (parts x outputs). The outputs are a score for each label, one for background, and the
+    offsets."""
     shape_weights: Matrix
     """Shape features x outputs."""
     bias: Matrix
-    """Outputs."""
+    """One for each output."""
 
     @property
     def kind(self) -> ModelKind:
-        """Boxes were asked for."""
+        """Always ``detection``."""
         return "detection"
 
     def predict(self, image: bytes) -> list[Prediction]:
-        """Every candidate box with its confidence, the most confident first."""
-        return self.predict_from(look(image, self.side, alone=True))
+        """Return every candidate box with its confidence, by falling confidence."""
+        return self.predict_from(compute_maps(image, self.side, two_cores=True))
 
-    def predict_from(self, maps: Maps) -> list[Prediction]:
-        """The same from what the network says about the image."""
-        layout = lay(self.shapes, maps.shape)
-        scores, moves = self.judge(maps, layout)
+    def predict_from(self, maps: FeatureMaps) -> list[Prediction]:
+        """Return the predictions for the feature maps of an image."""
+        grid = window_grid(self.shapes, maps.shape)
+        probabilities, offsets = self.score_windows(maps, grid)
         height, width = maps.shape
-        boxes = np.clip(_moved(layout.windows, moves), 0, [width, height, width, height])
+        boxes = np.clip(_apply_offsets(grid.windows, offsets), 0, [width, height, width, height])
         found: list[Prediction] = []
         for number, label in enumerate(self.labels):
-            confidences = scores[:, number]
-            top = np.argsort(-confidences, kind="stable")[:_CANDIDATES]
-            top = top[confidences[top] >= _LEAST]
+            confidences = probabilities[:, number]
+            top = np.argsort(-confidences, kind="stable")[:_MAX_CANDIDATES]
+            top = top[confidences[top] >= _MIN_CONFIDENCE]
             if not len(top):
                 continue
-            merged = zip(*merge(boxes[top], confidences[top], limit=_OVERLAP, most=_MOST), strict=True)
-            for (left, upper, right, lower), confidence in merged:
+            kept = non_maximum_suppression(boxes[top], confidences[top], threshold=_NMS_IOU, limit=_MAX_BOXES)
+            for (left, upper, right, lower), confidence in zip(*kept, strict=True):
                 box = (
                     float(left / width),
                     float(upper / height),
@@ -97,15 +98,19 @@ class Detector:
                 found.append(Prediction(label, float(confidence), box))
         return sorted(found, key=lambda prediction: -prediction.confidence)
 
-    def judge(self, maps: Maps, layout: Layout) -> tuple[Matrix, Matrix]:
-        """For each window, the shares of the labels and of none, adding up to 1, and how to move it."""
-        grid = maps.project(self.weights.astype(np.float32))
-        # Each part of a window has outputs of its own: they lie one after the other in the table.
-        table = integrate(grid).reshape(-1, len(self.bias))
-        sums = pool_together(table, layout.where) + layout.features @ self.shape_weights + self.bias
-        scores = sums[:, :-MOVES]
+    def score_windows(self, maps: FeatureMaps, grid: WindowGrid) -> tuple[Matrix, Matrix]:
+        """Apply the heads to all windows.
+
+        Returns:
+            Probabilities, windows x (labels + 1), the last for background; and offsets, windows x `OFFSETS`.
+        """
+        projected = maps.project(self.weights.astype(np.float32))
+        # Each part of a window has its own outputs, stored one part after the other: one row for each part.
+        table = integral_image(projected).reshape(-1, len(self.bias))
+        outputs = pool_sum(table, grid.lookup) + grid.features @ self.shape_weights + self.bias
+        scores = outputs[:, :-OFFSETS]
         powers = np.exp(scores - scores.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True), sums[:, -MOVES:]
+        return powers / powers.sum(1, keepdims=True), outputs[:, -OFFSETS:]
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder."""
@@ -120,28 +125,32 @@ class Detector:
 
 
 def load_detector(folder: Path, document: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Detector:
-    """Put a detector together from its files.
+    """Build a detector from the content of its files.
 
     Raises:
-        BrokenModel: They do not fit together, or were made with another network.
+        BrokenModel: The files are inconsistent, or from another version of the network.
     """
     if document.get("network") != fingerprint():
-        raise BrokenModel(f"the model in {folder} was made by another version of the engine; train it again")
-    labels = document_labels(document)
+        raise BrokenModel(f"The model in {folder} was made by another version of the engine. Train it again.")
+    labels = labels_of(document)
     side: Any = document.get("side")
-    outputs = len(labels) + 1 + MOVES
-    expected = {"weights": (CHANNELS, PARTS * outputs), "shape_weights": (SHAPE, outputs), "bias": (outputs,)}
+    outputs = len(labels) + 1 + OFFSETS
+    expected = {
+        "weights": (CHANNELS, PARTS * outputs),
+        "shape_weights": (SHAPE_FEATURES, outputs),
+        "bias": (outputs,),
+    }
     shapes = arrays.get("shapes")
     if (
         shapes is None
         or shapes.shape[1:] != (2,)
-        or not 1 <= len(shapes) <= _MOST_SHAPES
+        or not 1 <= len(shapes) <= _MAX_SHAPES
         or shapes.min() < 1
         or not isinstance(side, int)
-        or not _SIDES[0] <= side <= _SIDES[1]
+        or not _SIDE_LIMITS[0] <= side <= _SIDE_LIMITS[1]
         or {name: array.shape for name, array in arrays.items() if name != "shapes"} != expected
     ):
-        raise BrokenModel(f"the model in {folder} is damaged: its parts do not fit together; train it again")
+        raise BrokenModel(f"The model in {folder} is damaged: its files are inconsistent. Train it again.")
     return Detector(
         labels,
         side,
@@ -152,10 +161,10 @@ def load_detector(folder: Path, document: dict[str, Any], arrays: dict[str, npt.
     )
 
 
-def _moved(windows: Rectangles, moves: Matrix) -> Matrix:
-    """Move windows; by half a side and to half or twice the size at most."""
+def _apply_offsets(windows: Windows, offsets: Matrix) -> Matrix:
+    """Move and resize windows: by at most half a side, and to at most about half or twice the size."""
     low, high = windows[:, :2].astype(np.float64), windows[:, 2:].astype(np.float64)
     size = high - low
-    centre = (low + high) / 2 + np.clip(moves[:, :2], -0.5, 0.5) * size
-    half = size * np.exp(np.clip(moves[:, 2:], -0.7, 0.7)) / 2
+    centre = (low + high) / 2 + np.clip(offsets[:, :2], -0.5, 0.5) * size
+    half = size * np.exp(np.clip(offsets[:, 2:], -0.7, 0.7)) / 2
     return np.concatenate([centre - half, centre + half], axis=1)

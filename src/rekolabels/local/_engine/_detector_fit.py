@@ -1,4 +1,4 @@
-"""The heads of a detector: fitted to described windows, their strictness chosen by leaving images out."""
+"""Fitting the heads of a detector to sampled windows; hyperparameters are cross-validated between images."""
 
 from __future__ import annotations
 
@@ -9,91 +9,97 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from rekolabels.local._engine._features import in_order
 from rekolabels.local._engine._linear import Matrix
-from rekolabels.local._engine._network import Tensor
+from rekolabels.local._engine._network import Tensor, parallel_map
+from rekolabels.local._engine._windows import Indices
 
-__all__ = ["MOVES", "Numbers", "Windows", "fit_heads"]
+__all__ = ["OFFSETS", "TrainingWindows", "fit_heads"]
 
-Numbers = npt.NDArray[np.intp]
-
-MOVES = 4
-"""How to move a window: its centre in shares of its sides, and the logarithms of how its sides change."""
+OFFSETS = 4
+"""Offsets of a box from its window: the shift of the centre in fractions of the window's sides (x, y), and
+the logarithms of the ratios of the sides (width, height)."""
 _CHUNK = 1024
-"""Windows that are worked on at once: a core keeps so many at hand."""
-_STRENGTHS = (1.0, 3.0, 10.0, 30.0)
+"""Windows that a thread processes at a time; their features fit into the cache of a core."""
+_C_VALUES = (1.0, 3.0, 10.0, 30.0)
 """Candidates for C of the logistic regression, the inverse of its penalty."""
 _RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""Candidates for the penalty of the moves."""
-_ENOUGH = 4000
-"""Windows that suffice for choosing C; all are used in the fits."""
-_FIRST_NONE = 6000
-"""Windows that hold nothing in the first fit; those of the others that it takes for objects are added."""
-_FALSE = 0.2
-"""From this share of the labels on, a window is taken for an object."""
+"""Candidates for the penalty of the offsets' ridge regression."""
+_C_SAMPLES = 4000
+"""Number of windows that suffices to choose C; the fits use all windows."""
+_FIRST_BACKGROUND = 6000
+"""Background windows in the first fit. The second adds the others that the first takes for objects."""
+_HARD_NEGATIVE = 0.2
+"""Probability of all labels together from which a background window is a hard negative."""
 _STEPS = 4
-"""Of the minimiser, each time. The first leads to about what linear discriminant analysis finds; those that
-come after many follow the windows of few objects too closely."""
+"""Iterations of each minimisation. The first one gives about the result of linear discriminant analysis; many
+more would overfit the windows of few objects."""
 _CURVATURE = 0.15
-"""Of the loss by a score where a window is neither clear nor open: tells the minimiser how far to step."""
-_CONSTANT = 1e-4
-"""A number that deviates less tells nothing."""
+"""Typical second derivative of the log loss by a score; used to scale the coordinates of the minimiser."""
+_MIN_DEVIATION = 1e-4
+"""A feature with a smaller standard deviation is constant."""
 
 
 @attrs.frozen(eq=False)
-class Windows:
-    """Described windows of the training images."""
+class TrainingWindows:
+    """Windows of the training images, with their features and targets."""
 
     rows: Tensor
-    """Windows x numbers, the last of which is 1."""
-    classes: Numbers
-    """The number of the label; one more than the last label for nothing; -1 for too little of an object."""
-    moves: Matrix
-    """How each is moved onto its object; unused where it holds nothing."""
-    images: Numbers
-    """Which image each is of."""
+    """Windows x features, the last of which is 1 (for the bias)."""
+    classes: Indices
+    """Number of the label; one more than the last label for background; -1 for partial objects, which only
+    train the offsets."""
+    offsets: Matrix
+    """Windows x `OFFSETS`; unused for background."""
+    images: Indices
+    """Number of the image that each window is from."""
 
 
-def fit_heads(windows: Windows, labels: int, seed: int) -> Matrix:
-    """Fit the outputs of a detector: a score a label, one for nothing, and the moves.
+def fit_heads(windows: TrainingWindows, labels: int, seed: int) -> Matrix:
+    """Fit the heads of a detector.
+
+    Args:
+        windows: The training windows.
+        labels: Number of labels.
+        seed: Seed for subsampling.
 
     Returns:
-        Outputs x numbers.
+        Outputs x features; the outputs are a score for each label, one for background, and the offsets.
     """
-    moved = windows.classes != labels
-    halves = [moved & (windows.images % 2 == half) for half in range(2)]
-    inner = [_products(windows.rows[half]) for half in halves]
-    products = inner[0] + inner[1] + _products(windows.rows[~moved])
-    products /= len(windows.rows)
-    outer = [windows.rows[half].T @ windows.moves[half] for half in halves]
-    spread = float((windows.moves[moved] ** 2).sum())
-    # Every number is penalised by how much it deviates, as if all were standardised.
-    penalty = np.maximum(products.diagonal() - products[-1] ** 2, _CONSTANT**2) * len(products)
+    is_object = windows.classes != labels
+    halves = [is_object & (windows.images % 2 == half) for half in range(2)]
+    inner = [_gram_matrix(windows.rows[half]) for half in halves]
+    gram = inner[0] + inner[1] + _gram_matrix(windows.rows[~is_object])
+    gram /= len(windows.rows)
+    outer = [windows.rows[half].T @ windows.offsets[half] for half in halves]
+    total = float((windows.offsets[is_object] ** 2).sum())
+    # Penalising each coefficient by the variance of its feature is the same as standardising the features.
+    penalty = np.maximum(gram.diagonal() - gram[-1] ** 2, _MIN_DEVIATION**2) * len(gram)
     penalty[-1] = 1.0
-    classes = _Classes(windows, labels, *_directions(products, penalty[:-1])).fit(seed)
-    return np.concatenate([classes, _fit_moves(inner, outer, spread, penalty)])
+    classes = _ClassHead(windows, labels, *_principal_directions(gram, penalty[:-1])).fit(seed)
+    return np.concatenate([classes, _fit_offsets(inner, outer, total, penalty)])
 
 
-def _directions(products: Matrix, penalty: Matrix) -> tuple[Matrix, Matrix]:
-    """Turn the numbers, standardised, into the directions in which the windows differ most.
+def _principal_directions(gram: Matrix, penalty: Matrix) -> tuple[Matrix, Matrix]:
+    """Return the principal directions of the standardised features.
 
-    There the penalty is the same along each, and the loss is as steep as the windows are spread.
+    In these coordinates the penalty is the same along each axis, and the curvature of the loss follows the
+    variance of the windows.
 
     Returns:
-        Directions x numbers, the constant being the last direction; how much the windows spread along each.
+        Directions x features, the last direction being the bias; and the variance along each direction.
     """
-    scale, mean = 1.0 / np.sqrt(penalty), products[-1, :-1]
-    spread, vectors = np.linalg.eigh((products[:-1, :-1] - np.outer(mean, mean)) * np.outer(scale, scale))
-    directions = np.eye(len(products))
+    scale, mean = 1.0 / np.sqrt(penalty), gram[-1, :-1]
+    variance, vectors = np.linalg.eigh((gram[:-1, :-1] - np.outer(mean, mean)) * np.outer(scale, scale))
+    directions = np.eye(len(gram))
     directions[:-1, :-1] = vectors.T * scale
     directions[:-1, -1] = -directions[:-1, :-1] @ mean
-    return directions, np.append(np.maximum(spread, 0.0), 1.0)
+    return directions, np.append(np.maximum(variance, 0.0), 1.0)
 
 
-def _products(rows: Tensor) -> Matrix:
-    """Sum up the products of the numbers of each window: numbers x numbers."""
+def _gram_matrix(rows: Tensor) -> Matrix:
+    """Return the sum of the outer products of the rows: features x features."""
     total: Matrix = np.zeros((rows.shape[1], rows.shape[1]))
-    for part in in_order(lambda some: some.T @ some, _chunks(rows)):
+    for part in parallel_map(lambda chunk: chunk.T @ chunk, _chunks(rows)):
         np.add(total, part, out=total)
     return total
 
@@ -102,8 +108,18 @@ def _chunks(rows: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     return [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
 
 
-def _fit_moves(inner: list[Matrix], outer: list[Matrix], spread: float, penalty: Matrix) -> Matrix:
-    """Fit how windows are moved: ridge regression, its penalty chosen by leaving out half of the images."""
+def _fit_offsets(inner: list[Matrix], outer: list[Matrix], total: float, penalty: Matrix) -> Matrix:
+    """Fit the offsets by ridge regression, with its penalty cross-validated between two halves of the images.
+
+    Args:
+        inner: Gram matrix of each half, features x features.
+        outer: Features times offsets of each half, features x `OFFSETS`.
+        total: Sum of the squared offsets.
+        penalty: Relative penalty of each feature.
+
+    Returns:
+        `OFFSETS` x features.
+    """
 
     def solve(inner: Matrix, outer: Matrix, ridge: float) -> Matrix:
         result: Matrix = np.linalg.solve(inner + np.diag(ridge * penalty), outer).astype(np.float64)
@@ -111,72 +127,73 @@ def _fit_moves(inner: list[Matrix], outer: list[Matrix], spread: float, penalty:
 
     losses: list[tuple[float, float]] = []
     for ridge in _RIDGES:
-        loss = spread
+        loss = total
         for half in range(2):
             solved = solve(inner[1 - half], outer[1 - half], ridge)
             loss += float((solved * (inner[half] @ solved - 2 * outer[half])).sum())
         losses.append((loss, ridge))
-    whole = solve(inner[0] + inner[1], outer[0] + outer[1], min(losses)[1])
-    return np.ascontiguousarray(whole.T)
+    best = solve(inner[0] + inner[1], outer[0] + outer[1], min(losses)[1])
+    return np.ascontiguousarray(best.T)
 
 
 @attrs.frozen(eq=False)
-class _Classes:
-    """The classes of windows: multinomial logistic regression.
+class _ClassHead:
+    """Multinomial logistic regression of the windows' classes.
 
-    SciPy's minimiser instead of scikit-learn's class: it can be given coordinates in which the loss is about
-    as steep in all directions, so that few steps lead far, and stops after them without a warning.
+    Uses SciPy's minimiser rather than scikit-learn's class: it accepts coordinates in which the loss is about
+    equally steep in all directions, so that few iterations suffice, and it stops after them without a
+    warning.
     """
 
-    windows: Windows
+    windows: TrainingWindows
     labels: int
     directions: Matrix
-    spread: Matrix
-    """Both as :func:`_directions` finds them."""
+    variance: Matrix
+    """Both as `_principal_directions` returns them."""
 
     def fit(self, seed: int) -> Matrix:
-        """Fit to a part of the windows that hold nothing, then to the ones that are mistaken as well."""
+        """Fit with a sample of the background, then add the hard negatives: (labels + 1) x features."""
         random = np.random.default_rng(seed)
         classes = self.windows.classes
-        nothing = np.flatnonzero(classes == self.labels)
-        first = _some(nothing, _FIRST_NONE, random)
+        background = np.flatnonzero(classes == self.labels)
+        first = _subsample(background, _FIRST_BACKGROUND, random)
         chosen = np.concatenate([np.flatnonzero((classes >= 0) & (classes < self.labels)), first])
-        strength = self._choose(_some(chosen, _ENOUGH, random))
-        solution = np.zeros((self.labels + 1, len(self.spread)))
-        solution = self._minimise(chosen, strength, solution)
-        rest = np.setdiff1d(nothing, first)
-        taken = 1.0 - _shares(self._coefficients(solution), self.windows.rows[rest])[:, -1]
-        chosen = np.concatenate([chosen, rest[taken > _FALSE]])
-        return self._minimise(chosen, strength, solution) @ self.directions
+        c = self._choose_c(_subsample(chosen, _C_SAMPLES, random))
+        solution = np.zeros((self.labels + 1, len(self.variance)))
+        solution = self._minimise(chosen, c, solution)
+        rest = np.setdiff1d(background, first)
+        is_object = 1.0 - _probabilities(self._coefficients(solution), self.windows.rows[rest])[:, -1]
+        chosen = np.concatenate([chosen, rest[is_object > _HARD_NEGATIVE]])
+        return self._minimise(chosen, c, solution) @ self.directions
 
-    def _choose(self, chosen: Numbers) -> float:
-        """Choose C by the log loss on the windows of images that were left out, one half after the other."""
+    def _choose_c(self, chosen: Indices) -> float:
+        """Choose C by the log loss, cross-validated between two halves of the images."""
         halves = [chosen[self.windows.images[chosen] % 2 == half] for half in range(2)]
         if not (len(halves[0]) and len(halves[1])):
-            return _STRENGTHS[len(_STRENGTHS) // 2]
+            return _C_VALUES[len(_C_VALUES) // 2]
 
         def losses(half: int) -> Matrix:
-            held = halves[half]
-            found = np.zeros(len(_STRENGTHS))
-            solution = np.zeros((self.labels + 1, len(self.spread)))
-            for index, strength in enumerate(_STRENGTHS):  # each begins where the stricter one ended
-                solution = self._minimise(halves[1 - half], strength, solution)
-                shares = _shares(self._coefficients(solution), self.windows.rows[held])
-                right = shares[np.arange(len(held)), self.windows.classes[held]]
-                found[index] -= float(np.log(np.maximum(right, 1e-30)).sum(dtype=np.float64))
+            held_out = halves[half]
+            found = np.zeros(len(_C_VALUES))
+            solution = np.zeros((self.labels + 1, len(self.variance)))
+            for index, c in enumerate(_C_VALUES):  # each starts from the solution of the previous C
+                solution = self._minimise(halves[1 - half], c, solution)
+                predicted = _probabilities(self._coefficients(solution), self.windows.rows[held_out])
+                correct = predicted[np.arange(len(held_out)), self.windows.classes[held_out]]
+                found[index] -= float(np.log(np.maximum(correct, 1e-30)).sum(dtype=np.float64))
             return found
 
-        return _STRENGTHS[int((losses(0) + losses(1)).argmin())]
+        return _C_VALUES[int((losses(0) + losses(1)).argmin())]
 
     def _coefficients(self, solution: Matrix) -> Tensor:
         result: Tensor = (solution @ self.directions).astype(np.float32)
         return result
 
-    def _minimise(self, chosen: Numbers, strength: float, solution: Matrix) -> Matrix:
-        """Fit some windows, from a solution on."""
+    def _minimise(self, chosen: Indices, c: float, solution: Matrix) -> Matrix:
+        """Fit some windows, starting from a solution (classes x directions)."""
         minimize: Any = import_module("scipy.optimize").minimize
         size = len(chosen)
-        steepness = np.sqrt(1.0 / size + _CURVATURE * strength * self.spread)
+        steepness = np.sqrt(1.0 / size + _CURVATURE * c * self.variance)
         parts = list(
             zip(_chunks(self.windows.rows[chosen]), _chunks(self.windows.classes[chosen]), strict=True)
         )
@@ -184,14 +201,14 @@ class _Classes:
         def loss(flat: Matrix) -> tuple[float, Matrix]:
             current = flat.reshape(solution.shape) / steepness
             coefficients = self._coefficients(current)
-            total, slope = 0.0, np.zeros(solution.shape)
-            for some, change in in_order(lambda part: _loss(coefficients, *part), parts):
-                total += strength * some
-                slope += strength * change
-            slope = slope @ self.directions.T
-            current[:, -1] = 0.0  # the constant is free
+            total, gradient = 0.0, np.zeros(solution.shape)
+            for part_loss, part_gradient in parallel_map(lambda part: _log_loss(coefficients, *part), parts):
+                total += c * part_loss
+                gradient += c * part_gradient
+            gradient = gradient @ self.directions.T
+            current[:, -1] = 0.0  # the bias is not penalised
             total += 0.5 * float((current**2).sum())
-            return total / size, ((slope + current) / steepness / size).ravel()
+            return total / size, ((gradient + current) / steepness / size).ravel()
 
         options = {"maxiter": _STEPS}
         found: Any = minimize(
@@ -201,17 +218,17 @@ class _Classes:
         return result
 
 
-def _loss(coefficients: Tensor, rows: Tensor, classes: Numbers) -> tuple[float, Tensor]:
-    """The log loss of some windows, and how it changes with the coefficients."""
-    shares = _shares(coefficients, rows)
-    right = np.arange(len(rows)), classes
-    total = -float(np.log(np.maximum(shares[right], 1e-30)).sum(dtype=np.float64))
-    shares[right] -= 1.0
-    return total, shares.T @ rows
+def _log_loss(coefficients: Tensor, rows: Tensor, classes: Indices) -> tuple[float, Tensor]:
+    """Return the log loss of some windows, and its gradient by the coefficients."""
+    probabilities = _probabilities(coefficients, rows)
+    correct = np.arange(len(rows)), classes
+    total = -float(np.log(np.maximum(probabilities[correct], 1e-30)).sum(dtype=np.float64))
+    probabilities[correct] -= 1.0
+    return total, probabilities.T @ rows
 
 
-def _shares(coefficients: Tensor, rows: Tensor) -> Tensor:
-    """For each window, the shares of the classes; they add up to 1."""
+def _probabilities(coefficients: Tensor, rows: Tensor) -> Tensor:
+    """Return the softmax of the scores, windows x classes."""
     scores: Tensor = rows @ coefficients.T
     scores -= scores.max(1, keepdims=True)
     np.exp(scores, out=scores)
@@ -219,6 +236,6 @@ def _shares(coefficients: Tensor, rows: Tensor) -> Tensor:
     return scores
 
 
-def _some(places: Numbers, most: int, random: np.random.Generator) -> Numbers:
-    """Draw some, if there are more."""
-    return places if len(places) <= most else np.sort(random.choice(places, most, replace=False))
+def _subsample(indices: Indices, limit: int, random: np.random.Generator) -> Indices:
+    """Return all indices, or a random sample of them, sorted, if there are more than the limit."""
+    return indices if len(indices) <= limit else np.sort(random.choice(indices, limit, replace=False))

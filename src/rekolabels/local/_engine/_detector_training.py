@@ -1,4 +1,4 @@
-"""Training a detector: windows are drawn from the training images and described; heads are fitted to them."""
+"""Training a detector: samples windows from the training images, and fits the heads to their features."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ import numpy as np
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local._engine._detector import Detector
-from rekolabels.local._engine._detector_fit import MOVES, Numbers, Windows, fit_heads
-from rekolabels.local._engine._features import in_order, named
-from rekolabels.local._engine._images import check_image
-from rekolabels.local._engine._linear import Matrix, one_thread
-from rekolabels.local._engine._maps import CELL, CHANNELS, Maps, remember
-from rekolabels.local._engine._network import Tensor
-from rekolabels.local._engine._values import Prediction, Progress, Sample, Trained
+from rekolabels.local._engine._detector_fit import OFFSETS, TrainingWindows, fit_heads
+from rekolabels.local._engine._images import call_with_image, check_image
+from rekolabels.local._engine._linear import Matrix, single_threaded
+from rekolabels.local._engine._network import (
+    CELL,
+    CHANNELS,
+    FeatureMaps,
+    Tensor,
+    cached_maps,
+    parallel_map,
+)
+from rekolabels.local._engine._values import Prediction, Progress, Sample, TrainingResult
 from rekolabels.local._engine._windows import (
     PARTS,
-    Rectangles,
-    corners,
-    integrate,
-    lay,
-    make_shapes,
-    overlaps,
-    pool,
+    Indices,
+    Windows,
+    anchor_shapes,
+    integral_image,
+    iou,
+    part_lookup,
+    pool_parts,
     shape_features,
+    window_grid,
 )
 
 if TYPE_CHECKING:
@@ -36,45 +42,57 @@ if TYPE_CHECKING:
 
 __all__ = ["train_detector"]
 
-_SIZES = (640, 960, 1280)
-"""Longer sides, in pixels, to which images are resized: the first at which the objects are large enough."""
+_SIDES = (640, 960, 1280)
+"""Candidates for the longer side of resized images, in pixels: the first that makes objects large enough."""
 _SMALL_OBJECT = 24
-"""Pixels that a small object (the tenth percentile) should have across."""
+"""Size that small objects (the tenth percentile) should have, as the side of a square, in pixels."""
 _SHAPES = 8
-_DIRECTIONS = 96
-"""Into so many directions the channels are compressed while the heads are fitted."""
-_SOME_IMAGES, _CELLS = 40, 150
-"""Images, and cells of each, from which the directions are found."""
-_POSITIVE, _RELATED, _NEGATIVE, _FAR = 0.6, 0.4, 0.35, 0.1
-"""Overlaps: from here an example of the object; from here worth moving; up to here no example; far off."""
-_FEWEST, _MOST = 3, 12
-"""Windows an object, if there are any that are related to it."""
-_ON_OBJECTS, _PARTLY, _NONE_FAR, _NONE_NEAR = 80, 40, 120, 60
-"""Windows drawn from an image, about: on objects, on them in part, far from all of them, and near them."""
-_ENOUGH_IMAGES = 150
-"""With more images, fewer windows are drawn from each, so that memory stays bounded."""
+"""Maximum number of anchor shapes."""
+_COMPONENTS = 96
+"""Components to which the channels are reduced while the heads are fitted."""
+_PROJECTION_IMAGES, _PROJECTION_CELLS = 40, 150
+"""Number of images, and of cells of each, from which the components are computed."""
+_POSITIVE_IOU = 0.6
+"""Windows with at least this IoU with an object are examples of its label."""
+_PARTIAL_IOU = 0.4
+"""Windows with more than this IoU with an object train the offsets."""
+_NEGATIVE_IOU = 0.35
+"""Windows with less IoU than this with every object are background."""
+_FAR_IOU = 0.1
+"""Background windows with less IoU than this with every object are far from all objects."""
+_MIN_PER_OBJECT, _MAX_PER_OBJECT = 3, 12
+"""Positive windows for each object, as far as any reach `_PARTIAL_IOU`."""
+_POSITIVES, _PARTIALS, _FAR_BACKGROUND, _NEAR_BACKGROUND = 80, 40, 120, 60
+"""Approximate number of windows to sample from an image, by their overlap with objects."""
+_MANY_IMAGES = 150
+"""With more images than this, fewer windows are sampled from each, so that memory stays bounded."""
 
 
 @attrs.frozen(eq=False)
-class _Truth:
-    """The boxes of one image, in cells of its grid."""
+class _GroundTruth:
+    """The boxes of one image."""
 
     boxes: Matrix
-    classes: Numbers
+    """Left, top, right, bottom in cells; boxes x 4."""
+    classes: Indices
+    """Number of each box's label."""
 
 
 @attrs.frozen(eq=False)
-class _Reduction:
-    """The channels in fewer directions."""
+class _Projection:
+    """A projection of the channels onto their principal components."""
 
     weights: Tensor
+    """`CHANNELS` x components."""
     offset: Tensor
+    """One for each component."""
 
-    def describe(self, maps: Maps, windows: Rectangles) -> Tensor:
-        """Windows x (parts x directions + shape + 1)."""
+    def features(self, maps: FeatureMaps, windows: Windows) -> Tensor:
+        """Return the features of windows: windows x (parts x components + shape features + 1)."""
         grid = maps.project(self.weights)
         grid += self.offset
-        means = pool(integrate(grid), corners(windows, maps.shape)).reshape(len(windows), -1)
+        table = integral_image(grid)
+        means = pool_parts(table, part_lookup(windows, maps.shape)).reshape(len(windows), -1)
         one = np.ones((len(windows), 1))
         return np.concatenate([means, shape_features(windows), one], axis=1, dtype=np.float32)
 
@@ -86,28 +104,35 @@ def train_detector(
     seed: int,
     cache: FeatureCache,
     progress: Progress,
-) -> Trained:
-    """Train on the training samples alone, then look at the test samples."""
+) -> TrainingResult:
+    """Train a detector on the training samples, then predict the test samples.
+
+    Raises:
+        InvalidInput: The training samples have no boxes.
+    """
     labels = tuple(sorted({box.label for sample in training for box in sample.boxes}))
     if not labels:
         raise InvalidInput(
-            "the test images have boxes, the training images none: nothing can be learnt from them"
+            "The test images have bounding boxes, but the training images have none. Add boxes to the "
+            "training images."
         )
-    with one_thread():
-        model = _Work(training, labels, cache, progress, seed).train()
+    with single_threaded():
+        model = _Training(training, labels, cache, progress, seed).run()
 
         def predict(sample: Sample) -> list[Prediction]:
-            return model.predict_from(named(sample, lambda data: remember(data, model.side, cache)))
+            return model.predict_from(
+                call_with_image(sample, lambda data: cached_maps(data, model.side, cache))
+            )
 
         predictions: list[tuple[Prediction, ...]] = []
-        for found in in_order(predict, testing):
+        for found in parallel_map(predict, testing):
             predictions.append(tuple(found))
             progress("test", len(predictions), len(testing))
-    return Trained(model, tuple(predictions))
+    return TrainingResult(model, tuple(predictions))
 
 
-class _Work:
-    """One training: its samples, and what was found out about them so far."""
+class _Training:
+    """One training of a detector."""
 
     def __init__(
         self,
@@ -122,40 +147,40 @@ class _Work:
         self.cache = cache
         self.progress = progress
         self.seed = seed
-        self.sizes = list(in_order(lambda sample: named(sample, check_image), samples))
+        self.sizes = list(parallel_map(lambda sample: call_with_image(sample, check_image), samples))
         self.side = self._choose_side()
-        self.share = min(1.0, _ENOUGH_IMAGES / len(samples))
+        self.share = min(1.0, _MANY_IMAGES / len(samples))
 
-    def train(self) -> Detector:
-        """Learn everything."""
-        shapes = make_shapes(self._box_sizes() * (self.side / CELL), _SHAPES, self.seed)
-        reduction = self._reduce()
-        drawn: list[Windows] = []
-        places = range(len(self.samples))
-        for windows in in_order(lambda index: self._draw(index, reduction, shapes), places):
-            drawn.append(windows)
-            self.progress("features", len(drawn), len(places))
+    def run(self) -> Detector:
+        """Train the detector."""
+        shapes = anchor_shapes(self._box_sizes() * (self.side / CELL), _SHAPES, self.seed)
+        projection = self._fit_projection()
+        sampled: list[TrainingWindows] = []
+        numbers = range(len(self.samples))
+        for windows in parallel_map(lambda number: self._sample_windows(number, projection, shapes), numbers):
+            sampled.append(windows)
+            self.progress("features", len(sampled), len(numbers))
         self.progress("head", 0, 1)
-        outputs = fit_heads(_join(drawn), len(self.labels), self.seed)
+        outputs = fit_heads(_join(sampled), len(self.labels), self.seed)
         self.progress("head", 1, 1)
-        return self._unfold(outputs, reduction, shapes)
+        return self._fold(outputs, projection, shapes)
 
-    def _unfold(self, outputs: Matrix, reduction: _Reduction, shapes: Rectangles) -> Detector:
-        """Fold the directions and the outputs into one set of weights."""
-        end = PARTS * _DIRECTIONS
-        parts = outputs[:, :end].reshape(len(outputs), PARTS, _DIRECTIONS)
-        weights = np.einsum("cd,opd->cpo", reduction.weights.astype(np.float64), parts)
+    def _fold(self, outputs: Matrix, projection: _Projection, shapes: Windows) -> Detector:
+        """Build the detector, with the projection folded into the weights of the heads."""
+        end = PARTS * _COMPONENTS
+        parts = outputs[:, :end].reshape(len(outputs), PARTS, _COMPONENTS)
+        weights = np.einsum("cd,opd->cpo", projection.weights.astype(np.float64), parts)
         return Detector(
             self.labels,
             self.side,
             shapes,
             weights.reshape(CHANNELS, -1),
             outputs[:, end:-1].T.copy(),
-            outputs[:, -1] + parts.sum(1) @ reduction.offset,
+            outputs[:, -1] + parts.sum(1) @ projection.offset,
         )
 
     def _box_sizes(self) -> Matrix:
-        """Widths and heights of all boxes, as shares of the longer side of their image."""
+        """Return widths and heights of all boxes, relative to the longer side of their image; boxes x 2."""
         sizes = [
             np.maximum([box.width, box.height], 1.0) / max(size.width, size.height)
             for sample, size in zip(self.samples, self.sizes, strict=True)
@@ -165,94 +190,106 @@ class _Work:
 
     def _choose_side(self) -> int:
         small = float(np.percentile(np.sqrt(self._box_sizes().prod(1)), 10))
-        return next((side for side in _SIZES if small * side >= _SMALL_OBJECT), _SIZES[-1])
+        return next((side for side in _SIDES if small * side >= _SMALL_OBJECT), _SIDES[-1])
 
-    def _maps(self, sample: Sample) -> Maps:
-        return named(sample, lambda data: remember(data, self.side, self.cache))
+    def _maps(self, sample: Sample) -> FeatureMaps:
+        return call_with_image(sample, lambda data: cached_maps(data, self.side, self.cache))
 
-    def _reduce(self) -> _Reduction:
-        """Find the directions in which the cells of images differ most."""
+    def _fit_projection(self) -> _Projection:
+        """Compute the principal components of the channels from a sample of cells."""
         random = np.random.default_rng(self.seed)
-        some = self.samples[:: max(1, len(self.samples) // _SOME_IMAGES)]
+        some = self.samples[:: max(1, len(self.samples) // _PROJECTION_IMAGES)]
         cells = np.concatenate(
             [
-                maps.cells(random.integers(0, maps.shape[0] * maps.shape[1], _CELLS))
-                for maps in in_order(self._maps, some)
+                maps.cells(random.integers(0, maps.shape[0] * maps.shape[1], _PROJECTION_CELLS))
+                for maps in parallel_map(self._maps, some)
             ]
         ).astype(np.float64)
         mean, deviation = cells.mean(0), cells.std(0) + 1e-6
-        # Each layer counts as much as the others, whatever the number of its channels.
+        # All layers count the same, whatever their number of channels.
         balance = np.concatenate([np.full(n, 1 / np.sqrt(n)) for n in (40, 112, 320)]) / deviation
         scaled = (cells - mean) * balance
         _, vectors = np.linalg.eigh(scaled.T @ scaled)
-        weights = vectors[:, ::-1][:, :_DIRECTIONS] * balance[:, None]
-        return _Reduction(weights.astype(np.float32), -(mean @ weights).astype(np.float32))
+        weights = vectors[:, ::-1][:, :_COMPONENTS] * balance[:, None]
+        return _Projection(weights.astype(np.float32), -(mean @ weights).astype(np.float32))
 
-    def _truth(self, index: int, maps: Maps) -> _Truth:
-        sample, size = self.samples[index], self.sizes[index]
+    def _ground_truth(self, number: int, maps: FeatureMaps) -> _GroundTruth:
+        sample, size = self.samples[number], self.sizes[number]
         height, width = maps.shape
         scale = np.array([width / size.width, height / size.height] * 2)
-        corners_of = [[box.left, box.top, box.left + box.width, box.top + box.height] for box in sample.boxes]
-        boxes: Matrix = np.array(corners_of, dtype=np.float64).reshape(-1, 4) * scale
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        return _Truth(boxes, np.array([numbers[box.label] for box in sample.boxes], dtype=np.intp))
+        edges = [[box.left, box.top, box.left + box.width, box.top + box.height] for box in sample.boxes]
+        boxes: Matrix = np.array(edges, dtype=np.float64).reshape(-1, 4) * scale
+        numbers = {label: index for index, label in enumerate(self.labels)}
+        return _GroundTruth(boxes, np.array([numbers[box.label] for box in sample.boxes], dtype=np.intp))
 
-    def _draw(self, index: int, reduction: _Reduction, shapes: Rectangles) -> Windows:
-        """Draw windows of one image: on objects, near them, and far from all."""
-        maps = self._maps(self.samples[index])
-        truth = self._truth(index, maps)
-        random = np.random.default_rng((self.seed, index))
-        windows = lay(shapes, maps.shape).windows
-        shared = overlaps(windows, truth.boxes)
-        most, best = _best(shared)
-        some = functools.partial(_some, random=random, share=self.share)
-        chosen: list[Numbers] = []
-        each = max(_FEWEST, min(_MOST, _ON_OBJECTS // max(1, len(truth.boxes))))
-        for number in range(len(truth.boxes)):
-            good = np.flatnonzero((best == number) & (most >= _POSITIVE))
-            if len(good) < _FEWEST:
-                good = np.argsort(-shared[:, number], kind="stable")[:_FEWEST]
-                good = good[shared[good, number] > _RELATED]
-            chosen.append(some(good, each))
-        positive = np.concatenate([*chosen, np.empty(0, np.intp)]).astype(np.intp)
-        partly = some(np.flatnonzero((most > _RELATED) & (most < _POSITIVE)), _PARTLY)
-        far = some(np.flatnonzero(most < _FAR), _NONE_FAR)
-        near = some(np.flatnonzero((most >= _FAR) & (most < _NEGATIVE)), _NONE_NEAR)
-        onto = np.concatenate([best[positive], np.arange(len(truth.boxes)), best[partly]])
+    def _sample_windows(self, number: int, projection: _Projection, shapes: Windows) -> TrainingWindows:
+        """Sample windows of one image: on objects, partly on objects, near them, and far from all."""
+        maps = self._maps(self.samples[number])
+        truth = self._ground_truth(number, maps)
+        random = np.random.default_rng((self.seed, number))
+        windows = window_grid(shapes, maps.shape).windows
+        ious = iou(windows, truth.boxes)
+        best_iou, best_box = _best_match(ious)
+        subsample = functools.partial(_subsample, random=random, share=self.share)
+        chosen: list[Indices] = []
+        per_object = max(_MIN_PER_OBJECT, min(_MAX_PER_OBJECT, _POSITIVES // max(1, len(truth.boxes))))
+        for box in range(len(truth.boxes)):
+            positive = np.flatnonzero((best_box == box) & (best_iou >= _POSITIVE_IOU))
+            if len(positive) < _MIN_PER_OBJECT:
+                positive = np.argsort(-ious[:, box], kind="stable")[:_MIN_PER_OBJECT]
+                positive = positive[ious[positive, box] > _PARTIAL_IOU]
+            chosen.append(subsample(positive, per_object))
+        positives = np.concatenate([*chosen, np.empty(0, np.intp)]).astype(np.intp)
+        partials = subsample(
+            np.flatnonzero((best_iou > _PARTIAL_IOU) & (best_iou < _POSITIVE_IOU)), _PARTIALS
+        )
+        far = subsample(np.flatnonzero(best_iou < _FAR_IOU), _FAR_BACKGROUND)
+        near = subsample(
+            np.flatnonzero((best_iou >= _FAR_IOU) & (best_iou < _NEGATIVE_IOU)), _NEAR_BACKGROUND
+        )
+        # The boxes themselves, rounded to cells, are examples too.
+        matched = np.concatenate([best_box[positives], np.arange(len(truth.boxes)), best_box[partials]])
         rows = np.concatenate(
-            [windows[positive], _whole(truth.boxes, maps.shape), windows[partly], windows[far], windows[near]]
+            [
+                windows[positives],
+                _round_to_cells(truth.boxes, maps.shape),
+                windows[partials],
+                windows[far],
+                windows[near],
+            ]
         )
         classes = np.full(len(rows), len(self.labels), dtype=np.intp)
-        classes[: len(onto)] = truth.classes[onto]
-        classes[len(onto) - len(partly) : len(onto)] = -1
-        moves = np.zeros((len(rows), MOVES))
-        moves[: len(onto)] = _moves(rows[: len(onto)], truth.boxes[onto])
-        return Windows(reduction.describe(maps, rows), classes, moves, np.full(len(rows), index))
+        classes[: len(matched)] = truth.classes[matched]
+        classes[len(matched) - len(partials) : len(matched)] = -1
+        offsets = np.zeros((len(rows), OFFSETS))
+        offsets[: len(matched)] = _offsets(rows[: len(matched)], truth.boxes[matched])
+        return TrainingWindows(projection.features(maps, rows), classes, offsets, np.full(len(rows), number))
 
 
-def _join(drawn: list[Windows]) -> Windows:
-    return Windows(
-        np.concatenate([one.rows for one in drawn]),
-        np.concatenate([one.classes for one in drawn]),
-        np.concatenate([one.moves for one in drawn]),
-        np.concatenate([one.images for one in drawn]),
+def _join(sampled: list[TrainingWindows]) -> TrainingWindows:
+    return TrainingWindows(
+        np.concatenate([one.rows for one in sampled]),
+        np.concatenate([one.classes for one in sampled]),
+        np.concatenate([one.offsets for one in sampled]),
+        np.concatenate([one.images for one in sampled]),
     )
 
 
-def _some(places: Numbers, most: int, *, random: np.random.Generator, share: float) -> Numbers:
-    most = max(1, round(most * share))
-    return places if len(places) <= most else random.choice(places, most, replace=False)
+def _subsample(indices: Indices, limit: int, *, random: np.random.Generator, share: float) -> Indices:
+    """Return all indices, or a random sample of ``share`` times the limit if there are more."""
+    limit = max(1, round(limit * share))
+    return indices if len(indices) <= limit else random.choice(indices, limit, replace=False)
 
 
-def _best(shared: Matrix) -> tuple[Matrix, Numbers]:
-    """For each window, how much it shares with the object that it shares most with, and which that is."""
-    if not shared.shape[1]:
-        return np.zeros(len(shared)), np.zeros(len(shared), dtype=np.intp)
-    return shared.max(1), shared.argmax(1)
+def _best_match(ious: Matrix) -> tuple[Matrix, Indices]:
+    """Return, for each window, the greatest IoU with a box, and the number of that box."""
+    if not ious.shape[1]:
+        return np.zeros(len(ious)), np.zeros(len(ious), dtype=np.intp)
+    return ious.max(1), ious.argmax(1)
 
 
-def _whole(boxes: Matrix, grid: tuple[int, int]) -> Rectangles:
-    """Boxes as windows of whole cells, inside the grid."""
+def _round_to_cells(boxes: Matrix, grid: tuple[int, int]) -> Windows:
+    """Round boxes to windows of at least one cell inside a grid of height x width cells."""
     height, width = grid
     rounded = np.round(boxes).astype(np.intp)
     low = np.clip(rounded[:, :2], 0, np.array([width, height]) - 1)
@@ -260,9 +297,9 @@ def _whole(boxes: Matrix, grid: tuple[int, int]) -> Rectangles:
     return np.concatenate([low, high], axis=1)
 
 
-def _moves(windows: Rectangles, boxes: Matrix) -> Matrix:
-    """How to move windows onto boxes."""
+def _offsets(windows: Windows, boxes: Matrix) -> Matrix:
+    """Return the offsets of boxes from windows, windows x `OFFSETS`."""
     size = (windows[:, 2:] - windows[:, :2]).astype(np.float64)
-    wanted = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    box_size = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     shift = (boxes[:, :2] + boxes[:, 2:] - windows[:, :2] - windows[:, 2:]) / 2 / size
-    return np.concatenate([shift, np.log(wanted / size)], axis=1)
+    return np.concatenate([shift, np.log(box_size / size)], axis=1)

@@ -1,10 +1,10 @@
-"""From the bytes of an image to its pixels: checked against the service's limits first, turned by EXIF."""
+"""Checks images against the service's limits, and decodes them to RGB."""
 
 from __future__ import annotations
 
 import io
 import struct
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rekolabels._image_header import Header, read_header
 from rekolabels.errors import MissingExtra
@@ -12,18 +12,24 @@ from rekolabels.images import ImageSize
 from rekolabels.local._engine._values import UnusableImage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.Image import Image
 
-__all__ = ["MAX_ASPECT", "MAX_BYTES", "MAX_SIDE", "MIN_SIDE", "check_image", "decode"]
+    from rekolabels.local._engine._values import Sample
+
+__all__ = ["MAX_ASPECT", "MAX_BYTES", "MAX_SIDE", "MIN_SIDE", "call_with_image", "check_image", "decode"]
+
+_T = TypeVar("_T")
 
 MAX_BYTES = 15 * 1024 * 1024
-"""The largest image file in S3: 15 MB, taken as 2^20 bytes each (AWS does not say which it means)."""
+"""Maximum size of an image file in S3: 15 MB, read as 15 * 2^20 bytes (AWS does not define it)."""
 MIN_SIDE = 64
-"""The shortest side in pixels."""
+"""Minimum length of a side in pixels."""
 MAX_SIDE = 4096
-"""The longest side in pixels."""
+"""Maximum length of a side in pixels."""
 MAX_ASPECT = 20
-"""The longer side over the shorter one, at most."""
+"""Maximum ratio of the longer side to the shorter one."""
 
 _DECODING_ERRORS = (
     OSError,
@@ -36,23 +42,23 @@ _DECODING_ERRORS = (
     struct.error,
     MemoryError,
 )
-"""What Pillow raises for damaged files, depending on where the damage is."""
+"""Exceptions of Pillow for damaged files; which one depends on where the damage is."""
 
 
 def check_image(data: bytes) -> ImageSize:
     """Check an image against the service's limits without decoding it.
 
-    The limits are those of "Guidelines and quotas in Amazon Rekognition Custom Labels": JPEG or PNG, 64 to
-    4096 pixels a side, at most 20:1, at most 15 MB.
+    The limits are those in "Guidelines and quotas in Amazon Rekognition Custom Labels": JPEG or PNG, 64 to
+    4096 pixels a side, an aspect ratio of at most 20:1, at most 15 MB.
 
     Args:
         data: The encoded image.
 
     Returns:
-        Its size in pixels, after turning by the EXIF orientation.
+        Its size in pixels, after rotation by the EXIF orientation.
 
     Raises:
-        UnusableImage: It breaks a limit, or its header cannot be read.
+        UnusableImage: The image exceeds a limit, or its header cannot be read.
     """
     header = _check_header(data)
     # A depth of 1 or 3, as Ground Truth states it: transparency does not count.
@@ -62,20 +68,20 @@ def check_image(data: bytes) -> ImageSize:
 def decode(data: bytes, *, side: int | None = None) -> Image:
     """Decode an image to RGB, as a viewer would show it.
 
-    Turned by the EXIF orientation; transparency is laid on white; 16 bits are reduced to 8.
+    Rotates it by the EXIF orientation, puts transparent images on white, and scales 16 bits to 8.
 
     Args:
         data: The encoded image.
-        side: A size in pixels that suffices for both sides, so that large JPEGs are decoded at a fraction
-            (1/2, 1/4, 1/8) of their size; None decodes the full size.
+        side: Length in pixels that is enough for both sides. Larger JPEGs are decoded at 1/2, 1/4 or 1/8 of
+            their size, but never below it. None decodes the full size.
 
     Raises:
-        UnusableImage: It breaks a limit, or cannot be decoded to its end.
+        UnusableImage: The image exceeds a limit, or cannot be decoded completely.
     """
     header = _check_header(data)
     if header.exif is not None:
         start, end = header.exif
-        data = data[:start] + data[end:]  # read already; Pillow would warn about damaged ones
+        data = data[:start] + data[end:]  # already read, and Pillow warns about damaged EXIF
     with _open(data) as image:
         if side is not None:
             image.draft("RGB", (side, side))
@@ -83,35 +89,53 @@ def decode(data: bytes, *, side: int | None = None) -> Image:
             image.load()
             rgb = _to_rgb(image)
         except _DECODING_ERRORS as error:
-            _refuse(f"it is damaged or incomplete ({error})", error)
-    return _turn(rgb, header.orientation)
+            _raise_unreadable(f"it is damaged or incomplete ({error})", error)
+    return _rotate(rgb, header.orientation)
 
 
-def _refuse(detail: str, cause: BaseException | None = None) -> NoReturn:
-    raise UnusableImage(f"the image cannot be read: {detail}; save it anew", reason="unreadable") from cause
+def call_with_image(sample: Sample, function: Callable[[bytes], _T]) -> _T:
+    """Call a function with the encoded image of a sample, and name the image in its errors.
+
+    Raises:
+        UnusableImage: As the function raises it, with the source of the sample in the message.
+    """
+    try:
+        return function(sample.read())
+    except UnusableImage as error:
+        raise UnusableImage(f"{sample.source}: {error}", reason=error.reason) from error
+
+
+def _raise_unreadable(detail: str, cause: BaseException | None = None) -> NoReturn:
+    raise UnusableImage(
+        f"The image cannot be read: {detail}. Save it again as JPEG or PNG.", reason="unreadable"
+    ) from cause
 
 
 def _check_header(data: bytes) -> Header:
     if len(data) > MAX_BYTES:
         raise UnusableImage(
-            f"the image has {len(data):,} bytes, at most {MAX_BYTES:,} are allowed; compress it more",
+            f"The image has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed. Compress it more.",
             reason="too large",
         )
     header = read_header(io.BytesIO(data))
     if header is None:
         if data.startswith((b"\xff\xd8\xff", b"\x89PNG")):
-            _refuse("its header is damaged or incomplete")
-        raise UnusableImage("the image is neither JPEG nor PNG; convert it", reason="format")
+            _raise_unreadable("its header is damaged or incomplete")
+        raise UnusableImage("The image is neither JPEG nor PNG. Convert it to one of them.", reason="format")
     short, long = sorted((header.width, header.height))
-    said = f"the image has {header.width} x {header.height} pixels"
+    size = f"The image has {header.width} x {header.height} pixels"
     if long > MAX_SIDE:
         raise UnusableImage(
-            f"{said}, at most {MAX_SIDE} a side are allowed; scale it down", reason="too large"
+            f"{size}; at most {MAX_SIDE} a side are allowed. Scale it down.", reason="too large"
         )
     if short < MIN_SIDE:
-        raise UnusableImage(f"{said}, at least {MIN_SIDE} a side are needed; scale it up", reason="too small")
+        raise UnusableImage(
+            f"{size}; at least {MIN_SIDE} a side are required. Scale it up.", reason="too small"
+        )
     if long > MAX_ASPECT * short:
-        raise UnusableImage(f"{said}, more than {MAX_ASPECT}:1; crop it", reason="aspect ratio")
+        raise UnusableImage(
+            f"{size}; an aspect ratio of at most {MAX_ASPECT}:1 is allowed. Crop it.", reason="aspect ratio"
+        )
     return header
 
 
@@ -123,14 +147,14 @@ def _open(data: bytes) -> Image:
     try:
         return Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
     except _DECODING_ERRORS as error:
-        _refuse(f"its header is damaged or incomplete ({error})", error)
+        _raise_unreadable(f"its header is damaged or incomplete ({error})", error)
 
 
 def _to_rgb(image: Image) -> Image:
     from PIL.Image import alpha_composite, new
 
     if image.mode.startswith("I"):
-        # Pillow would clip 16-bit grey to 255 instead of scaling it.
+        # convert() would clip 16-bit grey to 255 instead of scaling it.
         return image.convert("F").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
@@ -139,10 +163,10 @@ def _to_rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
-def _turn(image: Image, orientation: int) -> Image:
+def _rotate(image: Image, orientation: int) -> Image:
     from PIL.Image import Transpose
 
-    turns = {
+    transpositions = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
         4: Transpose.FLIP_TOP_BOTTOM,
@@ -151,4 +175,4 @@ def _turn(image: Image, orientation: int) -> Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
-    return image.transpose(turns[orientation]) if orientation in turns else image
+    return image.transpose(transpositions[orientation]) if orientation in transpositions else image

@@ -1,7 +1,7 @@
-"""Linear heads on standardised features: how they are fitted, and how their strictness is chosen.
+"""Linear heads on standardised features: logistic regression whose hyperparameters are cross-validated.
 
-The features come in blocks (what, where). Everything that is chosen (the share of each block, the
-regularisation) is chosen by leaving out training samples; no test image is involved.
+The features come in one or two blocks (semantic, detail). The weight of the second block and C, the inverse
+regularisation, are chosen among the training samples alone.
 """
 
 from __future__ import annotations
@@ -18,51 +18,52 @@ from rekolabels.errors import MissingExtra
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["Head", "Matrix", "fit_exclusive", "fit_independent", "one_thread"]
+__all__ = ["Head", "Matrix", "fit_binary", "fit_multinomial", "single_threaded"]
 
 Matrix = npt.NDArray[np.float64]
 
-_SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Candidates for the share of the second block."""
+_BLOCK_WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Candidates for the weight of the second block; the first has the rest."""
 _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Penalties at which the shares are compared; each share by its best."""
-_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Ridge penalties to compare block weights with; each block weight counts by its best."""
+_C_VALUES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Candidates for C of the logistic regression, the inverse of its penalty."""
-_DEFAULT_STRENGTH = 30.0
-"""Where there are too few samples to try."""
-_CONSTANT = 1e-6
-"""A feature that deviates less tells nothing."""
-_PAIR = 2
-"""A class needs a sample on either side of a fold."""
+_DEFAULT_C = 30.0
+"""C when there are too few samples for cross-validation."""
+_MIN_DEVIATION = 1e-6
+"""A feature with a smaller standard deviation is constant."""
+_MIN_PER_CLASS = 2
+"""Samples of a class that cross-validation needs: one on either side of a fold."""
 _FOLDS = 4
-_ENOUGH_FOR_SHARES = 800
-_ENOUGH_FOR_STRENGTH = 600
-"""Samples that suffice for choosing; all are used in the final fit."""
-_MOST_DIRECTIONS = 1500
-"""Principal directions that are kept at most."""
+_BLOCK_WEIGHT_SAMPLES = 800
+"""Number of samples that suffices to choose the block weight; the final fit uses all samples."""
+_C_SAMPLES = 600
+"""Number of samples that suffices to choose C; the final fit uses all samples."""
+_MAX_COMPONENTS = 1500
+"""Maximum number of principal components."""
 
 
 @attrs.frozen(eq=False)
 class Head:
-    """A linear map from features to one score a label."""
+    """A linear map from features to one score for each label."""
 
     weights: Matrix
     """Labels x features."""
     bias: Matrix
-    """One a label."""
-    strength: float
-    """The C that was chosen."""
-    share: float
-    """The share of the second block that was chosen."""
+    """One for each label."""
+    c: float
+    """The chosen C, the inverse of the penalty."""
+    block_weight: float
+    """The chosen weight of the second block, 0 to 1."""
 
     def scores(self, features: npt.NDArray[Any]) -> Matrix:
-        """Log-odds (independent labels) or their exclusive counterpart, up to a constant a row."""
+        """Return the scores, samples x labels: logits of the softmax or of independent sigmoids."""
         result: Matrix = features.astype(np.float64) @ self.weights.T + self.bias
         return result
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Keep the linear algebra on one core: two were slower than one on two cores."""
+def single_threaded() -> AbstractContextManager[Any]:
+    """Return a context in which linear algebra uses one core; on two cores, two threads were slower."""
     try:
         limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(1)
     except ImportError as error:
@@ -70,17 +71,31 @@ def one_thread() -> AbstractContextManager[Any]:
     return limits
 
 
-def fit_exclusive(
+def fit_multinomial(
     features: npt.NDArray[Any], blocks: list[slice], classes: npt.NDArray[np.intp], seed: int
 ) -> Head:
-    """Fit a multinomial head: exactly one of the classes 0, 1, … holds for each row."""
+    """Fit a multinomial head.
+
+    Args:
+        features: Samples x features.
+        blocks: Columns of each block; one or two.
+        classes: Class of each sample, 0 to n - 1.
+        seed: Seed for folds and subsampling.
+    """
     count = int(classes.max()) + 1
     targets = np.eye(count)[classes]
     return _fit(features, blocks, targets, classes, seed)
 
 
-def fit_independent(features: npt.NDArray[Any], blocks: list[slice], targets: Matrix, seed: int) -> Head:
-    """Fit one binary head a column of the 0/1 targets."""
+def fit_binary(features: npt.NDArray[Any], blocks: list[slice], targets: Matrix, seed: int) -> Head:
+    """Fit an independent binary head for each label.
+
+    Args:
+        features: Samples x features.
+        blocks: Columns of each block; one or two.
+        targets: Samples x labels, 0 or 1.
+        seed: Seed for folds and subsampling.
+    """
     return _fit(features, blocks, targets, None, seed)
 
 
@@ -91,53 +106,57 @@ def _fit(
     classes: npt.NDArray[np.intp] | None,
     seed: int,
 ) -> Head:
-    with one_thread():
+    with single_threaded():
         mean = features.mean(0, dtype=np.float64)
         deviation = features.std(0, dtype=np.float64)
-        deviation[deviation < _CONSTANT] = 1.0
+        deviation[deviation < _MIN_DEVIATION] = 1.0
         scaled = [(features[:, b] - mean[b]) / deviation[b] / np.sqrt(b.stop - b.start) for b in blocks]
-        share = _choose_share(scaled, targets, classes, seed)
-        factors = [np.sqrt(1.0 - share), np.sqrt(share)] if len(blocks) > 1 else [1.0]
-        rotated, directions = _principal(
+        block_weight = _choose_block_weight(scaled, targets, classes, seed)
+        factors = [np.sqrt(1.0 - block_weight), np.sqrt(block_weight)] if len(blocks) > 1 else [1.0]
+        rotated, components = _principal_components(
             np.concatenate([f * s for f, s in zip(factors, scaled, strict=True)], axis=1)
         )
-        strength = _choose_strength(rotated, targets, classes, seed)
-        coefficients, bias = _solve(rotated, targets, classes, strength)
+        c = _choose_c(rotated, targets, classes, seed)
+        coefficients, bias = _solve(rotated, targets, classes, c)
     stretch = np.concatenate(
         [
             np.full(b.stop - b.start, f / np.sqrt(b.stop - b.start))
             for f, b in zip(factors, blocks, strict=True)
         ]
     )
-    weights = (coefficients @ directions.T) * stretch / deviation
-    return Head(weights, bias - weights @ mean, strength, share)
+    weights = (coefficients @ components.T) * stretch / deviation
+    return Head(weights, bias - weights @ mean, c, block_weight)
 
 
-def _principal(rows: Matrix) -> tuple[Matrix, Matrix]:
-    """Rotate the rows into their principal directions: the same fit in fewer columns."""
+def _principal_components(rows: Matrix) -> tuple[Matrix, Matrix]:
+    """Rotate rows into their principal components, which gives the same fit in fewer columns.
+
+    Returns:
+        The rotated rows (rows x components), and the components (columns x components).
+    """
     count, width = rows.shape
     wide = count <= width
     values, vectors = np.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
     kept = values > values[-1] * 1e-8
-    values, vectors = values[kept][::-1][:_MOST_DIRECTIONS], vectors[:, kept][:, ::-1][:, :_MOST_DIRECTIONS]
+    values, vectors = values[kept][::-1][:_MAX_COMPONENTS], vectors[:, kept][:, ::-1][:, :_MAX_COMPONENTS]
     if not wide:
         return rows @ vectors, vectors
     lengths = np.sqrt(values)
     return vectors * lengths, rows.T @ (vectors / lengths)
 
 
-def _choose_share(
+def _choose_block_weight(
     scaled: list[Matrix], targets: Matrix, classes: npt.NDArray[np.intp] | None, seed: int
 ) -> float:
-    """Compare the shares by leaving one out, which costs a ridge regression nothing extra."""
+    """Choose the block weight by the leave-one-out error of ridge regression, which has a closed form."""
     if len(scaled) == 1:
         return 0.0
-    chosen = _subset(len(targets), classes, _ENOUGH_FOR_SHARES, seed)
+    chosen = _subsample(len(targets), classes, _BLOCK_WEIGHT_SAMPLES, seed)
     first, second = (block[chosen] @ block[chosen].T for block in scaled)
     centred = targets[chosen] - targets[chosen].mean(0)
     losses: list[tuple[float, float]] = []
-    for share in _SHARES:
-        values, vectors = np.linalg.eigh((1.0 - share) * first + share * second)
+    for block_weight in _BLOCK_WEIGHTS:
+        values, vectors = np.linalg.eigh((1.0 - block_weight) * first + block_weight * second)
         values = np.maximum(values, 0.0)
         projected = vectors.T @ centred
         for ridge in _RIDGES:
@@ -145,33 +164,33 @@ def _choose_share(
             left_out = (centred - vectors @ (shrunk[:, None] * projected)) / (1.0 - (vectors**2) @ shrunk)[
                 :, None
             ]
-            losses.append((float((left_out**2).mean()), share))
+            losses.append((float((left_out**2).mean()), block_weight))
     return min(losses)[1]
 
 
-def _choose_strength(rows: Matrix, targets: Matrix, classes: npt.NDArray[np.intp] | None, seed: int) -> float:
+def _choose_c(rows: Matrix, targets: Matrix, classes: npt.NDArray[np.intp] | None, seed: int) -> float:
     """Choose C by cross-validated log loss."""
-    chosen = _subset(len(rows), classes, _ENOUGH_FOR_STRENGTH, seed)
+    chosen = _subsample(len(rows), classes, _C_SAMPLES, seed)
     rows, targets = rows[chosen], targets[chosen]
     classes = None if classes is None else classes[chosen]
     rarest = len(rows) // 2 if classes is None else int(np.bincount(classes).min())
-    if rarest < _PAIR:
-        return _DEFAULT_STRENGTH
+    if rarest < _MIN_PER_CLASS:
+        return _DEFAULT_C
     folds = _folds(len(rows), classes, min(_FOLDS, rarest), seed)
     losses: list[tuple[float, float]] = []
-    for strength in _STRENGTHS:
+    for c in _C_VALUES:
         loss = 0.0
-        for held in folds:
+        for held_out in folds:
             coefficients, bias = _solve(
-                rows[~held], targets[~held], None if classes is None else classes[~held], strength
+                rows[~held_out], targets[~held_out], None if classes is None else classes[~held_out], c
             )
-            scores = rows[held] @ coefficients.T + bias
-            loss += _loss(scores, targets[held], exclusive=classes is not None)
-        losses.append((loss, strength))
+            scores = rows[held_out] @ coefficients.T + bias
+            loss += _log_loss(scores, targets[held_out], exclusive=classes is not None)
+        losses.append((loss, c))
     return min(losses)[1]
 
 
-def _loss(scores: Matrix, targets: Matrix, *, exclusive: bool) -> float:
+def _log_loss(scores: Matrix, targets: Matrix, *, exclusive: bool) -> float:
     if exclusive:
         top = scores.max(1, keepdims=True)
         logs = scores - top - np.log(np.exp(scores - top).sum(1, keepdims=True))
@@ -180,55 +199,55 @@ def _loss(scores: Matrix, targets: Matrix, *, exclusive: bool) -> float:
 
 
 def _solve(
-    rows: Matrix, targets: Matrix, classes: npt.NDArray[np.intp] | None, strength: float
+    rows: Matrix, targets: Matrix, classes: npt.NDArray[np.intp] | None, c: float
 ) -> tuple[Matrix, Matrix]:
     """Fit scikit-learn's logistic regression; return coefficients (labels x columns) and biases."""
     logistic: Any = import_module("sklearn.linear_model").LogisticRegression
     if classes is not None:
-        model = logistic(C=strength, max_iter=1000).fit(rows, classes)
+        model = logistic(C=c, max_iter=1000).fit(rows, classes)
         coefficients, bias = model.coef_, model.intercept_
-        if len(bias) == 1:  # two classes: scikit-learn gives the log-odds of the second
+        if len(bias) == 1:  # two classes: scikit-learn returns the log-odds of the second
             coefficients, bias = np.vstack([-coefficients, coefficients]) / 2, np.append(-bias, bias) / 2
         return coefficients, bias
     coefficients, bias = np.zeros((targets.shape[1], rows.shape[1])), np.zeros(targets.shape[1])
     for column, wanted in enumerate(targets.T):
-        if (
-            wanted.min() == wanted.max()
-        ):  # always or never there: nothing to separate, so the prior with one doubt
-            share = (wanted.sum() + 1) / (len(wanted) + 2)
-            bias[column] = np.log(share / (1 - share))
+        if wanted.min() == wanted.max():  # a constant label: predict its frequency, with Laplace smoothing
+            frequency = (wanted.sum() + 1) / (len(wanted) + 2)
+            bias[column] = np.log(frequency / (1 - frequency))
             continue
-        model = logistic(C=strength, max_iter=1000).fit(rows, wanted)
+        model = logistic(C=c, max_iter=1000).fit(rows, wanted)
         coefficients[column], bias[column] = model.coef_[0], model.intercept_[0]
     return coefficients, bias
 
 
-def _subset(count: int, classes: npt.NDArray[np.intp] | None, enough: int, seed: int) -> npt.NDArray[np.intp]:
-    """Draw as many samples as suffice, of each class in proportion and at least two where there are two."""
-    everyone = np.arange(count)
-    if count <= enough:
-        return everyone
+def _subsample(
+    count: int, classes: npt.NDArray[np.intp] | None, size: int, seed: int
+) -> npt.NDArray[np.intp]:
+    """Draw about ``size`` of ``count`` samples, stratified, with at least two of each class that has two."""
+    indices = np.arange(count)
+    if count <= size:
+        return indices
     shuffled = np.random.default_rng(seed).permutation(count)
     if classes is None:
-        return np.sort(shuffled[:enough])
-    ranks = _ranks(classes[shuffled])
+        return np.sort(shuffled[:size])
+    ranks = _rank_in_class(classes[shuffled])
     sizes = np.bincount(classes)[classes[shuffled]]
-    return np.sort(shuffled[(ranks < _PAIR) | (ranks < sizes * enough / count)])
+    return np.sort(shuffled[(ranks < _MIN_PER_CLASS) | (ranks < sizes * size / count)])
 
 
 def _folds(
     count: int, classes: npt.NDArray[np.intp] | None, number: int, seed: int
 ) -> list[npt.NDArray[np.bool_]]:
-    """Deal the samples out into folds, each class by itself."""
+    """Split the samples into stratified folds; return a mask of the held-out samples for each fold."""
     shuffled = np.random.default_rng(seed).permutation(count)
-    ranks = _ranks(np.zeros(count, np.intp) if classes is None else classes[shuffled])
+    ranks = _rank_in_class(np.zeros(count, np.intp) if classes is None else classes[shuffled])
     fold = np.empty(count, np.intp)
     fold[shuffled] = ranks % number
     return [fold == index for index in range(number)]
 
 
-def _ranks(classes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For each element, how many of its class come before it."""
+def _rank_in_class(classes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return, for each element, the number of earlier elements of the same class."""
     order = np.argsort(classes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(classes))[:-1]]).astype(np.intp)
     ranks = np.empty(len(classes), np.intp)

@@ -1,11 +1,11 @@
-"""The tiny engine: nearest neighbours on coarse colours, learnt in milliseconds, for tests of code.
+"""The tiny engine: nearest neighbours on coarse colours, trained in milliseconds, for tests of code.
 
-An image is reduced to 64 cells on its longer side. A window of it is described by the mean colours of a 3 x 3
-grid and of its surroundings, and compared with the windows of the training images: the closer the nearest
-one with a label is, against the nearest one without, the surer the label. A classifier looks at one window,
-the whole image; a detector everywhere, at windows of the size that a label's boxes have. What it says was
-learnt from the images, but it knows no more than colours and where they are: its figures say nothing about a
-dataset.
+An image is reduced to 64 cells on its longer side. A window is described by the mean colours of a 3 x 3 grid
+and of its surroundings, and compared with the windows of the training images. The confidence of a label
+follows from the distance to the nearest window with the label, against the nearest one without it. A
+classifier uses one window, the whole image; a detector slides windows of the median size of each label's
+boxes over the image. The models know nothing but colours and their positions, so their metrics say nothing
+about a dataset.
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from rekolabels.local._engine._features import named
-from rekolabels.local._engine._files import document_labels, write_model
-from rekolabels.local._engine._images import check_image, decode
+from rekolabels.local._engine._images import call_with_image, check_image, decode
 from rekolabels.local._engine._linear import Matrix
-from rekolabels.local._engine._values import BrokenModel, ModelKind, Prediction, Progress, Sample, Trained
+from rekolabels.local._engine._model_files import labels_of, write_model
+from rekolabels.local._engine._values import (
+    BrokenModel,
+    ModelKind,
+    Prediction,
+    Progress,
+    Sample,
+    TrainingResult,
+)
 from rekolabels.local._engine._windows import (
     PARTS,
-    Rectangles,
-    corners,
-    integrate,
-    merge,
-    overlaps,
-    pool,
-    slide,
+    Windows,
+    integral_image,
+    iou,
+    non_maximum_suppression,
+    part_lookup,
+    pool_parts,
+    sliding_windows,
 )
 
 if TYPE_CHECKING:
@@ -40,117 +46,124 @@ __all__ = ["TinyModel", "load_tiny", "train_tiny"]
 
 _SIDE = 64
 """Cells on the longer side of an image."""
-_SIZE = 3 * PARTS
-"""Numbers that describe a window."""
+_FEATURES = 3 * PARTS
+"""Number of features of a window: the mean red, green and blue of its parts."""
 _SHARPNESS = 60.0
-"""How fast confidence grows with the difference of mean squared distances; colours are 0 to 1."""
-_FAR = 1.0
-"""The distance of what was never seen."""
-_BACKGROUND = 0.3
-"""Windows that overlap no box more than this show none of the labels."""
-_SURROUNDINGS = 40
-"""Windows of an image without a label that are remembered, at most."""
-_LEAST = 0.05
-"""Confidence below which no box is returned."""
-_OVERLAP = 0.3
-"""Boxes of one label that overlap more are taken for one object."""
-_MOST = 20
-"""Boxes a label and image that are returned at most."""
+"""Slope of the log-odds by the difference of mean squared distances; colours are 0 to 1."""
+_MAX_DISTANCE = 1.0
+"""Distance to a label, or to its absence, that training never saw."""
+_BACKGROUND_IOU = 0.3
+"""Windows with less IoU than this with every box are background."""
+_MAX_BACKGROUND = 40
+"""Approximate maximum number of background windows that are stored for each image."""
+_MIN_CONFIDENCE = 0.05
+"""Minimum confidence of a box."""
+_NMS_IOU = 0.3
+"""Boxes of a label with a greater IoU count as the same object."""
+_MAX_BOXES = 20
+"""Maximum number of boxes of a label in an image."""
 
 
 @attrs.frozen(eq=False)
 class TinyModel:
-    """What was seen in training, and under which labels."""
+    """A trained model: the windows of the training images, and their labels."""
 
     kind: ModelKind
-    """What it was trained for."""
+    """What it predicts."""
     labels: tuple[str, ...]
     """Sorted."""
-    seen: Matrix
-    """Windows of the training images; windows x numbers."""
-    held: Matrix
-    """1 where a window holds a label; windows x labels."""
-    shapes: Rectangles
-    """Width and height, in cells, of the windows of each label of a detector; labels x 2."""
+    windows: Matrix
+    """Features of the training windows; windows x features."""
+    targets: Matrix
+    """1 where a window has a label, else 0; windows x labels."""
+    shapes: Windows
+    """Width and height, in cells, of the windows for each label of a detector; labels x 2."""
 
     def predict(self, image: bytes) -> list[Prediction]:
-        """Every label of a classifier, the boxes of a detector; the most confident first."""
+        """Return every label of a classifier, or the boxes of a detector, by falling confidence."""
         cells = _cells(image)
-        found = self._boxes(cells) if self.kind == "detection" else self._whole(cells)
+        found = self._boxes(cells) if self.kind == "detection" else self._image_labels(cells)
         return sorted(found, key=lambda prediction: -prediction.confidence)
 
-    def _whole(self, cells: Matrix) -> list[Prediction]:
-        near, far = self._distances(_describe(cells, _everything(cells)))
-        sure = _exclusive(near[0]) if self.kind == "single-label" else _independent(near[0], far[0])
-        return [Prediction(label, float(value)) for label, value in zip(self.labels, sure, strict=True)]
+    def _image_labels(self, cells: Matrix) -> list[Prediction]:
+        with_label, without = self._distances(_features(cells, _whole_image(cells)))
+        if self.kind == "single-label":
+            confidences = _exclusive(with_label[0])
+        else:
+            confidences = _independent(with_label[0], without[0])
+        return [
+            Prediction(label, float(value)) for label, value in zip(self.labels, confidences, strict=True)
+        ]
 
     def _boxes(self, cells: Matrix) -> list[Prediction]:
         height, width = cells.shape[:2]
         sides = np.array([width, height, width, height])
         found: list[Prediction] = []
         for number, label in enumerate(self.labels):
-            windows = slide(self.shapes[number : number + 1], (height, width))
-            near, far = self._distances(_describe(cells, windows))
-            sure = _independent(near[:, number], far[:, number])
-            likely = sure >= _LEAST
+            windows = sliding_windows(self.shapes[number : number + 1], (height, width))
+            with_label, without = self._distances(_features(cells, windows))
+            confidences = _independent(with_label[:, number], without[:, number])
+            likely = confidences >= _MIN_CONFIDENCE
             if not likely.any():
                 continue
-            merged = merge(windows[likely].astype(np.float64), sure[likely], limit=_OVERLAP, most=_MOST)
-            for corner, value in zip(*merged, strict=True):
-                left, top, right, bottom = (float(share) for share in corner / sides)
+            kept = non_maximum_suppression(
+                windows[likely].astype(np.float64), confidences[likely], threshold=_NMS_IOU, limit=_MAX_BOXES
+            )
+            for corners, value in zip(*kept, strict=True):
+                left, top, right, bottom = (float(ratio) for ratio in corners / sides)
                 found.append(Prediction(label, float(value), (left, top, right - left, bottom - top)))
         return found
 
     def _distances(self, windows: Matrix) -> tuple[Matrix, Matrix]:
-        """From windows to the nearest seen one with each label, and to the nearest without it."""
-        squares = (windows**2).sum(1)[:, None] + (self.seen**2).sum(1) - 2 * windows @ self.seen.T
-        apart = np.maximum(squares, 0.0) / _SIZE
-        near, far = np.full((2, len(windows), len(self.labels)), _FAR)
+        """Return the mean squared distances to the nearest training window with and without each label."""
+        squares = (windows**2).sum(1)[:, None] + (self.windows**2).sum(1) - 2 * windows @ self.windows.T
+        distances = np.maximum(squares, 0.0) / _FEATURES
+        with_label, without = np.full((2, len(windows), len(self.labels)), _MAX_DISTANCE)
         for number in range(len(self.labels)):
-            holds = self.held[:, number] > 0
-            near[:, number] = apart[:, holds].min(1, initial=_FAR)
-            far[:, number] = apart[:, ~holds].min(1, initial=_FAR)
-        return near, far
+            has_label = self.targets[:, number] > 0
+            with_label[:, number] = distances[:, has_label].min(1, initial=_MAX_DISTANCE)
+            without[:, number] = distances[:, ~has_label].min(1, initial=_MAX_DISTANCE)
+        return with_label, without
 
     def save(self, folder: Path) -> None:
         """Write the model into a folder."""
         description = {"kind": self.kind, "labels": self.labels, "engine": "tiny"}
-        arrays = {"seen": self.seen, "held": self.held, "shapes": self.shapes.astype(np.float64)}
+        arrays = {"seen": self.windows, "held": self.targets, "shapes": self.shapes.astype(np.float64)}
         write_model(folder, description, arrays)
 
 
 def train_tiny(
     kind: ModelKind, training: Sequence[Sample], testing: Sequence[Sample], *, progress: Progress
-) -> Trained:
-    """Remember the training samples, then look at the test samples."""
-    pictures: list[_Picture] = []
+) -> TrainingResult:
+    """Store the training samples as a model, then predict the test samples."""
+    images: list[_Image] = []
     for done, sample in enumerate(training, start=1):
-        pictures.append(_picture(sample))
+        images.append(_read_image(sample))
         progress("features", done, len(training))
     if kind == "detection":
-        model = _detector(pictures)
+        model = _train_detector(images)
     else:
-        seen = [(_describe(one.cells, _everything(one.cells)), [one.sample.labels]) for one in pictures]
-        model = _remember(kind, seen, np.zeros((0, 2), dtype=np.intp))
+        groups = [(_features(one.cells, _whole_image(one.cells)), [one.sample.labels]) for one in images]
+        model = _store(kind, groups, np.zeros((0, 2), dtype=np.intp))
     progress("head", 1, 1)
     predictions: list[tuple[Prediction, ...]] = []
     for done, sample in enumerate(testing, start=1):
-        predictions.append(tuple(named(sample, model.predict)))
+        predictions.append(tuple(call_with_image(sample, model.predict)))
         progress("test", done, len(testing))
-    return Trained(model, tuple(predictions))
+    return TrainingResult(model, tuple(predictions))
 
 
 def load_tiny(folder: Path, document: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> TinyModel:
-    """Put a model together from its files.
+    """Build a model from the content of its files.
 
     Raises:
-        BrokenModel: They do not fit together.
+        BrokenModel: The files are inconsistent.
     """
     kind: Any = document.get("kind")
-    labels = document_labels(document)
+    labels = labels_of(document)
     count = len(arrays.get("seen", ()))
     expected = {
-        "seen": (count, _SIZE),
+        "seen": (count, _FEATURES),
         "held": (count, len(labels)),
         "shapes": (len(labels) if kind == "detection" else 0, 2),
     }
@@ -159,21 +172,23 @@ def load_tiny(folder: Path, document: dict[str, Any], arrays: dict[str, npt.NDAr
         or {name: array.shape for name, array in arrays.items()} != expected
         or not ((arrays["shapes"] >= 1) & (arrays["shapes"] <= _SIDE)).all()
     ):
-        raise BrokenModel(f"the model in {folder} is damaged: its parts do not fit together; train it again")
+        raise BrokenModel(f"The model in {folder} is damaged: its files are inconsistent. Train it again.")
     return TinyModel(kind, labels, arrays["seen"], arrays["held"], arrays["shapes"].astype(np.intp))
 
 
 @attrs.frozen(eq=False)
-class _Picture:
+class _Image:
+    """A training image."""
+
     sample: Sample
     cells: Matrix
-    """The colours of the image, 0 to 1; height x width x 3."""
-    boxes: Rectangles
-    """The boxes of the sample in cells, each of at least one."""
+    """Mean colours of the cells, 0 to 1; height x width x 3."""
+    boxes: Windows
+    """Boxes of the sample, rounded to cells, of at least one cell each."""
 
 
-def _picture(sample: Sample) -> _Picture:
-    def look(data: bytes) -> _Picture:
+def _read_image(sample: Sample) -> _Image:
+    def read(data: bytes) -> _Image:
         cells, size = _cells(data), check_image(data)
         height, width = cells.shape[:2]
         scale, sides = np.array([width / size.width, height / size.height] * 2), [width, height]
@@ -181,39 +196,41 @@ def _picture(sample: Sample) -> _Picture:
         rounded = np.round(np.array(edges).reshape(-1, 4) * scale).astype(np.intp)
         low = np.clip(rounded[:, :2], 0, np.array(sides) - 1)
         high = np.clip(rounded[:, 2:], low + 1, sides)
-        return _Picture(sample, cells, np.concatenate([low, high], axis=1))
+        return _Image(sample, cells, np.concatenate([low, high], axis=1))
 
-    return named(sample, look)
+    return call_with_image(sample, read)
 
 
-def _detector(pictures: Sequence[_Picture]) -> TinyModel:
-    """Remember what the boxes show, and some of what lies around them."""
-    sizes: dict[str, list[Rectangles]] = {}
-    for one in pictures:
-        for box, corner in zip(one.sample.boxes, one.boxes, strict=True):
-            sizes.setdefault(box.label, []).append(corner[2:] - corner[:2])
+def _train_detector(images: Sequence[_Image]) -> TinyModel:
+    """Store the windows of the boxes, and some of the background."""
+    sizes: dict[str, list[Windows]] = {}
+    for one in images:
+        for box, corners in zip(one.sample.boxes, one.boxes, strict=True):
+            sizes.setdefault(box.label, []).append(corners[2:] - corners[:2])
     shapes = np.array([np.median(sizes[label], axis=0) for label in sorted(sizes)]).astype(np.intp)
-    seen: list[tuple[Matrix, list[frozenset[str]]]] = []
-    for one in pictures:
+    groups: list[tuple[Matrix, list[frozenset[str]]]] = []
+    for one in images:
         height, width = one.cells.shape[:2]
-        windows = slide(shapes, (height, width))
-        free = windows[overlaps(windows, one.boxes).max(1, initial=0.0) < _BACKGROUND]
-        some = free[:: 1 + len(free) // _SURROUNDINGS]
-        holders = [frozenset({box.label}) for box in one.sample.boxes] + [frozenset[str]()] * len(some)
-        seen.append((_describe(one.cells, np.concatenate([one.boxes, some])), holders))
-    return _remember("detection", seen, shapes)
+        windows = sliding_windows(shapes, (height, width))
+        background = windows[iou(windows, one.boxes).max(1, initial=0.0) < _BACKGROUND_IOU]
+        some = background[:: 1 + len(background) // _MAX_BACKGROUND]
+        labels = [frozenset({box.label}) for box in one.sample.boxes] + [frozenset[str]()] * len(some)
+        groups.append((_features(one.cells, np.concatenate([one.boxes, some])), labels))
+    return _store("detection", groups, shapes)
 
 
-def _remember(
-    kind: ModelKind, seen: Sequence[tuple[Matrix, list[frozenset[str]]]], shapes: Rectangles
+def _store(
+    kind: ModelKind, groups: Sequence[tuple[Matrix, list[frozenset[str]]]], shapes: Windows
 ) -> TinyModel:
-    holders = [names for _, group in seen for names in group]
-    labels = tuple(sorted({label for names in holders for label in names}))
-    held = np.array([[float(label in names) for label in labels] for names in holders])
-    return TinyModel(kind, labels, np.concatenate([windows for windows, _ in seen]), held, shapes)
+    """Build a model from groups of windows, each with the features and the labels of its windows."""
+    sets = [labels for _, group in groups for labels in group]
+    labels = tuple(sorted({label for one in sets for label in one}))
+    targets = np.array([[float(label in one) for label in labels] for one in sets])
+    return TinyModel(kind, labels, np.concatenate([windows for windows, _ in groups]), targets, shapes)
 
 
 def _cells(image: bytes) -> Matrix:
+    """Return the mean colours of an image's cells, 0 to 1; height x width x 3."""
     from PIL.Image import Resampling
 
     decoded = decode(image, side=_SIDE)
@@ -222,24 +239,26 @@ def _cells(image: bytes) -> Matrix:
     return np.asarray(decoded.resize((width, height), Resampling.BOX), dtype=np.float64) / 255
 
 
-def _everything(cells: Matrix) -> Rectangles:
+def _whole_image(cells: Matrix) -> Windows:
     height, width = cells.shape[:2]
     return np.array([[0, 0, width, height]], dtype=np.intp)
 
 
-def _describe(cells: Matrix, windows: Rectangles) -> Matrix:
+def _features(cells: Matrix, windows: Windows) -> Matrix:
+    """Return the mean colours over the parts of windows: windows x features."""
     height, width = cells.shape[:2]
-    return pool(integrate(cells), corners(windows, (height, width))).reshape(len(windows), _SIZE)
+    lookup = part_lookup(windows, (height, width))
+    return pool_parts(integral_image(cells), lookup).reshape(len(windows), _FEATURES)
 
 
-def _exclusive(near: Matrix) -> Matrix:
-    """One of the labels holds: shares that add up to 1."""
-    powers: Matrix = np.exp(_SHARPNESS * (near.min() - near))
+def _exclusive(with_label: Matrix) -> Matrix:
+    """Return confidences that add up to 1: exactly one label holds."""
+    powers: Matrix = np.exp(_SHARPNESS * (with_label.min() - with_label))
     result: Matrix = powers / powers.sum()
     return result
 
 
-def _independent(near: Matrix, far: Matrix) -> Matrix:
-    """Each label holds or does not."""
-    result: Matrix = 1 / (1 + np.exp(_SHARPNESS * (near - far)))
+def _independent(with_label: Matrix, without: Matrix) -> Matrix:
+    """Return independent confidences: any number of labels holds."""
+    result: Matrix = 1 / (1 + np.exp(_SHARPNESS * (with_label - without)))
     return result

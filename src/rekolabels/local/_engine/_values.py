@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out of it."""
+"""Values that go into the engine and come out of it, and its errors."""
 
 from __future__ import annotations
 
@@ -14,37 +14,38 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "BrokenEngine",
     "BrokenModel",
+    "BrokenWeights",
+    "ClassifierKind",
     "EngineName",
     "Model",
     "ModelKind",
     "Prediction",
     "Progress",
     "Sample",
-    "Trained",
+    "TrainingResult",
     "UnusableImage",
     "UnusableReason",
 ]
 
 ModelKind = Literal["single-label", "multi-label", "detection"]
-"""What a model was trained for; the samples decide."""
-
-EngineName = Literal["network", "tiny"]
-"""What learns: a frozen network with linear heads, or nearest neighbours on coarse colours, for tests."""
+"""What a model predicts: exactly one label, any number of labels, or boxes."""
 
 ClassifierKind = Literal["single-label", "multi-label"]
 """Whether exactly one label holds for an image, or any number."""
 
+EngineName = Literal["network", "tiny"]
+"""``network`` puts linear heads on a frozen network; ``tiny`` compares coarse colours, for tests."""
+
 Progress = Callable[[str, int, int], None]
-"""Called with the stage (``features``, ``head``, ``test``), how much of it is done, and its total."""
+"""Called with the stage (``features``, ``head``, ``test``), the steps done, and their total."""
 
 UnusableReason = Literal["format", "too large", "too small", "aspect ratio", "unreadable"]
 """Why an image cannot be used."""
 
 
 class UnusableImage(InvalidImage):
-    """An image that the service would refuse.
+    """An image that the service would reject.
 
     Attributes:
         reason: ``format`` (neither JPEG nor PNG), ``too large`` (over 15 MB or 4096 pixels a side), ``too
@@ -61,8 +62,8 @@ class BrokenModel(RekolabelsError):
     """The files of a saved model are missing, damaged, or from another version of the engine."""
 
 
-class BrokenEngine(RekolabelsError):
-    """The installed network weights are not the ones that the engine was made for."""
+class BrokenWeights(RekolabelsError):
+    """The installed network weights are missing, damaged, or of another version."""
 
 
 def _labels(values: Iterable[str]) -> frozenset[str]:
@@ -75,28 +76,27 @@ def _boxes(values: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
 
 @attrs.frozen
 class Sample:
-    """One usable line of a manifest."""
+    """A labelled image to train or test with."""
 
     source: str
-    """The image's URI; names it in messages."""
+    """URI of the image; names it in messages."""
     read: Callable[[], bytes]
-    """Brings the encoded image; called lazily, and from several threads."""
+    """Returns the encoded image; called lazily, and from several threads."""
     labels: frozenset[str] = attrs.field(default=frozenset(), converter=_labels)
     """Image-level labels."""
     boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes)
-    """Boxes in pixels of the image as turned by its EXIF orientation."""
+    """Boxes in pixels, after rotation by the EXIF orientation."""
 
 
 @attrs.frozen
 class Prediction:
-    """One thing that a model found."""
+    """A label or a box that a model predicts."""
 
     label: str
-    """The label."""
     confidence: float
     """0 to 1."""
     box: tuple[float, float, float, float] | None = None
-    """Left, top, width, height as ratios of the turned image's sides; None for an image-level label."""
+    """Left, top, width and height as ratios of the rotated image's sides; None for an image-level label."""
 
 
 class Model(Protocol):
@@ -104,32 +104,31 @@ class Model(Protocol):
 
     @property
     def kind(self) -> ModelKind:
-        """What it was trained for."""
+        """What it predicts."""
         ...
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that it knows, sorted."""
+        """Its labels, sorted."""
         ...
 
     def predict(self, image: bytes) -> list[Prediction]:
-        """Every label of a classifier, every candidate box of a detector; the most confident first.
+        """Return every label of a classifier, or every candidate box of a detector, by falling confidence.
 
         Raises:
-            UnusableImage: The image has the wrong format or size, or cannot be decoded.
+            UnusableImage: The image has an unsupported format or size, or cannot be decoded.
         """
         ...
 
     def save(self, folder: Path) -> None:
-        """Write the model into a folder, which is made if missing; an older model there is replaced."""
+        """Write the model into a folder; create the folder, or replace an older model in it."""
         ...
 
 
 @attrs.frozen
-class Trained:
-    """What a training yields."""
+class TrainingResult:
+    """A trained model, and its predictions for the test samples."""
 
     model: Model
-    """The model."""
     predictions: tuple[tuple[Prediction, ...], ...]
-    """For each test sample, in order, what the model says, unthresholded and the most confident first."""
+    """For each test sample, in order: all predictions, without a threshold, by falling confidence."""

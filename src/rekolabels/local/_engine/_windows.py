@@ -1,4 +1,4 @@
-"""Windows on a grid of cells: where they lie, what is in them, and which of them speak of the same object."""
+"""Windows on a grid of cells: anchor shapes, sliding windows, pooling, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -14,48 +14,63 @@ from rekolabels.local._engine._linear import Matrix
 
 __all__ = [
     "PARTS",
-    "SHAPE",
-    "Corners",
-    "Layout",
-    "Rectangles",
-    "corners",
-    "integrate",
-    "lay",
-    "make_shapes",
-    "merge",
-    "overlaps",
-    "pool",
-    "pool_together",
+    "SHAPE_FEATURES",
+    "Indices",
+    "PartLookup",
+    "WindowGrid",
+    "Windows",
+    "anchor_shapes",
+    "integral_image",
+    "iou",
+    "non_maximum_suppression",
+    "part_lookup",
+    "pool_parts",
+    "pool_sum",
     "shape_features",
-    "slide",
+    "sliding_windows",
+    "window_grid",
 ]
 
-Rectangles = npt.NDArray[np.intp]
-"""Windows in whole cells: left, top, right, bottom."""
-Corners = tuple[
-    npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp], Matrix
-]
+Indices = npt.NDArray[np.intp]
+"""Indices, or class numbers; one-dimensional unless stated otherwise."""
+Windows = npt.NDArray[np.intp]
+"""Windows in whole cells, windows x 4: left, top, right, bottom."""
+PartLookup = tuple[Indices, Indices, Indices, Indices, Matrix]
+"""For the parts of windows: rows of the integral image at the four corners (bottom right, top right, bottom
+left, top left), and 1 / area; each windows x parts."""
 
 _GRID = 3
-_AROUND = (-0.3, -0.3, 1.3, 1.3)
+"""Rows and columns of the parts of a window."""
+_SURROUNDINGS = (-0.3, -0.3, 1.3, 1.3)
+"""The window with its surroundings, in fractions of the window."""
 _FRACTIONS = np.array(
     [[x / _GRID, y / _GRID, (x + 1) / _GRID, (y + 1) / _GRID] for y in range(_GRID) for x in range(_GRID)]
-    + [_AROUND]
+    + [_SURROUNDINGS]
 )
+"""Parts of a window, in fractions of it: left, top, right, bottom."""
 PARTS = len(_FRACTIONS)
-"""Parts of a window that are looked at apart: a 3 x 3 grid, and the window with its surroundings."""
-SHAPE = 3
-"""Numbers that tell the shape of a window."""
-_STEPS = 6
-"""A window moves on by this part of its side, at least by a cell."""
-_VOTERS = 0.6
-"""Windows that overlap this much have a say in where the object lies."""
+"""Parts of a window that are pooled separately: a 3 x 3 grid, and the window with its surroundings."""
+SHAPE_FEATURES = 3
+"""Number of features that describe the shape of a window."""
+_STRIDES_PER_SIDE = 6
+"""A window slides by this fraction of its side, but by at least one cell."""
+_VOTING_IOU = 0.6
+"""Boxes with a greater IoU than this with a kept box vote on its position."""
 
 
-def make_shapes(sizes: Matrix, count: int, seed: int) -> Rectangles:
-    """Choose typical widths and heights in cells (k-means on their logarithms)."""
+def anchor_shapes(sizes: Matrix, count: int, seed: int) -> Windows:
+    """Choose anchor shapes by k-means on the logarithms of box sizes.
+
+    Args:
+        sizes: Widths and heights of boxes in cells; boxes x 2.
+        count: Maximum number of shapes.
+        seed: Seed of k-means.
+
+    Returns:
+        Widths and heights in whole cells; shapes x 2.
+    """
     cluster: Any = import_module("sklearn.cluster").KMeans
-    # Hundredths tell sizes apart well enough; nearer ones would be clusters that k-means cannot keep apart.
+    # Rounded to hundredths, so that k-means is not asked for more clusters than there are distinct points.
     logs = np.round(np.log(np.maximum(sizes, 1.0)), 2)
     distinct = len(np.unique(logs, axis=0))
     fitted = cluster(min(count, distinct), n_init=3, random_state=seed).fit(logs)
@@ -64,24 +79,34 @@ def make_shapes(sizes: Matrix, count: int, seed: int) -> Rectangles:
     return np.unique(rounded, axis=0)
 
 
-def slide(shapes: Rectangles, grid: tuple[int, int]) -> Rectangles:
-    """All windows of the shapes on a grid (height, width)."""
+def sliding_windows(shapes: Windows, grid: tuple[int, int]) -> Windows:
+    """Return all windows of some shapes (widths and heights) on a grid of height x width cells."""
     height, width = grid
-    windows: list[Rectangles] = []
+    windows: list[Windows] = []
     for wide, high in np.minimum(shapes, [width, height]).tolist():
-        lefts = _steps(width - wide, max(1, round(wide / _STEPS)))
-        tops = _steps(height - high, max(1, round(high / _STEPS)))
+        lefts = _positions(width - wide, max(1, round(wide / _STRIDES_PER_SIDE)))
+        tops = _positions(height - high, max(1, round(high / _STRIDES_PER_SIDE)))
         left, top = (axis.ravel() for axis in np.meshgrid(lefts, tops))
         windows.append(np.stack([left, top, left + wide, top + high], axis=1))
     return np.concatenate(windows)
 
 
-def _steps(last: int, step: int) -> npt.NDArray[np.intp]:
-    return np.unique(np.append(np.arange(0, last + 1, step), last))
+def _positions(last: int, stride: int) -> Indices:
+    return np.unique(np.append(np.arange(0, last + 1, stride), last))
 
 
-def integrate(grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Sum up a grid (height x width x n), so that the sum over any window takes four look-ups; flat x n."""
+# -- pooling -------------------------------------------------------------------------------------------------
+
+
+def integral_image(grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the integral image of a grid, from which the sum over any window takes four look-ups.
+
+    Args:
+        grid: Height x width x n.
+
+    Returns:
+        ((height + 1) * (width + 1)) x n.
+    """
     height, width, depth = grid.shape
     table = np.zeros((height + 1, width + 1, depth), dtype=grid.dtype)
     # Row by row and column by column: four times as fast as cumsum.
@@ -92,8 +117,8 @@ def integrate(grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return table.reshape(-1, depth)
 
 
-def corners(windows: Rectangles, grid: tuple[int, int]) -> Corners:
-    """Where the sums over the parts of windows are looked up; windows x parts, and one over their areas."""
+def part_lookup(windows: Windows, grid: tuple[int, int]) -> PartLookup:
+    """Return where to look up the sums over the parts of windows on a grid of height x width cells."""
     height, width = grid
     start, size = windows[:, None, :2], (windows[:, 2:] - windows[:, :2])[:, None, :]
     limit = np.array([width, height])
@@ -106,61 +131,64 @@ def corners(windows: Rectangles, grid: tuple[int, int]) -> Corners:
     return bottom * row + right, top * row + right, bottom * row + left, top * row + left, areas
 
 
-def pool(table: npt.NDArray[Any], where: Corners) -> npt.NDArray[Any]:
-    """The means over the parts of windows, from a table of :func:`integrate`; windows x parts x n."""
-    means = _sums(table, where)
-    means *= where[-1][:, :, None].astype(table.dtype)
+def pool_parts(table: npt.NDArray[Any], lookup: PartLookup) -> npt.NDArray[Any]:
+    """Return the means over the parts of windows, windows x parts x n, from an integral image."""
+    means = _sums(table, lookup)
+    means *= lookup[-1][:, :, None].astype(table.dtype)
     return means
 
 
-def pool_together(table: npt.NDArray[Any], where: Corners) -> npt.NDArray[Any]:
-    """The same means, added up over the parts; windows x n."""
-    result: npt.NDArray[Any] = np.einsum("wpn,wp->wn", _sums(table, where), where[-1].astype(table.dtype))
+def pool_sum(table: npt.NDArray[Any], lookup: PartLookup) -> npt.NDArray[Any]:
+    """Return the means over the parts of windows, summed over the parts: windows x n."""
+    result: npt.NDArray[Any] = np.einsum("wpn,wp->wn", _sums(table, lookup), lookup[-1].astype(table.dtype))
     return result
 
 
-def _sums(table: npt.NDArray[Any], where: Corners) -> npt.NDArray[Any]:
-    one, two, three, four, _ = where
-    sums = table.take(one, 0)
-    sums -= table.take(two, 0)
-    sums -= table.take(three, 0)
-    sums += table.take(four, 0)
+def _sums(table: npt.NDArray[Any], lookup: PartLookup) -> npt.NDArray[Any]:
+    bottom_right, top_right, bottom_left, top_left, _ = lookup
+    sums = table.take(bottom_right, 0)
+    sums -= table.take(top_right, 0)
+    sums -= table.take(bottom_left, 0)
+    sums += table.take(top_left, 0)
     return sums
 
 
 @attrs.frozen(eq=False)
-class Layout:
+class WindowGrid:
     """All windows of some shapes on a grid; the same for all images of a size."""
 
-    windows: Rectangles
-    where: Corners
-    """Where the sums over their parts are looked up in a table in which each cell has a row a part."""
+    windows: Windows
+    lookup: PartLookup
+    """Look-up of their parts, in an integral image that has a row for each cell and part."""
     features: Matrix
-    """What :func:`shape_features` says of them."""
+    """Their `shape_features`."""
 
 
-def lay(shapes: Rectangles, grid: tuple[int, int]) -> Layout:
-    """Lay out windows; what was laid out lately is remembered."""
-    return _lay(tuple((wide, high) for wide, high in shapes.tolist()), grid)
+def window_grid(shapes: Windows, grid: tuple[int, int]) -> WindowGrid:
+    """Return all windows of some shapes on a grid of height x width cells; the latest ones are cached."""
+    return _window_grid(tuple((wide, high) for wide, high in shapes.tolist()), grid)
 
 
 @functools.lru_cache(maxsize=4)
-def _lay(shapes: tuple[tuple[int, int], ...], grid: tuple[int, int]) -> Layout:
-    windows = slide(np.array(shapes, dtype=np.intp), grid)
-    one, two, three, four, areas = corners(windows, grid)
+def _window_grid(shapes: tuple[tuple[int, int], ...], grid: tuple[int, int]) -> WindowGrid:
+    windows = sliding_windows(np.array(shapes, dtype=np.intp), grid)
+    *corners, areas = part_lookup(windows, grid)
     part = np.arange(PARTS)
-    own = [index * PARTS + part for index in (one, two, three, four)]
-    return Layout(windows, (own[0], own[1], own[2], own[3], areas), shape_features(windows))
+    one, two, three, four = (corner * PARTS + part for corner in corners)
+    return WindowGrid(windows, (one, two, three, four, areas), shape_features(windows))
 
 
-def shape_features(windows: Rectangles) -> Matrix:
-    """Width, height and proportion of windows, :data:`SHAPE` numbers each."""
+def shape_features(windows: Windows) -> Matrix:
+    """Return width, height and aspect ratio of windows, scaled: windows x `SHAPE_FEATURES`."""
     size = (windows[:, 2:] - windows[:, :2]).astype(np.float64)
     return np.stack([size[:, 0] / 80, size[:, 1] / 80, np.log(size[:, 0] / size[:, 1])], axis=1)
 
 
-def overlaps(some: npt.NDArray[Any], others: npt.NDArray[Any]) -> Matrix:
-    """Intersection over union of each pair; some x others."""
+# -- overlaps ------------------------------------------------------------------------------------------------
+
+
+def iou(some: npt.NDArray[Any], others: npt.NDArray[Any]) -> Matrix:
+    """Return the intersection over union of each pair of boxes, some x others."""
     sides = [
         np.clip(
             np.minimum(some[:, None, axis + 2], others[None, :, axis + 2])
@@ -170,30 +198,38 @@ def overlaps(some: npt.NDArray[Any], others: npt.NDArray[Any]) -> Matrix:
         )
         for axis in (0, 1)
     ]
-    shared = sides[0] * sides[1]
+    intersection = sides[0] * sides[1]
     areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(1) for boxes in (some, others)]
-    union = areas[0][:, None] + areas[1][None] - shared
-    result: Matrix = shared / np.maximum(union, 1e-9)
+    union = areas[0][:, None] + areas[1][None] - intersection
+    result: Matrix = intersection / np.maximum(union, 1e-9)
     return result
 
 
-def merge(boxes: Matrix, scores: Matrix, *, limit: float, most: int) -> tuple[Matrix, Matrix]:
-    """Keep one box an object: the best of those that overlap more than the limit, moved to where they agree.
+def non_maximum_suppression(
+    boxes: Matrix, scores: Matrix, *, threshold: float, limit: int
+) -> tuple[Matrix, Matrix]:
+    """Keep one box for each object: the best of those that overlap, moved to the mean of its voters.
+
+    Args:
+        boxes: Left, top, right, bottom; boxes x 4.
+        scores: Score of each box.
+        threshold: IoU above which two boxes count as the same object.
+        limit: Maximum number of boxes to keep.
 
     Returns:
-        The boxes and their scores, the best first.
+        The kept boxes and their scores, by falling score.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
-    shared = overlaps(boxes, boxes)
+    ious = iou(boxes, boxes)
     free = np.ones(len(boxes), dtype=bool)
     kept: list[int] = []
     for index in range(len(boxes)):
         if free[index]:
             kept.append(index)
-            if len(kept) == most:
+            if len(kept) == limit:
                 break
-            free &= shared[index] <= limit
-    votes = np.where(shared[kept] > _VOTERS, shared[kept] * scores, 0.0)
-    votes[np.arange(len(kept)), kept] += 1e-9  # a box without area overlaps not even itself
+            free &= ious[index] <= threshold
+    votes = np.where(ious[kept] > _VOTING_IOU, ious[kept] * scores, 0.0)
+    votes[np.arange(len(kept)), kept] += 1e-9  # a box without area does not even overlap itself
     return (votes @ boxes) / votes.sum(1, keepdims=True), scores[kept]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rekolabels.local._engine import Trained
+    from rekolabels.local._engine import TrainingResult
     from rekolabels.local._jobs._training_run import TrainingRun
 
 __all__ = ["train_adapter"]
@@ -139,7 +139,7 @@ def _targets(line: AdapterLine) -> frozenset[str]:
     return line.labels or frozenset({NO_LABEL})
 
 
-def _fit(run: TrainingRun, train: Sequence[AdapterLine], test: Sequence[AdapterLine]) -> Trained:
+def _fit(run: TrainingRun, train: Sequence[AdapterLine], test: Sequence[AdapterLine]) -> TrainingResult:
     def samples(lines: Sequence[AdapterLine]) -> list[Sample]:
         read = run.images.read
         return [Sample(line.source, functools.partial(read, line.source), _targets(line)) for line in lines]
@@ -164,7 +164,7 @@ def _write_results(
     run: TrainingRun,
     train: Sequence[AdapterLine],
     test: Sequence[AdapterLine],
-    trained: Trained,
+    trained: TrainingResult,
     *,
     auto_create: bool,
 ) -> None:

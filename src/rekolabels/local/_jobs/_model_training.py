@@ -24,7 +24,7 @@ from rekolabels.local._jobs._training_run import TrainingFailed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rekolabels.local._engine import Prediction, Trained
+    from rekolabels.local._engine import Prediction, TrainingResult
     from rekolabels.local._jobs._training_data import CheckedData, CheckedDataset, UsableLine
     from rekolabels.local._jobs._training_run import TrainingRun
 
@@ -47,7 +47,7 @@ def train_model(run: TrainingRun) -> None:
     _fetch_manifests(run, auto_create=auto_create)
     split_seed = run.context.seed if auto_create else None
     data = reader.read(split_seed)
-    trained: Trained | None = None
+    trained: TrainingResult | None = None
     if data.failure is None:
         with contextlib.suppress(UnusableImage):  # an image can be damaged behind a valid header
             trained = _fit(run, data)
@@ -73,11 +73,13 @@ def _fetch_manifests(run: TrainingRun, *, auto_create: bool) -> None:
             fetch_manifest(s3, run.request["TestingData"]["Assets"], run.folder / "test.jsonl")
 
 
-def _fit(run: TrainingRun, data: CheckedData) -> Trained:
+def _fit(run: TrainingRun, data: CheckedData) -> TrainingResult:
     return run.fit(data.samples(data.train, run.images), data.samples(data.test, run.images))
 
 
-def _write_results(run: TrainingRun, data: CheckedData, trained: Trained, *, auto_create: bool) -> None:
+def _write_results(
+    run: TrainingRun, data: CheckedData, trained: TrainingResult, *, auto_create: bool
+) -> None:
     now = datetime.fromtimestamp(run.context.clock(), UTC)
     evaluation = _evaluate(data, trained, at=now, arn=run.job.arn)
     store_model(run.folder, trained.model, _thresholds_of(evaluation))
@@ -95,7 +97,7 @@ def _snapshot(data: CheckedData, dataset: CheckedDataset) -> Iterator[SnapshotIm
         yield SnapshotImage(line.source, labels, boxes, line.size)
 
 
-def _evaluate(data: CheckedData, trained: Trained, *, at: datetime, arn: str) -> Evaluation:
+def _evaluate(data: CheckedData, trained: TrainingResult, *, at: datetime, arn: str) -> Evaluation:
     """Evaluate a model on the test images in use."""
     tested, train_count = data.lines_in_use(data.test), len(data.lines_in_use(data.train))
     if trained.model.kind == "detection":

@@ -16,7 +16,7 @@ from rekolabels.errors import RekolabelsError
 from rekolabels.local._core._context import Context
 from rekolabels.local._core._job import Interrupted, Job
 from rekolabels.local._core._models import version_folder
-from rekolabels.local._engine import FeatureCache, Sample, Trained, train
+from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
 from rekolabels.local._jobs._s3_files import ImageSource, ResultFiles
 
@@ -46,7 +46,7 @@ class TrainingRun:
     result_files: ResultFiles
     images: ImageSource
 
-    def fit(self, train_samples: Sequence[Sample], test_samples: Sequence[Sample]) -> Trained:
+    def fit(self, train_samples: Sequence[Sample], test_samples: Sequence[Sample]) -> TrainingResult:
         """Train a model and test it.
 
         Raises:

@@ -88,7 +88,7 @@ class StoredObject:
     size: int
     """Bytes."""
     etag: str
-    """Without quotation marks; ends in ``-N`` after an upload in N parts."""
+    """Unquoted; ends in ``-N`` after an upload in N parts."""
     modified: int
     """Whole seconds since 1970, as in S3."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])

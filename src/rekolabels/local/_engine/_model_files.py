@@ -1,7 +1,7 @@
-"""How models lie on the disk: ``model.json`` and ``model.npz``. Reading them never runs code.
+"""Files of a saved model: ``model.json`` and ``model.npz``. Reading them never runs code.
 
-The JSON lists every array with its type and shape, and its digest; sizes are compared with the archive's
-directory before anything is unpacked, and NumPy is told not to unpickle.
+The JSON holds the type and shape of each array, and the digest of the archive. Sizes are compared with the
+archive's directory before anything is unpacked, and NumPy may not unpickle.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ import numpy.typing as npt
 
 from rekolabels.local._engine._values import BrokenModel
 
-__all__ = ["Arrays", "document_labels", "read_model", "write_model"]
+__all__ = ["Arrays", "labels_of", "read_model", "write_model"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _FORMAT = 1
 _TYPES = frozenset({"<f4", "<f8"})
-_LARGEST = 1 << 30
-"""Bytes of all arrays of a model, at most."""
-_BEYOND = 1e12
-"""No training comes near; larger numbers would make sums overflow and confidences that are no numbers."""
+_MAX_BYTES = 1 << 30
+"""Maximum size of all arrays of a model together."""
+_MAX_ABS = 1e12
+"""No training comes near it; larger numbers could overflow, and make confidences NaN."""
 _NPY_HEADER = 4096
-"""More than the header of one array in the archive can take."""
+"""Maximum size of the header of an array in the archive, in bytes."""
 
 
 def write_model(folder: Path, description: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write a model; whoever reads meanwhile finds the old one, or an error, but no mixture.
+    """Write a model. A concurrent reader gets the old model, the new one or an error, never a mixture.
 
     Args:
-        folder: Made when missing.
-        description: What ``model.json`` shall hold beside the list of arrays; values of JSON.
-        arrays: By name; float32 or float64.
+        folder: The folder; created when missing.
+        description: Further entries of ``model.json``, as JSON values.
+        arrays: Arrays of float32 or float64, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
@@ -62,7 +62,10 @@ def write_model(folder: Path, description: Mapping[str, Any], arrays: Arrays) ->
 
 
 def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
-    """Read a model that :func:`write_model` wrote.
+    """Read a model that `write_model` wrote.
+
+    Returns:
+        The content of ``model.json``, and the arrays by name.
 
     Raises:
         BrokenModel: A file is missing, damaged, too large, or of another version.
@@ -71,17 +74,17 @@ def read_model(folder: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]
         document = json.loads((folder / "model.json").read_bytes())
         data = (folder / "model.npz").read_bytes()
     except (OSError, ValueError, RecursionError) as error:
-        raise BrokenModel(f"cannot read the model in {folder}: {error}; train it again") from error
+        raise BrokenModel(f"Cannot read the model in {folder}: {error}. Train it again.") from error
     try:
-        shapes = _expected(document, data)
+        shapes = _checked_shapes(document, data)
         return document, _unpack(data, shapes)
     except Exception as error:
-        # What zipfile, zlib and NumPy's header reader raise on damaged files is listed nowhere.
-        raise BrokenModel(f"the model in {folder} is damaged: {error}; train it again") from error
+        # zipfile, zlib and NumPy do not document what they raise for damaged files.
+        raise BrokenModel(f"The model in {folder} is damaged: {error}. Train it again.") from error
 
 
-def document_labels(document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the labels of a model's description; empty when they are not a list of texts."""
+def labels_of(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels in ``model.json``; empty when they are not a list of strings."""
     labels: Any = document.get("labels")
     if not isinstance(labels, list):
         return ()
@@ -90,8 +93,8 @@ def document_labels(document: Mapping[str, Any]) -> tuple[str, ...]:
     return texts if len(texts) == len(listed) else ()
 
 
-def _expected(document: Any, data: bytes) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Read the list of arrays, trusting nothing."""
+def _checked_shapes(document: Any, data: bytes) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the type and shape of each array in ``model.json``, after checking format, digest and sizes."""
     if document["format"] != _FORMAT:
         raise ValueError(f"format {document['format']!r}, expected {_FORMAT}")
     if hashlib.sha256(data).hexdigest() != document["sha256"]:
@@ -101,11 +104,11 @@ def _expected(document: Any, data: bytes) -> dict[str, tuple[str, tuple[int, ...
     for name, entry in document["arrays"].items():
         shape = tuple(int(length) for length in entry["shape"])
         if entry["type"] not in _TYPES or any(length < 0 for length in shape):
-            raise ValueError(f"array {name!r} of type {entry['type']!r} and shape {shape}")
+            raise ValueError(f"array {name!r} has type {entry['type']!r} and shape {shape}")
         total += math.prod(shape) * np.dtype(entry["type"]).itemsize
         shapes[name] = (entry["type"], shape)
-    if total > _LARGEST:
-        raise ValueError(f"arrays of {total:,} bytes, at most {_LARGEST:,} are read")
+    if total > _MAX_BYTES:
+        raise ValueError(f"its arrays have {total:,} bytes, at most {_MAX_BYTES:,} are read")
     return shapes
 
 
@@ -113,7 +116,7 @@ def _unpack(data: bytes, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> d
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
     if set(sizes) != {f"{name}.npy" for name in shapes}:
-        raise ValueError("model.npz holds other arrays than model.json says")
+        raise ValueError("model.npz and model.json list different arrays")
     arrays: dict[str, npt.NDArray[Any]] = {}
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         for name, (kind, shape) in shapes.items():
@@ -122,14 +125,16 @@ def _unpack(data: bytes, shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> d
             array = archive[name]
             if array.dtype.str != kind or array.shape != shape:
                 raise ValueError(f"array {name!r} has type {array.dtype.str} and shape {array.shape}")
-            if not (np.abs(array) < _BEYOND).all():
-                raise ValueError(f"array {name!r} holds numbers that are not finite, or beyond {_BEYOND:g}")
+            if not (np.abs(array) < _MAX_ABS).all():
+                raise ValueError(
+                    f"array {name!r} holds numbers that are not finite, or greater than {_MAX_ABS:g}"
+                )
             arrays[name] = array
     return arrays
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write beside the file and rename, so that a crash leaves the old file or the new one."""
+    """Replace a file atomically, so that a crash leaves the old one or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
