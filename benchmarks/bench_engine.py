@@ -1,12 +1,12 @@
-"""How good the models of the embedded service are, how long they take, and how much memory they need.
+"""Accuracy, training and detection times, and peak memory of the local service's models.
 
     python benchmarks/bench_engine.py --data ../shared/data --seeds 1 2 3
 
-Everything goes the way of a user: images are read, split (a fifth is held back) and uploaded, a model version
-is trained, evaluated and started, and test images are detected one by one. Nothing was tuned on the images
-that are held back: what the engine chooses, it chooses by cross-validation among the training images of the
-same split. Sets that are not there are left out. Each set has a process of its own, so that its first
-training is one from cold, libraries and network included; the second one is on the same images again.
+Everything runs through the public API: images are read, split (one fifth is held out) and uploaded, a model
+version is trained, evaluated and started, and test images are detected one by one. Nothing was tuned on the
+held-out images: the engine chooses its hyperparameters by cross-validation among the training images of the
+same split. Missing sets are skipped. Each set runs in a process of its own, so that its first training is a
+cold start, including libraries and network; the second one trains on the same images again.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _TEST = 0.2
 
 @attrs.frozen
 class Task:
-    """What is learnt from a set, and what is expected of it."""
+    """A set to train on, and its targets."""
 
     name: str
     folder: str
     metric: str
-    least: float
-    """The metric, as a mean over the seeds."""
+    target: float
+    """Minimum of the metric, as the mean over the seeds."""
     cold: float
-    """Seconds that the first training may take."""
+    """Maximum time of the first training in seconds."""
     detect: float
-    """Milliseconds that an image may take."""
+    """Maximum time of one detection in milliseconds."""
 
 
 TASKS = (
@@ -57,15 +57,15 @@ TASKS = (
     Task("boxes, cells", "blood-cells-120", "mAP@0.5", 0.83, 60, 150),
 )
 _AGAIN = 2.0
-"""Seconds that a second training on the same images may take."""
+"""Maximum time of a second training on the same images in seconds."""
 
 
 @attrs.frozen
 class Measured:
-    """What was measured."""
+    """The measurements of a task."""
 
     scores: Sequence[float]
-    """One a seed."""
+    """The metric for each seed."""
     cold: float
     again: float
     detect: float
@@ -73,7 +73,7 @@ class Measured:
 
 
 def main() -> None:
-    """Print a table row a task."""
+    """Print a table with one row for each task."""
     parser = argparse.ArgumentParser(description="Measure the training engine.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -92,13 +92,13 @@ def main() -> None:
 
 
 def row(task: Task, found: Measured) -> str:
-    """One row of the table; what misses its target is marked."""
+    """Return one row of the table; values that miss their target are marked."""
     mean = statistics.fmean(found.scores)
     scores = " ".join(f"{score:.3f}" for score in found.scores)
     cells = [
         f"{task.name}: {task.metric}",
-        f"{task.least}",
-        f"{mean:.3f}{mark(missed=mean < task.least)}",
+        f"{task.target}",
+        f"{mean:.3f}{mark(missed=mean < task.target)}",
         scores,
         f"{found.cold:.1f} s{mark(missed=found.cold > task.cold)}",
         f"{found.again:.1f} s{mark(missed=found.again > _AGAIN)}",
@@ -109,12 +109,12 @@ def row(task: Task, found: Measured) -> str:
 
 
 def mark(*, missed: bool) -> str:
-    """What stands behind a figure that misses its target."""
+    """Return the mark for a value that misses its target."""
     return " (!)" if missed else ""
 
 
 def measure(task: Task, data: Path, seeds: Sequence[int]) -> Measured:
-    """Train with each seed in one workspace, so that features are computed once."""
+    """Train with each seed in one workspace, so that features are computed only once."""
     images = read(task, data)
     scores: list[float] = []
     cold = again = detect = 0.0
@@ -125,9 +125,9 @@ def measure(task: Task, data: Path, seeds: Sequence[int]) -> Measured:
                 project = client.create_project(f"seed-{seed}")
                 project.create_datasets(images, test=_TEST, seed=seed)
                 model = project.train("v1")
-                took = seconds(model)
+                duration = seconds(model)
                 if not number:
-                    cold, again = took, seconds(project.train("v2"))
+                    cold, again = duration, seconds(project.train("v2"))
                     detect = milliseconds(
                         model, [one.source for one in split(images, test=_TEST, seed=seed).test]
                     )
@@ -136,7 +136,7 @@ def measure(task: Task, data: Path, seeds: Sequence[int]) -> Measured:
 
 
 def read(task: Task, data: Path) -> list[LabelledImage]:
-    """The labelled images of a task."""
+    """Return the labelled images of a task."""
     folder = data / task.folder
     if task.name == "single label":
         return list(read_folder(folder))
@@ -147,7 +147,7 @@ def read(task: Task, data: Path) -> list[LabelledImage]:
 
 
 def seconds(model: ModelVersion) -> float:
-    """Wait for a training; how long it took by the clock of the service."""
+    """Wait for a training, and return its duration by the clock of the service, in seconds."""
     model.wait_until_trained()
     described = model.describe()
     assert described.created_at is not None
@@ -156,7 +156,7 @@ def seconds(model: ModelVersion) -> float:
 
 
 def milliseconds(model: ModelVersion, images: Sequence[str]) -> float:
-    """The median time of a request, one at a time; the first one, which loads the model, is left out."""
+    """Return the median time of a detection in milliseconds, without the first, which loads the model."""
     with model.running(min_inference_units=1) as running:
         times: list[float] = []
         for image in images:
@@ -167,7 +167,7 @@ def milliseconds(model: ModelVersion, images: Sequence[str]) -> float:
 
 
 def score(task: Task, result: EvaluationResult) -> float:
-    """The metric of a task on the images that were held back."""
+    """Return the metric of a task on the held-out images."""
     if task.metric == "mAP@0.5":
         return result.mean_average_precision or 0.0
     if task.metric == "mAP":
@@ -177,21 +177,21 @@ def score(task: Task, result: EvaluationResult) -> float:
 
 
 def macro_f1(result: EvaluationResult) -> float:
-    """The mean F1 of the labels where the most confident label is the answer, so no threshold is chosen."""
+    """Return the macro F1 when the most confident label is the prediction, so that no threshold matters."""
     pairs = [(one.labels[0], max(one.verdicts, key=confidence).label) for one in result.images]
     return statistics.fmean(
-        2 * pairs.count((label, label)) / sum((true == label) + (said == label) for true, said in pairs)
+        2 * pairs.count((label, label)) / sum((true == label) + (found == label) for true, found in pairs)
         for label in result.labels
     )
 
 
 def confidence(verdict: Verdict) -> float:
-    """How sure the model is."""
+    """Return the confidence of a verdict."""
     return verdict.confidence
 
 
 def megabytes() -> float:
-    """The most memory that this process has had at once."""
+    """Return the peak memory of this process in MB."""
     try:
         import resource
     except ImportError:  # Windows

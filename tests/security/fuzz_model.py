@@ -1,7 +1,7 @@
-"""The target ``model``: the loader of saved models, on files that somebody who knows them has tampered with.
+"""Fuzzing target ``model``: the loader of saved models, with files that an informed attacker changed.
 
-An input is a ``model.json`` and a ``model.npz`` in one. Whoever damages the arrays mends the digest, so
-that what stands behind the digest is met. A finding is: an exception that is not ours, code that runs, a file
+An input joins a ``model.json`` and a ``model.npz``. After most changes the digest is updated, so that the
+checks after the digest are reached. Findings are: an exception other than BrokenModel, code that runs, a file
 that is opened for writing, or a loaded model that cannot predict.
 """
 
@@ -37,30 +37,30 @@ _ODD_NUMBERS = (np.nan, np.inf, -np.inf, 1e38, -1e38, 1e11, -1e11, 1e-38, 0)
 
 
 class _Payload:
-    """What a pickle of somebody's would run."""
+    """An object whose unpickling runs code."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (exec, ("raise SystemExit('a model ran code')",))
 
 
 class ModelTarget:
-    """Loads a model, and lets it predict; counts models."""
+    """Loads a model and predicts with it; counts models."""
 
     name = "model"
     unit = "models"
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._place = Path(self._folder.name)
+        self._root = Path(self._folder.name)
         self._picture = picture("blobs", 1)
-        self.seeds = [self._trained(kind) for kind in ("single-label", "multi-label", "detection")]
-        self._forbidden: list[str] = []
-        self._on = False
-        for seed in self.seeds:  # what is imported at the first use is imported now
+        self.seeds = [self._train(kind) for kind in ("single-label", "multi-label", "detection")]
+        self._violations: list[str] = []
+        self._watching = False
+        for seed in self.seeds:  # import now what is imported on first use
             self.run(seed)
-        sys.addaudithook(self._see)
+        sys.addaudithook(self._audit)
 
-    def _trained(self, kind: str) -> bytes:
+    def _train(self, kind: str) -> bytes:
         samples = []
         for label in _LABELS:
             for number in range(4):
@@ -69,12 +69,12 @@ class ModelTarget:
                 both = {*_LABELS} if kind == "multi-label" and number == 0 else {label}
                 labels = set() if boxes else both
                 samples.append(Sample(f"{label}/{number}", read, labels=labels, boxes=boxes))
-        folder = self._place / kind
+        folder = self._root / kind
         train(samples, samples).model.save(folder)
         return (folder / "model.json").read_bytes() + _BREAK + (folder / "model.npz").read_bytes()
 
     def mutate(self, data: bytes, rng: Random) -> bytes:
-        """The description, the archive or one of its arrays changed; the digest mended, mostly."""
+        """Change the description, the archive or one of its arrays; mostly update the digest."""
         text, _, archive = data.partition(_BREAK)
         match rng.randrange(6):
             case 0:
@@ -93,32 +93,32 @@ class ModelTarget:
         return text + _BREAK + archive
 
     def run(self, data: bytes) -> int:
-        """Load and predict; 1.
+        """Load a model and predict; return 1.
 
         Raises:
-            Exception: Anything here is a finding.
+            Exception: Any exception is a finding.
         """
         text, _, archive = data.partition(_BREAK)
-        folder = self._place / "model"
+        folder = self._root / "model"
         folder.mkdir(exist_ok=True)
         (folder / "model.json").write_bytes(text)
         (folder / "model.npz").write_bytes(archive)
-        self._on = True
+        self._watching = True
         try:
             with suppress(BrokenModel):
                 for found in load_model(folder).predict(self._picture):
                     assert isinstance(found.label, str)
                     assert 0 <= found.confidence <= 1
         finally:
-            self._on = False
-        assert not self._forbidden, self._forbidden
+            self._watching = False
+        assert not self._violations, self._violations
         return 1
 
-    def _see(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         ran = event in _RUNS
         wrote = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
-        if self._on and (ran or wrote):
-            self._forbidden.append(f"{event} {arguments}")
+        if self._watching and (ran or wrote):
+            self._violations.append(f"{event} {arguments}")
 
     def close(self) -> None:
         """Remove the files."""
@@ -126,12 +126,12 @@ class ModelTarget:
 
 
 def _repacked(archive: bytes, rng: Random) -> bytes:
-    """The archive with one array's file changed, renamed, doubled or made of objects."""
+    """Return the archive with the file of one array changed, renamed, duplicated or pickled."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as source:
             members = [(name, source.read(name)) for name in source.namelist()]
         place = rng.randrange(len(members))
-    except Exception:  # noqa: BLE001 - it was damaged before, in one way or another
+    except Exception:  # noqa: BLE001 - an earlier mutation damaged the archive
         return mutation.raw(archive, rng)
     name, content = members[place]
     match rng.randrange(4):
@@ -145,14 +145,14 @@ def _repacked(archive: bytes, rng: Random) -> bytes:
     packed = io.BytesIO()
     kind = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
     with warnings.catch_warnings(), zipfile.ZipFile(packed, "w", kind) as target:
-        warnings.simplefilter("ignore")  # a name twice is what is tried here
+        warnings.simplefilter("ignore")  # duplicate names are intended
         for each, data in members:
             target.writestr(each, data)
     return packed.getvalue()
 
 
 def _other_array(content: bytes, rng: Random) -> bytes:
-    """The file of an array with another header, other numbers, too many of them, or objects."""
+    """Return the file of an array with another header, other numbers, too many of them, or objects."""
     end = content.find(b"\n") + 1
     header, numbers = content[:end], content[end:]
     match rng.randrange(6):
