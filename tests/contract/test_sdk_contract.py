@@ -245,7 +245,7 @@ class TestDatasets:
         before = dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix))
         with pytest.raises(errors.InvalidImage, match="3 of 15 images") as caught:
             project.create_datasets(images)
-        for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: neither JPEG nor PNG"):
+        for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: Neither JPEG nor PNG"):
             assert reason in str(caught.value)
         assert project.datasets() == []
         assert dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix)) == before

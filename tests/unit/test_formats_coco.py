@@ -68,7 +68,7 @@ def test_an_s3_url_is_used_as_it_is(tmp_path: Path) -> None:
     ("annotation", "message", "lost"),
     [
         ({"category_id": 8}, "Annotation 1 of s3://b/a.jpg has category 8, which is not listed", "box"),
-        ({"image_id": 5}, "1 annotations belong to image 5, which is not listed", "box"),
+        ({"image_id": 5}, "Image 5 has annotations but is not listed (boxes: 1)", "box"),
         ({"bbox": None}, "expected four finite numbers", "box"),
         ({"bbox": [1, 2, 3]}, "expected four finite numbers", "box"),
         ({"bbox": [1, float("nan"), 3, 4]}, "expected four finite numbers", "box"),
@@ -77,8 +77,8 @@ def test_an_s3_url_is_used_as_it_is(tmp_path: Path) -> None:
         ({"bbox": [1, 2, 0, 4]}, "has no area: 0 x 4", "box"),
         ({"bbox": [-1, 2, 3, 4]}, "leaves the frame of 100 x 80", "nothing"),
         ({"bbox": [98, 2, 3, 4]}, "leaves the frame of 100 x 80", "nothing"),
-        ({"iscrowd": 1}, "1 annotations are crowds (iscrowd); each is kept as one box (ids 1)", "nothing"),
-        ({"segmentation": {"counts": "abc"}}, "1 annotations have RLE masks; only their boxes", "nothing"),
+        ({"iscrowd": 1}, "Each crowd (iscrowd) is read as one box (annotation ids 1)", "nothing"),
+        ({"segmentation": {"counts": "abc"}}, "RLE masks are ignored, only their boxes", "nothing"),
         ({"category_id": [1], "id": {"a": 1}}, "has category [1], which is not listed", "box"),
     ],
 )

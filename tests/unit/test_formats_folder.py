@@ -66,7 +66,7 @@ def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     (problem,) = problems
     assert str(tmp_path / "cat" / "b.jpg") == problem.file
     assert problem.lost == "image"
-    assert problem.message == "Neither JPEG nor PNG. The service takes no other format"
+    assert problem.message == "Neither JPEG nor PNG. The service accepts no other format"
 
 
 def test_other_files_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:

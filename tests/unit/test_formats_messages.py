@@ -105,11 +105,11 @@ def test_coco(tmp_path: Path) -> None:
     assert found == (
         2,
         dedent("""
-            FOLDER/x.json: 1 entries of 'annotations' are not objects (box left out).
+            FOLDER/x.json: 'annotations' has entries that are not objects: 1 (box left out).
             FOLDER/x.json: Two categories have the id 7: cat and lion; the first is used. Give each its own id.
             FOLDER/x.json: Category 8 has no name (label left out). Name it.
-            FOLDER/x.json: 1 annotations are crowds (iscrowd); each is kept as one box (ids 5). Remove them if single objects matter.
-            FOLDER/x.json: 1 annotations have RLE masks; only their boxes are read (ids 6).
+            FOLDER/x.json: Each crowd (iscrowd) is read as one box (annotation ids 5). Remove them if single objects matter.
+            FOLDER/x.json: RLE masks are ignored, only their boxes are read (annotation ids 6).
             FOLDER/x.json: Annotation 1 of s3://b/a.jpg has category 8, which is not listed (box left out). Add it to 'categories'.
             FOLDER/x.json: Annotation 3 of s3://b/a.jpg (cat): expected four finite numbers, found [1, 2, 3] (box left out). Fix it or remove it.
             FOLDER/x.json: Annotation 4 of s3://b/a.jpg (cat) has no area: 0 x 4 pixels (box left out). Redraw it or remove it.
@@ -118,7 +118,7 @@ def test_coco(tmp_path: Path) -> None:
             FOLDER/x.json: Image '../c.jpg' is outside 's3://b' (image left out). Name images relative to their folder.
             FOLDER/x.json: Expected the name of an image file, found 5 (image left out).
             FOLDER/x.json: Image 5 (s3://b/e.jpg) has no valid size: 0 x 'x'. Set width and height in pixels: a manifest needs them.
-            FOLDER/x.json: 1 annotations belong to image 7, which is not listed (box left out). Add it to 'images'.
+            FOLDER/x.json: Image 7 has annotations but is not listed (boxes: 1) (box left out). Add it to 'images'.
         """),
     )
 
@@ -134,7 +134,7 @@ def test_many_crowds_are_summarized(tmp_path: Path) -> None:
 
     _, text = collect(lambda report: read_coco(tmp_path / "x.json", on_problem=report), tmp_path)
 
-    assert "9 annotations are crowds (iscrowd); each is kept as one box (ids 0, 1, 2, …)." in text
+    assert "Each crowd (iscrowd) is read as one box (annotation ids 0, 1, 2 and 6 more)." in text
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def test_folders(tmp_path: Path) -> None:
     assert found == (
         1,
         dedent("""
-            FOLDER/in/cat/b.png: Neither JPEG nor PNG. The service takes no other format (image left out). Remove it or convert it to JPEG or PNG.
+            FOLDER/in/cat/b.png: Neither JPEG nor PNG. The service accepts no other format (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/c.png: The file is empty. Expected a JPEG or PNG image (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/d.png: A PNG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/e.jpg: A JPEG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
@@ -376,7 +376,7 @@ def test_voc(tmp_path: Path) -> None:
             FOLDER/Annotations/d.xml: The root element is <b>, not <annotation> (image left out). Remove it.
             FOLDER/Annotations/e.xml: Declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Export it again.
             FOLDER/Annotations/f.xml: States the size 80 x 100, but the image is stored as 100 x 80; the stated size is used, because the boxes were drawn on the rotated image. Rotate the image file itself.
-            FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: Neither JPEG nor PNG. The service takes no other format (image left out). Fix or remove the image.
+            FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: Neither JPEG nor PNG. The service accepts no other format (image left out). Fix or remove the image.
             FOLDER/Annotations/h.xml: States the size 50 x 50, but the image has 100 x 80 pixels; the size of the image is used. Check the boxes: they may have been drawn on another version of the image.
             FOLDER/Annotations/h.xml: Object 1 has no label (box left out). Label it or remove it.
             FOLDER/Annotations/h.xml: Object 2 (cat): expected four finite numbers, found ['x', '2', '30', '40'] (box left out). Fix it or remove it.
@@ -422,12 +422,12 @@ def test_yolo(tmp_path: Path) -> None:
     assert found == (
         1,
         dedent("""
-            FOLDER/labels/a.txt:1: Class 2 is not among the 1 names (box left out). Add it to 'names' in data.yaml.
+            FOLDER/labels/a.txt:1: Class 2 has no name (box left out). Add it to 'names' in data.yaml.
             FOLDER/labels/a.txt:2: Expected a class and four ratios, found 0 .5 .5 .1 (box left out). Fix or remove the line.
             FOLDER/labels/a.txt:3: The box (cat) has no area: 0 x 8 pixels (box left out). Redraw it or remove it.
             FOLDER/labels/a.txt:4: The box (cat) leaves the frame of 100 x 80: left 70, top 36, width 40, height 8. Clip it: the service ignores such boxes.
             FOLDER/labels/a.txt:5: A polygon of 4 corners (cat) is read as its bounding box.
-            FOLDER/images/b.png: Neither JPEG nor PNG. The service takes no other format (image left out). Fix or remove it.
+            FOLDER/images/b.png: Neither JPEG nor PNG. The service accepts no other format (image left out). Fix or remove it.
             FOLDER/labels/c.txt: Not UTF-8 text at byte 0. Expected a YOLO label file (image left out). Export it again.
             FOLDER/data.yaml: 'val': expected a path, found 7 (file left out).
             FOLDER/data.yaml: 'gone' does not exist (file left out). Fix the path or pass root='<folder of the dataset>'.
@@ -489,7 +489,7 @@ def test_libraries(tmp_path: Path) -> None:
         2,
         dedent("""
             row 0: Expected an image, found None (image left out).
-            row 1: FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
+            row 1: FOLDER/b.png: Neither JPEG nor PNG. The service accepts no other format. Fix or remove it.
             row 2: Object 0 (1) has no area: 0 x 4 pixels (box left out). Redraw it or remove it.
         """),
     )
@@ -505,7 +505,7 @@ def test_libraries(tmp_path: Path) -> None:
         3,
         dedent("""
             FOLDER/a.png: Field 'ground_truth' is empty. Label the sample or pass another field.
-            FOLDER/b.png: Neither JPEG nor PNG. The service takes no other format. Fix or remove it.
+            FOLDER/b.png: Neither JPEG nor PNG. The service accepts no other format. Fix or remove it.
             FOLDER/b.png: Its boxes are ratios and its size is unknown (box left out).
             FOLDER/a.png: Detection 0 (cat) has no area: 0 x 40 pixels (box left out). Redraw it or remove it.
         """),

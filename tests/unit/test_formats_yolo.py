@@ -70,9 +70,9 @@ def test_layouts_of_folders(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "lost"),
     [
-        ("2 .5 .5 .1 .1", "Class 2 is not among the 2 names", "box"),
-        ("x .5 .5 .1 .1", "Class x is not among the 2 names", "box"),
-        ("0.5 .5 .5 .1 .1", "Class 0.5 is not among the 2 names", "box"),
+        ("2 .5 .5 .1 .1", "Class 2 has no name", "box"),
+        ("x .5 .5 .1 .1", "Class x has no name", "box"),
+        ("0.5 .5 .5 .1 .1", "Class 0.5 has no name", "box"),
         ("0 .5 .5 .1", "Expected a class and four ratios", "box"),
         ("0 .5 .5 nan .1", "Expected a class and four ratios", "box"),
         ("0 .5 .5 .1 1e999", "Expected a class and four ratios", "box"),

@@ -66,7 +66,7 @@ def read_coco(
         content.lists.add(key)
         objects: list[dict[str, Any]] = [entry for entry in entries if isinstance(entry, dict)]
         if len(objects) < len(entries):
-            report(f"{len(entries) - len(objects)} entries of {key!r} are not objects", lost="box")
+            report(f"{key!r} has entries that are not objects: {len(entries) - len(objects)}", lost="box")
         if key == "annotations":
             content.add_annotations(objects)
         elif key == "images":
@@ -131,18 +131,18 @@ class _Content:
                 self.categories[number] = name
 
     def report_crowds_and_masks(self, report: Report) -> None:
-        for found, what, fix in (
+        for ids, message, fix in (
             (
                 self.crowds,
-                "are crowds (iscrowd); each is kept as one box",
+                "Each crowd (iscrowd) is read as one box",
                 "Remove them if single objects matter.",
             ),
-            (self.masks, "have RLE masks; only their boxes are read", ""),
+            (self.masks, "RLE masks are ignored, only their boxes are read", ""),
         ):
-            if found:
-                examples = ", ".join(printable(repr(number)) for number in found[:_EXAMPLES])
-                more = ", …" * (len(found) > _EXAMPLES)
-                report(f"{len(found)} annotations {what} (ids {examples}{more})", fix=fix)
+            if ids:
+                examples = ", ".join(printable(repr(number)) for number in ids[:_EXAMPLES])
+                more = f" and {len(ids) - _EXAMPLES:,} more" if len(ids) > _EXAMPLES else ""
+                report(f"{message} (annotation ids {examples}{more})", fix=fix)
 
     def labelled_images(self, folder: Location, report: Report) -> Iterator[LabelledImage]:
         seen: set[Any] = set()
@@ -168,7 +168,7 @@ class _Content:
             yield LabelledImage(source, (), tuple(self.labelled_boxes(stored, source, size, report)), size)
         for key, orphans in self.boxes.items():
             report(
-                f"{len(orphans)} annotations belong to image {printable(repr(key))}, which is not listed",
+                f"Image {printable(repr(key))} has annotations but is not listed (boxes: {len(orphans):,})",
                 fix="Add it to 'images'.",
                 lost="box",
             )

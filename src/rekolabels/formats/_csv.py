@@ -42,8 +42,9 @@ _IMAGE_COLUMNS = (
 _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
 _MAX_LINE = 1 << 20
 """Characters. A file without line breaks must not exhaust the memory."""
+_SIDES = ("width", "height")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_BOX_HEADER = ("filename", "width", "height", "class", *_CORNERS)
+_BOX_HEADER = ("filename", *_SIDES, "class", *_CORNERS)
 
 
 def read_csv(
@@ -106,7 +107,7 @@ def read_csv(
 
 @attrs.frozen
 class _Layout:
-    """Which column holds what."""
+    """The columns of a file, counted from 0."""
 
     image: int
     label: int | None = None
@@ -114,10 +115,13 @@ class _Layout:
     columns: int = 0
     """Number of named columns; further labels may follow."""
     box: tuple[int, ...] = ()
+    """Columns of the corners; empty in a layout for labels."""
     size: tuple[int, ...] = ()
+    """Columns of width and height of the image; may be empty."""
 
     @classmethod
     def of(cls, words: Sequence[str], name: str) -> _Layout:
+        """Recognize the layout by the words of the header."""
         image = next((words.index(word) for word in _IMAGE_COLUMNS if word in words), None)
         label = next((words.index(word) for word in _LABEL_COLUMNS if word in words), None)
         if image is None or label is None:
@@ -127,9 +131,12 @@ class _Layout:
                 f"{', '.join(_IMAGE_COLUMNS if image is None else _LABEL_COLUMNS)}."
             )
         box = tuple(words.index(word) for word in _CORNERS if word in words)
-        size = tuple(words.index(word) for word in ("width", "height") if word in words)
-        both = len(_CORNERS)
-        return cls(image, label, len(words), box if len(box) == both else (), size if len(size) > 1 else ())
+        size = tuple(words.index(word) for word in _SIDES if word in words)
+        if len(box) < len(_CORNERS):
+            box = ()
+        if len(size) < len(_SIDES):
+            size = ()
+        return cls(image, label, len(words), box, size)
 
     def labels(self, row: Sequence[str], separator: str | None) -> tuple[str, ...]:
         """Return the labels of a row, each once."""

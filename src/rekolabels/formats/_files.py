@@ -154,7 +154,7 @@ def _image_fault(start: bytes) -> str:
         return f"A {found} file that is truncated or damaged before its size."
     if not start:
         return "The file is empty. Expected a JPEG or PNG image."
-    return "Neither JPEG nor PNG. The service takes no other format."
+    return "Neither JPEG nor PNG. The service accepts no other format."
 
 
 def exists(path: str | os.PathLike[str]) -> bool:

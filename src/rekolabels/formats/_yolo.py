@@ -251,7 +251,7 @@ def _box(
     label = names.get(int(key)) if key is not None and key == int(key) else None
     if label is None:
         report(
-            f"Class {printable(fields[0])} is not among the {len(names)} names",
+            f"Class {printable(fields[0])} has no name",
             fix="Add it to 'names' in data.yaml.",
             line=line,
             lost="box",
