@@ -161,21 +161,20 @@ def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
     at = 2
     for _ in range(_MAX_SEGMENTS):
         file.seek(at)
-        marker = file.read(2)
-        while marker[1:] == b"\xff":  # fill bytes may precede a marker
-            marker = marker[1:] + file.read(1)
+        head = file.read(4)
+        if len(head) < 4 or head[0] != _MARKER or head[1] == _START_OF_SCAN:  # noqa: PLR2004 - marker, length
+            return
+        marker = head[1]
+        if marker == _MARKER:  # a fill byte
             at += 1
-        if len(marker) < 2 or marker[0] != _MARKER or marker[1] == _START_OF_SCAN:  # noqa: PLR2004 - two bytes
-            return
-        if marker[1] in _WITHOUT_LENGTH:
+        elif marker in _WITHOUT_LENGTH:
             at += 2
-            continue
-        head = file.read(2)
-        length = int.from_bytes(head, "big")
-        if len(head) < 2 or length < 2:  # noqa: PLR2004 - the length includes its own two bytes
-            return
-        yield marker[1], at, length
-        at += 2 + length
+        else:
+            length = head[2] << 8 | head[3]
+            if length < 2:  # noqa: PLR2004 - the length includes its own two bytes
+                return
+            yield marker, at, length
+            at += 2 + length
 
 
 def _read_orientation(tiff: bytes) -> int:
