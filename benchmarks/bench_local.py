@@ -1,4 +1,4 @@
-"""The embedded service: calls in process against stubbed replies, its socket against moto's, its memory."""
+"""Benchmark the embedded service: in-process calls, HTTP throughput compared with moto, memory."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CALLS, ROUNDS = 300, 5
-MOST_TIMES, LEAST_TIMES = 3, 2
-"""What a call in process may cost, and how many requests a second are wanted, as multiples."""
+MAX_CALL_RATIO = 3
+"""Target for the time of an in-process call, as a multiple of a stubbed call."""
+MIN_THROUGHPUT_RATIO = 2
+"""Target for the requests per second, as a multiple of moto's server."""
 SECONDS, CLIENTS = 1.5, 8
-IMAGES, WARM, IMAGE_BYTES, MOST_MEGABYTES = 10_000, 100, 100_000, 50
+IMAGES, WARMUP_IMAGES, IMAGE_BYTES, MAX_MEGABYTES = 10_000, 100, 100_000, 50
 JSON = "application/x-amz-json-1.1"
 MOTO = """
 import signal
@@ -40,24 +42,24 @@ signal.pause()
 """
 
 
-class Raw:
-    """A body as botocore reads it."""
+class RawBody:
+    """A response body as botocore reads it."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
 
     def stream(self) -> Iterator[bytes]:
-        """All of it."""
+        """Yield the whole body."""
         yield self.body
 
 
-def verdict(met: bool) -> str:  # noqa: FBT001 - there is nothing else that it is about
-    """In a word."""
+def verdict(met: bool) -> str:  # noqa: FBT001 - the only argument
+    """Return whether a target is met, as a word."""
     return "ok" if met else "missed"
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """The CPU seconds of some calls; those of the service's own threads are among them."""
+    """Return the CPU seconds of `CALLS` calls, including those of the service's threads."""
     start = time.process_time()
     for _ in range(CALLS):
         call()
@@ -65,50 +67,50 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def in_process(service: LocalService) -> bool:
-    """Compare a description with the same call and a stubbed reply: on the wire, and by botocore's Stubber.
+    """Compare DescribeProjects with a stubbed response, at HTTP level and by botocore's Stubber.
 
-    The Stubber takes a call before it is signed, sent and read: it spares botocore most of its own work.
+    The Stubber intercepts calls before they are signed and sent, which saves botocore most of its own work.
     """
-    ours = service.session().client("rekognition")
-    answer = ours.describe_projects()
-    del answer["ResponseMetadata"]
-    wired: dict[str, bytes] = {}
-    ours.meta.events.register(
-        "before-parse.rekognition.*", lambda response_dict, **_: wired.update(response_dict)
+    client = service.session().client("rekognition")
+    response = client.describe_projects()
+    del response["ResponseMetadata"]
+    raw: dict[str, bytes] = {}
+    client.meta.events.register(
+        "before-parse.rekognition.*", lambda response_dict, **_: raw.update(response_dict)
     )
-    ours.describe_projects()
+    client.describe_projects()
     session = boto3.Session("test", "test", region_name="us-east-1")
-    stubbed, bare = session.client("rekognition"), session.client("rekognition")
-    stubbed.meta.events.register_first(
+    with_stubbed_http, with_stubber = session.client("rekognition"), session.client("rekognition")
+    with_stubbed_http.meta.events.register_first(
         "before-send.*.*",
-        lambda request, **_: AWSResponse(request.url, 200, {"Content-Type": JSON}, Raw(wired["body"])),
+        lambda request, **_: AWSResponse(request.url, 200, {"Content-Type": JSON}, RawBody(raw["body"])),
     )
-    assert stubbed.describe_projects()["ProjectDescriptions"] == answer["ProjectDescriptions"]
+    assert with_stubbed_http.describe_projects()["ProjectDescriptions"] == response["ProjectDescriptions"]
     ratios: list[tuple[float, float]] = []
     costs: list[float] = []
     for _ in range(ROUNDS):
-        with Stubber(bare) as stubber:
+        with Stubber(with_stubber) as stubber:
             for _ in range(CALLS):
-                stubber.add_response("describe_projects", answer)
-            quickest = seconds(bare.describe_projects)
-        own, other = seconds(ours.describe_projects), seconds(stubbed.describe_projects)
-        ratios.append((own / other, own / quickest))
-        costs.append(own / CALLS)
-    at_wire, at_call = (statistics.median(column) for column in zip(*ratios, strict=True))
+                stubber.add_response("describe_projects", response)
+            stubber_time = seconds(with_stubber.describe_projects)
+        own_time, http_time = seconds(client.describe_projects), seconds(with_stubbed_http.describe_projects)
+        ratios.append((own_time / http_time, own_time / stubber_time))
+        costs.append(own_time / CALLS)
+    http_ratio, stubber_ratio = (statistics.median(column) for column in zip(*ratios, strict=True))
     print(
-        f"DescribeProjects in process: {statistics.median(costs) * 1e6:.0f} us, {at_wire:.2f} times the same "
-        f"boto3 call with a stubbed reply (at most {MOST_TIMES}) {verdict(at_wire <= MOST_TIMES)}; "
-        f"{at_call:.2f} times a call that botocore's Stubber takes"
+        f"DescribeProjects in process: {statistics.median(costs) * 1e6:.0f} us, {http_ratio:.2f} times the "
+        f"same boto3 call with a stubbed response (target: at most {MAX_CALL_RATIO}) "
+        f"{verdict(http_ratio <= MAX_CALL_RATIO)}; {stubber_ratio:.2f} times a call with botocore's Stubber"
     )
-    return at_wire <= MOST_TIMES
+    return http_ratio <= MAX_CALL_RATIO
 
 
 @contextmanager
 def served(*arguments: str) -> Iterator[int]:
-    """A server in a process of its own; its port."""
+    """Start a server in a process of its own and yield its port."""
     command = [sys.executable, *arguments]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - this very Python
+    with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - our own command
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline().strip().rpartition(":")[2])
@@ -117,23 +119,23 @@ def served(*arguments: str) -> Iterator[int]:
 
 
 def rate(port: int, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> float:
-    """Requests a second of some clients at once, each on one connection as long as the server keeps it."""
+    """Return the requests per second of several clients, with keep-alive if the server allows it."""
     counts: list[int] = []
     end = time.perf_counter() + SECONDS
 
-    def ask() -> None:
+    def send() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         done = 0
         while time.perf_counter() < end:
             connection.request(method, path, body, dict(headers))
-            reply = connection.getresponse()
-            content = reply.read()
-            assert reply.status == http.HTTPStatus.OK, content
+            http_response = connection.getresponse()
+            content = http_response.read()
+            assert http_response.status == http.HTTPStatus.OK, content
             done += 1
         connection.close()
         counts.append(done)
 
-    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    threads = [threading.Thread(target=send) for _ in range(CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -143,17 +145,17 @@ def rate(port: int, method: str, path: str, body: bytes, headers: Mapping[str, s
 
 
 def prepare(port: int) -> str:
-    """Store an object; the path of a presigned URL for it."""
+    """Store an object and return the path of a presigned URL for it."""
     session = boto3.Session("000000000000", "x", region_name="us-east-1")
     s3 = session.client("s3", endpoint_url=f"http://127.0.0.1:{port}")
     s3.create_bucket(Bucket="puppies")
-    place = {"Bucket": "puppies", "Key": "dog.jpg"}
-    s3.put_object(**place, Body=os.urandom(IMAGE_BYTES))
-    return s3.generate_presigned_url("get_object", Params=place).partition(str(port))[2]
+    location = {"Bucket": "puppies", "Key": "dog.jpg"}
+    s3.put_object(**location, Body=os.urandom(IMAGE_BYTES))
+    return s3.generate_presigned_url("get_object", Params=location).partition(str(port))[2]
 
 
 def call(operation: str, host: str) -> Mapping[str, str]:
-    """The headers of a call of Rekognition."""
+    """Return the headers of a Rekognition request."""
     return {
         "Authorization": "AWS4-HMAC-SHA256 Credential=000000000000/20240301/us-east-1/rekognition/x",
         "Content-Type": JSON,
@@ -163,15 +165,15 @@ def call(operation: str, host: str) -> Mapping[str, str]:
 
 
 def over_sockets() -> bool:
-    """Compare the requests a second with those of moto's server, in turn.
+    """Compare the requests per second with those of moto's server, alternately.
 
-    Of the operations of Custom Labels moto answers only DetectCustomLabels, always alike, without a look at
-    the image; here a description is read from the database. An object of 100 kB is the same for both.
+    Of the Custom Labels operations, moto implements only DetectCustomLabels, with a constant response. It is
+    compared with DescribeProjects of the service, which reads its database. GetObject is the same for both.
     """
     version = "arn:aws:rekognition:us-east-1:000000000000:project/birds/version/v1/1"
     image = json.dumps({"ProjectVersionArn": version, "Image": {"Bytes": "eA=="}}).encode()
     with served("-m", "rekolabels.local") as own, served("-W", "ignore", "-c", MOTO) as moto:
-        here, there = prepare(own), prepare(moto)
+        own_path, moto_path = prepare(own), prepare(moto)
         session = boto3.Session("000000000000", "x", region_name="us-east-1")
         rekognition = session.client("rekognition", endpoint_url=f"http://127.0.0.1:{own}")
         rekognition.create_project(ProjectName="birds")
@@ -185,32 +187,33 @@ def over_sockets() -> bool:
                     image,
                     call("DetectCustomLabels", "rekognition.us-east-1.amazonaws.com"),
                 ),
-                rate(own, "GET", here, b"", {}),
-                rate(moto, "GET", there, b"", {}),
+                rate(own, "GET", own_path, b"", {}),
+                rate(moto, "GET", moto_path, b"", {}),
             )
             for _ in range(ROUNDS)
         ]
-    described, detected, ours, theirs = zip(*pairs, strict=True)
+    described, detected, own_gets, moto_gets = zip(*pairs, strict=True)
     return all(
         [
-            told("DescribeProjects, against moto's canned DetectCustomLabels", described, detected),
-            told("GetObject of 100 kB", ours, theirs),
+            report("DescribeProjects, compared with moto's constant DetectCustomLabels", described, detected),
+            report("GetObject of 100 kB", own_gets, moto_gets),
         ]
     )
 
 
-def told(what: str, ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Print a comparison of requests a second."""
-    ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+def report(name: str, own: Sequence[float], moto: Sequence[float]) -> bool:
+    """Print a comparison of requests per second and return whether the target is met."""
+    ratio = statistics.median(one / other for one, other in zip(own, moto, strict=True))
     print(
-        f"{what}: {statistics.median(ours):.0f} against {statistics.median(theirs):.0f} requests/s, "
-        f"{ratio:.2f} times moto's server (at least {LEAST_TIMES}) {verdict(ratio >= LEAST_TIMES)}"
+        f"{name}: {statistics.median(own):.0f} against {statistics.median(moto):.0f} requests/s, "
+        f"{ratio:.2f} times moto's server (target: at least {MIN_THROUGHPUT_RATIO}) "
+        f"{verdict(ratio >= MIN_THROUGHPUT_RATIO)}"
     )
-    return ratio >= LEAST_TIMES
+    return ratio >= MIN_THROUGHPUT_RATIO
 
 
 def memory() -> bool:
-    """How much the process grows by storing many images in process."""
+    """Measure how much the process grows while it stores many images."""
     if not Path("/proc/self/statm").exists():
         print("memory: only measured on Linux")
         return True
@@ -218,30 +221,30 @@ def memory() -> bool:
         s3 = service.session().client("s3")
         s3.create_bucket(Bucket="puppies")
         before = 0.0
-        for number in range(WARM + IMAGES):
-            if number == WARM:  # everything has been used once
+        for number in range(WARMUP_IMAGES + IMAGES):
+            if number == WARMUP_IMAGES:  # all code paths have run once
                 before = resident()
             s3.put_object(Bucket="puppies", Key=f"images/{number:05d}.jpg", Body=os.urandom(IMAGE_BYTES))
         grown = resident() - before
-    met = grown <= MOST_MEGABYTES
+    met = grown <= MAX_MEGABYTES
     print(f"{IMAGES:,} stored images of {IMAGE_BYTES // 1000} kB: the process grows by {grown:.1f} MB "
-          f"(at most {MOST_MEGABYTES}) {verdict(met)}")  # fmt: skip
+          f"(target: at most {MAX_MEGABYTES}) {verdict(met)}")  # fmt: skip
     return met
 
 
 def resident() -> float:
-    """Megabytes of this process that are in memory."""
+    """Return the resident memory of this process in megabytes."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> int:
-    """Run everything."""
+    """Run all benchmarks."""
     with LocalService() as service:
         service.session().client("rekognition").create_project(ProjectName="birds")
-        good = [in_process(service)]
-    good += [over_sockets(), memory()]
-    print(f"{sum(good)} of {len(good)} targets met")
+        met = [in_process(service)]
+    met += [over_sockets(), memory()]
+    print(f"{sum(met)} of {len(met)} targets met")
     return 0
 
 

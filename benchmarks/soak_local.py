@@ -1,9 +1,9 @@
-"""Soak the embedded service: clients live through whole projects, side by side, for as long as one likes.
+"""Soak test of the embedded service: parallel clients run whole projects, one after the other.
 
     python benchmarks/soak_local.py --minutes 10
 
-Each client has an account of its own, and half of them train detectors. It ends well when no call failed, the
-memory of the service stayed flat, and nothing is left in its store.
+Each client has an account of its own; half of them train detectors. The test passes when no call failed, the
+memory of the service did not grow, and nothing is left in its store.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SIDE = 96
-_GROWTH = 1.05
-"""How much more memory the service may have in the last fifth of the time (minutes 9 and 10 of ten) than in
-the second one (minutes 3 and 4). Before that it warms up: libraries, the network, its caches."""
+_MAX_GROWTH = 1.05
+"""Allowed ratio of the memory in the last fifth of the time (minutes 9 and 10 of ten) to that in the second
+fifth (minutes 3 and 4). Before that, libraries, network and caches are loaded."""
 
 
 def main() -> int:
-    """Run the clients; 0 when everything went well."""
-    parser = argparse.ArgumentParser(description="Soak the embedded service.")
+    """Run the clients; return 0 when the test passes."""
+    parser = argparse.ArgumentParser(description="Soak test of the embedded service.")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def watch(pid: int, threads: list[threading.Thread]) -> list[float]:
-    """Megabytes of the service, every two seconds, until all clients are done."""
+    """Return the memory of the service in megabytes, every two seconds until all clients end."""
     memory: list[float] = []
     while any(thread.is_alive() for thread in threads):
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ def watch(pid: int, threads: list[threading.Thread]) -> list[float]:
 
 
 def check(workspace: Path) -> dict[str, int]:
-    """What is left in the store, where nothing should be."""
+    """Return the number of rows left in each table of the store; all should be 0."""
     left: dict[str, int] = {}
     with contextlib.closing(sqlite3.connect(workspace / "rekognition" / "state.sqlite")) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -87,36 +87,36 @@ def check(workspace: Path) -> dict[str, int]:
             "jobs",
             "policies",
         ):
-            (left[table],) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - the names above
-    left["folders of versions"] = sum(1 for _ in (workspace / "rekognition" / "versions").iterdir())
+            (left[table],) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - only the names above
+    left["version folders"] = sum(1 for _ in (workspace / "rekognition" / "versions").iterdir())
     return left
 
 
 def report(clients: list[Client], memory: list[float], left: dict[str, int]) -> int:
-    """Say how it was; 0 when all is well."""
+    """Print the results; return 0 when the test passes."""
     calls = sum((client.calls for client in clients), Counter[str]())
     problems = [problem for client in clients for problem in client.problems]
-    print(f"{sum(client.lives for client in clients)} projects lived, {calls.total()} calls, {dict(calls)}")
+    print(f"{sum(client.project_count for client in clients)} projects, {calls.total()} calls, {dict(calls)}")
     print(
-        "memory of the service over time, MB:",
+        "Memory of the service over time, in MB:",
         *(f"{value:.0f}" for value in memory[:: max(1, len(memory) // 12)]),
     )
     fifth = max(1, len(memory) // 5)
     early = statistics.median(memory[fifth : 2 * fifth] or memory)
     late = statistics.median(memory[-fifth:])
     print(
-        f"memory of the service: {early:.0f} MB in the second fifth of the time, {late:.0f} MB in the last "
-        f"one, {max(memory):.0f} MB at most"
+        f"Memory of the service: {early:.0f} MB in the second fifth of the time, {late:.0f} MB in the last, "
+        f"{max(memory):.0f} MB maximum"
     )
-    print(f"left in the store: {left}")
+    print(f"Left in the store: {left}")
     for problem in problems[:5]:
         print(problem)
     print(f"{len(problems)} problems")
-    return 1 if problems or any(left.values()) or late > early * _GROWTH else 0
+    return 1 if problems or any(left.values()) or late > early * _MAX_GROWTH else 0
 
 
 class Client:
-    """One user of the service, with an account of its own."""
+    """A client of the service with an account of its own."""
 
     def __init__(self, number: int, url: str, end: float) -> None:
         session = boto3.Session(f"{number + 1:012d}", "x", region_name="us-east-1")
@@ -124,37 +124,37 @@ class Client:
         self._end = end
         self._bucket = f"bucket-{number}"
         self._boxes = number % 2 == 1
-        self._dice = random.Random(number)  # noqa: S311 - pictures, not secrets
+        self._rng = random.Random(number)  # noqa: S311 - pictures, not secrets
         self._rekognition = session.client("rekognition", endpoint_url=url, config=config)
         self._s3 = session.client("s3", endpoint_url=url, config=config)
         self.calls: Counter[str] = Counter()
         self.problems: list[str] = []
-        self.lives = 0
+        self.project_count = 0
 
     def run(self) -> None:
-        """Live through one project after the other."""
+        """Run one project after the other."""
         self._s3.create_bucket(Bucket=self._bucket)
         try:
             while time.monotonic() < self._end:
-                self._live()
-                self.lives += 1
-        except Exception:  # noqa: BLE001 - whatever it is, it is told
+                self._run_project()
+                self.project_count += 1
+        except Exception:  # noqa: BLE001 - every failure is reported
             self.problems.append(traceback.format_exc())
 
-    def _live(self) -> None:
+    def _run_project(self) -> None:
         call = self._call
-        name = f"project-{self.lives}"
+        name = f"project-{self.project_count}"
         project = call("create_project", ProjectName=name)["ProjectArn"]
         datasets = [self._dataset(project, "TRAIN", 6), self._dataset(project, "TEST", 2)]
         call("list_dataset_entries", DatasetArn=datasets[0], MaxResults=5)
-        place = {"S3Bucket": self._bucket, "S3KeyPrefix": f"out/{name}"}
-        version = call("create_project_version", ProjectArn=project, VersionName="v1", OutputConfig=place)
+        output = {"S3Bucket": self._bucket, "S3KeyPrefix": f"out/{name}"}
+        version = call("create_project_version", ProjectArn=project, VersionName="v1", OutputConfig=output)
         arn = version["ProjectVersionArn"]
         self._until("TRAINING_COMPLETED", lambda: self._status(project))
         call("start_project_version", ProjectVersionArn=arn, MinInferenceUnits=1)
         self._until("RUNNING", lambda: self._status(project))
         for _ in range(20):
-            label = self._dice.choice(["dot", "bar"])
+            label = self._rng.choice(["dot", "bar"])
             found = call(
                 "detect_custom_labels", ProjectVersionArn=arn, Image={"Bytes": self._picture(label)[0]}
             )
@@ -180,8 +180,8 @@ class Client:
                 self.calls["put_object"] += 1
                 lines.append(self._line(f"s3://{self._bucket}/{key}", label, box))
         self._s3.put_object(Bucket=self._bucket, Key=f"{kind}.manifest", Body="\n".join(lines).encode())
-        place = {"S3Object": {"Bucket": self._bucket, "Name": f"{kind}.manifest"}}
-        source = {"GroundTruthManifest": place}
+        manifest = {"S3Object": {"Bucket": self._bucket, "Name": f"{kind}.manifest"}}
+        source = {"GroundTruthManifest": manifest}
         arn: str = self._call("create_dataset", ProjectArn=project, DatasetType=kind, DatasetSource=source)[
             "DatasetArn"
         ]
@@ -214,15 +214,15 @@ class Client:
         )
 
     def _picture(self, label: str) -> tuple[bytes, tuple[int, int, int, int]]:
-        left, top = self._dice.randrange(8, 48), self._dice.randrange(8, 48)
+        left, top = self._rng.randrange(8, 48), self._rng.randrange(8, 48)
         width, height = (32, 32) if label == "dot" else (40, 16)
-        image = Image.new("RGB", (_SIDE, _SIDE), (self._dice.randrange(60),) * 3)
+        image = Image.new("RGB", (_SIDE, _SIDE), (self._rng.randrange(60),) * 3)
         draw = ImageDraw.Draw(image)
-        place = (left, top, left + width, top + height)
+        bounds = (left, top, left + width, top + height)
         if label == "dot":
-            draw.ellipse(place, fill=(220, 40, 40))
+            draw.ellipse(bounds, fill=(220, 40, 40))
         else:
-            draw.rectangle(place, fill=(40, 220, 40))
+            draw.rectangle(bounds, fill=(40, 220, 40))
         file = io.BytesIO()
         image.save(file, "PNG")
         return file.getvalue(), (left, top, width, height)
@@ -250,10 +250,10 @@ class Client:
             self._s3.delete_objects(Bucket=self._bucket, Delete={"Objects": keys})
             self.calls["delete_objects"] += 1
 
-    def _until(self, wanted: str, ask: Callable[[], str]) -> None:
+    def _until(self, expected: str, read: Callable[[], str]) -> None:
         deadline = time.monotonic() + 300
-        while ask() != wanted:
-            assert time.monotonic() < deadline, f"{wanted!r} did not come"
+        while (found := read()) != expected:
+            assert time.monotonic() < deadline, f"Timed out waiting for {expected!r}; it is {found!r}."
             time.sleep(0.1)
 
 

@@ -99,7 +99,7 @@ class LocalService:
         tps: Accepted requests per second; None for no limits.
         seed: Seed that makes splits and trainings repeatable.
         engine: What trains: ``"network"``, a frozen EfficientNet-Lite0 with linear heads; or ``"tiny"``,
-            nearest neighbours on coarse colors, which trains in milliseconds, for tests of code. Every
+            nearest neighbours on coarse colours, which trains in milliseconds, for tests of code. Every
             service runs the models of both.
         clock: Returns seconds since 1970, for all timestamps, expiries and durations of the service.
         durations: How long jobs take by that clock; by default as long as their real work.

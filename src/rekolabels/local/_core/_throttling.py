@@ -30,7 +30,7 @@ class Tps:
 
     Each limit is a token bucket that holds the requests of one second (at least one) and refills by the
     service's clock. When it is empty, the service answers with ``ProvisionedThroughputExceededException``.
-    ``math.inf`` is no limit.
+    Use ``math.inf`` for an unlimited rate.
     """
 
     detect_per_unit: float = attrs.field(default=5.0, validator=_positive)
