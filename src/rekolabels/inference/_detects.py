@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._aws._arns import parse_version_arn
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import ImageRejected, InvalidInput, ResourceNotReady
 from rekolabels.inference._executors import WorkerConfig, prepare_on_executor, prepare_on_threads
@@ -90,8 +91,8 @@ class Detects:
             )
         except ResourceNotReady as error:
             raise error.explained(
-                "The model is not running. To start it, and to stop it whatever happens, use "
-                "`with model.running() as running: running.detect(...)`."
+                f"Model version {parse_version_arn(self.arn)[1]!r} is not running. To start it, and to stop "
+                "it whatever happens, use `with model.running() as running: running.detect(image)`."
             ) from error
         except ImageRejected as error:
             raise error.explained(f"The service rejected {_describe(image)}.") from error
@@ -169,7 +170,7 @@ class Detects:
 
             return checked_call
 
-        # Stored in the journal, to refuse it for another model or other parameters.
+        # Stored in the journal, so that a run with another model or other parameters cannot use it.
         run = {"model": self.arn, "min_confidence": str(least), "max_results": str(limit)}
         outcomes = detect_many(
             prepare_checked,

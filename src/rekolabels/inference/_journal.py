@@ -161,8 +161,8 @@ def _name(image: ImageSource) -> str:
     name = getattr(image, "name", None)
     if not isinstance(name, str):
         raise InvalidInput(
-            f"A {type(image).__name__} has no name, by which a journal identifies images; expected a path, "
-            "an s3:// URI or bytes."
+            f"A {type(image).__name__} has no name. A journal identifies images by name; expected a path, an "
+            "s3:// URI or bytes."
         )
     return name
 

@@ -186,7 +186,7 @@ class Lease(Generic[R]):
     def __repr__(self) -> str:
         return f"<Lease of model version {self._model.version_name!r}: {self._state.value}>"
 
-    def _handle(self, event: _Event) -> None:
+    def _apply(self, event: _Event) -> None:
         self._state = _TRANSITIONS[event][self._state]
 
     def __enter__(self) -> R:
@@ -195,7 +195,7 @@ class Lease(Generic[R]):
                 raise InvalidInput(
                     "A running() block can be entered only once. Call model.running() again for a new one."
                 )
-            self._handle(_Event.ENTER)
+            self._apply(_Event.ENTER)
         # The stop needs tenacity. A signal during an import would leave it half loaded, and the model could
         # not be stopped, so import it while there is nothing to stop.
         import_module("tenacity")
@@ -229,7 +229,7 @@ class Lease(Generic[R]):
                 write_lease(self._model, self._id)
             except RekolabelsError as error:
                 if not isinstance(error, _UNCERTAIN_ERRORS):
-                    self._handle(_Event.REFUSE)
+                    self._apply(_Event.REFUSE)
                     unregister(self._release)
                 raise
         self._renewed_at = self._policy.clock()
@@ -260,19 +260,19 @@ class Lease(Generic[R]):
             if self._end_reason is not None:
                 raise self._ended()
             write_started(self._model, self._id)
-            self._handle(_Event.REQUEST_START)  # before the request, which Ctrl-C may interrupt
+            self._apply(_Event.REQUEST_START)  # before the request, which Ctrl-C may interrupt
             try:
                 self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
             except RekolabelsError as error:
                 if isinstance(error, _UNCERTAIN_ERRORS):
                     raise  # it may start, and would then be ours to stop
-                self._handle(_Event.ANSWER_START)
+                self._apply(_Event.ANSWER_START)
                 # With the tag, a sweep could later stop a model that another user has started.
                 remove_started(self._model, self._id)
                 if isinstance(error, ResourceInUse) and self._model.status in ACTIVE_STATUSES:
                     return False
                 raise
-            self._handle(_Event.ANSWER_START)
+            self._apply(_Event.ANSWER_START)
             return True
 
     def _wait_for_other_stop(self) -> None:
@@ -310,7 +310,7 @@ class Lease(Generic[R]):
         self._used_at = self._policy.clock()
         with self._lock:
             if self._end_reason is None:
-                self._handle(_Event.RUN)
+                self._apply(_Event.RUN)
 
     def _record_use(self) -> None:
         """Record a use of the model, for ``idle_timeout``.
@@ -400,7 +400,7 @@ class Lease(Generic[R]):
             return  # a fork does not hold the lease of its parent
         self._end_reason = self._end_reason or "its block was left"
         with self._lock:
-            self._handle(_Event.RELEASE)
+            self._apply(_Event.RELEASE)
             if self._state in {LeaseState.RELEASING, LeaseState.RELEASING_UNCERTAIN}:
                 is_stopping = stop_unless_used(
                     self._model,
@@ -409,7 +409,7 @@ class Lease(Generic[R]):
                     stop_joined=self._stop_joined,
                     timeout=self._timeout,
                 )
-                self._handle(_Event.STOP if is_stopping else _Event.LEAVE)
+                self._apply(_Event.STOP if is_stopping else _Event.LEAVE)
                 self._released.set()
                 unregister(self._release)
         if self._state is LeaseState.STOPPING:
