@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats import Problem, image_size, raise_problem, read_folder
-from rekolabels.images import ImageSize
+from rekolabels.formats import Problem, image_size, raise_problem, read_folder, write_folder
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 
 def png(width: int = 70, height: int = 80, colour: int = 2) -> bytes:
@@ -198,3 +198,24 @@ def test_sizes_agree_with_pillow(tmp_path: Path) -> None:
     for mode, depth in {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4}.items():
         image.new(mode, (31, 47)).save(tmp_path / "x.png")
         assert ImageSize(31, 47, depth) == image_size(tmp_path / "x.png")
+
+
+def test_label_folders_are_written_and_read(tmp_path: Path) -> None:
+    """A folder is written as it was read; what label folders cannot hold is reported and left out."""
+    for name in ("cat/1.png", "dog/2.png"):
+        write_file(tmp_path / "in" / name, png())
+    images = list(read_folder(tmp_path / "in"))
+    box = BoundingBox("x", 1, 1, 5, 5)
+    one = images[0].source
+    strange = [
+        LabelledImage(one, ["a", "b"]), LabelledImage(one),
+        LabelledImage(one, ["../up"]), LabelledImage(one, [".x"]), LabelledImage("s3://b/k.png", ["cat"]),
+        LabelledImage(one, ["cat"]), LabelledImage(one, ["new"], [box]),
+    ]  # fmt: skip
+    problems: list[Problem] = []
+    assert write_folder([*images, *strange], tmp_path / "out", on_problem=problems.append) == 3
+    assert [problem.lost for problem in problems] == ["image"] * 6 + ["box"]
+    found = [(image.source.rsplit("/", 1)[-1], image.labels) for image in read_folder(tmp_path / "out")]
+    assert found == [("1.png", ("cat",)), ("2.png", ("dog",)), ("1.png", ("new",))]
+    with pytest.raises(InvalidInput, match="Cannot be written"):
+        write_folder(images, one)
