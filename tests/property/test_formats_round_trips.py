@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from label_files import png
 from rekolabels import formats, manifest
 from rekolabels.errors import RekolabelsError
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -89,7 +90,7 @@ def test_yolo_keeps_boxes(images: list[LabelledImage]) -> None:
         for image in images:
             assert image.size is not None
             name = image.source.rsplit("/", 1)[-1]
-            Path(folder, "images", name).write_bytes(_png_header(image.size))
+            Path(folder, "images", name).write_bytes(png(image.size.width, image.size.height))
         found = list(formats.read_yolo(folder, on_problem=formats.raise_problem))
         expected = {image.source.rsplit("/", 1)[-1]: (image.boxes, image.size) for image in images}
         assert expected == {Path(image.source).name: (image.boxes, image.size) for image in found}
@@ -124,11 +125,6 @@ def test_ground_truth_reads_manifests(images: list[LabelledImage]) -> None:
         manifest.write_manifest(images, file)
         found = list(formats.read_ground_truth(file, on_problem=formats.raise_problem))
         assert list(manifest.read_manifest(file)) == found
-
-
-def _png_header(size: ImageSize) -> bytes:
-    sides = size.width.to_bytes(4, "big") + size.height.to_bytes(4, "big")
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0"
 
 
 READERS: dict[str, Callable[..., Iterator[LabelledImage]]] = {
@@ -177,7 +173,7 @@ def test_damaged_files_raise_only_rekolabels_errors(name: str, data: st.DataObje
     problems: list[Any] = []
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "images").mkdir()
-        Path(folder, "images", "a.png").write_bytes(_png_header(ImageSize(64, 64)))
+        Path(folder, "images", "a.png").write_bytes(png(64, 64))
         Path(folder, "images", "a.txt").write_bytes(content)
         Path(folder, "list.txt").write_bytes(content)
         Path(folder, name).write_bytes(content)

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
 
-from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats import Problem, image_size, raise_problem, read_folder, write_folder
+from label_files import jpeg, png
+from rekolabels.errors import InvalidInput
+from rekolabels.formats import Problem, raise_problem, read_folder, write_folder
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-
-
-def png(width: int = 70, height: int = 80, colour: int = 2) -> bytes:
-    """Make the start of a PNG, enough for its header."""
-    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
-
-
-def jpeg(width: int = 70, height: int = 80, channels: int = 3, marker: int = 0xC0) -> bytes:
-    """Make the start of a JPEG: an application segment, fill bytes and a frame header."""
-    frame = struct.pack(">BHHB", 8, height, width, channels) + bytes(3 * channels)
-    return (
-        b"\xff\xd8\xff\xe1\x00\x08Exif\x00\x00"
-        b"\xff\xff\xff" + bytes([marker]) + struct.pack(">H", len(frame) + 2) + frame
-    )
 
 
 def write_file(path: Path, content: bytes) -> Path:
@@ -177,27 +161,6 @@ def test_folders_that_look_like_a_split_are_reported(tmp_path: Path) -> None:
     problems: list[Problem] = []
     assert [i.labels for i in read_folder(tmp_path, on_problem=problems.append)] == [("test",), ("train",)]
     assert "look like the parts of a split" in problems[0].message
-
-
-@pytest.mark.parametrize(
-    "content", [b"\xff\xd8\xff", b"\xff\xd8\xff\xd8" * 50, b"\xff\xd8\xff\xc0\x00\x01", jpeg(0, 5), png(0, 9)]
-)
-def test_damaged_headers_are_refused(tmp_path: Path, content: bytes) -> None:
-    """Truncated segments, wrong lengths and sizes of zero raise InvalidImage."""
-    with pytest.raises(InvalidImage, match="x"):
-        image_size(write_file(tmp_path / "x", content))
-
-
-def test_sizes_agree_with_pillow(tmp_path: Path) -> None:
-    """For the modes of JPEG and PNG, the size and the channels are those that Pillow reports."""
-    image = pytest.importorskip("PIL.Image")
-    for mode, depth in {"L": 1, "RGB": 3, "CMYK": 4}.items():
-        for progressive in (False, True):
-            image.new(mode, (31, 47)).save(tmp_path / "x.jpg", progressive=progressive, dpi=(72, 72))
-            assert ImageSize(31, 47, depth) == image_size(tmp_path / "x.jpg")
-    for mode, depth in {"1": 1, "L": 1, "LA": 2, "P": 3, "RGB": 3, "RGBA": 4}.items():
-        image.new(mode, (31, 47)).save(tmp_path / "x.png")
-        assert ImageSize(31, 47, depth) == image_size(tmp_path / "x.png")
 
 
 def test_label_folders_are_written_and_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from label_files import png
 from rekolabels.errors import InvalidInput
 from rekolabels.formats import (
     Problem,
@@ -20,14 +21,6 @@ from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def png(width: int = 100, height: int = 80) -> bytes:
-    """Make the header of a PNG."""
-    return (
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-        + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    )  # fmt: skip
 
 
 def test_tables() -> None:

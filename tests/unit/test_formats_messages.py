@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from label_files import png, write_files
 from rekolabels import errors
 from rekolabels.formats import (
     Problem,
@@ -38,21 +39,6 @@ if TYPE_CHECKING:
     from rekolabels.formats import OnProblem
 
 BOX = BoundingBox("dog", 0, 0, 50, 40)
-
-
-def png(width: int = 100, height: int = 80) -> bytes:
-    """Make the header of a PNG."""
-    sides = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0"
-
-
-def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
-    """Write files and create their folders."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
 
 
 def collect(work: Callable[[OnProblem], Iterable[LabelledImage] | int], folder: Path) -> tuple[int, str]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
+from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.formats import (
     Problem,
-    image_size,
     read_coco,
     read_csv,
     read_folder,
@@ -142,51 +141,6 @@ def test_an_image_in_s3_without_a_size(tmp_path: Path) -> None:
     list(read_voc(tmp_path, images="s3://bucket", on_problem=problems.append))
 
     assert any("States no valid size" in problem.message for problem in problems)
-
-
-JPEG: Final = b"\xff\xd8"
-FRAME: Final = b"\xff\xc0\x00\x11\x08\x01\xe0\x02\x80\x03" + b"\0" * 9
-"""A frame header: 480 high, 640 wide, three channels."""
-
-
-@pytest.mark.parametrize("before", [b"", b"\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xe0\x00\x04ab"])
-def test_segments_before_the_size_of_a_jpeg_are_skipped(tmp_path: Path, before: bytes) -> None:
-    """Fill bytes, markers without a length, and other segments are skipped."""
-    path = tmp_path / "a.jpg"
-    path.write_bytes(JPEG + before + FRAME)
-
-    assert image_size(path) == ImageSize(640, 480, 3)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"GIF89a",
-        JPEG,
-        JPEG + b"\x00\xc0",
-        JPEG + b"\xff\xe0\x00",
-        JPEG + b"\xff\xe0\x00\x01",
-        JPEG + FRAME[:7],
-        JPEG + b"\xff\x01" * 20_000 + FRAME,
-        JPEG + FRAME.replace(b"\x01\xe0", b"\x00\x00"),
-        b"\x89PNG\r\n\x1a\n" + b"\0" * 18,
-    ],
-)
-def test_headers_without_a_size(tmp_path: Path, content: bytes) -> None:
-    """Empty, truncated, endless and damaged files, and other formats, raise InvalidImage with the name."""
-    path = tmp_path / "a.jpg"
-    path.write_bytes(content)
-
-    with pytest.raises(InvalidImage, match=r"a\.jpg"):
-        image_size(path)
-
-
-def test_an_image_that_cannot_be_opened(tmp_path: Path) -> None:
-    """A folder, a missing file and an invalid path raise InvalidImage."""
-    for path in (tmp_path, tmp_path / "missing.jpg", "nul\0character"):
-        with pytest.raises(InvalidImage):
-            image_size(path)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from label_files import png
 from rekolabels.errors import InvalidInput
 from rekolabels.formats import Problem, raise_problem, read_voc, write_voc
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -21,14 +22,6 @@ GOOD = (
     "<object><name>cat</name><pose>Left</pose><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>31</xmax>"
     "<ymax>42.5</ymax></bndbox><part><name>ear</name></part></object></annotation>"
 )
-
-
-def png(width: int = 100, height: int = 80) -> bytes:
-    """Make the header of a PNG."""
-    return (
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-        + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    )  # fmt: skip
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from label_files import png, write_files
 from rekolabels.errors import InvalidInput
 from rekolabels.formats import Problem, raise_problem, read_yolo, write_yolo
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -14,23 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest.importorskip("yaml")
-
-
-def png(width: int = 100, height: int = 80) -> bytes:
-    """Make the header of a PNG."""
-    return (
-        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-        + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    )  # fmt: skip
-
-
-def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
-    """Write files and create their folders."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return folder
 
 
 def read_one(
