@@ -259,10 +259,10 @@ def test_advice_for_a_classifier() -> None:
         ),
         (
             "Add training images of cat with different backgrounds, lighting, sizes and angles: its recall "
-            "is 0.50 (5 of 10 were missed)."
+            "is 0.50 (5 of 10 missed)."
         ),
         (
-            "dog has too many false positives (precision 0.67, 5 of 15 predictions are wrong). It is often "
+            "dog has too many false positives (precision 0.67, 5 of 15 predictions wrong). It is often "
             "predicted for cat: add training images of both labels that look alike, or raise its threshold."
         ),
     ]

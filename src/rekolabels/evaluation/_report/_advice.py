@@ -74,7 +74,7 @@ def _raise_recall(result: ResultFields, counts: Mapping[str, Counts]) -> list[st
         missed = ""
         if label in counts:
             total = counts[label].true_positives + counts[label].false_negatives
-            missed = f" ({counts[label].false_negatives} of {total} were missed)"
+            missed = f" ({counts[label].false_negatives} of {total} missed)"
         advice.append(
             f"Add training images of {plain_label(label)} with different backgrounds, lighting, sizes and "
             f"angles: its recall is {recall:.2f}{missed}."
@@ -95,7 +95,7 @@ def _raise_precision(
         wrong = ""
         if label in counts:
             total = counts[label].true_positives + counts[label].false_positives
-            wrong = f", {counts[label].false_positives} of {total} predictions are wrong"
+            wrong = f", {counts[label].false_positives} of {total} predictions wrong"
         advice.append(
             f"{plain_label(label)} has too many false positives (precision {precision:.2f}{wrong}). "
             f"{_images_to_add(label, confusion)}, or raise its threshold."

@@ -78,7 +78,7 @@ def threshold_cards(result: ResultFields, scores: Mapping[str, ScoredLabel]) -> 
         '<span>Average precision <b data-mean="precision"></b></span> '
         '<span>Overall recall <b data-mean="recall"></b></span>'
         '<label>All labels <input type="range" id="every" min="0" max="100" step="1" value="50"></label>'
-        '<button type="button" id="reset">Reset to assumed thresholds</button></div>\n'
+        '<button type="button" id="reset" title="Reset to the assumed thresholds">Reset</button></div>\n'
         f'<div class="cards">{cards}</div></section>'
     )
 
