@@ -131,7 +131,7 @@ def test_labels_execute_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), [(1100, 1), (1100, 0), (500, 1), (500, 0)])
 def test_screenshots_in_two_sizes_and_themes(tmp_path: Path, width: int, scheme: int) -> None:
-    """The page is drawn in light or dark colors, and is not wider than the window."""
+    """The page is drawn in light or dark colours, and is not wider than the window."""
     image_file = pytest.importorskip("PIL.Image", reason="the extra 'report' is not installed")
     page = detector().save(tmp_path / "evaluation.html")
     picture = tmp_path / "page.png"

@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> ModelVersion:
-    """Trained classifier of two colors."""
+    """Trained classifier of two colours."""
     project = client.create_project("evaluated")
     folder = write_folder(tmp_path_factory.mktemp("pictures"), images=10)
     project.create_datasets(read_folder(folder), test=0.4, seed=1)

@@ -88,8 +88,8 @@ def _draw_matrix(axis: Any, matrix: ConfusionMatrix) -> None:
         for x, share in enumerate(row):
             if share:
                 text = f"{share:.2f}".lstrip("0")
-                color = "white" if share > _DARK_CELL else _INK
-                axis.text(x, y, text, ha="center", va="center", fontsize=8, color=color)
+                colour = "white" if share > _DARK_CELL else _INK
+                axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
     axis.set_title("Rows: true label, columns: predicted label", fontsize=11, color=_SOFT)
 
 
