@@ -102,7 +102,7 @@ def test_detect_with_a_policy(model: ModelVersion) -> None:
         assert len(outcome.detections) == 2
         (outcome,) = running.detect_many([image.source], policy=none)
         assert (outcome.detections, outcome.error) == ((), None)
-        with pytest.raises(errors.InvalidInput, match="both given"):
+        with pytest.raises(errors.InvalidInput, match="either policy or min_confidence"):
             running.detect(image.source, policy=policy, min_confidence=1)
         with pytest.raises(errors.InvalidInput, match="made for arn:other"):
             running.detect_many([image.source], policy=attrs.evolve(policy, model_arn="arn:other"))
