@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+__all__ = ["NAMESPACE", "Children", "MalformedDocument", "error_document", "parse", "render"]
+
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 Children: TypeAlias = "Sequence[tuple[str, Value]]"

@@ -61,13 +61,13 @@ class Wire:
         """Return the validated parameters of a request; blobs are bytes.
 
         Raises:
-            ServiceException: ``InvalidParameterException``: the body violates the model.
+            ServiceException: ``InvalidParameterException``; the body violates the model.
         """
         try:
             document: object = json.loads(body or b"{}", parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise ServiceException.invalid(f"The request body is not valid JSON: {_short(error)}.") from None
-        return _read_structure(self.model.input_of(operation), document, "")
+        return _parse_structure(self.model.input_of(operation), document, "")
 
     def serialize_response(self, operation: str, result: Mapping[str, Any]) -> bytes:
         """Return the body of a response; members that are None are omitted.
@@ -75,7 +75,7 @@ class Wire:
         Raises:
             KeyError: The result has a member that is not in the model, which is a defect of the operation.
         """
-        return json.dumps(_write(self.model.output_of(operation), result), separators=(",", ":")).encode()
+        return json.dumps(_serialize(self.model.output_of(operation), result), separators=(",", ":")).encode()
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -87,11 +87,11 @@ def _short(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def _read(shape: Shape, value: object, path: str) -> Any:
-    return _READERS[shape.type](shape, value, path)
+def _parse(shape: Shape, value: object, path: str) -> Any:
+    return _PARSERS[shape.type](shape, value, path)
 
 
-def _read_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
+def _parse_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
     if not is_object(value):
         raise _wrong_type(path or "The request", "an object", value)
     known = shape.members
@@ -101,7 +101,7 @@ def _read_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
         if member is None:
             raise ServiceException.invalid(f"Unknown parameter {_short(_join(path, name))!r}.")
         if inner is not None:  # null is the same as absent
-            result[name] = _read(member, inner, _join(path, name))
+            result[name] = _parse(member, inner, _join(path, name))
     for name in shape.required:
         if name not in result:
             raise ServiceException.invalid(f"Missing required parameter {_join(path, name)!r}.")
@@ -110,25 +110,25 @@ def _read_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
     return result
 
 
-def _read_list(shape: Shape, value: object, path: str) -> list[Any]:
+def _parse_list(shape: Shape, value: object, path: str) -> list[Any]:
     if not is_list(value) or shape.item is None:
         raise _wrong_type(path, "a list", value)
     _check_length(shape, len(value), path, "entries")
-    return [_read(shape.item, inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+    return [_parse(shape.item, inner, f"{path}[{index}]") for index, inner in enumerate(value)]
 
 
-def _read_map(shape: Shape, value: object, path: str) -> dict[str, Any]:
+def _parse_map(shape: Shape, value: object, path: str) -> dict[str, Any]:
     if not is_object(value) or shape.key is None or shape.item is None:
         raise _wrong_type(path, "an object", value)
     _check_length(shape, len(value), path, "entries")
     result: dict[str, Any] = {}
     for key, inner in value.items():
-        _read(shape.key, key, f"{path} (key)")
-        result[key] = _read(shape.item, inner, f"{path}.{key}")
+        _parse(shape.key, key, f"{path} (key)")
+        result[key] = _parse(shape.item, inner, f"{path}.{key}")
     return result
 
 
-def _read_string(shape: Shape, value: object, path: str) -> str:
+def _parse_string(shape: Shape, value: object, path: str) -> str:
     if not isinstance(value, str):
         raise _wrong_type(path, "a string", value)
     if not value.isascii():
@@ -148,7 +148,7 @@ def _read_string(shape: Shape, value: object, path: str) -> str:
     return value
 
 
-def _read_integer(shape: Shape, value: object, path: str) -> int:
+def _parse_integer(shape: Shape, value: object, path: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong_type(path, "an integer", value)
     limit = _INTEGER_LIMITS[shape.type]
@@ -158,7 +158,7 @@ def _read_integer(shape: Shape, value: object, path: str) -> int:
     return value
 
 
-def _read_float(shape: Shape, value: object, path: str) -> float:
+def _parse_float(shape: Shape, value: object, path: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _wrong_type(path, "a number", value)
     try:
@@ -171,13 +171,13 @@ def _read_float(shape: Shape, value: object, path: str) -> float:
     return number
 
 
-def _read_boolean(_shape: Shape, value: object, path: str) -> bool:
+def _parse_boolean(_shape: Shape, value: object, path: str) -> bool:
     if not isinstance(value, bool):
         raise _wrong_type(path, "true or false", value)
     return value
 
 
-def _read_blob(shape: Shape, value: object, path: str) -> bytes:
+def _parse_blob(shape: Shape, value: object, path: str) -> bytes:
     if not isinstance(value, str):
         raise _wrong_type(path, "base64 text", value)
     try:
@@ -188,18 +188,18 @@ def _read_blob(shape: Shape, value: object, path: str) -> bytes:
     return data
 
 
-_READERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
-    "structure": _read_structure,
-    "list": _read_list,
-    "map": _read_map,
-    "string": _read_string,
-    "integer": _read_integer,
-    "long": _read_integer,
-    "float": _read_float,
-    "double": _read_float,
-    "timestamp": _read_float,
-    "boolean": _read_boolean,
-    "blob": _read_blob,
+_PARSERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
+    "structure": _parse_structure,
+    "list": _parse_list,
+    "map": _parse_map,
+    "string": _parse_string,
+    "integer": _parse_integer,
+    "long": _parse_integer,
+    "float": _parse_float,
+    "double": _parse_float,
+    "timestamp": _parse_float,
+    "boolean": _parse_boolean,
+    "blob": _parse_blob,
 }
 
 
@@ -230,35 +230,35 @@ def _check_range(shape: Shape, value: float, path: str) -> None:
         raise ServiceException.invalid(f"{path!r} is {value}; it must be at most {shape.maximum}.")
 
 
-def _write(shape: Shape, value: Any) -> Any:
+def _serialize(shape: Shape, value: Any) -> Any:
     if shape.type == "structure":
         members = shape.members
-        return {name: _write(members[name], inner) for name, inner in value.items() if inner is not None}
+        return {name: _serialize(members[name], inner) for name, inner in value.items() if inner is not None}
     if shape.item is not None:
         item = shape.item
         if shape.type == "list":
-            return [_write(item, inner) for inner in value]
-        return {key: _write(item, inner) for key, inner in value.items()}
-    writer = _WRITERS.get(shape.type)
+            return [_serialize(item, inner) for inner in value]
+        return {key: _serialize(item, inner) for key, inner in value.items()}
+    writer = _SERIALIZERS.get(shape.type)
     return value if writer is None else writer(value)
 
 
-def _write_timestamp(value: datetime | float) -> float:
+def _serialize_timestamp(value: datetime | float) -> float:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _write_float(value: float) -> float:
+def _serialize_float(value: float) -> float:
     """Round to single precision, as the service sends confidences and scores."""
     single: float = struct.unpack("f", struct.pack("f", value))[0]
     return single
 
 
-def _write_blob(value: bytes) -> str:
+def _serialize_blob(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-_WRITERS: Mapping[str, Callable[[Any], Any]] = {
-    "timestamp": _write_timestamp,
-    "float": _write_float,
-    "blob": _write_blob,
+_SERIALIZERS: Mapping[str, Callable[[Any], Any]] = {
+    "timestamp": _serialize_timestamp,
+    "float": _serialize_float,
+    "blob": _serialize_blob,
 }
