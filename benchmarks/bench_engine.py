@@ -1,4 +1,4 @@
-"""Accuracy, training and detection times, and peak memory of the local service's models.
+"""Accuracy, training and detection times, and peak memory of the embedded service's models.
 
     python benchmarks/bench_engine.py --data ../shared/data --seeds 1 2 3
 

@@ -1,4 +1,4 @@
-"""Training classifiers on small drawings: deterministic, without a look at the test labels, and savable."""
+"""Training classifiers on small drawings: deterministic, independent of the test labels, savable."""
 
 from __future__ import annotations
 

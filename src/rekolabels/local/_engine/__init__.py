@@ -1,4 +1,4 @@
-"""The local engine: trains models on this machine from encoded images, and runs and saves them.
+"""Training engine of the embedded service: trains, runs and saves models on this machine.
 
 The engine ``network`` puts small linear heads on frozen features of EfficientNet-Lite0; the engine ``tiny``
 compares coarse colours, for tests of code. Images are rotated by their EXIF orientation before anything else,

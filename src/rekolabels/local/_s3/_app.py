@@ -1,4 +1,4 @@
-"""WSGI application of the local S3: routing, and responses to errors."""
+"""WSGI application: routes requests to operations, and turns exceptions into S3 errors."""
 
 from __future__ import annotations
 

@@ -126,27 +126,27 @@ class _PlainReader:
 
     def __init__(self, stream: ByteStream, length: int | None) -> None:
         self._stream = stream
-        self._left = length
+        self._remaining = length
 
     def read(self, size: int) -> bytes:
-        if self._left is None:
+        if self._remaining is None:
             return self._stream.read(size)
-        if not self._left:
+        if not self._remaining:
             return b""
-        return self._count(self._stream.read(min(size, self._left)))
+        return self._count(self._stream.read(min(size, self._remaining)))
 
     def readline(self, size: int) -> bytes:
-        if self._left is None:
+        if self._remaining is None:
             return self._stream.readline(size)
-        if not self._left:
+        if not self._remaining:
             return b""
-        return self._count(self._stream.readline(min(size, self._left)))
+        return self._count(self._stream.readline(min(size, self._remaining)))
 
     def _count(self, data: bytes) -> bytes:
         if not data:
             raise S3Error("IncompleteBody")
-        if self._left is not None:
-            self._left -= len(data)
+        if self._remaining is not None:
+            self._remaining -= len(data)
         return data
 
 
@@ -160,7 +160,7 @@ class AwsChunkedReader:
     def __init__(self, stream: ByteStream) -> None:
         self.trailers: dict[str, str] = {}
         self._stream = stream
-        self._left = 0
+        self._remaining = 0
         self._started = False
         self._finished = False
 
@@ -170,12 +170,12 @@ class AwsChunkedReader:
         Raises:
             S3Error: ``IncompleteBody``, ``InvalidRequest`` or ``MalformedTrailerError``.
         """
-        if self._finished or not (self._left or self._next_chunk()):
+        if self._finished or not (self._remaining or self._next_chunk()):
             return b""
-        data = self._stream.read(min(size, self._left))
+        data = self._stream.read(min(size, self._remaining))
         if not data:
             raise S3Error("IncompleteBody")
-        self._left -= len(data)
+        self._remaining -= len(data)
         return data
 
     def _next_chunk(self) -> bool:
@@ -187,16 +187,16 @@ class AwsChunkedReader:
         number = self._line().partition(b";")[0]
         # int() alone would accept "-1", "0x10" and "1_0" as well.
         if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", number):
-            raise S3Error("InvalidRequest", "A chunk of the aws-chunked body has no valid size.")
-        self._left = int(number, 16)
-        if not self._left:
+            raise S3Error("InvalidRequest", "A chunk of the aws-chunked body has an invalid size.")
+        self._remaining = int(number, 16)
+        if not self._remaining:
             self._read_trailers()
             self._finished = True
         return not self._finished
 
     def _read_trailers(self) -> None:
         for _ in range(_MAX_TRAILERS):
-            line = self._line(last=True)
+            line = self._line(optional=True)
             if not line:
                 return
             name, colon, value = line.decode("latin-1").partition(":")
@@ -205,11 +205,11 @@ class AwsChunkedReader:
             self.trailers[name.strip().lower()] = value.strip()
         raise S3Error("MalformedTrailerError")
 
-    def _line(self, *, last: bool = False) -> bytes:
+    def _line(self, *, optional: bool = False) -> bytes:
         line = self._stream.readline(_MAX_LINE)
         if line.endswith(b"\n"):
             return line.rstrip(b"\r\n")
-        if last and not line:
+        if optional and not line:
             return b""
         raise S3Error("IncompleteBody")
 
@@ -248,7 +248,7 @@ def receive(
         raise S3Error("EntityTooLarge", ProposedSize=str(request.length), MaxSizeAllowed=str(_MAX_BODY))
     plain = _PlainReader(request.stream, request.length)
     chunked = AwsChunkedReader(plain) if _is_aws_chunked(request) else None
-    size, hashers = _copy(chunked or plain, write, _wanted_algorithms(request, algorithms))
+    size, hashers = _read_all(chunked or plain, write, _wanted_algorithms(request, algorithms))
     if chunked is not None:
         _check_decoded_length(request, size)
     digests = {name: hasher.digest() for name, hasher in hashers.items()}
@@ -260,7 +260,7 @@ def receive(
     return BodyInfo(size=size, md5=digests["md5"], checksums={**computed, **given})
 
 
-def _copy(
+def _read_all(
     reader: _PlainReader | AwsChunkedReader, write: Callable[[bytes], object], algorithms: Collection[str]
 ) -> tuple[int, dict[str, Hasher]]:
     hashers = {name: HASHERS[name]() for name in algorithms}

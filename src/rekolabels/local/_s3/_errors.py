@@ -78,7 +78,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "NotImplemented": (501, "A header or query you provided implies functionality that is not implemented."),
     "NotModified": (304, "Not Modified"),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
-    "ServiceUnavailable": (503, "The local service is closed."),
+    "ServiceUnavailable": (503, "The embedded service is closed."),
     "XAmzContentSHA256Mismatch": (
         400,
         "The provided 'x-amz-content-sha256' header does not match what was computed.",
@@ -130,4 +130,4 @@ def not_implemented(feature: str) -> S3Error:
 
     Such requests are refused rather than half served: a client could not tell the difference.
     """
-    return S3Error("NotImplemented", f"{feature} is not implemented by the local S3.")
+    return S3Error("NotImplemented", f"{feature} is not implemented by the S3 of the embedded service.")
