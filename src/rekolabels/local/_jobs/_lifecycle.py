@@ -32,6 +32,7 @@ __all__ = [
     "set_version_status",
     "start_version",
     "stop_version",
+    "version_row",
 ]
 
 _log = logging.getLogger("rekolabels.local")
@@ -94,7 +95,7 @@ def copy_version(context: Context, job: Job, source: str) -> None:
         source: ARN of the version to copy.
     """
     with context.store.read() as db:
-        original, target = _version(db, source), _version(db, job.arn)
+        original, target = version_row(db, source), version_row(db, job.arn)
     status, message = "COPYING_COMPLETED", "The model version was copied and is ready to run."
     results: dict[str, Any] = {}
     folder = version_folder(context.folder, target["number"])
@@ -113,6 +114,16 @@ def copy_version(context: Context, job: Job, source: str) -> None:
         context.jobs.finish(db, job)
 
 
+def version_row(db: Connection, arn: str) -> Row:
+    """Return a version, with the name of its project as ``project_name``."""
+    row: Row = db.execute(
+        "SELECT versions.*, projects.name AS project_name FROM versions "
+        "JOIN projects ON versions.project = projects.arn WHERE versions.arn = ?",
+        (arn,),
+    ).fetchone()
+    return row
+
+
 def delete_version_row(db: Connection, arn: str) -> None:
     """Delete a version and its tags from the database."""
     db.execute("DELETE FROM versions WHERE arn = ?", (arn,))
@@ -127,15 +138,6 @@ def set_version_status(db: Connection, arn: str, status: str, message: str) -> N
 def _number_of(context: Context, arn: str) -> int:
     with context.store.read() as db:
         return int(db.execute("SELECT number FROM versions WHERE arn = ?", (arn,)).fetchone()["number"])
-
-
-def _version(db: Connection, arn: str) -> Row:
-    row: Row = db.execute(
-        "SELECT versions.*, projects.name AS project_name FROM versions "
-        "JOIN projects ON versions.project = projects.arn WHERE versions.arn = ?",
-        (arn,),
-    ).fetchone()
-    return row
 
 
 def _copy_result_files(s3: Any, original: Row, target: Row) -> dict[str, Any]:

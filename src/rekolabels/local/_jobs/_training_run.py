@@ -17,12 +17,12 @@ from rekolabels.local._core._context import Context
 from rekolabels.local._core._job import Interrupted, Job
 from rekolabels.local._core._models import version_folder
 from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
+from rekolabels.local._jobs._lifecycle import version_row
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
 from rekolabels.local._jobs._s3_files import ImageSource, ResultFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from sqlite3 import Row
 
 __all__ = ["TrainingFailed", "TrainingRun", "run_training"]
 
@@ -70,20 +70,16 @@ class TrainingRun:
             _log.info("Training %s: %s, %d of %d.", self.job.arn, stage, done, total)
 
 
-def run_training(context: Context, job: Job, train_kind: Callable[[TrainingRun], None]) -> None:
+def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], None]) -> None:
     """Run the job of CreateProjectVersion.
 
     Args:
         context: The service.
         job: The registered job.
-        train_kind: Trains the kind of model that the project is for, and writes the result files.
+        trainer: Trains the kind of model that the project is for, and writes the result files.
     """
     with context.store.read() as db:
-        version: Row = db.execute(
-            "SELECT versions.*, projects.name AS project_name FROM versions "
-            "JOIN projects ON versions.project = projects.arn WHERE versions.arn = ?",
-            (job.arn,),
-        ).fetchone()
+        version = version_row(db, job.arn)
     request = json.loads(version["request"])
     folder = version_folder(context.folder, version["number"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +89,7 @@ def run_training(context: Context, job: Job, train_kind: Callable[[TrainingRun],
     run = TrainingRun(context, job, folder, request, result_files, ImageSource(context.s3))
     status, message, billable = "TRAINING_COMPLETED", "The model is ready to run.", None
     try:
-        train_kind(run)
+        trainer(run)
     except Interrupted:
         raise
     except TrainingFailed as error:

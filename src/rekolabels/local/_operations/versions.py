@@ -84,8 +84,8 @@ def create_project_version(call: Call, parameters: dict[str, Any]) -> dict[str, 
         )
         set_tags(call, db, str(arn), parameters.get("Tags"))
         job = context.jobs.register(db, "version.train", str(arn))
-    train_kind = train_adapter if is_adapter else train_model
-    context.jobs.launch(lambda: run_training(context, job, train_kind), job)
+    trainer = train_adapter if is_adapter else train_model
+    context.jobs.launch(lambda: run_training(context, job, trainer), job)
     return {"ProjectVersionArn": str(arn)}
 
 
