@@ -32,7 +32,6 @@ from rekolabels.manifest._line_rules import check_line, min_box_side
 from rekolabels.manifest.limits import BOXES_PER_IMAGE, IMAGE_SIDE, LABELS_PER_IMAGE
 
 if TYPE_CHECKING:
-    from rekolabels.images import ImageSize
     from rekolabels.manifest._sources import Block
 
 __all__ = ["CleanBlock", "FastPath"]
@@ -159,14 +158,15 @@ class _LabelReader:
         same = _normalize_dates("\n".join(texts)).split("\n") if self._dates_differ else texts
         if self._sets_differ:
             return [
-                LineAttributes(text, self._labels_of(plain)) for text, plain in zip(texts, same, strict=True)
+                LineAttributes(text, self._read_labels(plain))
+                for text, plain in zip(texts, same, strict=True)
             ]
         known = self._tails
         if len(known) > _MAX_CACHED:
             known.clear()
         unknown = set(same).difference(known)
         for text in unknown:
-            known[text] = LineAttributes(text, self._labels_of(text))
+            known[text] = LineAttributes(text, self._read_labels(text))
         self._sets_differ = 2 * len(unknown) > len(texts) > _MIN_LINES
         if self._dates_differ:
             return [
@@ -174,7 +174,7 @@ class _LabelReader:
             ]
         return [known[text] for text in texts]
 
-    def _labels_of(self, text: str) -> tuple[str, ...]:
+    def _read_labels(self, text: str) -> tuple[str, ...]:
         pieces = f",{text}".split("}")
         try:
             found = list(map(self._labels.__getitem__, pieces))
@@ -314,8 +314,8 @@ class _BoxReader:
         spans = [slice(start, end) for start, end in pairwise(ends)]
         boxes = [tuple(made[span]) for span in spans]
         attributes = [
-            LineAttributes(f'{key}{size_text}"annotations":[{places}{tail}', (), few, size)
-            for (_, key, size_text, places, tail), few, size in zip(found, boxes, sizes, strict=True)
+            LineAttributes(f'{key}{size_text}"annotations":[{places}{tail}', (), line_boxes, size)
+            for (_, key, size_text, places, tail), line_boxes, size in zip(found, boxes, sizes, strict=True)
         ]
         if max(len(line.text) for line in attributes) > _MAX_LENGTH:
             raise _NotRegular
@@ -342,7 +342,7 @@ class _BoxReader:
         self._shapes[shape] = check.image.size if shape[1] else None
 
     def _read_size(self, text: str) -> ImageSize:
-        stated = _loaded(f"{{{text[:-1]}}}")
+        stated = _load(f"{{{text[:-1]}}}")
         size = read_label_attribute("a", stated, {"type": "groundtruth/object-detection"}).size
         low, high = IMAGE_SIDE
         if size is None or not (low <= size.width <= high and low <= size.height <= high):
@@ -373,7 +373,7 @@ class _BoxReader:
         return labels
 
 
-def _loaded(text: str) -> dict[str, object]:
+def _load(text: str) -> dict[str, object]:
     try:
         members, repeated = load_object(text)
     except InvalidJson as error:
@@ -400,16 +400,16 @@ def _check_positions(columns: _Columns, sizes: list[ImageSize], ends: list[int])
     if sizes.count(sizes[0]) == len(sizes):  # the usual case: checking the extremes is enough
         first = sizes[0]
         inside = max(map(add, left, width)) <= first.width and max(map(add, top, height)) <= first.height
-        least_width, least_height = min(width), min(height)
-        if not inside or min(least_width, least_height) <= min_box_side(first):
+        shortest_width, shortest_height = min(width), min(height)
+        if not inside or min(shortest_width, shortest_height) <= min_box_side(first):
             raise _NotRegular
         return
     counts = [end - start for start, end in pairwise(ends)]
     of_boxes = list(chain.from_iterable(map(repeat, sizes, counts)))
     right, bottom = [size.width for size in of_boxes], [size.height for size in of_boxes]
-    least = list(map(min_box_side, of_boxes))
+    minimum = list(map(min_box_side, of_boxes))
     inside = all(map(le, map(add, left, width), right)) and all(map(le, map(add, top, height), bottom))
-    if not inside or not all(map(lt, least, width)) or not all(map(lt, least, height)):
+    if not inside or not all(map(lt, minimum, width)) or not all(map(lt, minimum, height)):
         raise _NotRegular
 
 

@@ -147,7 +147,8 @@ def format_boxes(
     for box in boxes:
         left, top, width, height = box.left, box.top, box.width, box.height
         if not type(left) is type(top) is type(width) is type(height) is int:
-            left, top, width, height = map(json_number, (left, top, width, height))
+            left, top = json_number(left), json_number(top)
+            width, height = json_number(width), json_number(height)
         class_id = ids.setdefault(box.label, len(ids))
         parts.append(f'{{"class_id":{class_id},"left":{left},"top":{top},"width":{width},"height":{height}}}')
     image_width, image_height, depth = map(json_number, (size.width, size.height, size.depth))
