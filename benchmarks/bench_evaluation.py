@@ -6,6 +6,7 @@ Needs the dependency groups ``test`` and ``bench``. A library that is not instal
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -102,7 +103,7 @@ def boxes() -> None:
     ]
     for iou_thresholds, goals in (((0.5,), (10.0, 4.0)), (COCO_IOU_THRESHOLDS, (10.0, 4.0))):
         seconds, scores = best_cpu_time(
-            lambda iou_thresholds=iou_thresholds: score_boxes(truths, found, iou_thresholds=iou_thresholds)
+            functools.partial(score_boxes, truths, found, iou_thresholds=iou_thresholds)
         )
         print(
             f"\n{DETECTION_IMAGES:,} images, {DETECTION_LABELS} labels: AP and AR "

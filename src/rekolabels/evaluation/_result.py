@@ -18,7 +18,6 @@ from rekolabels.evaluation._jsonl import Lines, LineSource, as_lines
 from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
 from rekolabels.evaluation._recompute import Discrepancy, compare_with_summary, recompute, tally
 from rekolabels.evaluation._report._table import format_table
-from rekolabels.evaluation._summary import read_summary, write_summary
 from rekolabels.evaluation._values import ResultFields
 
 if TYPE_CHECKING:
@@ -96,6 +95,9 @@ class EvaluationResult(ResultFields):
         Raises:
             InvalidEvaluation: The content is not an evaluation summary, or a field has the wrong type.
         """
+        # Imported here to keep importing rekolabels.evaluation fast.
+        from rekolabels.evaluation._summary import read_summary
+
         lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot)
         values = read_summary(summary)
         fields = {field.name: getattr(values, field.name) for field in attrs.fields(ResultFields)}
@@ -282,6 +284,8 @@ class EvaluationResult(ResultFields):
 
         :meth:`from_summary` reads it back without loss.
         """
+        from rekolabels.evaluation._summary import write_summary
+
         return write_summary(self)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
