@@ -29,10 +29,9 @@ contract tests cover. `tools/make_conformance.py` generates it from a test run; 
 * **Errors** are those that the model declares. *Produced* means that a test brings the service into a
   state, or sends a request, that causes the error. *Injected* means that a
   {py:class}`rekolabels.local.FaultPlan` can cause it, so that you can test how your code handles it. Some
-  errors are only injected: the service has no permissions that a caller could lack
-  (`AccessDeniedException`, except for copies), does not throttle reads while it writes
-  (`ThrottlingException`), and has no human reviewers (`HumanLoopQuotaExceededException`). For the others,
-  AWS does not document what causes them.
+  errors are only injected: the service does not throttle reads while it writes (`ThrottlingException`), has
+  no human reviewers (`HumanLoopQuotaExceededException`), and AWS does not document what causes the others
+  (`LimitExceededException`).
 * `make conformance` tests the waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript.
 
 | | Tested | Of |
