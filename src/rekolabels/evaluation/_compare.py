@@ -218,12 +218,12 @@ def check_no_regression(comparison: Comparison, tolerance: float, metric: Metric
 
 def _by_image(images: Iterable[EvaluatedImage]) -> dict[tuple[str, int], EvaluatedImage]:
     """Index images by source and occurrence, since a test set can contain an image twice."""
-    turns: Counter[str] = Counter()
-    found: dict[tuple[str, int], EvaluatedImage] = {}
+    seen: Counter[str] = Counter()
+    indexed: dict[tuple[str, int], EvaluatedImage] = {}
     for image in images:
-        found[image.source, turns[image.source]] = image
-        turns[image.source] += 1
-    return found
+        indexed[image.source, seen[image.source]] = image
+        seen[image.source] += 1
+    return indexed
 
 
 def _truth(image: EvaluatedImage) -> tuple[object, ...]:
@@ -251,19 +251,19 @@ def _rows(first: EvaluatedImage, second: EvaluatedImage) -> tuple[_Row, ...]:
 def _differences(
     patterns: Counter[tuple[_Row, ...]], labels: list[str], images: int, n_resamples: int, seed: int
 ) -> Iterable[Difference]:
-    keys, draw = list(patterns), random.Random(seed)  # noqa: S311 - a bootstrap needs no cryptographic randomness
-    now = _values(patterns, labels)
+    keys, rng = list(patterns), random.Random(seed)  # noqa: S311 - a bootstrap needs no cryptographic randomness
+    values = _values(patterns, labels)
     cumulative: list[int] = []
-    for key in keys:
-        cumulative.append(patterns[key] + (cumulative[-1] if cumulative else 0))
-    changes: dict[tuple[str | None, Metric], list[float]] = {what: [] for what in now}
+    for pattern in keys:
+        cumulative.append(patterns[pattern] + (cumulative[-1] if cumulative else 0))
+    changes: dict[tuple[str | None, Metric], list[float]] = {key: [] for key in values}
     for _ in range(n_resamples):
-        sample = Counter(draw.choices(keys, cum_weights=cumulative, k=images))
-        for what, (before, after) in _values(sample, labels).items():
+        sample = Counter(rng.choices(keys, cum_weights=cumulative, k=images))
+        for metric, (before, after) in _values(sample, labels).items():
             if before is not None and after is not None:
-                changes[what].append(after - before)
-    for what, (before, after) in now.items():
-        yield Difference(*what, before, after, _interval(changes[what]))
+                changes[metric].append(after - before)
+    for metric, (before, after) in values.items():
+        yield Difference(*metric, before, after, _interval(changes[metric]))
 
 
 def _values(
