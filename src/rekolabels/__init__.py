@@ -1,4 +1,4 @@
-"""Amazon Rekognition Custom Labels from Python: labelled images in, a trained, tested, running model out."""
+"""Typed Python SDK for Amazon Rekognition Custom Labels."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,8 @@ __all__ = [
     "wait_all",
 ]
 
-# Each is imported when it is first named (PEP 562), so that tools that only read manifests or splits, and
-# pytest, which looks into the package for its plugin, do not pay for the rest.
+# Names are imported at their first use (PEP 562). Tools that only read manifests, and pytest, which imports
+# the package for its plugin, do not pay for the rest.
 _MODULES = {
     "BoundingBox": "rekolabels.images",
     "Box": "rekolabels.descriptions",

@@ -1,4 +1,4 @@
-"""Tags, the same for projects, datasets and model versions."""
+"""``TaggedResource``: the tag methods that projects, datasets and model versions share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TaggedResource"]
 
 
 class TaggedResource:
-    """A resource that bears tags."""
+    """A resource with tags."""
 
     __slots__ = ()
 
@@ -22,27 +22,27 @@ class TaggedResource:
 
     @property
     def tags(self) -> dict[str, str]:
-        """The tags; asks the service each time (ListTagsForResource).
+        """The tags. Each access calls the service (ListTagsForResource).
 
-        Those that begin with ``rekolabels:`` are of the SDK: which images a dataset was made from, and who
-        runs a model.
+        The SDK writes tags that begin with ``rekolabels:``, which record the images of a dataset and the
+        processes that use a running model.
         """
         return self._connection.rekognition.list_tags_for_resource(self.arn)
 
     def tag(self, tags: Mapping[str, str]) -> None:
-        """Add tags, or give tags new values (TagResource).
+        """Add tags, or change the values of existing ones (TagResource).
 
         Args:
-            tags: Keys of 1 to 128 and values of up to 256 letters, digits, spaces and ``_.:/=+-@``; a key
-                does not begin with ``aws:``.
+            tags: Keys of 1 to 128 and values of up to 256 characters: letters, digits, spaces and
+                ``_.:/=+-@``. A key must not begin with ``aws:``.
 
         Raises:
-            InvalidInput: An empty or too long key.
-            InvalidRequest: A character that is not allowed.
-            LimitExceeded: More tags than a resource may bear.
+            InvalidInput: A key is empty or too long.
+            InvalidRequest: A key or value has a character that is not allowed.
+            LimitExceeded: The resource would have too many tags.
         """
         self._connection.rekognition.tag_resource(self.arn, tags)
 
     def untag(self, *keys: str) -> None:
-        """Remove tags (UntagResource); keys that the resource does not bear are ignored."""
+        """Remove tags (UntagResource). Keys that the resource does not have are ignored."""
         self._connection.rekognition.untag_resource(self.arn, keys)

@@ -1,4 +1,4 @@
-"""The door: a client for Amazon Rekognition Custom Labels."""
+"""Client for Amazon Rekognition Custom Labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Client"]
 
 
 class ClientOptions(TypedDict, total=False):
-    """What a :class:`Client` takes besides its session and bucket."""
+    """Options of :class:`Client`, except session and bucket."""
 
     prefix: str
     region_name: str | None
@@ -38,34 +38,33 @@ class ClientOptions(TypedDict, total=False):
 
 
 class Client:
-    """A client for Custom Labels, on AWS or on the embedded service.
+    """Client for Custom Labels, on AWS or on the embedded service.
 
-    On AWS, ``Client()`` finds credentials and Region as every boto3 program does. The embedded service gives
-    its own client: ``LocalService().client()``; what is done with it is the same.
+    On AWS, ``Client()`` finds credentials and Region like any boto3 program. For the embedded service, use
+    ``LocalService().client()``; all further code is the same.
 
     Args:
-        session: The boto3 session to use; by default a new one, with boto3's own credential chain.
-        bucket: The S3 bucket for uploaded images, manifests and results of trainings. It must lie in the
-            Region of the client. Without it, only work that needs no bucket can be done.
-        prefix: What the keys in the bucket begin with, such as ``"team-a/"``.
-        region_name: The AWS Region; by default the session's.
+        session: The boto3 session; by default a new one with boto3's credential chain.
+        bucket: The S3 bucket for uploaded images, manifests and training results. It must be in the Region of
+            the client. Without a bucket, methods that need one raise ``InvalidInput``.
+        prefix: Prefix of all keys in the bucket, such as ``"team-a/"``.
+        region_name: The AWS Region; by default that of the session.
         config: A ``botocore.config.Config`` with further settings, such as proxies and time-outs.
-        prices: What training and running cost, for estimates and limits; by default what is known for the
-            Region.
-        retry: How calls are repeated and jobs are waited for.
-        upload_processes: Processes that send images, this one included; each sends 32 at once. More than one
-            pays on a fast line, from some hundreds of images on. The others make sessions of their own, from
-            profile, Region and environment: with credentials given in code, and with the embedded service in
-            process, there is one.
+        prices: Prices of training and inference, for estimates and cost limits; by default the known prices
+            of the Region.
+        retry: How calls are retried and jobs are polled.
+        upload_processes: Number of processes that upload images, including this one. Each sends 32 images at
+            a time. More than one is faster on a fast network, for several hundred images or more. The other
+            processes make their own sessions from profile, Region and environment. If the credentials were
+            given in code, or the embedded service runs in this process, only this process uploads.
 
     Raises:
         NoRegion: No Region is set.
         NoCredentials: The profile of the session does not exist.
-        InvalidInput: ``bucket`` is no name of a bucket, or ``upload_processes`` is less than 1.
+        InvalidInput: ``bucket`` is not a valid bucket name, or ``upload_processes`` is less than 1.
 
-    Clients and handles can be pickled: in another process they are made again from profile, Region and the
-    settings above, with the credentials that boto3 finds there. The pickle holds none. A client of an
-    embedded service in the same process cannot be pickled.
+    Clients and handles can be pickled, except those of an embedded service in this process. A pickle contains
+    no credentials: the other process finds its own, through boto3.
 
     >>> from rekolabels.local import LocalService
     >>> with LocalService() as service:
@@ -108,22 +107,22 @@ class Client:
         return self._connection.client_repr()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By its connection, so that a client and handles that are pickled together share one afterwards.
+        # Through the connection, so that clients and handles that are pickled together share it again.
         return (Client._from_connection, (self._connection,))
 
     @property
     def session(self) -> boto3.Session:
-        """The boto3 session, for whatever else you do with AWS."""
+        """The boto3 session, for other AWS services."""
         return self._connection.session
 
     @property
     def bucket(self) -> str | None:
-        """The bucket for images, manifests and results."""
+        """The S3 bucket for images, manifests and training results; None if none was given."""
         return self._connection.bucket
 
     @property
     def prefix(self) -> str:
-        """What the keys in the bucket begin with."""
+        """Prefix of all keys in the bucket."""
         return self._connection.prefix
 
     @property
@@ -133,16 +132,16 @@ class Client:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How calls are repeated and jobs are waited for."""
+        """How calls are retried and jobs are polled."""
         return self._connection.retry
 
     def ensure_bucket(self) -> str:
-        """Make the client's bucket if it does not exist, and return its name.
+        """Create the client's bucket if it does not exist, and return its name (CreateBucket).
 
         Raises:
             InvalidInput: The client has no bucket.
-            WrongRegion: The bucket lies in another Region.
-            AccessDenied: The bucket belongs to somebody else.
+            WrongRegion: The bucket is in another Region.
+            AccessDenied: The bucket belongs to another account.
         """
         bucket = self._connection.require_bucket()
         try:
@@ -165,13 +164,13 @@ class Client:
         Args:
             name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the account and Region.
             tags: Tags of the project.
-            auto_update: ``"ENABLED"`` or ``"DISABLED"``; for adapters only, and required for them.
+            auto_update: ``"ENABLED"`` or ``"DISABLED"``; required for adapters, not allowed otherwise.
             feature: ``"CUSTOM_LABELS"`` (the default) or ``"CONTENT_MODERATION"``.
-            exist_ok: Return the project of that name when there is one.
+            exist_ok: Return the project if one with this name exists, instead of raising an error.
 
         Raises:
-            ResourceInUse: A project of that name exists.
-            LimitExceeded: The account has no room for another project.
+            ResourceInUse: A project with this name exists.
+            LimitExceeded: The account cannot have another project.
         """
         try:
             arn = self._connection.rekognition.create_project(
@@ -181,21 +180,21 @@ class Client:
             found = self._find(name)
             if found is not None and found.status == "DELETING":
                 raise error.explained(
-                    f"The project {name!r} is being deleted; its name is free again in some moments."
+                    f"Project {name!r} is being deleted. The name becomes available when deletion finishes."
                 ) from error
             if found is None or not exist_ok:
                 raise error.explained(
-                    f"A project named {name!r} exists: take it with client.project({name!r}) or "
-                    "create_project(..., exist_ok=True), or choose another name."
+                    f"Project {name!r} already exists. Use client.project({name!r}) or "
+                    "client.create_project(..., exist_ok=True), or choose another name."
                 ) from error
             arn = found.arn
         return Project(self._connection, arn)
 
     def project(self, name_or_arn: str) -> Project:
-        """Return the project of a name or ARN; a name is looked up (DescribeProjects).
+        """Return the project with this name or ARN; only a name is looked up (DescribeProjects).
 
         Raises:
-            ResourceNotFound: There is no project of that name.
+            ResourceNotFound: No project has this name.
         """
         if name_or_arn.startswith("arn:"):
             parse_project_arn(name_or_arn)
@@ -203,28 +202,28 @@ class Client:
         found = self._find(name_or_arn)
         if found is None:
             raise ResourceNotFound(
-                f"There is no project named {name_or_arn!r} in {self._connection.region_name}; "
-                f"client.create_project({name_or_arn!r}) makes it.",
+                f"Project {name_or_arn!r} does not exist in {self._connection.region_name}. "
+                f"Create it with client.create_project({name_or_arn!r}).",
                 operation="DescribeProjects",
                 code="ResourceNotFoundException",
             )
         return Project(self._connection, found.arn)
 
     def projects(self) -> Iterator[Project]:
-        """Yield all projects, fetched page by page as they are asked for (DescribeProjects)."""
+        """Yield all projects of the Region; pages are fetched as needed (DescribeProjects)."""
         for found in self._connection.rekognition.describe_projects():
             yield Project(self._connection, found.arn)
 
     def dataset(self, arn: str) -> Dataset:
-        """Return the dataset of an ARN, without asking the service."""
+        """Return the dataset with this ARN, without a call to the service."""
         parse_dataset_arn(arn)
         return Dataset(self._connection, arn)
 
     def model(self, arn: str) -> ModelVersion:
-        """Return the model version of an ARN, for example to wait for a training of another process.
+        """Return the model version with this ARN, for example to wait for a training of another process.
 
-        The ARN of a version does not hold the whole ARN of its project, so the project is looked up
-        (DescribeProjects).
+        The project is looked up (DescribeProjects), because the ARN of a version does not contain all of the
+        ARN of its project.
 
         Raises:
             ResourceNotFound: Its project does not exist.
@@ -233,14 +232,14 @@ class Client:
         return ModelVersion(self._connection, arn, self.project(project_name).arn)
 
     def running_models(self, *, regions: Iterable[str] | None = None) -> Iterator[RunningCost[ModelVersion]]:
-        """Yield everything that costs money now: models that are starting, running or stopping.
+        """Yield the models that are billed now: those that are starting, running or stopping.
 
-        Since when, and how much so far, is known of models that ``model.running()`` started, by their tags.
-        The service itself does not say; of the others CloudWatch is asked (to within five minutes, for the
-        last 63 days), where it may be and where there is one.
+        The service does not report when a model was started. For models that ``model.running()`` started, the
+        time and the cost so far come from their tags. For others they come from CloudWatch, if it can be
+        read: to within five minutes, and for the last 63 days.
 
         Args:
-            regions: The Regions to look at; by default the client's.
+            regions: The Regions to search; by default the client's.
         """
         for connection in self._connections(regions):
             yield from running_models(connection)
@@ -248,33 +247,33 @@ class Client:
     def sweep(
         self, *, regions: Iterable[str] | None = None, wait: bool = True, timeout: float | None = None
     ) -> list[ModelVersion]:
-        """Stop the models that a killed process left running, and return them.
+        """Stop the models that killed processes left running, and return them.
 
-        Stopped are models that ``model.running()`` started and no living process uses any more: at the latest
-        15 minutes after its process was killed. Models that were started by other means are left alone. To be
-        called every quarter of an hour, from cron or from a Lambda function (``examples/sweep_lambda.py``).
+        Stops models that ``model.running()`` started and that no live process uses, at the latest 15 minutes
+        after their process was killed. Models that were started by other means are not stopped. Call it every
+        15 minutes, from cron or a Lambda function (``examples/sweep_lambda.py``).
 
-        A model that somebody has stopped by hand after its process was killed is given back to everybody: the
-        tags of the dead process are taken from it. That is why the tags of every trained model version are
-        read; AWS allows ten such requests a second.
+        If a model was stopped by other means after its process was killed, the tags of that process are
+        removed. Therefore the tags of every trained model version are read; AWS allows ten such requests per
+        second.
 
         Args:
-            regions: The Regions to look at; by default the client's.
-            wait: Return when the models have stopped, and wait for those that are still starting, which the
-                service does not stop; otherwise return when it has taken the orders, and leave what is
-                starting to the next sweep.
+            regions: The Regions to sweep; by default the client's.
+            wait: Wait until the models have stopped, and for models that are still starting, which the
+                service cannot stop. Otherwise return when the service has accepted the stops, and leave
+                models that are starting to the next sweep.
             timeout: Seconds for each of the waits.
 
         Raises:
-            SweepIncomplete: A Region or model failed; all others are swept.
+            SweepIncomplete: A Region or model failed; all others were swept.
         """
         return sweep(self._connections(regions), wait=wait, timeout=timeout)
 
     def prices(self) -> Prices:
-        """Return the prices that estimates and limits use.
+        """Return the prices that estimates and cost limits use.
 
         Raises:
-            InvalidInput: None were given, and none are known for the Region.
+            InvalidInput: No prices were given, and none are known for the Region.
         """
         return self._connection.prices()
 

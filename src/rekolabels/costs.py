@@ -1,7 +1,7 @@
-"""What training and running cost: prices as dated data that you can override, estimates, and a plan.
+"""Costs of training and inference: prices, estimates, measured costs and plans.
 
-AWS publishes prices on its pricing page only, and changes them. The prices here are what public write-ups
-report, with their date and source on them; give your own where it matters::
+AWS publishes prices on its pricing page only, and changes them. The known prices come from public sources,
+which they name with a date. Give your own where it matters::
 
     client = Client(..., prices=Prices(region="eu-west-1", training_hour=1.2, inference_unit_hour=4.8))
 """
@@ -57,18 +57,18 @@ else:
 
 @attrs.frozen
 class Prices:
-    """The prices of a Region, in US dollars."""
+    """Prices of a Region, in US dollars."""
 
     region: str
     """The AWS Region, such as ``us-east-1``."""
     training_hour: float
-    """For an hour of a successful training; failed trainings are not charged."""
+    """Price of an hour of training; failed trainings are not billed. 0 or more."""
     inference_unit_hour: float
-    """For an hour and inference unit of a running model, whether it is used or not."""
+    """Price of an inference unit of a running model per hour, whether it is used or not. 0 or more."""
     as_of: str = "given by the caller"
-    """When these prices were seen."""
+    """Date of the prices."""
     source: str = "given by the caller"
-    """Where these prices were seen."""
+    """Source of the prices."""
 
     def __attrs_post_init__(self) -> None:
         for name in ("training_hour", "inference_unit_hour"):
@@ -77,7 +77,7 @@ class Prices:
                 raise InvalidInput(f"{name} is {value!r}; expected US dollars, 0 or more.")
 
     def training(self, seconds: float) -> float:
-        """Return what so many billed seconds of training cost, in US dollars.
+        """Return the cost of billed training seconds, in US dollars.
 
         >>> KNOWN_PRICES["us-east-1"].training(1899)  # BillableTrainingTimeInSeconds
         0.5275
@@ -85,7 +85,7 @@ class Prices:
         return self.training_hour * seconds / _HOUR
 
     def running(self, seconds: float, units: float = 1) -> float:
-        """Return what running a model for so many seconds costs, in US dollars.
+        """Return the cost of running a model with inference units for seconds, in US dollars.
 
         >>> KNOWN_PRICES["us-east-1"].running(8 * 3600, units=2)
         64.0
@@ -102,37 +102,38 @@ KNOWN_PRICES: dict[str, Prices] = {
         source='README of the AWS demo "Amazon Rekognition Custom PPE Detection Demo Using Custom Labels"',
     )
 }
-"""The prices that are known here, by Region. Add or replace entries, or give ``Client(prices=...)``."""
+"""Known prices by Region. Add or replace entries, or give ``Client(prices=...)``."""
 
 
 def prices_for(region: str) -> Prices:
     """Return the known prices of a Region.
 
     Raises:
-        InvalidInput: None are known.
+        InvalidInput: No prices are known for the Region.
     """
     if region not in KNOWN_PRICES:
         raise InvalidInput(
-            f"No prices are known for {region}: see the pricing page of Amazon Rekognition and give them, "
-            f"Client(..., prices=Prices(region={region!r}, training_hour=..., inference_unit_hour=...))."
+            f"No prices are known for {region}. Look them up on the pricing page of Amazon Rekognition and "
+            f"give them: `Client(..., prices=Prices(region={region!r}, training_hour=..., "
+            "inference_unit_hour=...))`."
         )
     return KNOWN_PRICES[region]
 
 
 @attrs.frozen
 class RunningCost(Generic[ModelT]):
-    """A model that costs money now."""
+    """A model that is billed now, with its cost so far."""
 
     model: ModelT
     """The model version."""
     status: str
     """``STARTING``, ``RUNNING`` or ``STOPPING``."""
     inference_units: int
-    """Units that it was started with."""
+    """Inference units that it was started with."""
     since: datetime | None
-    """When it was started, UTC; None when nobody can say."""
+    """When it was started, UTC; None if that is unknown."""
     cost: float | None
-    """US dollars so far, by the client's prices; None when the time or the price is not known."""
+    """US dollars so far, by the client's prices; None if the start time or the prices are unknown."""
 
     @property
     def arn(self) -> str:
@@ -147,72 +148,73 @@ class RunningCost(Generic[ModelT]):
 
 @attrs.frozen
 class TrainingCost:
-    """What a training has cost, estimated and billed. ``print()`` shows it."""
+    """Cost of a training, estimated and billed; ``print()`` shows both."""
 
     elapsed_seconds: float
-    """Time on the clock, from the begin of the training to its end, or until now while it goes on."""
+    """Seconds from the start of the training to its end, or until now if it has not ended."""
     billed_seconds: int | None
-    """``BillableTrainingTimeInSeconds``: what AWS bills. It may exceed the time on the clock, as machines
-    that work at the same time are added up; None before the end, and after a training that failed."""
+    """Seconds that AWS bills (``BillableTrainingTimeInSeconds``). They may exceed the elapsed seconds,
+    because the times of parallel machines are added up. None before the end, and after a failed training."""
     prices: Prices
-    """The prices of both amounts."""
+    """Prices of both amounts."""
 
     @property
     def estimate(self) -> float:
-        """US dollars, by the time on the clock."""
+        """US dollars for the elapsed seconds."""
         return self.prices.training(self.elapsed_seconds)
 
     @property
     def actual(self) -> float | None:
-        """US dollars, by the billed seconds; None where nothing is billed (yet)."""
+        """US dollars for the billed seconds; None if nothing is billed (yet)."""
         return None if self.billed_seconds is None else self.prices.training(self.billed_seconds)
 
     def __str__(self) -> str:
         billed = "nothing billed" if self.billed_seconds is None else f"{self.billed_seconds:,} s billed"
         return (
-            f"estimate {self.estimate:.2f} USD ({self.elapsed_seconds:,.0f} s by the clock), "
+            f"estimate {self.estimate:.2f} USD ({self.elapsed_seconds:,.0f} s elapsed), "
             f"actual {_dollars(self.actual)} ({billed}); {_basis(self.prices)}"
         )
 
 
 @attrs.frozen
 class TrainingEstimate:
-    """What a training may cost, before it is begun, in US dollars. ``print()`` shows it."""
+    """Expected cost of a training, in US dollars; ``print()`` shows it."""
 
     least: float
-    """The cheapest that was seen."""
+    """Lowest cost of an earlier training."""
     usual: float | None
-    """The median of the earlier trainings; None when there are none."""
+    """Median cost of the earlier trainings; None if there are none."""
     most: float
-    """The dearest that was seen."""
+    """Highest cost of an earlier training."""
     basis: str
-    """What it goes by."""
+    """What the estimate is based on."""
     prices: Prices
-    """The prices that it was made with."""
+    """Prices of the estimate."""
 
     def __str__(self) -> str:
-        return f"{self.least:.2f} to {self.most:.2f} USD, by {self.basis}; {_basis(self.prices)}"
+        return f"{self.least:.2f} to {self.most:.2f} USD, based on {self.basis}; {_basis(self.prices)}"
 
 
 def estimate_training(*, prices: Prices, earlier: Iterable[float] = ()) -> TrainingEstimate:
-    """Estimate what a training will cost.
+    """Estimate the cost of a training.
 
-    AWS publishes no formula, and the time does not follow from the number of images alone; so the best guide
-    are earlier trainings of the same project.
+    AWS publishes no formula, and the duration depends on more than the number of images. Earlier trainings of
+    the same project are the best basis.
 
     Args:
         prices: The prices of the Region.
         earlier: Billed seconds of earlier trainings (``BillableTrainingTimeInSeconds``). Without any, the
-            estimate is what the developer guide says: typically 30 minutes to 24 hours.
+            estimate uses the developer guide: typically 30 minutes to 24 hours.
 
     >>> print(estimate_training(prices=KNOWN_PRICES["us-east-1"]))
-    0.50 to 24.00 USD, by the guide: typically 30 minutes to 24 hours; prices of us-east-1, undated...
+    0.50 to 24.00 USD, based on the developer guide: typically 30 minutes to 24 hours; prices of us-east-1,
+    undated...
     >>> estimate_training(prices=KNOWN_PRICES["us-east-1"], earlier=[1899, 3600, 5400]).usual
     1.0
     """
     costs = [prices.training(seconds) for seconds in earlier]
     if not costs:
-        guide = "the guide: typically 30 minutes to 24 hours"
+        guide = "the developer guide: typically 30 minutes to 24 hours"
         return TrainingEstimate(prices.training(_HOUR / 2), None, prices.training(24 * _HOUR), guide, prices)
     basis = f"{len(costs)} earlier training{'s' if len(costs) > 1 else ''}"
     return TrainingEstimate(min(costs), statistics.median(costs), max(costs), basis, prices)
@@ -220,34 +222,34 @@ def estimate_training(*, prices: Prices, earlier: Iterable[float] = ()) -> Train
 
 @attrs.frozen
 class RunCost:
-    """What running a model has cost in a span of time, estimated and measured. ``print()`` shows it."""
+    """Cost of running a model in a period, estimated and measured; ``print()`` shows both."""
 
     since: datetime
-    """Begin of the span, UTC."""
+    """Start of the period, UTC."""
     until: datetime
-    """Its end, UTC."""
+    """End of the period, UTC."""
     inference_units: int
-    """Units that the model was last started with."""
+    """Inference units that the model was last started with."""
     in_service: tuple[UnitsInService, ...] | None
-    """What CloudWatch has measured; None where there is no CloudWatch, as on the embedded service."""
+    """Measurements of CloudWatch; None if there is no CloudWatch, as on the embedded service."""
     prices: Prices
-    """The prices of both amounts."""
+    """Prices of both amounts."""
 
     @property
     def estimate(self) -> float:
-        """US dollars, as if the model had run all the time with the units that it was started with."""
+        """US dollars if the model ran in the whole period with the units that it was started with."""
         return self.prices.running((self.until - self.since).total_seconds(), self.inference_units)
 
     @property
     def unit_hours(self) -> float | None:
-        """Inference units times hours, as measured: 2 units for 8 hours are 16."""
+        """Measured inference units times hours: 2 units for 8 hours are 16. None without measurements."""
         if self.in_service is None:
             return None
         return sum(item.unit_seconds for item in self.in_service) / _HOUR
 
     @property
     def actual(self) -> float | None:
-        """US dollars, by the unit hours that were measured; None where nothing can be measured."""
+        """US dollars for the measured unit hours; None without measurements."""
         return None if self.unit_hours is None else self.prices.running(_HOUR, self.unit_hours)
 
     def __str__(self) -> str:
@@ -261,18 +263,18 @@ class RunCost:
 
 @attrs.frozen
 class Plan:
-    """How to analyse a number of images. ``print()`` shows it."""
+    """Inference units, time and cost to analyse a number of images; ``print()`` shows them."""
 
     images: int
-    """Images to analyse."""
+    """Number of images."""
     inference_units: int
-    """Units to start the model with."""
+    """Inference units to start the model with."""
     seconds: float
-    """Time that the analysis takes, without the start of the model."""
+    """Seconds that the analysis takes, without the start of the model."""
     cost: float
-    """What it costs, in US dollars, the start of the model included."""
+    """US dollars, including the start of the model."""
     prices: Prices
-    """The prices that it was made with."""
+    """Prices of the estimate."""
 
     def __str__(self) -> str:
         return (
@@ -292,36 +294,39 @@ def plan(
     max_units: int = 5,
     start_seconds: float = 900.0,
 ) -> Plan:
-    """Plan the analysis of many images: the fewest inference units that keep the deadline and the budget.
+    """Return the smallest number of inference units that meets a deadline, with time and cost.
 
     Args:
-        images: How many images.
+        images: Number of images.
         prices: The prices of the Region.
-        images_per_second: What one inference unit serves. AWS publishes no figure; texts of 2019 and 2020
-            said up to 5. Measure yours with ``detect_many`` and one unit.
-        deadline: Seconds until all must be done, the start of the model included.
-        budget: US dollars at the most.
-        max_units: Units that the account allows for a model; 5 by default.
-        start_seconds: Time that the model takes to start, in which it is not useful but may be billed.
+        images_per_second: Throughput of one inference unit. AWS publishes no number; texts of 2019 and 2020
+            say up to 5. Measure yours with ``detect_many`` and one unit.
+        deadline: Seconds within which all images must be analysed, including the start of the model.
+        budget: Maximum cost in US dollars.
+        max_units: Quota of inference units of a model; 5 by default in AWS.
+        start_seconds: Seconds that the model takes to start. It serves no images in that time, but may be
+            billed.
 
     Raises:
-        InvalidInput: No number of units does it; the message says why.
+        InvalidInput: No number of units meets deadline and budget, or an argument is out of range.
 
     >>> print(plan(100_000, prices=KNOWN_PRICES["us-east-1"], deadline=3 * 3600))
     100,000 images with 3 inference units: 1.9 h, 25.22 USD (prices of us-east-1, undated...
     """
     if images < 0 or images_per_second <= 0 or max_units < 1 or not (budget is None or budget >= 0):
-        raise InvalidInput("A plan needs images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0.")
+        raise InvalidInput(
+            "Invalid plan; expected images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
+        )
     units = 1
     if deadline is not None:
         useful = deadline - start_seconds
-        most = int(max_units * images_per_second * max(0.0, useful))
+        capacity = int(max_units * images_per_second * max(0.0, useful))
         units = math.ceil(images / (images_per_second * useful)) if useful > 0 else max_units + 1
         if units > max_units:
             raise InvalidInput(
-                f"{images:,} images cannot be done in {deadline / _HOUR:.1f} h: {max_units} inference units "
-                f"at {images_per_second:g} images a second each do {most:,}, after a start of "
-                f"{start_seconds / 60:.0f} min. Allow more time, or ask AWS for more units."
+                f"Cannot analyse {images:,} images in {deadline / _HOUR:.1f} h. {max_units} inference units "
+                f"with {images_per_second:g} images per second each analyse {capacity:,}, after a start of "
+                f"{start_seconds / 60:.0f} min. Allow more time, or request a higher quota of units."
             )
         units = max(1, units)
     seconds = images / (images_per_second * units)
@@ -329,15 +334,16 @@ def plan(
     if budget is not None and cost > budget:
         useful = max(0.0, budget / prices.running(1, units) - start_seconds)
         raise InvalidInput(
-            f"{images:,} images cost {cost:.2f} USD with {units} inference units, more than {budget:.2f}, "
-            f"which pays for {int(useful * images_per_second * units):,}: analyse fewer images, or allow "
-            f"more money{' or time' if units > 1 else ''}."
+            f"{images:,} images cost {cost:.2f} USD with {units} inference "
+            f"unit{'s' if units > 1 else ''}, more than the budget of {budget:.2f} USD, which is enough for "
+            f"{int(useful * images_per_second * units):,} images. Analyse fewer images, or allow a larger "
+            f"budget{' or more time' if units > 1 else ''}."
         )
     return Plan(images, units, seconds, cost, prices)
 
 
 def _basis(prices: Prices) -> str:
-    """No amount without where and when its price was seen."""
+    """Return Region, date and source of prices, which every printed amount shows."""
     return f"prices of {prices.region}, {prices.as_of}; {prices.source}"
 
 

@@ -1,4 +1,4 @@
-"""Projects: a training dataset, a test dataset, and the model versions that came of them."""
+"""``Project``: datasets, model versions and policies of a Custom Labels project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from rekolabels.costs import TrainingEstimate
-    from rekolabels.datasets._ingest import Intake
+    from rekolabels.datasets._ingest import PreparedImages
     from rekolabels.images import LabelledImage
 
 
@@ -45,7 +45,10 @@ _log = logging.getLogger("rekolabels")
 
 @attrs.frozen
 class Project(TaggedResource):
-    """A project: a handle that holds client and ARN, and asks the service for the rest."""
+    """A project of Custom Labels; get one from a :class:`Client`.
+
+    A handle holds a connection and an ARN. Its methods call the service; :meth:`describe` returns a snapshot.
+    """
 
     _connection: Connection
     arn: str
@@ -56,25 +59,23 @@ class Project(TaggedResource):
 
     @property
     def name(self) -> str:
-        """Name of the project; part of the ARN."""
+        """Name of the project, from its ARN."""
         return parse_project_arn(self.arn)
 
     def describe(self) -> ProjectDescription:
-        """Return a new snapshot of status and datasets (DescribeProjects).
+        """Return a snapshot of status and datasets (DescribeProjects).
 
         Raises:
-            ResourceNotFound: The project no longer exists.
+            ResourceNotFound: The project does not exist.
         """
         found = self._describe_or_none()
         if found is None:
             raise ResourceNotFound(
-                f"The project {self.name!r} does not exist (any more): {self.arn}",
+                f"Project {self.name!r} does not exist, or no longer: {self.arn}.",
                 operation="DescribeProjects",
                 code="ResourceNotFoundException",
             )
         return found
-
-    # datasets
 
     def datasets(self) -> list[Dataset]:
         """Return the datasets of the project: at most one for training and one for testing."""
@@ -82,12 +83,12 @@ class Project(TaggedResource):
 
     @property
     def train_dataset(self) -> Dataset | None:
-        """The training dataset; None when there is none. Asks the service each time."""
+        """The training dataset; None if there is none. Each access calls the service (DescribeProjects)."""
         return self._dataset("train")
 
     @property
     def test_dataset(self) -> Dataset | None:
-        """The test dataset; None when there is none. Asks the service each time."""
+        """The test dataset; None if there is none. Each access calls the service (DescribeProjects)."""
         return self._dataset("test")
 
     def create_dataset(
@@ -101,21 +102,21 @@ class Project(TaggedResource):
     ) -> Dataset:
         """Create the training or the test dataset (CreateDataset).
 
-        Local images are checked, uploaded to the client's bucket, and a manifest is written beside them. What
-        was done before a run was broken off is found again: run the same lines once more.
+        Checks local images, uploads them to the client's bucket, and writes a manifest beside them. To resume
+        after an interruption, run the same code again.
 
         Args:
             kind: ``"train"`` or ``"test"``.
             images: Labelled images, local or in S3; or the ``s3://`` URI of a manifest; or a dataset to copy;
-                None makes an empty dataset.
-            tags: Tags of the dataset; those of a dataset that is copied are not copied.
-            wait: Return when the dataset is ready, rather than when its creation has begun.
-            timeout: Seconds to wait at most; by default 26 hours.
+                or None for an empty dataset.
+            tags: Tags of the dataset. The tags of a copied dataset are not copied.
+            wait: Wait until the dataset is ready.
+            timeout: Seconds to wait; by default 26 hours.
 
         Raises:
-            InvalidImage: Images that the service would refuse; nothing was uploaded.
-            ResourceAlreadyExists: The project has such a dataset, made from other images.
-            DatasetFailed: The service could not create it.
+            InvalidImage: The service would reject some of the images. Nothing was uploaded.
+            ResourceAlreadyExists: The project has a dataset of this kind, made from other images.
+            DatasetFailed: The service could not create the dataset.
         """
         if isinstance(images, Dataset):
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, copy_of=images.arn)
@@ -123,16 +124,16 @@ class Project(TaggedResource):
             return self._create(kind, tags=tags, wait=wait, timeout=timeout)
         if isinstance(images, str) and not images.lower().startswith("s3://"):
             raise InvalidInput(
-                f"{images!r} is no s3:// URI. A manifest on this machine is read first: "
-                f"project.create_dataset({kind!r}, read_manifest({images!r}))."
+                f"{images!r} is not an s3:// URI. To use a local manifest, read it first: "
+                f"`project.create_dataset({kind!r}, read_manifest({images!r}))`."
             )
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, manifest=location)
-        from rekolabels.datasets._ingest import Intake
+        from rekolabels.datasets._ingest import PreparedImages
 
-        intake = Intake.of(images)
-        dataset = self._create_from(intake, {kind: intake.images}, tags=tags)[kind]
+        prepared = PreparedImages.prepare(images)
+        dataset = self._create_from(prepared, {kind: prepared.images}, tags=tags)[kind]
         if wait:
             dataset.wait_until_ready(timeout=timeout)
         return dataset
@@ -151,36 +152,38 @@ class Project(TaggedResource):
     ) -> tuple[Dataset, Dataset]:
         """Create both datasets from one collection of images, and wait until they are ready.
 
-        The images are checked, split so that each label has its share on both sides, uploaded to the client's
-        bucket, and listed in two manifests. The same images and seed give the same split, so that the same
-        lines run again continue what was broken off, and send no image twice.
+        Checks the images, splits them by label into a training and a test set, uploads them to the client's
+        bucket, and writes two manifests. The same images and seed give the same split. To resume after an
+        interruption, run the same code again: no image is uploaded twice.
 
         Args:
             images: Labelled images, local or in S3.
-            test: Share of the images that is held back for testing, between 0 and 1.
-            seed: Another seed, another split.
-            group_by: Images with the same value stay on the same side; by default copies of one picture do.
-            near_duplicates: Keep pictures that look the same on one side as well; needs the extra ``dedupe``.
-            allow_rare: Keep images of a label that cannot be on both sides in training, instead of refusing.
+            test: Share of the images for testing, between 0 and 1.
+            seed: Seed of the random split.
+            group_by: Returns a key for an image. Images with the same key stay in the same dataset; by
+                default files with the same content do.
+            near_duplicates: Also keep images that look alike in the same dataset; needs the extra ``dedupe``.
+            allow_rare: Use all images of a label for training if it has too few for both datasets, instead of
+                raising an error.
             tags: Tags of both datasets.
-            timeout: Seconds to wait at most; by default 26 hours.
+            timeout: Seconds to wait for each dataset; by default 26 hours.
 
         Returns:
             The training and the test dataset.
 
         Raises:
             InvalidInput: There are no images.
-            InvalidImage: Images that the service would refuse; nothing was uploaded.
-            CannotSplit: A label with too few images, or fewer than two labels.
+            InvalidImage: The service would reject some of the images. Nothing was uploaded.
+            CannotSplit: A label has too few images, or there are fewer than two labels.
             ResourceAlreadyExists: The project has datasets that were made from other images.
             DatasetFailed: The service could not create a dataset.
         """
-        from rekolabels.datasets._ingest import Intake
+        from rekolabels.datasets._ingest import PreparedImages
 
-        intake = Intake.of(images)
-        made = self._create_from(
-            intake,
-            intake.split(
+        prepared = PreparedImages.prepare(images)
+        created = self._create_from(
+            prepared,
+            prepared.split(
                 test=test,
                 seed=seed,
                 group_by=group_by,
@@ -189,36 +192,34 @@ class Project(TaggedResource):
             ),
             tags=tags,
         )
-        for dataset in made.values():
+        for dataset in created.values():
             dataset.wait_until_ready(timeout=timeout)
-        return made["train"], made["test"]
+        return created["train"], created["test"]
 
     def distribute_datasets(self, *, timeout: float | None = None) -> tuple[Dataset, Dataset]:
         """Let the service move a fifth of the training dataset to an empty test dataset, and wait.
 
-        The service's own split (DistributeDatasetEntries); :meth:`create_datasets` makes ours, which is the
-        same each time and can be looked at before.
+        This is the service's own split (DistributeDatasetEntries). Unlike it, :meth:`create_datasets` gives
+        the same split each time.
 
         Returns:
             The training and the test dataset.
 
         Raises:
-            InvalidInput: A dataset is missing.
+            InvalidInput: The project lacks a dataset.
             InvalidRequest: The test dataset is not empty.
         """
         train, test = self.train_dataset, self.test_dataset
         if train is None or test is None:
             raise InvalidInput(
-                f"The project {self.name!r} has no {'training' if train is None else 'test'} dataset: to "
-                "distribute, create the training dataset and an empty test dataset, "
-                "project.create_dataset('test')."
+                f"Cannot distribute entries: project {self.name!r} has no "
+                f"{'training' if train is None else 'test'} dataset. Create the training dataset, and an "
+                "empty test dataset with `project.create_dataset('test')`."
             )
         self._connection.rekognition.distribute_dataset_entries(train.arn, test.arn)
         for dataset in (train, test):
             dataset.wait_until_ready(timeout=timeout)
         return train, test
-
-    # model versions
 
     def train(
         self,
@@ -233,32 +234,34 @@ class Project(TaggedResource):
         description: str | None = None,
         exist_ok: bool = False,
     ) -> ModelVersion:
-        """Start the training of a new model version; returns at once (CreateProjectVersion).
+        """Start the training of a new model version, without waiting for it (CreateProjectVersion).
 
         Args:
             version_name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the project.
-            output: Where the result files go, ``s3://bucket/prefix``; by default below the client's bucket.
-            kms_key_id: Key that encrypts the service's copies and the results.
+            output: Where the service writes the result files, ``s3://bucket/prefix``; by default below the
+                client's bucket.
+            kms_key_id: KMS key for the service's copies of the images and for the results.
             tags: Tags of the version.
-            training_manifest: Train with this manifest instead of the project's datasets; the project must
-                then have none.
-            testing_manifest: The test manifest that belongs to it.
-            auto_split: Let the service hold back a fifth of ``training_manifest`` instead.
-            description: A text about this version.
-            exist_ok: Return the version of that name when there is one, whatever it was trained with: so a
-                script that is run again goes on with the training that it has started.
+            training_manifest: Train with this manifest instead of the project's datasets. The project must
+                not have datasets then.
+            testing_manifest: The test manifest that goes with ``training_manifest``.
+            auto_split: Instead of ``testing_manifest``, let the service test with a fifth of
+                ``training_manifest``.
+            description: Description of the version.
+            exist_ok: Return the version if one with this name exists, whatever it was trained with. A script
+                that is run again then continues with the training that it has started.
 
         Raises:
-            InvalidInput: No datasets, or a manifest without its counterpart.
-            ResourceInUse: A version of that name exists, or a dataset is busy.
-            LimitExceeded: Too many trainings or versions.
+            InvalidInput: The project lacks a dataset, or a manifest lacks its counterpart.
+            ResourceInUse: A version with this name exists, or a dataset is busy.
+            LimitExceeded: The account has too many trainings or the project too many versions.
         """
         training = _location(training_manifest)
         testing = _location(testing_manifest)
         if training is None and (testing is not None or auto_split):
-            raise InvalidInput("testing_manifest and auto_split need a training_manifest")
+            raise InvalidInput("testing_manifest and auto_split require a training_manifest.")
         if training is not None and (testing is None) is not auto_split:
-            raise InvalidInput("training_manifest needs either a testing_manifest or auto_split=True")
+            raise InvalidInput("training_manifest requires either a testing_manifest or auto_split=True.")
         if output is None:
             bucket, prefix = self._connection.require_bucket(), self._connection.prefix
             target = S3Location(bucket, f"{prefix}{self.name}/{version_name}")
@@ -283,27 +286,27 @@ class Project(TaggedResource):
             if exist_ok:
                 return found
             raise error.explained(
-                f"The project {self.name!r} has a model version {version_name!r}, it is {found.status}: "
-                f"take it with project.model({version_name!r}) or train(..., exist_ok=True), or choose "
-                "another name."
+                f"Project {self.name!r} already has a model version {version_name!r} ({found.status}). Use "
+                f"project.model({version_name!r}) or project.train(..., exist_ok=True), or choose another "
+                "name."
             ) from error
         except InvalidRequest as error:
             missing = self._missing_datasets() if training is None else []
             if not missing:
                 raise
             raise InvalidInput(
-                f"The project {self.name!r} has no {' and no '.join(missing)} dataset to train with: "
-                "project.create_datasets(images) makes both."
+                f"Cannot train: project {self.name!r} has no {' and no '.join(missing)} dataset. Create both "
+                "with `project.create_datasets(images)`."
             ) from error
         return ModelVersion(self._connection, arn, self.arn)
 
     def models(self) -> Iterator[ModelVersion]:
-        """Yield all model versions, newest first, fetched page by page (DescribeProjectVersions)."""
+        """Yield all model versions, newest first; pages are fetched as needed (DescribeProjectVersions)."""
         for found in self._connection.rekognition.describe_project_versions(self.arn):
             yield ModelVersion(self._connection, found.arn, self.arn)
 
     def training_estimate(self) -> TrainingEstimate:
-        """Estimate what the next training will cost, by what earlier ones of this project were billed.
+        """Estimate the cost of the next training from the billed times of earlier ones of this project.
 
         Raises:
             InvalidInput: No prices are known for the Region.
@@ -315,25 +318,23 @@ class Project(TaggedResource):
         )
 
     def model(self, version_name: str) -> ModelVersion:
-        """Return the model version of a name (DescribeProjectVersions).
+        """Return the model version with this name (DescribeProjectVersions).
 
         Raises:
-            ResourceNotFound: There is no version of that name.
+            ResourceNotFound: No version has this name.
         """
         found = self._version(version_name)
         if found is None:
             raise ResourceNotFound(
-                f"The project {self.name!r} has no model version {version_name!r}; "
-                f"project.train({version_name!r}) makes it.",
+                f"Project {self.name!r} has no model version {version_name!r}. Train it with "
+                f"project.train({version_name!r}).",
                 operation="DescribeProjectVersions",
                 code="ResourceNotFoundException",
             )
         return found
 
-    # policies
-
     def policies(self) -> Iterator[ProjectPolicy]:
-        """Yield the policies that allow other accounts to copy model versions (ListProjectPolicies)."""
+        """Yield the policies that let other accounts copy model versions (ListProjectPolicies)."""
         return self._connection.rekognition.list_project_policies(self.arn)
 
     def put_policy(self, name: str, document: str, *, revision_id: str | None = None) -> str:
@@ -341,16 +342,17 @@ class Project(TaggedResource):
 
         Args:
             name: 1 to 128 letters, digits, ``_``, ``.`` and ``-``.
-            document: JSON text, up to 2,000 characters; its action is ``rekognition:CopyProjectVersion``.
-            revision_id: The current revision, where the policy exists and is replaced.
+            document: The policy as JSON, up to 2,000 characters; its action is
+                ``rekognition:CopyProjectVersion``.
+            revision_id: Current revision id of the policy that is replaced.
 
         Returns:
             The new revision id.
 
         Raises:
             ResourceAlreadyExists: The policy exists, and no revision id was given.
-            PolicyRejected: The document breaks the rules, or the revision id is not the current one.
-            LimitExceeded: The project has no room for another policy.
+            PolicyRejected: The document is invalid, or the revision id is not the current one.
+            LimitExceeded: The project cannot have another policy.
         """
         return self._connection.rekognition.put_project_policy(
             self.arn, name, document, revision_id=revision_id
@@ -360,37 +362,35 @@ class Project(TaggedResource):
         """Detach a policy (DeleteProjectPolicy).
 
         Raises:
-            ResourceNotFound: There is no such policy.
+            ResourceNotFound: The policy does not exist.
             PolicyRejected: The revision id is not the current one.
         """
         self._connection.rekognition.delete_project_policy(self.arn, name, revision_id=revision_id)
 
-    # the end
-
     def delete(self, *, cascade: bool = False, timeout: float | None = None) -> None:
         """Delete the project, and wait until it is gone (DeleteProject). This cannot be undone.
 
-        Nothing in S3 is deleted: images, manifests and result files stay.
+        Images, manifests and result files in S3 are not deleted.
 
         Args:
-            cascade: Delete what is in it too, in the service's order: running models are stopped, trainings
-                waited for (the service cannot cancel one), versions and datasets deleted.
+            cascade: First delete its model versions and datasets. Running models are stopped, and trainings
+                are waited for, because the service cannot cancel one.
             timeout: Seconds for each of the waits.
 
         Raises:
-            ResourceInUse: Versions or datasets are left, and ``cascade`` is not set.
+            ResourceInUse: The project has versions or datasets, and ``cascade`` is not set.
         """
         if cascade:
             self._delete_models(timeout)
             for dataset in self.datasets():
-                _settle(dataset, timeout)
+                _wait_until_deletable(dataset, timeout)
                 dataset.delete(timeout=timeout)
         try:
             self._connection.rekognition.delete_project(self.arn)
         except ResourceInUse as error:
             raise error.explained(
-                f"The project {self.name!r} still has model versions or datasets; "
-                "project.delete(cascade=True) deletes them too."
+                f"Cannot delete project {self.name!r}: it still has model versions or datasets. Delete them "
+                "too with `project.delete(cascade=True)`."
             ) from error
         wait_until(
             self._describe_or_none,
@@ -398,7 +398,8 @@ class Project(TaggedResource):
             policy=self._connection.retry,
             timeout=timeout,
             timed_out=lambda last, waited: WaitTimedOut(
-                f"The project {self.name!r} is not gone after {waited:.0f} s; the service goes on.",
+                f"Project {self.name!r} was not deleted within {waited:.0f} s; the service continues. Call "
+                "`project.delete()` again to wait for it.",
                 arn=self.arn,
                 status=last.status if last else None,
                 waited=waited,
@@ -411,8 +412,6 @@ class Project(TaggedResource):
             for model in models:
                 model.delete(stop=True, timeout=timeout)
                 bar.update(1)
-
-    # below the surface
 
     def _describe_or_none(self) -> ProjectDescription | None:
         found = self._connection.rekognition.describe_projects([self.name])
@@ -432,12 +431,12 @@ class Project(TaggedResource):
 
     def _create_from(
         self,
-        intake: Intake,
+        prepared: PreparedImages,
         parts: Mapping[DatasetKind, Sequence[LabelledImage]],
         *,
         tags: Mapping[str, str] | None,
     ) -> dict[DatasetKind, Dataset]:
-        return intake.create(self._connection, self.arn, self.describe().datasets, parts, tags=tags)
+        return prepared.create(self._connection, self.arn, self.describe().datasets, parts, tags=tags)
 
     def _create(
         self,
@@ -450,7 +449,7 @@ class Project(TaggedResource):
         copy_of: str | None = None,
     ) -> Dataset:
         if kind not in _KINDS:
-            raise InvalidInput(f"A dataset is of kind 'train' or 'test', not {kind!r}.")
+            raise InvalidInput(f"kind is {kind!r}; expected 'train' or 'test'.")
         try:
             arn = self._connection.rekognition.create_dataset(
                 self.arn, kind, manifest=manifest, copy_of=copy_of, tags=tags
@@ -467,9 +466,8 @@ def _location(manifest: str | S3Location | None) -> S3Location | None:
     return S3Location.parse(manifest) if isinstance(manifest, str) else manifest
 
 
-def _settle(dataset: Dataset, timeout: float | None) -> None:
-    """Wait until a dataset can be deleted."""
+def _wait_until_deletable(dataset: Dataset, timeout: float | None) -> None:
     try:
         dataset.wait_until_ready(timeout=timeout)
     except (DatasetFailed, UnexpectedStatus) as error:
-        _log.debug("deleting all the same: %s", error)
+        _log.debug("Deleting dataset %s in spite of its status: %s", dataset.arn, error)

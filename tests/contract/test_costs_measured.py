@@ -121,7 +121,7 @@ def test_what_nobody_measured_is_not_known(model: ModelVersion) -> None:
     model.wait_until_running()
     (running,) = client_of(model).running_models()
     assert (running.since, running.cost) == (None, None)
-    with pytest.raises(errors.InvalidInput, match="Nobody can say since when 'v1' runs"):
+    with pytest.raises(errors.InvalidInput, match="The start time of model version 'v1' is unknown"):
         model.run_cost()
     model.stop()
     model.wait_until_stopped()

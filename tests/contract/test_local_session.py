@@ -216,6 +216,6 @@ def test_invalid_bucket_names(bucket: str) -> None:
     with LocalService() as service, pytest.raises(InvalidInput) as refused:
         service.client(bucket=bucket)
     assert str(refused.value) == (
-        f"bucket is {bucket!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
-        "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
+        f"bucket is {bucket!r}; expected a bucket name of at least 3 letters, digits, dots and hyphens, "
+        "without s3:// and without a path. Give the prefix of the keys as prefix='...'."
     )

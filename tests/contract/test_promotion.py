@@ -126,14 +126,14 @@ def test_a_rollback_that_fails_does_not_hide_why(
     )
     with pytest.raises(errors.ModelFailed, match="The copy was interrupted"):
         client.model(model.arn).copy_to(client.create_project("stays"))
-    assert "cannot be deleted" in caplog.text
+    assert "Could not delete the failed copy" in caplog.text
 
 
 def test_a_copy_that_takes_too_long_goes_on(model: ModelVersion, faulty: Callable[..., Client]) -> None:
     """The error says how to attach to it again."""
     client = faulty(Fault.stuck("CopyProjectVersion", times=1))
     project = client.create_project("slow")
-    with pytest.raises(errors.WaitTimedOut, match="Attach again with"):
+    with pytest.raises(errors.WaitTimedOut, match="To go on waiting"):
         client.model(model.arn).copy_to(project, timeout=0.1)
     assert project.model("v1").status == "COPYING_IN_PROGRESS"
 
@@ -141,7 +141,7 @@ def test_a_copy_that_takes_too_long_goes_on(model: ModelVersion, faulty: Callabl
 def test_a_copy_into_another_region_is_refused(model: ModelVersion, service: LocalService) -> None:
     """Before anything is attached or asked for."""
     elsewhere = Client(service.session(), region_name="eu-west-1", bucket="far", retry=QUICK)
-    with pytest.raises(errors.InvalidInput, match="lies in us-east-1 and the project 'far' in eu-west-1"):
+    with pytest.raises(errors.InvalidInput, match="from us-east-1 to project 'far' in eu-west-1"):
         model.copy_to(elsewhere.create_project("far"))
 
 

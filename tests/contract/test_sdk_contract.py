@@ -95,9 +95,9 @@ class TestProjects:
 
     def test_a_bad_arn(self, client: Client) -> None:
         """What is no ARN is refused without asking the service."""
-        with pytest.raises(errors.InvalidInput, match="no ARN of a model version"):
+        with pytest.raises(errors.InvalidInput, match="not the ARN of a model version"):
             client.model("arn:aws:s3:::bucket")
-        with pytest.raises(errors.InvalidInput, match="no dataset ARN"):
+        with pytest.raises(errors.InvalidInput, match="not a dataset ARN"):
             client.dataset("x")
 
     def test_a_project_with_datasets_is_not_deleted_by_accident(self, project: Project) -> None:
@@ -278,7 +278,7 @@ class TestDatasets:
         """The same file under two labels is a contradiction, and both places are named."""
         (folder / "amber" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
         (folder / "blue" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
-        with pytest.raises(errors.InvalidInput, match="the same picture with different labels"):
+        with pytest.raises(errors.InvalidInput, match="the same file with different labels"):
             project.create_datasets(read_folder(folder))
 
     def test_a_bucket_that_does_not_exist(self, client: Client, folder: Path) -> None:

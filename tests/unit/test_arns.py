@@ -1,4 +1,4 @@
-"""The names that are in ARNs, and what is no ARN."""
+"""Names in ARNs, and texts that are not valid ARNs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERSION = "arn:aws:rekognition:us-east-1:123456789012:project/puppies/version/fi
 
 
 def test_names_are_read() -> None:
-    """Of projects, datasets and versions, in every partition."""
+    """ARNs of projects, datasets and versions are parsed, in every partition."""
     assert parse_project_arn(PROJECT) == "puppies-1.0_a"
     assert parse_dataset_arn(DATASET.format("train")) == ("puppies", "train")
     assert parse_dataset_arn(DATASET.format("test")) == ("puppies", "test")
@@ -32,22 +32,22 @@ def test_names_are_read() -> None:
         (
             parse_project_arn,
             VERSION,
-            f"is no project ARN: expected {ARN}:project/NAME/NUMBER",
+            f"is not a project ARN; expected {ARN}:project/NAME/NUMBER.",
         ),
         (
             parse_dataset_arn,
             DATASET.format("validation"),
-            f"is no dataset ARN: expected {ARN}:project/NAME/dataset/train-or-test/NUMBER",
+            f"is not a dataset ARN; expected {ARN}:project/NAME/dataset/train-or-test/NUMBER.",
         ),
         (
             parse_version_arn,
             PROJECT,
-            f"is no ARN of a model version: expected {ARN}:project/NAME/version/VERSION/NUMBER",
+            f"is not the ARN of a model version; expected {ARN}:project/NAME/version/VERSION/NUMBER.",
         ),
     ],
 )
-def test_other_arns_are_refused(parse: Callable[[str], object], arn: str, expected: str) -> None:
-    """The message shows what was given, and the form that was expected."""
+def test_other_arns_are_rejected(parse: Callable[[str], object], arn: str, expected: str) -> None:
+    """The message shows the ARN given and the expected form."""
     with pytest.raises(errors.InvalidInput) as caught:
         parse(arn)
     assert str(caught.value) == f"{arn!r} {expected}"
@@ -55,7 +55,7 @@ def test_other_arns_are_refused(parse: Callable[[str], object], arn: str, expect
 
 @pytest.mark.parametrize("parse", [parse_project_arn, parse_dataset_arn, parse_version_arn])
 @pytest.mark.parametrize("text", ["", "puppies", f"{PROJECT}\n", f" {VERSION}", f"{DATASET.format('test')}/"])
-def test_what_is_almost_an_arn_is_none(parse: Callable[[str], object], text: str) -> None:
-    """An ARN is the whole text, or none."""
+def test_nearly_valid_arns_are_rejected(parse: Callable[[str], object], text: str) -> None:
+    """Text before or after an ARN makes it invalid."""
     with pytest.raises(errors.InvalidInput):
         parse(text)

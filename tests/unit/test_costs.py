@@ -1,4 +1,4 @@
-"""Prices, and plans made with them."""
+"""Prices, cost estimates and plans."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ PRICES = Prices("us-east-1", training_hour=1.0, inference_unit_hour=4.0)
 
 
 def test_prices_carry_their_date_and_source() -> None:
-    """No price without where and when it was seen."""
+    """Every known price has a date and a source."""
     for region, prices in KNOWN_PRICES.items():
         assert prices.region == region
         assert prices.as_of
         assert prices.source
 
 
-def test_a_training_is_billed_by_more_than_the_clock() -> None:
-    """The recorded training of the reference: 1,639 s by the clock, 1,899 s billed."""
+def test_billed_seconds_may_exceed_elapsed_seconds() -> None:
+    """The training recorded from AWS: 1,639 s elapsed, 1,899 s billed."""
     cost = TrainingCost(elapsed_seconds=1639, billed_seconds=1899, prices=PRICES)
     assert (round(cost.estimate, 4), cost.actual) == (0.4553, 0.5275)
-    assert str(cost).startswith("estimate 0.46 USD (1,639 s by the clock), actual 0.53 USD (1,899 s billed)")
+    assert str(cost).startswith("estimate 0.46 USD (1,639 s elapsed), actual 0.53 USD (1,899 s billed)")
     failed = TrainingCost(elapsed_seconds=1639, billed_seconds=None, prices=PRICES)
     assert failed.actual is None
     assert "actual unknown (nothing billed)" in str(failed)
 
 
 @given(st.lists(st.floats(0, 10**6), min_size=1))
-def test_an_estimate_lies_within_what_was_seen(earlier: list[float]) -> None:
-    """Earlier trainings are the guide: the cheapest, the median, the dearest."""
+def test_an_estimate_spans_earlier_trainings(earlier: list[float]) -> None:
+    """The estimate is the lowest, median and highest cost of earlier trainings."""
     made = estimate_training(prices=PRICES, earlier=earlier)
     assert made.usual is not None
     assert (made.least, made.most) == (min(earlier) / 3600, max(earlier) / 3600)
     assert made.least <= made.usual <= made.most
 
 
-def test_the_first_training_is_estimated_by_the_guide() -> None:
-    """Half an hour to a day, and no usual one."""
+def test_the_first_training_is_estimated_by_the_developer_guide() -> None:
+    """Without earlier trainings: half an hour to a day, and no usual cost."""
     made = estimate_training(prices=PRICES)
     assert (made.least, made.usual, made.most) == (0.5, None, 24.0)
 
 
-def test_a_plan_takes_the_fewest_units_that_keep_the_deadline() -> None:
-    """One unit where it suffices, as many as it takes where it does not."""
+def test_a_plan_uses_the_fewest_units_that_meet_the_deadline() -> None:
+    """One unit if it is enough, and otherwise as many as necessary."""
     relaxed = plan(18_000, prices=PRICES, deadline=2 * 3600)
     assert (relaxed.inference_units, relaxed.seconds) == (1, 3600)
     assert relaxed.cost == 4.0 * (3600 + 900) / 3600
     assert plan(36_000, prices=PRICES, deadline=900 + 3600).inference_units == 2
 
 
-def test_a_deadline_that_cannot_be_kept_is_refused() -> None:
-    """The refusal says how many images can be done."""
-    with pytest.raises(InvalidInput, match="each do 90,000"):
+def test_a_deadline_that_cannot_be_met_is_an_error() -> None:
+    """The error says how many images can be analysed."""
+    with pytest.raises(InvalidInput, match="each analyse 90,000"):
         plan(1_000_000, prices=PRICES, deadline=900 + 3600)
-    with pytest.raises(InvalidInput, match="each do 0"):
+    with pytest.raises(InvalidInput, match="each analyse 0"):
         plan(1, prices=PRICES, deadline=60)
 
 
-def test_a_budget_that_is_too_small_is_refused() -> None:
-    """The refusal says what it would cost."""
+def test_a_budget_that_is_too_small_is_an_error() -> None:
+    """The error says what the plan would cost."""
     with pytest.raises(
-        InvalidInput, match=r"cost 5\.00 USD with 1 inference units, more than 4\.00, which pays"
+        InvalidInput, match=r"cost 5\.00 USD with 1 inference unit, more than the budget of 4\.00 USD"
     ):
         plan(18_000, prices=PRICES, budget=4)
     assert plan(13_500, prices=PRICES, budget=4).cost == 4.0
-    with pytest.raises(InvalidInput, match="pays for 13,500: analyse fewer images, or allow more money"):
+    with pytest.raises(InvalidInput, match="enough for 13,500 images"):
         plan(13_501, prices=PRICES, budget=4)
 
 
@@ -89,8 +89,8 @@ def test_a_budget_that_is_too_small_is_refused() -> None:
     hours=st.floats(0.3, 100),
     budget=st.floats(1, 10_000),
 )
-def test_a_plan_keeps_what_it_was_given(images: int, rate: float, hours: float, budget: float) -> None:
-    """Whatever is asked: the plan keeps deadline and budget, or refuses; and one unit less would be late."""
+def test_a_plan_meets_deadline_and_budget(images: int, rate: float, hours: float, budget: float) -> None:
+    """A plan meets deadline and budget or is an error; with one unit less it would be late."""
     try:
         made = plan(images, prices=PRICES, images_per_second=rate, deadline=hours * 3600, budget=budget)
     except InvalidInput:
@@ -102,18 +102,18 @@ def test_a_plan_keeps_what_it_was_given(images: int, rate: float, hours: float, 
         assert images / (rate * (made.inference_units - 1)) > useful * (1 - 1e-9)
 
 
-def test_an_estimate_says_what_it_goes_by() -> None:
-    """The guide, or the earlier trainings; with where and when the prices were seen."""
+def test_an_estimate_names_its_basis() -> None:
+    """The developer guide or earlier trainings, and date and source of the prices."""
     known = "prices of us-east-1, given by the caller; given by the caller"
     assert [str(estimate_training(prices=PRICES, earlier=[3600] * count)) for count in range(3)] == [
-        f"0.50 to 24.00 USD, by the guide: typically 30 minutes to 24 hours; {known}",
-        f"1.00 to 1.00 USD, by 1 earlier training; {known}",
-        f"1.00 to 1.00 USD, by 2 earlier trainings; {known}",
+        f"0.50 to 24.00 USD, based on the developer guide: typically 30 minutes to 24 hours; {known}",
+        f"1.00 to 1.00 USD, based on 1 earlier training; {known}",
+        f"1.00 to 1.00 USD, based on 2 earlier trainings; {known}",
     ]
 
 
 def test_a_run_is_billed_by_the_units_in_service() -> None:
-    """Measured units and hours, beside what was asked for; without a measurement the cost is not known."""
+    """Measured unit hours give the actual cost; without measurements it is unknown."""
     begin = datetime(2026, 1, 1, tzinfo=UTC)
     middle, end = begin + timedelta(hours=1), begin + timedelta(hours=4)
     in_service = (UnitsInService(begin, middle, 1.0), UnitsInService(middle, end, 2.0))
@@ -131,13 +131,13 @@ def test_a_run_is_billed_by_the_units_in_service() -> None:
     )
 
 
-def test_prices_are_for_one_unit_unless_more_are_named() -> None:
-    """By the second."""
+def test_prices_are_for_one_unit_by_default() -> None:
+    """Costs are computed to the second."""
     assert (PRICES.running(3600), PRICES.running(1800, 3), PRICES.training(1800)) == (4.0, 6.0, 0.5)
 
 
-def test_a_plan_prints_its_figures() -> None:
-    """Images, units, hours and dollars, the start of the model included."""
+def test_a_plan_prints_its_numbers() -> None:
+    """Images, units, hours and dollars, including the start of the model."""
     made = plan(36_000, prices=PRICES, deadline=900 + 3600)
     assert (made.images, made.seconds, made.cost) == (36_000, 3600.0, 10.0)
     assert str(made) == (
@@ -150,48 +150,48 @@ def test_a_plan_prints_its_figures() -> None:
     ("images", "rate", "units", "budget"),
     [(-1, 5, 5, None), (1, 0, 5, None), (1, -5, 5, None), (1, 5, 0, None), (1, 5, 5, -0.01)],
 )
-def test_a_plan_needs_sensible_numbers(images: int, rate: float, units: int, budget: float | None) -> None:
-    """Each is refused alone."""
+def test_invalid_numbers_of_a_plan(images: int, rate: float, units: int, budget: float | None) -> None:
+    """Each invalid argument is an error by itself."""
     with pytest.raises(InvalidInput) as caught:
         plan(images, prices=PRICES, images_per_second=rate, max_units=units, budget=budget)
     assert str(caught.value) == (
-        "A plan needs images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
+        "Invalid plan; expected images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
     )
 
 
-def test_the_least_that_a_plan_takes() -> None:
-    """No images, one unit; a budget below a dollar, where the start costs less."""
+def test_the_smallest_plan() -> None:
+    """No images need one unit; the budget may be less than a dollar if the start costs less."""
     made = plan(0, prices=PRICES, max_units=1, budget=0.5, start_seconds=360)
     assert (made.inference_units, made.seconds, made.cost) == (1, 0.0, 0.4)
 
 
-def test_refusals_of_a_plan() -> None:
-    """What cannot be done, what can, and the ways out."""
+def test_errors_of_a_plan() -> None:
+    """The messages say what is possible and what to change."""
     with pytest.raises(InvalidInput) as caught:
         plan(1_000_000, prices=PRICES, deadline=900 + 3600)
     assert str(caught.value) == (
-        "1,000,000 images cannot be done in 1.2 h: 5 inference units at 5 images a second each do 90,000, "
-        "after a start of 15 min. Allow more time, or ask AWS for more units."
+        "Cannot analyse 1,000,000 images in 1.2 h. 5 inference units with 5 images per second each analyse "
+        "90,000, after a start of 15 min. Allow more time, or request a higher quota of units."
     )
     with pytest.raises(InvalidInput) as caught:
         plan(36_000, prices=PRICES, deadline=900 + 3600, budget=6)
     assert str(caught.value) == (
-        "36,000 images cost 10.00 USD with 2 inference units, more than 6.00, which pays for 18,000: analyse "
-        "fewer images, or allow more money or time."
+        "36,000 images cost 10.00 USD with 2 inference units, more than the budget of 6.00 USD, which is "
+        "enough for 18,000 images. Analyse fewer images, or allow a larger budget or more time."
     )
     with pytest.raises(InvalidInput) as caught:
         plan(18_000, prices=PRICES, budget=4)
     assert str(caught.value) == (
-        "18,000 images cost 5.00 USD with 1 inference units, more than 4.00, which pays for 13,500: analyse "
-        "fewer images, or allow more money."
+        "18,000 images cost 5.00 USD with 1 inference unit, more than the budget of 4.00 USD, which is "
+        "enough for 13,500 images. Analyse fewer images, or allow a larger budget."
     )
 
 
-def test_an_unknown_region_is_named_with_the_way_out() -> None:
-    """The message is the call to make."""
+def test_unknown_prices_name_the_call_that_gives_them() -> None:
+    """The message shows how to give prices for the Region."""
     with pytest.raises(InvalidInput) as caught:
         prices_for("eu-west-1")
     assert str(caught.value) == (
-        "No prices are known for eu-west-1: see the pricing page of Amazon Rekognition and give them, "
-        "Client(..., prices=Prices(region='eu-west-1', training_hour=..., inference_unit_hour=...))."
+        "No prices are known for eu-west-1. Look them up on the pricing page of Amazon Rekognition and give "
+        "them: `Client(..., prices=Prices(region='eu-west-1', training_hour=..., inference_unit_hour=...))`."
     )

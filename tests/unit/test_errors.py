@@ -104,7 +104,7 @@ def test_responses_without_a_body_map_by_status(
         (boto.NoRegionError(), errors.NoRegion, "region_name"),
         (boto.ProfileNotFound(profile="x"), errors.NoCredentials, "AWS_PROFILE"),
         (boto.EndpointConnectionError(endpoint_url="http://x"), errors.ConnectionFailed, "AWS_ENDPOINT_URL"),
-        (boto.ReadTimeoutError(endpoint_url="http://x"), errors.ConnectionFailed, "no answer"),
+        (boto.ReadTimeoutError(endpoint_url="http://x"), errors.ConnectionFailed, "no response"),
         (boto.ParamValidationError(report="Missing name"), errors.InvalidInput, "Missing name"),
     ],
 )

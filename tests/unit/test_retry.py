@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from rekolabels import RetryPolicy, errors
-from rekolabels._aws._errors import from_answer
+from rekolabels._aws._errors import from_response
 from rekolabels._aws._retry import Retry, call_once, call_with_retries, is_transient
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def busy(retry_after: str) -> errors.ServiceError:
     """A fault with a Retry-After header."""
     headers = {"retry-after": retry_after, "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
     answer = {"Error": {"Code": "ServiceUnavailable"}, "ResponseMetadata": {"HTTPHeaders": headers}}
-    return from_answer(answer, "PutObject")
+    return from_response(answer, "PutObject")
 
 
 @attrs.mutable

@@ -1,1 +1,1 @@
-"""The gateway to AWS: the only package that calls boto3."""
+"""Gateway to AWS: the only package of the SDK that calls boto3."""

@@ -1,4 +1,4 @@
-"""ARNs of Custom Labels: the names that are in them."""
+"""Names in the ARNs of projects, datasets and model versions."""
 
 from __future__ import annotations
 
@@ -26,44 +26,44 @@ VersionName = str
 
 
 def parse_project_arn(arn: str) -> ProjectName:
-    """Read the project's name from its ARN.
+    """Return the project name in a project ARN.
 
     Raises:
-        InvalidInput: It is no project ARN.
+        InvalidInput: ``arn`` is not a project ARN.
     """
     found = re.fullmatch(_PROJECT_ARN, arn)
     if found is None:
         raise InvalidInput(
-            f"{arn!r} is no project ARN: expected arn:aws:rekognition:REGION:ACCOUNT:project/NAME/NUMBER"
+            f"{arn!r} is not a project ARN; expected arn:aws:rekognition:REGION:ACCOUNT:project/NAME/NUMBER."
         )
     return found[1]
 
 
 def parse_dataset_arn(arn: str) -> tuple[ProjectName, DatasetKind]:
-    """Read project name and kind from a dataset's ARN.
+    """Return project name and kind in a dataset ARN.
 
     Raises:
-        InvalidInput: It is no dataset ARN.
+        InvalidInput: ``arn`` is not a dataset ARN.
     """
     found = re.fullmatch(_DATASET_ARN, arn)
     if found is None:
         raise InvalidInput(
-            f"{arn!r} is no dataset ARN: expected "
-            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/dataset/train-or-test/NUMBER"
+            f"{arn!r} is not a dataset ARN; expected "
+            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/dataset/train-or-test/NUMBER."
         )
     return found[1], "train" if found[2] == "train" else "test"
 
 
 def parse_version_arn(arn: str) -> tuple[ProjectName, VersionName]:
-    """Read project and version name from a model version's ARN.
+    """Return project name and version name in the ARN of a model version.
 
     Raises:
-        InvalidInput: It is no ARN of a model version.
+        InvalidInput: ``arn`` is not the ARN of a model version.
     """
     found = re.fullmatch(_VERSION_ARN, arn)
     if found is None:
         raise InvalidInput(
-            f"{arn!r} is no ARN of a model version: expected "
-            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/version/VERSION/NUMBER"
+            f"{arn!r} is not the ARN of a model version; expected "
+            "arn:aws:rekognition:REGION:ACCOUNT:project/NAME/version/VERSION/NUMBER."
         )
     return found[1], found[2]

@@ -1,8 +1,8 @@
-"""The gateway to Amazon CloudWatch: how many inference units a model had in service, and when.
+"""Gateway to Amazon CloudWatch: the inference units that a model had in service over time.
 
 Rekognition writes the metric ``InServiceInferenceUnits`` (namespace ``AWS/Rekognition``, dimensions
 ``ProjectName`` and ``VersionName``, unit Count) for models that were trained and started after August 2022.
-While a model does not run there are no values.
+There are no values while a model does not run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rekolabels._aws._errors import translated
+from rekolabels._aws._errors import call_boto3
 from rekolabels._aws._retry import RetryPolicy, call_with_retries
 from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import ServiceError
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CloudWatch"]
 
-# How long CloudWatch keeps values of each period, with an hour to spare.
-_KEPT = {
+# Retention of CloudWatch by period, minus an hour of margin.
+_RETENTION = {
     timedelta(seconds=60): timedelta(days=15, hours=-1),
     timedelta(seconds=300): timedelta(days=63, hours=-1),
     timedelta(hours=1): timedelta(days=455),
@@ -40,7 +40,7 @@ _KEPT = {
 
 @attrs.frozen(eq=False, repr=False)
 class CloudWatch:
-    """What CloudWatch knows of models."""
+    """The metrics of models in CloudWatch."""
 
     client: CloudWatchClient
     policy: RetryPolicy
@@ -48,12 +48,21 @@ class CloudWatch:
     def units_in_service(
         self, project_name: str, version_name: str, since: datetime, until: datetime
     ) -> list[UnitsInService] | None:
-        """GetMetricData: the units by time, oldest first, as fine as CloudWatch has kept them.
+        """Return the inference units over time, oldest first (GetMetricData).
 
-        None where there is no CloudWatch, as on the embedded service.
+        Args:
+            project_name: Name of the project.
+            version_name: Name of the model version.
+            since: Start of the period, which decides how fine the values are that CloudWatch has kept.
+            until: End of the period.
+
+        Returns:
+            The units; None if there is no CloudWatch, as on the embedded service.
         """
         age = datetime.fromtimestamp(self.policy.time(), UTC) - since
-        period = next((period for period, kept in _KEPT.items() if age <= kept), timedelta(hours=1))
+        period = next(
+            (period for period, retention in _RETENTION.items() if age <= retention), timedelta(hours=1)
+        )
         found: list[UnitsInService] = []
         try:
             for at, units in self._values(project_name, version_name, _floor(since, period), until, period):
@@ -69,7 +78,7 @@ class CloudWatch:
     def _values(
         self, project_name: str, version_name: str, since: datetime, until: datetime, period: timedelta
     ) -> Iterator[tuple[datetime, float]]:
-        """Yield the averages of periods, with the begin of each."""
+        """Yield the start of each period with the average of the units in it."""
         metric: MetricTypeDef = {
             "Namespace": "AWS/Rekognition",
             "MetricName": "InServiceInferenceUnits",
@@ -95,7 +104,7 @@ class CloudWatch:
         self, query: MetricDataQueryTypeDef, since: datetime, until: datetime, token: str
     ) -> GetMetricDataOutputTypeDef:
         more: dict[str, Any] = {"NextToken": token} if token else {}
-        return translated(
+        return call_boto3(
             "GetMetricData",
             self.client.get_metric_data,
             MetricDataQueries=[query],
@@ -105,7 +114,7 @@ class CloudWatch:
         )
 
 
-def _floor(moment: datetime, period: timedelta) -> datetime:
-    """The begin of the period that a moment falls into."""
-    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return moment - since_epoch % period
+def _floor(time: datetime, period: timedelta) -> datetime:
+    """Return the start of the period that contains a time."""
+    since_epoch = time - datetime(1970, 1, 1, tzinfo=UTC)
+    return time - since_epoch % period

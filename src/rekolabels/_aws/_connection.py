@@ -38,18 +38,19 @@ __all__ = ["Connection", "connection_of"]
 class Connection:
     """A boto3 session with its settings, and the gateways to Rekognition, S3 and CloudWatch.
 
-    A :class:`~rekolabels.Client` wraps one, and each handle holds the connection of its client. A pickled
-    connection holds no credentials: another process makes it again from profile, Region and settings.
+    A :class:`~rekolabels.Client` wraps one, and its handles share it. A pickle contains no credentials:
+    another process makes the connection from profile, Region and settings, with the credentials that it
+    finds.
 
     Args:
         session: The boto3 session; None for a new one with boto3's credential chain.
-        bucket: S3 bucket for images, manifests and results of trainings; None for none.
-        prefix: Prefix of the keys in the bucket.
-        region_name: AWS Region; None for the session's.
+        bucket: S3 bucket for images, manifests and training results; None for no bucket.
+        prefix: Prefix of all keys in the bucket.
+        region_name: AWS Region; None for that of the session.
         config: Further settings of botocore.
         prices: Prices of the Region; None for the known ones.
-        retry: How calls are repeated and jobs are waited for.
-        upload_processes: Processes that upload at once, this one included.
+        retry: How calls are retried and jobs are polled.
+        upload_processes: Number of processes that upload images, including this one.
 
     Raises:
         NoRegion: No Region is set.
@@ -77,7 +78,7 @@ class Connection:
         self._prices = prices
         self._upload_processes = upload_processes
         self.session = session if session is not None else make_session(SessionSettings(None, region_name))
-        # Made at once and not lazily: botocore resolves the Region when it makes a client.
+        # Not lazy like the other gateways: botocore resolves the Region when it makes a client.
         rekognition: RekognitionClient = make_client(
             self.session, "rekognition", region_name=region_name, config=config
         )
@@ -91,9 +92,9 @@ class Connection:
         settings = settings_of(self.session)
         if settings is None:
             raise InvalidInput(
-                f"{self.client_repr()} works in this process only, because its session does. Other processes "
-                "reach an embedded service by service.serve() and the environment of the server that it "
-                "returns."
+                f"Cannot pickle {self.client_repr()}: its session exists in this process only. To use the "
+                "embedded service from another process, call `server = service.serve()` and set "
+                "`server.environment` there."
             )
         options = {
             "bucket": self.bucket,
@@ -107,7 +108,7 @@ class Connection:
         return (_reconnect, (settings, options))
 
     def client_repr(self) -> str:
-        """Return the call that makes an equal client, or where that is not possible what the client is."""
+        """Return the call that makes an equal client, or a description if there is no such call."""
         settings = settings_of(self.session)
         bucket = f"bucket={self.bucket!r}, " if self.bucket else ""
         prefix = f"prefix={self.prefix!r}, " if self.prefix else ""
@@ -129,7 +130,7 @@ class Connection:
         return CloudWatch(client, self.retry)
 
     def _s3_settings(self) -> S3Settings | None:
-        """Return what upload workers connect by; None where they would not find the same credentials."""
+        """Return the settings for upload workers; None if they would not find the same credentials."""
         session = settings_of(self.session)
         if session is None or has_given_credentials(self.session):
             return None
@@ -142,19 +143,20 @@ class Connection:
         """Return the bucket.
 
         Raises:
-            InvalidInput: The client has none.
+            InvalidInput: The client has no bucket.
         """
         if self.bucket is None:
             raise InvalidInput(
-                "This needs a bucket for images, manifests and results: Client(bucket='my-bucket')"
+                "The client has no bucket for images, manifests and results. Give one: "
+                "`Client(bucket='my-bucket')`."
             )
         return self.bucket
 
     def prices(self) -> Prices:
-        """Return the prices that were given, or else the known prices of the Region.
+        """Return the prices given, or the known prices of the Region.
 
         Raises:
-            InvalidInput: None were given, and none are known for the Region.
+            InvalidInput: No prices were given, and none are known for the Region.
         """
         return self._prices or prices_for(self.region_name)
 
@@ -172,20 +174,20 @@ class _Connected(Protocol):
 
 
 def connection_of(owner: _Connected) -> Connection:
-    """Return the connection of a client or handle, which is private to users but not to this package."""
+    """Return the connection of a client or handle, which users do not see but this package shares."""
     return owner._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- the one place
 
 
 def _reconnect(settings: SessionSettings, options: Mapping[str, Any]) -> Connection:
-    """Make a pickled connection again, with the credentials of this process."""
+    """Unpickle a connection, with the credentials of this process."""
     return Connection(make_session(settings), **options)
 
 
 def _checked_bucket_name(name: str) -> str:
-    # Old buckets have names that S3 gives no longer: capitals, underscores, more than 63 characters.
+    # Old buckets may have names that S3 no longer allows: capitals, underscores, more than 63 characters.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
         raise InvalidInput(
-            f"bucket is {name!r}; expected the name of a bucket alone, at least 3 letters, digits, dots and "
-            "hyphens, without s3:// and without a path: what keys begin with is given by prefix='...'."
+            f"bucket is {name!r}; expected a bucket name of at least 3 letters, digits, dots and hyphens, "
+            "without s3:// and without a path. Give the prefix of the keys as prefix='...'."
         )
     return name

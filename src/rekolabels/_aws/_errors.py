@@ -1,4 +1,4 @@
-"""One table: which code of AWS becomes which exception of ours."""
+"""Errors of AWS and botocore as ours: one table maps AWS's error codes to our exceptions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from botocore.exceptions import ClientError
 
-__all__ = ["CODES", "from_answer", "translate", "translated"]
+__all__ = ["CODES", "call_boto3", "from_response", "translate"]
 
 R = TypeVar("R")
 
 CODES: Mapping[str, type[errors.ServiceError]] = {
-    # Rekognition, as its service model names them
+    # Rekognition, from its service model
     "AccessDeniedException": errors.AccessDenied,
     "ConflictException": errors.ResourceInUse,
     "HumanLoopQuotaExceededException": errors.LimitExceeded,
@@ -57,7 +57,7 @@ CODES: Mapping[str, type[errors.ServiceError]] = {
     "RequestTimeout": errors.ServiceFault,
     "ServiceUnavailable": errors.ServiceFault,
     "SlowDown": errors.Throttled,
-    # every service
+    # all services
     "AccessDeniedFault": errors.AccessDenied,
     "ExpiredToken": errors.CredentialsExpired,
     "ExpiredTokenException": errors.CredentialsExpired,
@@ -72,29 +72,31 @@ CODES: Mapping[str, type[errors.ServiceError]] = {
     "TooManyRequestsException": errors.Throttled,
     "UnrecognizedClientException": errors.AccessDenied,
 }
-"""A code that is not listed becomes a plain :class:`~rekolabels.errors.ServiceError`, with its code on it."""
+"""Other codes become a plain :class:`~rekolabels.errors.ServiceError` with the code as attribute."""
 
 _HINTS: Mapping[type[errors.RekolabelsError], str] = {
     errors.AccessDenied: "Check the credentials and the IAM permissions of the caller.",
-    errors.CredentialsExpired: "Renew the credentials, for example with 'aws sso login', and run it again.",
-    errors.BucketNotFound: "Check its name, or make it with client.ensure_bucket().",
-    errors.WrongRegion: "Use a bucket in the Region of the client, or a client for the bucket's Region: "
-    "Client(region_name=...).",
-    errors.LimitExceeded: "A quota of the account is reached; most can be raised in Service Quotas.",
-    errors.Throttled: "Try again later, or slow down.",
-    errors.ServiceFault: "The fault is on the side of the service; try again later.",
+    errors.CredentialsExpired: "Renew the credentials, for example with `aws sso login`, and try again.",
+    errors.BucketNotFound: "Check the name, or create the bucket with client.ensure_bucket().",
+    errors.WrongRegion: "Use a bucket in the Region of the client, or a client in the Region of the bucket: "
+    "`Client(region_name=...)`.",
+    errors.LimitExceeded: "The account has reached a quota. Most quotas can be raised in Service Quotas.",
+    errors.Throttled: "Send fewer requests, or try again later.",
+    errors.ServiceFault: "The error is in the service. Try again later.",
 }
 
 
 _CLOCK_CODES = frozenset({"InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
-_CLOCK = "Check the clock of this machine, which must be right to within minutes, and then the credentials."
+_CLOCK_HINT = (
+    "Check that the clock of this machine is right to within five minutes, and check the credentials."
+)
 
 _TOKEN = re.compile(r"(x-amz-security-token\W+)[^\s&'\"]+", re.IGNORECASE)
-_SERVER_FAULT = 500  # the class of HTTP statuses, without the cost of importing http
+_SERVER_ERROR = 500  # http.HTTPStatus would cost import time
 
 
-def translated(operation: str, function: Callable[..., R], /, **parameters: Any) -> R:
-    """Make a call of boto3; what botocore raises becomes an error of ours, and stays its cause."""
+def call_boto3(operation: str, function: Callable[..., R], /, **parameters: Any) -> R:
+    """Call a function of boto3 and raise botocore's errors as ours, with the original error as cause."""
     try:
         return function(**parameters)
     except Exception as error:
@@ -105,17 +107,17 @@ def translated(operation: str, function: Callable[..., R], /, **parameters: Any)
 
 
 def translate(error: Exception, operation: str) -> errors.RekolabelsError | None:
-    """Turn what botocore raised into an error of ours; None for what is not botocore's."""
+    """Return our error for an error of botocore; None for other errors."""
     from botocore import exceptions as boto
     from botocore.parsers import ResponseParserError
 
     if isinstance(error, boto.ClientError):
-        _forget_token(error)
-        return from_answer(error.response, operation)
+        _remove_token(error)
+        return from_response(error.response, operation)
     if isinstance(error, boto.NoRegionError):
         return errors.NoRegion(
-            "No AWS Region is set: give Client(region_name=...), set AWS_DEFAULT_REGION, "
-            "or run 'aws configure'. To work without AWS, use rekolabels.local.LocalService."
+            "No AWS Region is set. Use `Client(region_name=...)`, set AWS_DEFAULT_REGION, or run "
+            "`aws configure`. To work without AWS, use rekolabels.local.LocalService."
         )
     if isinstance(
         error,
@@ -129,42 +131,44 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
         ),
     ):
         return errors.NoCredentials(
-            f"boto3 found no usable AWS credentials ({error}): run 'aws configure' or 'aws sso login', "
-            "or set AWS_PROFILE. To work without AWS, use rekolabels.local.LocalService."
+            f"boto3 found no usable AWS credentials ({str(error).rstrip('.')}). Run `aws configure` or "
+            "`aws sso login`, or set AWS_PROFILE. To work without AWS, use rekolabels.local.LocalService."
         )
     if isinstance(error, boto.ParamValidationError):
         return errors.InvalidInput(f"{operation}: {error}")
     if isinstance(
         error,
-        # The last two: an answer that broke off in its body.
+        # The last two are raised for an incomplete response body.
         (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, ResponseParserError),
     ):
         return errors.ConnectionFailed(
-            f"{operation}: no answer from the service ({error}). Check the network, the Region and "
-            "AWS_ENDPOINT_URL, and run it again."
+            f"{operation}: no response from the service ({str(error).rstrip('.')}). Check the network, the "
+            "Region and AWS_ENDPOINT_URL, and try again."
         )
     if isinstance(error, boto.BotoCoreError):
         return errors.ConfigurationError(f"{operation}: {error}")
     return None
 
 
-def _forget_token(error: ClientError) -> None:
-    """Take the session token out of an error: AWS tells back the headers that it could not verify."""
-    said = error.response.get("Error", {})
-    if "Message" in said:
-        said["Message"] = _TOKEN.sub(r"\1...", said["Message"])
+def _remove_token(error: ClientError) -> None:
+    """Remove the session token from an error: AWS repeats the headers whose signature it could not verify."""
+    content = error.response.get("Error", {})
+    if "Message" in content:
+        content["Message"] = _TOKEN.sub(r"\1...", content["Message"])
     error.args = tuple(_TOKEN.sub(r"\1...", str(argument)) for argument in error.args)
 
 
-def from_answer(answer: Mapping[str, Any], operation: str) -> errors.ServiceError:
-    """Turn an error answer, as botocore parsed it, into an error of ours."""
-    said: Mapping[str, Any] = answer.get("Error", {})
-    meta: Mapping[str, Any] = answer.get("ResponseMetadata", {})
-    code, detail = str(said.get("Code", "Unknown")), str(said.get("Message", ""))
+def from_response(response: Mapping[str, Any], operation: str) -> errors.ServiceError:
+    """Return our error for an error response that botocore has parsed."""
+    content: Mapping[str, Any] = response.get("Error", {})
+    meta: Mapping[str, Any] = response.get("ResponseMetadata", {})
+    code, detail = str(content.get("Code", "Unknown")), str(content.get("Message", ""))
     status, request_id = meta.get("HTTPStatusCode"), meta.get("RequestId")
     kind = CODES.get(code) or _kind_by_status(code, status)
-    hint = _CLOCK if code in _CLOCK_CODES else _HINTS.get(kind, "")
-    message = f"{operation}: {code}: {detail}" + (f" {hint}" if hint else "")
+    hint = _CLOCK_HINT if code in _CLOCK_CODES else _HINTS.get(kind, "")
+    reason = f": {detail.rstrip('.')}." if detail else "."
+    request = f", request id {request_id}" if request_id else ""
+    message = f"{operation} failed{reason} {hint}".rstrip() + f" [{code}{request}]"
     return kind(
         message,
         operation=operation,
@@ -172,25 +176,25 @@ def from_answer(answer: Mapping[str, Any], operation: str) -> errors.ServiceErro
         request_id=request_id,
         http_status=status,
         detail=detail,
-        retry_after=_seconds_to_wait(meta.get("HTTPHeaders", {})),
+        retry_after=_retry_after(meta.get("HTTPHeaders", {})),
     )
 
 
-def _seconds_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Read ``Retry-After``: seconds, or a date, which is compared with the date of the answer itself."""
-    asked = headers.get("retry-after", "").strip()
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of ``Retry-After``; a date is compared with the date of the response."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
     try:
-        until, now = (parsedate_to_datetime(text) for text in (asked, headers.get("date", "")))
+        until, now = (parsedate_to_datetime(text) for text in (value, headers.get("date", "")))
         return max(0.0, (until - now).total_seconds())
     except (TypeError, ValueError):
-        return None  # none was asked for, or not in a form that HTTP knows
+        return None  # no header, or not in a format of HTTP
 
 
 def _kind_by_status(code: str, status: int | None) -> type[errors.ServiceError]:
-    """S3 answers HEAD without a body, so that botocore has only the status for a code."""
-    if status is not None and status >= _SERVER_FAULT:
+    """Return the error class for a response to HEAD, which has no body and only its status as code."""
+    if status is not None and status >= _SERVER_ERROR:
         return errors.ServiceFault
     return {"404": errors.ObjectNotFound, "403": errors.AccessDenied, "301": errors.WrongRegion}.get(
         code, errors.ServiceError

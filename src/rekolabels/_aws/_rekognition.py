@@ -1,6 +1,6 @@
-"""The gateway to Amazon Rekognition: one method an operation, typed values in and out.
+"""Gateway to Amazon Rekognition: one method for each operation, with typed values.
 
-Nothing else in rekolabels calls the Rekognition client of boto3.
+The only module that calls boto3's Rekognition client.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from rekolabels._aws._arns import parse_project_arn, parse_version_arn
-from rekolabels._aws._errors import translated
+from rekolabels._aws._errors import call_boto3
 from rekolabels._aws._responses import to_dataset, to_detection, to_model, to_project, to_time
 from rekolabels._aws._retry import RetryPolicy, call_once, call_with_retries
 from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from mypy_boto3_rekognition import RekognitionClient  # noqa: TC004 -- the stubs are for type checkers only
+    from mypy_boto3_rekognition import RekognitionClient  # noqa: TC004 -- stubs, for type checkers
 
     from rekolabels.descriptions import (
         DatasetDescription,
@@ -37,8 +37,8 @@ R = TypeVar("R")
 
 _ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
 
-# AWS refuses requests of a clock that is further off.
-_CLOCKS_DIFFER = timedelta(minutes=5)
+# AWS rejects requests of machines whose clock differs by more.
+_MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -49,39 +49,40 @@ class Rekognition:
     policy: RetryPolicy
 
     def _call(self, operation: str, function: Callable[..., R], **parameters: Any) -> R:
-        """Make a call that may be made twice."""
-        return call_with_retries(self.policy, lambda: translated(operation, function, **parameters))
+        """Make a call that may be repeated."""
+        return call_with_retries(self.policy, lambda: call_boto3(operation, function, **parameters))
 
     def _call_once(
         self,
         operation: str,
         function: Callable[..., Any],
         look_up: Callable[[Rekognition, datetime], R | None],
-        answer: Callable[[Any], R],
+        parse: Callable[[Any], R],
         **parameters: Any,
     ) -> R:
-        """Make a call that must not be carried out twice.
+        """Make a call whose effect must not happen twice.
 
         Args:
             operation: Name of the operation.
-            function: The call.
-            look_up: What came of a try whose answer was lost, or None when nothing did. It is given a gateway
-                that repeats nothing, and the earliest time that AWS can have noted for what the call made.
-            answer: Reads the result out of the answer.
-            **parameters: Of the call.
+            function: The method of the boto3 client.
+            look_up: Returns the result of an attempt whose answer was lost, or None if it had no effect. It
+                is called with a gateway without retries, and with the earliest creation time that AWS can
+                have recorded for the attempt.
+            parse: Returns the result from the response.
+            **parameters: Parameters of the call.
         """
-        alone = attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
-        since = datetime.fromtimestamp(self.policy.time(), UTC) - _CLOCKS_DIFFER
+        without_retries = attrs.evolve(self, policy=attrs.evolve(self.policy, attempts=1))
+        since = datetime.fromtimestamp(self.policy.time(), UTC) - _MAX_CLOCK_SKEW
         return call_once(
             self.policy,
-            lambda: answer(translated(operation, function, **parameters)),
-            lambda: look_up(alone, since),
+            lambda: parse(call_boto3(operation, function, **parameters)),
+            lambda: look_up(without_retries, since),
         )
 
     def _pages(
         self, operation: str, function: Callable[..., Any], items: str, **parameters: Any
     ) -> Iterator[Any]:
-        """Yield the items of all pages, each page when it is needed; an empty token ends like none."""
+        """Yield the items of all pages, which are fetched as needed. An empty token is treated like none."""
         while True:
             page = self._call(operation, function, **parameters)
             yield from page.get(items, ())
@@ -90,12 +91,10 @@ class Rekognition:
                 return
             parameters["NextToken"] = token
 
-    # projects
-
     def create_project(
         self, name: str, *, tags: Mapping[str, str] | None, auto_update: str | None, feature: str | None
     ) -> str:
-        """CreateProject: the ARN of the new project."""
+        """Create a project and return its ARN (CreateProject)."""
 
         def look_up(api: Rekognition, since: datetime) -> str | None:
             found = next(api.describe_projects([name]), None)
@@ -110,29 +109,27 @@ class Rekognition:
             self.client.create_project,
             look_up,
             _member("ProjectArn"),
-            **_given(ProjectName=name, Tags=tags, AutoUpdate=auto_update, Feature=feature),
+            **_without_none(ProjectName=name, Tags=tags, AutoUpdate=auto_update, Feature=feature),
         )
 
     def describe_projects(self, names: Sequence[str] | None = None) -> Iterator[ProjectDescription]:
-        """DescribeProjects, of both features; unknown names are left out."""
+        """Yield projects of both features (DescribeProjects). Unknown names are ignored."""
         pages = self._pages(
             "DescribeProjects",
             self.client.describe_projects,
             "ProjectDescriptions",
-            **_given(ProjectNames=names, Features=_ALL_FEATURES),
+            **_without_none(ProjectNames=names, Features=_ALL_FEATURES),
         )
         return map(to_project, pages)
 
     def delete_project(self, arn: str) -> None:
-        """DeleteProject."""
+        """Delete a project (DeleteProject)."""
 
         def look_up(api: Rekognition, _: datetime) -> bool | None:
             found = api.describe_projects([parse_project_arn(arn)])
             return all(project.arn != arn or project.status == "DELETING" for project in found) or None
 
         self._call_once("DeleteProject", self.client.delete_project, look_up, bool, ProjectArn=arn)
-
-    # datasets
 
     def create_dataset(
         self,
@@ -143,7 +140,7 @@ class Rekognition:
         copy_of: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> str:
-        """CreateDataset from a manifest, as a copy, or empty: the ARN of the new dataset."""
+        """Create a dataset from a manifest, as a copy, or empty, and return its ARN (CreateDataset)."""
         source: dict[str, Any] | None = None
         if manifest is not None:
             source = {"GroundTruthManifest": {"S3Object": {"Bucket": manifest.bucket, "Name": manifest.key}}}
@@ -167,22 +164,27 @@ class Rekognition:
             self.client.create_dataset,
             look_up,
             _member("DatasetArn"),
-            **_given(ProjectArn=project_arn, DatasetType=kind.upper(), DatasetSource=source, Tags=tags),
+            **_without_none(
+                ProjectArn=project_arn, DatasetType=kind.upper(), DatasetSource=source, Tags=tags
+            ),
         )
 
     def describe_dataset(self, arn: str) -> DatasetDescription:
-        """DescribeDataset."""
+        """Describe a dataset (DescribeDataset)."""
         answer = self._call("DescribeDataset", self.client.describe_dataset, DatasetArn=arn)
         return to_dataset(arn, answer["DatasetDescription"])
 
-    def update_dataset_entries(self, arn: str, lines: bytes, *, settle: Callable[[], object]) -> None:
-        """UpdateDatasetEntries: JSON Lines of at most 5 MB; a line replaces the one of the same image.
+    def update_dataset_entries(
+        self, arn: str, lines: bytes, *, wait_until_settled: Callable[[], object]
+    ) -> None:
+        """Add or replace lines of a dataset, JSON Lines of at most 5 MB (UpdateDatasetEntries).
 
-        When the answer is lost, ``settle`` waits for what may be under way, and the lines are sent again.
+        If the answer is lost, ``wait_until_settled`` waits for a possible update, and the lines are sent
+        again, which replaces each of them by itself.
         """
 
         def look_up(_: Rekognition, __: datetime) -> None:
-            settle()
+            wait_until_settled()
 
         self._call_once(
             "UpdateDatasetEntries",
@@ -202,12 +204,12 @@ class Rekognition:
         has_errors: bool | None = None,
         source_contains: str | None = None,
     ) -> Iterator[str]:
-        """ListDatasetEntries: JSON Lines."""
+        """Yield the JSON lines of a dataset (ListDatasetEntries)."""
         return self._pages(
             "ListDatasetEntries",
             self.client.list_dataset_entries,
             "DatasetEntries",
-            **_given(
+            **_without_none(
                 DatasetArn=arn,
                 ContainsLabels=labels,
                 Labeled=labelled,
@@ -217,7 +219,7 @@ class Rekognition:
         )
 
     def list_dataset_labels(self, arn: str) -> Iterator[LabelCount]:
-        """ListDatasetLabels."""
+        """Yield the labels of a dataset (ListDatasetLabels)."""
         pages = self._pages(
             "ListDatasetLabels", self.client.list_dataset_labels, "DatasetLabelDescriptions", DatasetArn=arn
         )
@@ -228,10 +230,10 @@ class Rekognition:
             )
 
     def distribute_dataset_entries(self, train_arn: str, test_arn: str) -> None:
-        """DistributeDatasetEntries: the service moves a fifth of the training dataset to the test dataset."""
+        """Move a fifth of the training dataset to the empty test dataset (DistributeDatasetEntries)."""
 
         def look_up(api: Rekognition, since: datetime) -> bool | None:
-            # It works on empty test datasets only: what is in it now came of the try whose answer was lost.
+            # The test dataset must be empty before, so its entries came from the attempt.
             found = api.describe_dataset(test_arn)
             return (found.total_entries > 0 and _is_new(found.updated_at, since)) or (
                 found.status == "UPDATE_IN_PROGRESS" or None
@@ -246,7 +248,7 @@ class Rekognition:
         )
 
     def delete_dataset(self, arn: str) -> None:
-        """DeleteDataset."""
+        """Delete a dataset (DeleteDataset)."""
 
         def look_up(api: Rekognition, _: datetime) -> bool | None:
             try:
@@ -255,8 +257,6 @@ class Rekognition:
                 return True
 
         self._call_once("DeleteDataset", self.client.delete_dataset, look_up, bool, DatasetArn=arn)
-
-    # model versions
 
     def create_project_version(
         self,
@@ -271,14 +271,14 @@ class Rekognition:
         tags: Mapping[str, str] | None = None,
         description: str | None = None,
     ) -> str:
-        """CreateProjectVersion, which starts a training: the ARN of the new version."""
+        """Start a training and return the ARN of the new version (CreateProjectVersion)."""
         test_data = _assets(testing) if testing is not None else {"AutoCreate": True} if auto_split else None
         return self._call_once(
             "CreateProjectVersion",
             self.client.create_project_version,
             _new_version(project_arn, version_name),
             _member("ProjectVersionArn"),
-            **_given(
+            **_without_none(
                 ProjectArn=project_arn,
                 VersionName=version_name,
                 OutputConfig={"S3Bucket": output.bucket, "S3KeyPrefix": output.key},
@@ -293,12 +293,15 @@ class Rekognition:
     def describe_project_versions(
         self, project_arn: str, version_names: Sequence[str] | None = None
     ) -> Iterator[ModelDescription]:
-        """DescribeProjectVersions, newest first; at most ten names, unknown ones are left out."""
+        """Yield model versions, newest first (DescribeProjectVersions).
+
+        At most ten names are allowed; unknown ones are ignored.
+        """
         pages = self._pages(
             "DescribeProjectVersions",
             self.client.describe_project_versions,
             "ProjectVersionDescriptions",
-            **_given(ProjectArn=project_arn, VersionNames=version_names),
+            **_without_none(ProjectArn=project_arn, VersionNames=version_names),
         )
         return map(to_model, pages)
 
@@ -313,13 +316,13 @@ class Rekognition:
         tags: Mapping[str, str] | None = None,
         kms_key_id: str | None = None,
     ) -> str:
-        """CopyProjectVersion, called by the account of the destination: the ARN of the copy."""
+        """Start a copy from the account of the destination, and return its ARN (CopyProjectVersion)."""
         return self._call_once(
             "CopyProjectVersion",
             self.client.copy_project_version,
             _new_version(destination_project_arn, version_name),
             _member("ProjectVersionArn"),
-            **_given(
+            **_without_none(
                 SourceProjectArn=source_project_arn,
                 SourceProjectVersionArn=arn,
                 DestinationProjectArn=destination_project_arn,
@@ -331,17 +334,17 @@ class Rekognition:
         )
 
     def start_project_version(self, arn: str, project_arn: str, *, minimum: int, maximum: int | None) -> None:
-        """StartProjectVersion."""
+        """Start a model (StartProjectVersion)."""
         self._call_once(
             "StartProjectVersion",
             self.client.start_project_version,
             _has_status(arn, project_arn, {"STARTING", "RUNNING"}),
             bool,
-            **_given(ProjectVersionArn=arn, MinInferenceUnits=minimum, MaxInferenceUnits=maximum),
+            **_without_none(ProjectVersionArn=arn, MinInferenceUnits=minimum, MaxInferenceUnits=maximum),
         )
 
     def stop_project_version(self, arn: str, project_arn: str) -> None:
-        """StopProjectVersion."""
+        """Stop a model (StopProjectVersion)."""
         self._call_once(
             "StopProjectVersion",
             self.client.stop_project_version,
@@ -351,7 +354,7 @@ class Rekognition:
         )
 
     def delete_project_version(self, arn: str, project_arn: str) -> None:
-        """DeleteProjectVersion."""
+        """Delete a model version (DeleteProjectVersion)."""
         self._call_once(
             "DeleteProjectVersion",
             self.client.delete_project_version,
@@ -368,7 +371,7 @@ class Rekognition:
         min_confidence: float | None = None,
         max_results: int | None = None,
     ) -> list[Detection]:
-        """DetectCustomLabels: what was found, most confident first."""
+        """Return the detections in an image, most confident first (DetectCustomLabels)."""
         parameters: dict[str, Any] = {
             "ProjectVersionArn": arn,
             "Image": {"Bytes": image}
@@ -382,12 +385,10 @@ class Rekognition:
         answer = self._call("DetectCustomLabels", self.client.detect_custom_labels, **parameters)
         return [to_detection(found) for found in answer["CustomLabels"]]
 
-    # project policies
-
     def put_project_policy(
         self, project_arn: str, name: str, document: str, *, revision_id: str | None = None
     ) -> str:
-        """PutProjectPolicy: the new revision id."""
+        """Attach or replace a policy and return its new revision id (PutProjectPolicy)."""
 
         def look_up(api: Rekognition, _: datetime) -> str | None:
             return next(
@@ -404,7 +405,7 @@ class Rekognition:
             self.client.put_project_policy,
             look_up,
             _member("PolicyRevisionId"),
-            **_given(
+            **_without_none(
                 ProjectArn=project_arn,
                 PolicyName=name,
                 PolicyDocument=document,
@@ -413,7 +414,7 @@ class Rekognition:
         )
 
     def list_project_policies(self, project_arn: str) -> Iterator[ProjectPolicy]:
-        """ListProjectPolicies."""
+        """Yield the policies of a project (ListProjectPolicies)."""
         pages = self._pages(
             "ListProjectPolicies",
             self.client.list_project_policies,
@@ -430,7 +431,7 @@ class Rekognition:
             )
 
     def delete_project_policy(self, project_arn: str, name: str, *, revision_id: str | None = None) -> None:
-        """DeleteProjectPolicy."""
+        """Detach a policy (DeleteProjectPolicy)."""
 
         def look_up(api: Rekognition, _: datetime) -> bool | None:
             return all(found.name != name for found in api.list_project_policies(project_arn)) or None
@@ -440,21 +441,19 @@ class Rekognition:
             self.client.delete_project_policy,
             look_up,
             bool,
-            **_given(ProjectArn=project_arn, PolicyName=name, PolicyRevisionId=revision_id),
+            **_without_none(ProjectArn=project_arn, PolicyName=name, PolicyRevisionId=revision_id),
         )
 
-    # tags
-
     def tag_resource(self, arn: str, tags: Mapping[str, str]) -> None:
-        """TagResource."""
+        """Add or change tags (TagResource)."""
         self._call("TagResource", self.client.tag_resource, ResourceArn=arn, Tags=tags)
 
     def untag_resource(self, arn: str, keys: Sequence[str]) -> None:
-        """UntagResource."""
+        """Remove tags (UntagResource)."""
         self._call("UntagResource", self.client.untag_resource, ResourceArn=arn, TagKeys=keys)
 
     def list_tags_for_resource(self, arn: str) -> dict[str, str]:
-        """ListTagsForResource."""
+        """Return the tags of a resource (ListTagsForResource)."""
         answer = self._call("ListTagsForResource", self.client.list_tags_for_resource, ResourceArn=arn)
         return dict(answer.get("Tags", {}))
 
@@ -468,7 +467,7 @@ def _member(name: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 def _new_version(project_arn: str, version_name: str) -> Callable[[Rekognition, datetime], str | None]:
-    """Look up the ARN of a version that a lost call may have made."""
+    """Return a look-up for the ARN of a version that an attempt may have created."""
 
     def look_up(api: Rekognition, since: datetime) -> str | None:
         found = next(api.describe_project_versions(project_arn, [version_name]), None)
@@ -480,7 +479,7 @@ def _new_version(project_arn: str, version_name: str) -> Callable[[Rekognition, 
 def _has_status(
     arn: str, project_arn: str, wanted: AbstractSet[str | None]
 ) -> Callable[[Rekognition, datetime], bool | None]:
-    """Look up whether a lost call has brought a version to a status; None for a version that is gone."""
+    """Return a look-up for the statuses that an attempt leads to; None stands for a deleted version."""
 
     def look_up(api: Rekognition, _: datetime) -> bool | None:
         versions = api.describe_project_versions(project_arn, [parse_version_arn(arn)[1]])
@@ -490,8 +489,8 @@ def _has_status(
     return look_up
 
 
-def _given(**parameters: Any) -> dict[str, Any]:
-    """Leave out what the caller left out: AWS does not take null."""
+def _without_none(**parameters: Any) -> dict[str, Any]:
+    """Remove parameters that are None, which boto3 rejects."""
     return {name: value for name, value in parameters.items() if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Answers of Rekognition as typed values: the shapes of its JSON are known here alone."""
+"""Typed values from responses of Rekognition; the only module that knows their JSON."""
 
 from __future__ import annotations
 

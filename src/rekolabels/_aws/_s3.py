@@ -1,4 +1,4 @@
-"""The gateway to Amazon S3. Nothing else in rekolabels calls the S3 client of boto3."""
+"""Gateway to Amazon S3; the only module that calls boto3's S3 client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
-from rekolabels._aws._errors import translated
+from rekolabels._aws._errors import call_boto3
 from rekolabels._aws._retry import RetryPolicy, call_with_retries
 from rekolabels._aws._session import SessionSettings, make_client, make_session
 from rekolabels.errors import (
@@ -37,20 +37,20 @@ _DEFAULT_REGION = "us-east-1"
 
 @attrs.frozen(eq=False, repr=False)
 class S3:
-    """Objects in S3."""
+    """Objects and buckets in S3."""
 
     client: S3Client
     policy: RetryPolicy
     settings: S3Settings | None = None
-    """What an equal s3 is opened by in another process; None where that cannot be."""
+    """Settings to connect from another process; None if it would not find the same credentials."""
     processes: int = 1
-    """Processes that may upload at once, this one included."""
+    """Number of processes that upload images, including this one."""
 
     def _call(self, operation: str, function: Callable[[], R]) -> R:
-        return call_with_retries(self.policy, lambda: translated(operation, function))
+        return call_with_retries(self.policy, lambda: call_boto3(operation, function))
 
     def put(self, location: S3Location, body: bytes, *, content_type: str = "application/json") -> None:
-        """Write an object."""
+        """Write an object (PutObject)."""
         self._call(
             "PutObject",
             lambda: self.client.put_object(
@@ -59,11 +59,11 @@ class S3:
         )
 
     def get(self, location: S3Location) -> bytes:
-        """Read an object.
+        """Return the content of an object (GetObject).
 
         Raises:
-            ObjectNotFound: It does not exist.
-            BucketNotFound: Its bucket does not exist.
+            ObjectNotFound: The object does not exist.
+            BucketNotFound: The bucket does not exist.
         """
 
         def once() -> bytes:
@@ -73,14 +73,14 @@ class S3:
         try:
             return self._call("GetObject", once)
         except ObjectNotFound as error:
-            raise error.explained(f"{location} does not exist (any more).") from error
+            raise error.explained(f"{location} does not exist, or no longer.") from error
 
     def get_file(self, location: S3Location, path: Path) -> None:
-        """Read an object into a file, streaming.
+        """Stream an object into a file (GetObject).
 
         Raises:
-            ObjectNotFound: It does not exist.
-            BucketNotFound: Its bucket does not exist.
+            ObjectNotFound: The object does not exist.
+            BucketNotFound: The bucket does not exist.
         """
 
         def once() -> None:
@@ -91,10 +91,10 @@ class S3:
         try:
             self._call("GetObject", once)
         except ObjectNotFound as error:
-            raise error.explained(f"{location} does not exist (any more).") from error
+            raise error.explained(f"{location} does not exist, or no longer.") from error
 
     def sizes(self, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield key and size in bytes of each object whose key begins with the prefix; 1,000 a call."""
+        """Yield key and size in bytes of each object below a prefix (ListObjectsV2, 1,000 per call)."""
         parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
             page = self._call("ListObjectsV2", lambda: self.client.list_objects_v2(**parameters))
@@ -106,12 +106,12 @@ class S3:
             parameters["ContinuationToken"] = token
 
     def check_bucket(self, bucket: str, region: str) -> None:
-        """Make sure that a bucket exists, may be used, and lies in the Region.
+        """Check that a bucket exists, is accessible, and is in the Region (HeadBucket).
 
         Raises:
-            BucketNotFound: It does not exist.
-            WrongRegion: It lies in another Region; the service asks for the Region of the call.
-            AccessDenied: It belongs to somebody else, or the caller lacks ``s3:ListBucket``.
+            BucketNotFound: The bucket does not exist.
+            WrongRegion: The bucket is in another Region; Rekognition requires the Region of the call.
+            AccessDenied: The bucket belongs to another account, or the caller lacks ``s3:ListBucket``.
         """
         try:
             answer = self._call("HeadBucket", lambda: self.client.head_bucket(Bucket=bucket))
@@ -119,22 +119,23 @@ class S3:
             raise error.explained(_other_region(bucket, region)) from error
         except AccessDenied as error:
             raise error.explained(
-                f"No access to the bucket {bucket!r}: it belongs to somebody else (bucket names are shared "
-                "by all of AWS, take another one), or the caller lacks s3:ListBucket."
+                f"No access to bucket {bucket!r}. It belongs to another account (bucket names are unique in "
+                "all of AWS: choose another name), or the caller lacks s3:ListBucket."
             ) from error
         except ResourceNotFound as error:
             raise BucketNotFound(
-                f"The bucket {bucket!r} does not exist: check its name, or client.ensure_bucket() makes it.",
+                f"Bucket {bucket!r} does not exist. Check the name, or create the bucket with "
+                "client.ensure_bucket().",
                 operation=error.operation,
                 code=error.code,
                 request_id=error.request_id,
                 http_status=error.http_status,
                 detail=error.detail,
             ) from error
-        where = answer.get("BucketRegion") or region
-        if where != region:
+        bucket_region = answer.get("BucketRegion") or region
+        if bucket_region != region:
             raise WrongRegion(
-                _other_region(bucket, region) + f" It lies in {where}.",
+                _other_region(bucket, region, bucket_region),
                 operation="HeadBucket",
                 code="WrongRegion",
                 request_id=answer["ResponseMetadata"].get("RequestId"),
@@ -142,28 +143,28 @@ class S3:
             )
 
     def create_bucket(self, bucket: str, region: str) -> None:
-        """Make a bucket in the Region."""
+        """Create a bucket in the Region (CreateBucket)."""
 
         def create() -> None:
             if region == _DEFAULT_REGION:
-                # S3 takes no location constraint for its oldest Region
+                # S3 rejects a location constraint for its oldest Region
                 self.client.create_bucket(Bucket=bucket)
             else:
-                where = cast("BucketLocationConstraintType", region)
+                constraint = cast("BucketLocationConstraintType", region)
                 self.client.create_bucket(
-                    Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": where}
+                    Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": constraint}
                 )
 
         try:
             self._call("CreateBucket", create)
         except ResourceAlreadyExists:
-            # It is the caller's: made by a try whose answer was lost, or by another process in this moment.
+            # Ours: created by an attempt whose answer was lost, or by another process just now.
             self.check_bucket(bucket, region)
 
 
 @attrs.frozen
 class S3Settings:
-    """A s3 as another process opens it: with the credentials that boto3 finds there."""
+    """What another process needs to connect to S3, with the credentials that boto3 finds there."""
 
     session: SessionSettings
     region_name: str
@@ -171,13 +172,14 @@ class S3Settings:
     policy: RetryPolicy
 
     def open(self) -> S3:
-        """Open the s3."""
+        """Return a gateway with these settings."""
         session = make_session(self.session)
         return S3(make_client(session, "s3", region_name=self.region_name, config=self.config), self.policy)
 
 
-def _other_region(bucket: str, region: str) -> str:
+def _other_region(bucket: str, region: str, bucket_region: str | None = None) -> str:
+    location = f"in {bucket_region}, not in {region}" if bucket_region else f"not in {region}"
     return (
-        f"The bucket {bucket!r} does not lie in {region}, but the service asks for buckets in the Region of "
-        "the call: take a bucket there, or Client(region_name=...)."
+        f"Bucket {bucket!r} is {location}, but Rekognition requires a bucket in the Region of the client. "
+        f"Use another bucket, or `Client(region_name={bucket_region or '...'!r})`."
     )

@@ -1,4 +1,4 @@
-"""Sessions and clients of boto3, set up for rekolabels: no repetitions of botocore's own."""
+"""boto3 sessions and clients, configured without botocore's own retries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rekolabels._aws._errors import translated
+from rekolabels._aws._errors import call_boto3
 from rekolabels._version import __version__
 
 if TYPE_CHECKING:
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 __all__ = ["SessionSettings", "has_given_credentials", "make_client", "make_session", "settings_of"]
 
-_CONNECTIONS = 64
+_MAX_CONNECTIONS = 64
 
-# boto3 sessions may be shared by threads, but not while one of them makes a client.
-_making = threading.Lock()
+# Threads may share a boto3 session, but not while one of them makes a client.
+_client_lock = threading.Lock()
 
 
 @attrs.frozen
 class SessionSettings:
-    """What a session is made from, here or in another process: never credentials."""
+    """What a session is made from, in this or another process; contains no credentials."""
 
     profile_name: str | None
-    """The profile in the AWS settings of the machine; None for the default."""
+    """Profile in the AWS configuration of the machine; None for the default."""
     region_name: str | None
 
 
 def make_session(settings: SessionSettings) -> boto3.Session:
-    """Make a session with boto3's own credential chain.
+    """Return a session with boto3's credential chain.
 
     Raises:
         NoCredentials: The profile does not exist.
     """
     import boto3
 
-    return translated(
+    return call_boto3(
         "Client", boto3.Session, profile_name=settings.profile_name, region_name=settings.region_name
     )
 
 
 def settings_of(session: boto3.Session) -> SessionSettings | None:
-    """Return what an equal session is made from in another process.
+    """Return the settings for an equal session in another process.
 
-    None for a session that can be made in its own process only, such as that of an embedded service.
+    None for a session that exists in one process only, such as that of an embedded service.
     """
     import boto3
 
@@ -61,7 +61,7 @@ def settings_of(session: boto3.Session) -> SessionSettings | None:
 
 
 def has_given_credentials(session: boto3.Session) -> bool:
-    """Whether the credentials were given in code: another process would find others, or none."""
+    """Return whether the credentials were given in code, so that another process would not find them."""
     found = session.get_credentials()
     return found is not None and found.method == "explicit"
 
@@ -69,38 +69,38 @@ def has_given_credentials(session: boto3.Session) -> bool:
 def make_client(
     session: boto3.Session, service: str, *, region_name: str | None, config: Config | None = None
 ) -> Any:
-    """Make a client of a service that makes each call once: repeating is the matter of ``RetryPolicy``.
+    """Return a boto3 client that makes each call once; ``RetryPolicy`` decides on retries.
 
     Raises:
         NoRegion: No Region is set.
     """
     from botocore.config import Config
 
-    once = Config(
+    base = Config(
         retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=_CONNECTIONS,
+        max_pool_connections=_MAX_CONNECTIONS,
         user_agent=_user_agent(getattr(config, "user_agent_appid", None)),
     )
-    merged = once if config is None else once.merge(config)
-    # The stubs of boto3 know each service by its literal name only.
+    merged = base if config is None else base.merge(config)
+    # The stubs of boto3 have an overload for each literal service name only.
     make: Callable[..., Any] = session.client  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
     def locked() -> Any:
-        with _making:
+        with _client_lock:
             return make(service, region_name=region_name, config=merged)
 
-    client = translated("Client", locked)
+    client = call_boto3("Client", locked)
     client.meta.events.register("response-received", _check_length)
-    # the last of them: it takes back what one of botocore's own does
-    client.meta.events.register_last("before-call.s3", _send_at_once)
+    # Last, because it undoes what a handler of botocore does.
+    client.meta.events.register_last("before-call.s3", _remove_expect)
     return client
 
 
 def _user_agent(app_id: str | None) -> str:
-    """Say who calls, as CloudTrail will show it.
+    """Return the user agent, which CloudTrail shows.
 
-    boto3 adds the version of botocore and the user's ``Config(user_agent_extra=...)``. Left to itself it
-    would put together a longer text, twice for each call, which is a tenth of its work.
+    boto3 appends the version of botocore and the user's ``Config(user_agent_extra=...)``. Its default user
+    agent is longer and built twice for each call, which takes a tenth of the time of a call.
     """
     import boto3
 
@@ -109,20 +109,19 @@ def _user_agent(app_id: str | None) -> str:
     return f"{ours} app/{app}" if app else ours
 
 
-def _send_at_once(params: dict[str, Any], **_: object) -> None:
-    """Do not ask for leave to send a body.
-
-    botocore makes a stream of every object that S3 gets, and asks before it sends a stream (``Expect:
-    100-continue``): one more round trip for each.
-    """
+def _remove_expect(params: dict[str, Any], **_: object) -> None:
+    """Remove ``Expect: 100-continue``, which botocore adds to every upload and costs a round trip."""
     params["headers"].pop("Expect", None)
 
 
 def _check_length(response_dict: Mapping[str, Any] | None, event_name: str, **_: object) -> None:
-    """See that an answer is whole.
+    """Check that a response is complete.
 
-    botocore takes the half of an answer that broke off for an answer without members: a list would look empty
-    and a dataset small. It checks what it streams (GetObject), and answers to HEAD have no body.
+    botocore parses an incomplete response as one without members, so that a list would appear empty. It
+    checks streams (GetObject) itself, and responses to HEAD have no body.
+
+    Raises:
+        IncompleteReadError: The body is shorter than its Content-Length.
     """
     from botocore.exceptions import IncompleteReadError
 

@@ -1,4 +1,4 @@
-"""Datasets: the training and the test images of a project."""
+"""Datasets: the training and test images of a project."""
 
 from rekolabels.datasets._dataset import Dataset
 

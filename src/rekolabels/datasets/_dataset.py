@@ -1,4 +1,4 @@
-"""Datasets: the labelled images that a project trains and tests with."""
+"""``Dataset``: the images that a project trains or tests with."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Dataset"]
 
-_MAX_CHANGE = 5 * 2**20 - 1
-"""Bytes of one change; the service asks for less than 5 MB."""
+_MAX_BATCH_BYTES = 5 * 2**20 - 1
+"""Bytes of one UpdateDatasetEntries request; the service requires less than 5 MB."""
 
+_WORDS = {"train": "training", "test": "test"}
 _BUSY = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
 _READY = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
@@ -34,7 +35,10 @@ _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
 
 @attrs.frozen
 class Dataset(TaggedResource):
-    """A training or test dataset: a handle that holds client and ARN, and asks the service for the rest."""
+    """A training or test dataset; get one from a :class:`Project` or a :class:`Client`.
+
+    A handle holds a connection and an ARN. Its methods call the service; :meth:`describe` returns a snapshot.
+    """
 
     _connection: Connection
     arn: str
@@ -45,14 +49,14 @@ class Dataset(TaggedResource):
 
     @property
     def kind(self) -> DatasetKind:
-        """``train`` or ``test``; part of the ARN."""
+        """``train`` or ``test``, from the ARN."""
         return parse_dataset_arn(self.arn)[1]
 
     def describe(self) -> DatasetDescription:
-        """Return a new snapshot of status and counts (DescribeDataset).
+        """Return a snapshot of status and counts (DescribeDataset).
 
         Raises:
-            ResourceNotFound: The dataset no longer exists.
+            ResourceNotFound: The dataset does not exist.
         """
         return self._connection.rekognition.describe_dataset(self.arn)
 
@@ -64,13 +68,13 @@ class Dataset(TaggedResource):
         has_errors: bool | None = None,
         source_contains: str | None = None,
     ) -> Iterator[LabelledImage]:
-        """Yield the images, fetched page by page as they are asked for (ListDatasetEntries).
+        """Yield the images; pages are fetched as needed (ListDatasetEntries).
 
         Args:
             labels: Only images with at least one of these labels; up to 10.
-            labelled: True for labelled images only, False for unlabelled ones only.
-            has_errors: True for images whose line has an error only. False filters nothing.
-            source_contains: Only images whose ``s3://`` URI holds this text.
+            labelled: True for labelled images only, False for unlabelled images only.
+            has_errors: True for images with errors only. The service treats False like None.
+            source_contains: Only images whose ``s3://`` URI contains this text.
 
         Raises:
             ResourceNotReady: The dataset is still being created.
@@ -88,27 +92,27 @@ class Dataset(TaggedResource):
             yield parse_line(line)
 
     def labels(self) -> Iterator[LabelCount]:
-        """Yield the labels and how many images use them (ListDatasetLabels)."""
+        """Yield the labels with the number of images of each (ListDatasetLabels)."""
         return self._connection.rekognition.list_dataset_labels(self.arn)
 
     def update(self, images: Iterable[LabelledImage], *, timeout: float | None = None) -> list[EntryError]:
-        """Add images, or replace the labels of images that are there, and wait (UpdateDatasetEntries).
+        """Add images or replace the labels of existing ones, and wait (UpdateDatasetEntries).
 
-        Local images are checked and uploaded as for a new dataset. The lines are sent in changes of less than
-        5 MB, in order, each waited for. An image cannot be taken out of a dataset: the service has no
-        operation for it. Broken off, run it again: a line that was sent is replaced by itself.
+        Checks and uploads local images as for a new dataset. The manifest lines are sent in requests of less
+        than 5 MB, one after another. Images cannot be removed from a dataset: the service has no operation
+        for it. To resume after an interruption, run the same code again.
 
         Args:
-            images: Labelled images, local or in S3; an image in S3 replaces the entry of the same URI.
-            timeout: Seconds to wait for each change.
+            images: Labelled images, local or in S3. An image in S3 replaces the entry with the same URI.
+            timeout: Seconds to wait for each request to be processed.
 
         Returns:
-            What the service finds wrong with these images; empty when nothing is.
+            The errors that the service found in these images.
 
         Raises:
-            InvalidImage: Images that the service would refuse; nothing was uploaded.
+            InvalidImage: The service would reject some of the images. Nothing was uploaded.
             ResourceInUse: The dataset is being created or updated.
-            DatasetFailed: The service could not take a change; the earlier ones stay.
+            DatasetFailed: The service could not apply a request; earlier ones remain applied.
         """
         from rekolabels.datasets._uploads import check_images, is_remote, upload
         from rekolabels.manifest import format_line
@@ -122,9 +126,9 @@ class Dataset(TaggedResource):
             sent += [image.remote(bucket, prefix) for image in local]
         now = datetime.now(UTC)
         ready = functools.partial(self.wait_until_ready, timeout=timeout)
-        with _progress.bar("updating the dataset", total=len(sent), unit="image") as bar:
-            for change, count in _changes(format_line(image, created=now) for image in sent):
-                self._connection.rekognition.update_dataset_entries(self.arn, change, settle=ready)
+        with _progress.bar("Updating the dataset", total=len(sent), unit="image") as bar:
+            for batch, count in _batches(format_line(image, created=now) for image in sent):
+                self._connection.rekognition.update_dataset_entries(self.arn, batch, wait_until_settled=ready)
                 ready()
                 bar.update(count)
         return self._errors_of({image.source for image in sent})
@@ -136,37 +140,40 @@ class Dataset(TaggedResource):
             EntryError(image.source, error.get("code", ""), error.get("message", ""))
             for image in self.entries(has_errors=True)
             if image.source in sources
-            for error in _marks(image.attributes)
+            for error in _entry_errors(image.attributes)
         ]
 
     def wait_until_ready(self, *, timeout: float | None = None) -> DatasetDescription:
-        """Wait until the last operation on the dataset has ended.
+        """Wait until the last operation on the dataset has succeeded.
 
         Args:
             timeout: Seconds; by default 26 hours.
 
         Raises:
-            DatasetFailed: The dataset could not be created or updated; the service's message says why.
-            UnexpectedStatus: It is being deleted, or gone.
-            WaitTimedOut: The time is over; the service goes on.
+            DatasetFailed: The dataset could not be created or updated; the error has the service's reason.
+            UnexpectedStatus: The dataset is being deleted or does not exist.
+            WaitTimedOut: The operation did not end within ``timeout``; the service continues.
         """
 
         def reached(found: DatasetDescription | None) -> bool:
             if found is None:
                 raise UnexpectedStatus(
-                    f"The {self.kind} dataset {self.arn} no longer exists.", arn=self.arn, status=None
+                    f"The {_WORDS[self.kind]} dataset no longer exists: {self.arn}.",
+                    arn=self.arn,
+                    status=None,
                 )
             if found.status in _FAILED:
                 raise DatasetFailed(
-                    f"The {self.kind} dataset ended as {found.status}: "
-                    f"{found.status_message or 'the service gave no reason'} ({self.arn})",
+                    f"The {_WORDS[self.kind]} dataset has status {found.status}: "
+                    f"{found.status_message or 'the service gave no reason.'} [{self.arn}]",
                     arn=self.arn,
                     status=found.status,
                     status_message=found.status_message,
                 )
             if found.status not in _BUSY | _READY:
                 raise UnexpectedStatus(
-                    f"The {self.kind} dataset cannot become ready, it is {found.status} ({self.arn}).",
+                    f"The {_WORDS[self.kind]} dataset cannot become ready from status {found.status}: "
+                    f"{self.arn}.",
                     arn=self.arn,
                     status=found.status,
                 )
@@ -183,14 +190,14 @@ class Dataset(TaggedResource):
         return ready
 
     def delete(self, *, wait: bool = True, timeout: float | None = None) -> None:
-        """Delete the dataset (DeleteDataset); images and manifest stay in S3.
+        """Delete the dataset (DeleteDataset). Images and manifest remain in S3.
 
         Args:
-            wait: Return when it is gone, rather than when the deletion has begun.
-            timeout: Seconds to wait at most.
+            wait: Wait until the dataset is gone.
+            timeout: Seconds to wait; by default 26 hours.
 
         Raises:
-            ResourceInUse: It is being created or updated, or used by a training.
+            ResourceInUse: The dataset is being created or updated, or a training uses it.
         """
         self._connection.rekognition.delete_dataset(self.arn)
         if wait:
@@ -211,31 +218,31 @@ class Dataset(TaggedResource):
     def _timed_out(self, last: DatasetDescription | None, waited: float) -> WaitTimedOut:
         status = last.status if last else None
         return WaitTimedOut(
-            f"The {self.kind} dataset is still {status} after {waited:.0f} s; the service goes on. "
-            f"Attach again with client.dataset({self.arn!r}).wait_until_ready().",
+            f"The {_WORDS[self.kind]} dataset is still {status} after {waited:.0f} s; the service "
+            f"continues. To go on waiting: client.dataset({self.arn!r}).wait_until_ready().",
             arn=self.arn,
             status=status,
             waited=waited,
         )
 
 
-def _changes(lines: Iterable[str]) -> Iterator[tuple[bytes, int]]:
-    """Pack lines into changes that the service takes; yield each with the number of its lines."""
-    pack: list[bytes] = []
+def _batches(lines: Iterable[str]) -> Iterator[tuple[bytes, int]]:
+    """Yield the bodies of UpdateDatasetEntries requests, each with its number of lines."""
+    batch: list[bytes] = []
     size = 0
     for line in lines:
         text = line.encode() + b"\n"
-        if pack and size + len(text) > _MAX_CHANGE:
-            yield b"".join(pack), len(pack)
-            pack, size = [], 0
-        pack.append(text)
+        if batch and size + len(text) > _MAX_BATCH_BYTES:
+            yield b"".join(batch), len(batch)
+            batch, size = [], 0
+        batch.append(text)
         size += len(text)
-    if pack:
-        yield b"".join(pack), len(pack)
+    if batch:
+        yield b"".join(batch), len(batch)
 
 
-def _marks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
-    """Yield the errors that the service wrote into an entry, at its top or inside an attribute."""
+def _entry_errors(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield the errors that the service wrote into an entry, at the top level or in an attribute."""
     yield from entry.get("cl-errors", ())
     for value in entry.values():
         if isinstance(value, dict):
@@ -243,9 +250,8 @@ def _marks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
 
 
 def dataset_exists_message(project: str, kind: DatasetKind) -> str:
-    """Say that a project has a dataset of this kind, and what to do about it."""
-    word = "training" if kind == "train" else "test"
+    """Return the message for a project whose dataset of this kind was made from other images."""
     return (
-        f"The project {project!r} has a {word} dataset already, not made from these images: change it with "
+        f"Project {project!r} already has a {_WORDS[kind]} dataset, made from other images. Change it with "
         f"project.{kind}_dataset.update(images), or delete it first with project.{kind}_dataset.delete()."
     )

@@ -1,4 +1,4 @@
-"""Labelled images into datasets: checked, split, uploaded, listed in a manifest, and created once."""
+"""Datasets from labelled images: check, split, upload, write a manifest, and create each dataset once."""
 
 from __future__ import annotations
 
@@ -23,35 +23,34 @@ from rekolabels.splits import split
 if TYPE_CHECKING:
     from rekolabels._aws._connection import Connection
 
-__all__ = ["Intake"]
+__all__ = ["PreparedImages"]
 
-_FINGERPRINT = "rekolabels:images"
-"""The tag that says which images a dataset was made from: a run that was broken off finds it again by it."""
-
-_SIDES = ("train", "test")
+_FINGERPRINT_TAG = "rekolabels:images"
+"""Tag with the fingerprint of the images of a dataset, by which an interrupted run finds the dataset
+again."""
 
 _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class Intake:
-    """Images on the way to a dataset: local ones are checked, all are known by their content."""
+class PreparedImages:
+    """Images for datasets; the local ones are checked, and known by the hash of their content."""
 
     images: tuple[LabelledImage, ...]
     local: Mapping[str, LocalImage]
-    """By path."""
+    """The checked local images by path."""
 
     @classmethod
-    def of(cls, images: Iterable[LabelledImage]) -> Intake:
+    def prepare(cls, images: Iterable[LabelledImage]) -> PreparedImages:
         """Check images.
 
         Raises:
-            InvalidInput: There are none, or the same picture is given twice with different labels.
-            InvalidImage: The service would refuse some of them.
+            InvalidInput: There are no images, or the same file is given twice with different labels.
+            InvalidImage: The service would reject some of the images.
         """
         wanted = list(images)
         if not wanted:
-            raise InvalidInput("There are no images to make a dataset from.")
+            raise InvalidInput("Cannot create a dataset: there are no images.")
         local = check_images(image for image in wanted if not is_remote(image))
         remote = [image for image in wanted if is_remote(image)]
         return cls(
@@ -68,17 +67,17 @@ class Intake:
         near_duplicates: bool,
         allow_rare: bool,
     ) -> dict[DatasetKind, Sequence[LabelledImage]]:
-        """Divide the images into training and test.
+        """Split the images into training and test images.
 
         Raises:
-            CannotSplit: Fewer than two labels, or a label with too few images.
+            CannotSplit: There are fewer than two labels, or a label has too few images.
         """
-        _at_least_two_labels(self.images)
+        _require_two_labels(self.images)
         parts = split(
             self.images,
             test=test,
             seed=seed,
-            group_by=group_by or self._content,
+            group_by=group_by or self._content_key,
             near_duplicates=near_duplicates,
             allow_rare=allow_rare,
         )
@@ -94,42 +93,60 @@ class Intake:
         *,
         tags: Mapping[str, str] | None,
     ) -> dict[DatasetKind, Dataset]:
-        """Create datasets from images, or find those that a run that was broken off has made of the same."""
+        """Create datasets, or return those that an interrupted run has created from the same images.
+
+        Args:
+            connection: Connection with a bucket.
+            project_arn: The project.
+            existing: The datasets that the project has now.
+            parts: The images of each dataset.
+            tags: Tags of the new datasets.
+
+        Raises:
+            InvalidManifest: The service could not train with these images.
+            ResourceAlreadyExists: A dataset exists that was made from other images.
+        """
         project_name = parse_project_arn(project_arn)
         fingerprints: dict[DatasetKind, str] = {
             kind: self._fingerprint(images) for kind, images in parts.items()
         }
-        made = _made_before(connection, project_name, existing, fingerprints)
+        datasets = _reusable_datasets(connection, project_name, existing, fingerprints)
         missing: dict[DatasetKind, Sequence[LabelledImage]] = {
-            kind: images for kind, images in parts.items() if kind not in made
+            kind: images for kind, images in parts.items() if kind not in datasets
         }
         if not missing:
-            return made
+            return datasets
         bucket, prefix = connection.require_bucket(), connection.prefix
         connection.s3.check_bucket(bucket, connection.region_name)
         manifests: dict[DatasetKind, bytes] = {
             kind: self._manifest(images, bucket, prefix) for kind, images in missing.items()
         }
-        _check(manifests)
-        wanted = [
-            self.local[i.source] for images in missing.values() for i in images if i.source in self.local
+        _check_manifests(manifests)
+        local = [
+            self.local[image.source]
+            for images in missing.values()
+            for image in images
+            if image.source in self.local
         ]
-        upload(wanted, connection.s3, bucket, prefix)
+        upload(local, connection.s3, bucket, prefix)
         for kind, manifest in manifests.items():
             name = f"{kind}-{fingerprints[kind][:16]}.manifest"
-            place = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")
-            connection.s3.put(place, manifest, content_type="application/x-ndjson")
+            location = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")
+            connection.s3.put(location, manifest, content_type="application/x-ndjson")
             try:
                 arn = connection.rekognition.create_dataset(
-                    project_arn, kind, manifest=place, tags={**(tags or {}), _FINGERPRINT: fingerprints[kind]}
+                    project_arn,
+                    kind,
+                    manifest=location,
+                    tags={**(tags or {}), _FINGERPRINT_TAG: fingerprints[kind]},
                 )
             except ResourceAlreadyExists as error:
                 raise error.explained(dataset_exists_message(project_name, kind)) from error
-            made[kind] = Dataset(connection, arn)
-        return made
+            datasets[kind] = Dataset(connection, arn)
+        return datasets
 
     def _manifest(self, images: Iterable[LabelledImage], bucket: str, prefix: str) -> bytes:
-        """Write the manifest of images, local ones as they will lie in S3."""
+        """Return the manifest of images, in which local images have their future S3 URIs."""
         body = io.BytesIO()
         remote = (
             self.local[image.source].remote(bucket, prefix) if image.source in self.local else image
@@ -139,77 +156,77 @@ class Intake:
         return body.getvalue()
 
     def _fingerprint(self, images: Iterable[LabelledImage]) -> str:
-        """SHA-256 of what a dataset of these images holds, whatever their order."""
-        lines = sorted(repr((self._place(i), i.labels, i.boxes)) for i in images)
+        """Return a SHA-256 of the images and labels of a dataset that does not depend on their order."""
+        lines = sorted(repr((self._key(image), image.labels, image.boxes)) for image in images)
         return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _content(self, image: LabelledImage) -> str:
-        """Name the content of an image, so that copies of a picture can be kept together."""
+    def _content_key(self, image: LabelledImage) -> str:
+        """Return a key that is the same for all files with the same content."""
         local = self.local.get(image.source)
         return local.digest if local else image.source
 
-    def _place(self, image: LabelledImage) -> str:
-        """Where the image lies in S3, below the prefix of the client."""
+    def _key(self, image: LabelledImage) -> str:
+        """Return the key of a local image below the client's prefix, or the URI of a remote one."""
         local = self.local.get(image.source)
         return local.key("") if local else image.source
 
 
-def _check(manifests: Mapping[DatasetKind, bytes]) -> None:
-    """Find before the upload what the service would find after it.
+def _check_manifests(manifests: Mapping[DatasetKind, bytes]) -> None:
+    """Check the manifests by the rules of the service before anything is uploaded.
 
     Raises:
         InvalidManifest: The service could not train with these images.
     """
-    if len(manifests) == len(_SIDES):
+    if len(manifests) > 1:
         report = check_manifest(manifests["train"], testing=manifests["test"])
     else:
         report = check_manifest(*manifests.values(), stage="dataset")
     if not report.ok:
-        raise InvalidManifest(f"The service would refuse these images; nothing was uploaded.\n{report}")
+        raise InvalidManifest(
+            f"The service would reject these images. Nothing was uploaded. Fix these problems:\n{report}"
+        )
     if any(issue.level != "ADVICE" for issue in report):
         _log.warning("%s", report)
 
 
-def _made_before(
+def _reusable_datasets(
     connection: Connection,
     project_name: str,
     existing: Iterable[DatasetSummary],
     fingerprints: Mapping[DatasetKind, str],
 ) -> dict[DatasetKind, Dataset]:
-    """Return the datasets that exist and were made from these images; clear away what failed.
+    """Return the existing datasets that were made from these images; delete those that failed.
 
     Raises:
-        ResourceAlreadyExists: A dataset exists that was made otherwise.
+        ResourceAlreadyExists: A dataset exists that was made from other images.
     """
-    made: dict[DatasetKind, Dataset] = {}
+    reusable: dict[DatasetKind, Dataset] = {}
     for found in existing:
         if found.kind not in fingerprints:
             continue
         dataset = Dataset(connection, found.arn)
-        if dataset.tags.get(_FINGERPRINT) != fingerprints[found.kind]:
+        if dataset.tags.get(_FINGERPRINT_TAG) != fingerprints[found.kind]:
             raise ResourceAlreadyExists(
                 dataset_exists_message(project_name, found.kind),
                 operation="CreateDataset",
                 code="ResourceAlreadyExistsException",
             )
-        if _is_usable(found):
-            _log.info("the %s dataset of %s exists, made from the same images", found.kind, project_name)
-            made[found.kind] = dataset
-        else:
+        if found.status in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}:
             dataset.delete()
-    return made
+        else:
+            _log.info(
+                "Project %s already has a %s dataset made from the same images.", project_name, found.kind
+            )
+            reusable[found.kind] = dataset
+    return reusable
 
 
-def _is_usable(found: DatasetSummary) -> bool:
-    return found.status not in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}
-
-
-def _at_least_two_labels(images: Sequence[LabelledImage]) -> None:
+def _require_two_labels(images: Sequence[LabelledImage]) -> None:
     labels = {label for image in images for label in image.labels}
     if any(image.boxes for image in images) or len(labels) > 1:
         return
-    only = f"only the label {next(iter(labels))!r}" if labels else "no labels"
+    found = f"only the label {next(iter(labels))!r}" if labels else "no labels"
     raise CannotSplit(
-        f"The images have {only}, but a classification model tells at least two labels apart: add images of "
-        "another label, for example of what is none of it."
+        f"The images have {found}, but a classification model needs at least two labels. Add images with "
+        "another label, for example a 'background' label."
     )

@@ -1,10 +1,10 @@
-"""Sending many files to S3: by threads, and by further processes where the user allows them.
+"""Upload of many files to S3, by threads and optionally by worker processes.
 
-botocore works for about a millisecond on each small object, and one Python process does one such thing at a
-time. A helper is this module run by another interpreter: it does not import the user's program, as
-multiprocessing would, and so works in notebooks and scripts alike. It opens a s3 of its own, gets
-batches of parcels through its standard input, and answers with those that it could not send. The worst that a
-helper can do is to be of no help: whatever it did not send is sent by the threads here.
+botocore spends about a millisecond of CPU time on each small object, and one Python process does only one
+such thing at a time. A worker is another interpreter that runs this module. Unlike a child of multiprocessing
+it does not import the user's program, so it works in notebooks and scripts alike. It opens its own connection
+to S3, reads batches of upload tasks from its standard input, and answers with the tasks that failed. Failed
+tasks are done by the threads of this process, so a worker can slow an upload down but not make it fail.
 """
 
 from __future__ import annotations
@@ -31,54 +31,66 @@ if TYPE_CHECKING:
 
     from rekolabels._aws._s3 import S3, S3Settings
 
-__all__ = ["Parcel", "helped", "send_all"]
+__all__ = ["UploadTask", "upload_all", "worker_processes"]
 
 _THREADS = 32
-_PAYS_FROM = 500
-"""Files; to start a helper takes as long as to send some hundreds."""
-_MOST_AT_ONCE = 64
+_MIN_FILES = 500
+"""Files below which workers are not started: a start takes as long as the upload of several hundred files."""
+_MAX_BATCH = 64
 
 _log = logging.getLogger("rekolabels")
 
 
 @attrs.frozen
-class Parcel:
-    """A file on its way to S3."""
+class UploadTask:
+    """A file to upload."""
 
-    place: S3Location
+    location: S3Location
     path: str
     content_type: str
 
-    def send(self, s3: S3) -> None:
-        """Send it.
+    def run(self, s3: S3) -> None:
+        """Upload the file (PutObject).
 
         Raises:
-            InvalidImage: The file cannot be read any more.
+            InvalidImage: The file can no longer be read.
         """
         try:
             content = Path(self.path).read_bytes()
         except OSError as error:
-            raise InvalidImage(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        s3.put(self.place, content, content_type=self.content_type)
+            raise InvalidImage(f"{self.path}: cannot read the file: {error.strerror or error}") from error
+        s3.put(self.location, content, content_type=self.content_type)
 
 
-def send_all(s3: S3, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> None:
-    """Send parcels until none is left."""
-    for _ in map_bounded(lambda parcel: parcel.send(s3), _taken(parcels), workers=_THREADS):
-        on_sent(1)
+def upload_all(s3: S3, tasks: deque[UploadTask], *, on_uploaded: Callable[[int], object]) -> None:
+    """Run upload tasks with threads until none is left.
+
+    Args:
+        s3: The gateway.
+        tasks: The tasks, from which worker processes may take as well.
+        on_uploaded: Called with the number of files that were uploaded.
+    """
+    for _ in map_bounded(lambda task: task.run(s3), _take_all(tasks), workers=_THREADS):
+        on_uploaded(1)
 
 
 @contextmanager
-def helped(s3: S3, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) -> Generator[None]:
-    """Let further processes send from the same parcels; put back what they could not send."""
+def worker_processes(
+    s3: S3, tasks: deque[UploadTask], *, on_uploaded: Callable[[int], object]
+) -> Generator[None]:
+    """Let worker processes run tasks during the block, and put failed tasks back into ``tasks``.
+
+    Does nothing if the client has one upload process, workers could not find its credentials, or there are
+    few files.
+    """
     settings = s3.settings
-    if s3.processes == 1 or settings is None or len(parcels) < _PAYS_FROM or not sys.executable:
+    if s3.processes == 1 or settings is None or len(tasks) < _MIN_FILES or not sys.executable:
         yield
         return
-    helpers = [_start() for _ in range(s3.processes - 1)]
+    workers = [_start_worker() for _ in range(s3.processes - 1)]
     threads = [
-        threading.Thread(target=_feed, args=(helper, settings, parcels, on_sent), name="rekolabels-helper")
-        for helper in helpers
+        threading.Thread(target=_feed, args=(worker, settings, tasks, on_uploaded), name="rekolabels-upload")
+        for worker in workers
     ]
     for thread in threads:
         thread.start()
@@ -87,15 +99,15 @@ def helped(s3: S3, parcels: deque[Parcel], *, on_sent: Callable[[int], object]) 
         for thread in threads:
             thread.join()
     finally:
-        for helper in helpers:
-            helper.kill()
+        for worker in workers:
+            worker.kill()
         for thread in threads:
             thread.join()
-        for helper in helpers:
-            helper.communicate()
+        for worker in workers:
+            worker.communicate()
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start_worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 -- this module and interpreter
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -105,71 +117,72 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def _feed(
-    helper: subprocess.Popen[bytes],
+    worker: subprocess.Popen[bytes],
     settings: S3Settings,
-    parcels: deque[Parcel],
-    on_sent: Callable[[int], object],
+    tasks: deque[UploadTask],
+    on_uploaded: Callable[[int], object],
 ) -> None:
-    """Give a helper batches until nothing is left or it fails."""
-    assert helper.stdin is not None and helper.stdout is not None  # noqa: S101, PT018 -- both are pipes
-    batch: list[Parcel] = []
+    """Send batches to a worker until no task is left or the worker fails."""
+    assert worker.stdin is not None and worker.stdout is not None  # noqa: S101, PT018 -- both are pipes
+    batch: list[UploadTask] = []
     try:
-        pickle.dump(settings, helper.stdin)
-        helper.stdin.flush()
-        pickle.load(helper.stdout)  # noqa: S301 -- our own process; it is ready
-        while parcels:
-            size = min(_MOST_AT_ONCE, len(parcels) // 4 + 1)
-            batch = list(itertools.islice(_taken(parcels), size))
-            pickle.dump(batch, helper.stdin)
-            helper.stdin.flush()
-            left: list[Parcel] = pickle.load(helper.stdout)  # noqa: S301 -- our own process
-            on_sent(len(batch) - len(left))
-            batch = left
-            if left:
+        pickle.dump(settings, worker.stdin)
+        worker.stdin.flush()
+        pickle.load(worker.stdout)  # noqa: S301 -- our own process says that it is ready
+        while tasks:
+            size = min(_MAX_BATCH, len(tasks) // 4 + 1)
+            batch = list(itertools.islice(_take_all(tasks), size))
+            pickle.dump(batch, worker.stdin)
+            worker.stdin.flush()
+            failed: list[UploadTask] = pickle.load(worker.stdout)  # noqa: S301 -- our own process
+            on_uploaded(len(batch) - len(failed))
+            batch = failed
+            if failed:
                 break
     except (OSError, EOFError, pickle.PickleError) as error:
-        _log.info("a process that helps to upload has ended: %r", error)
-    parcels.extend(batch)
+        _log.info("An upload worker ended: %r. Its files are uploaded by this process.", error)
+    tasks.extend(batch)
 
 
-def _taken(parcels: deque[Parcel]) -> Iterator[Parcel]:
-    """Take from parcels that others take from as well."""
-    return iter(lambda: _take(parcels), None)
+def _take_all(tasks: deque[UploadTask]) -> Iterator[UploadTask]:
+    """Take tasks until none is left; other threads take from the same tasks."""
+    return iter(lambda: _take(tasks), None)
 
 
-def _take(parcels: deque[Parcel]) -> Parcel | None:
+def _take(tasks: deque[UploadTask]) -> UploadTask | None:
     try:
-        return parcels.popleft()
+        return tasks.popleft()
     except IndexError:
         return None
 
 
-def _help() -> None:
-    """Be a helper."""
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    settings: S3Settings = pickle.load(orders)  # noqa: S301 -- from the process that started this one
+def _run_worker() -> None:
+    """Run the worker: settings and batches from standard input, failed tasks to standard output."""
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    settings: S3Settings = pickle.load(requests)  # noqa: S301 -- from the process that started this one
     s3 = settings.open()
 
     def answer(value: object) -> None:
         pickle.dump(value, answers)
         answers.flush()
 
-    def try_to_send(parcel: Parcel) -> Parcel | None:
+    def run(task: UploadTask) -> UploadTask | None:
+        """Upload a file; return the task if that failed."""
         try:
-            parcel.send(s3)
+            task.run(s3)
         except RekolabelsError:
-            return parcel
+            return task
         return None
 
     answer("ready")
     while True:
         try:
-            batch: list[Parcel] = pickle.load(orders)  # noqa: S301 -- the same
+            batch: list[UploadTask] = pickle.load(requests)  # noqa: S301 -- the same
         except EOFError:
             return
-        sent = map_bounded(try_to_send, batch, workers=_THREADS)
-        answer([parcel for parcel in sent if parcel is not None])
+        results = map_bounded(run, batch, workers=_THREADS)
+        answer([task for task in results if task is not None])
 
 
 if __name__ == "__main__":
-    _help()
+    _run_worker()

@@ -1,8 +1,8 @@
-"""Local images into S3: checked first, named by content, never sent twice.
+"""Upload of local images to S3: check them, and upload those that are not there yet.
 
-The key of an image holds the SHA-256 of its content. So an upload that was broken off continues where it
-stopped, the next version of a dataset sends only what is new, and what is already there is known from a
-listing, a thousand keys a call.
+The key of an image contains the SHA-256 of its content. An interrupted upload therefore resumes where it
+stopped, and a new version of a dataset uploads only new images. Existing images are found by listing the
+bucket, a thousand keys per call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import attrs
 
 from rekolabels import _progress
 from rekolabels._threads import map_bounded
-from rekolabels.datasets._upload_workers import Parcel, helped, send_all
+from rekolabels.datasets._upload_workers import UploadTask, upload_all, worker_processes
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats import image_size
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalImage", "check_images", "is_remote", "upload"]
 
-_READERS = 4
-_SHOWN = 10
+_READ_THREADS = 4
+_MAX_SHOWN = 10
 _CONTENT_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 _log = logging.getLogger("rekolabels")
@@ -40,124 +40,124 @@ _log = logging.getLogger("rekolabels")
 
 @attrs.frozen
 class LocalImage:
-    """An image on this machine that the service will take, and its name in S3."""
+    """A local image that meets the limits of the service."""
 
     image: LabelledImage
     digest: str
-    """SHA-256 of the file, hexadecimal."""
+    """SHA-256 of the file, as hexadecimal."""
     bytes: int
-    """Size of the file."""
+    """Size of the file in bytes."""
 
     def key(self, prefix: str) -> str:
-        """Key in S3: the content's digest, and the file's own name for those who read the console."""
+        """Return the key in S3: the digest, followed by the file name for readers of the console."""
         return f"{prefix}images/{self.digest[:32]}/{Path(self.image.source).name}"
 
     def remote(self, bucket: str, prefix: str) -> LabelledImage:
-        """Return the image as it lies in S3 once it is uploaded."""
+        """Return the image with its S3 URI after the upload."""
         return attrs.evolve(self.image, source=S3Location(bucket, self.key(prefix)).uri)
 
 
 def is_remote(image: LabelledImage) -> bool:
-    """Whether the image lies in S3 already."""
+    """Return whether the image is in S3."""
     return image.source[:5].lower() == "s3://"
 
 
 def check_images(images: Iterable[LabelledImage]) -> list[LocalImage]:
-    """Read each local image once: digest, size, and whether the service would take it.
+    """Read each local image, and check it against the limits of the service.
 
-    A file that is given twice with the same labels is taken once.
+    Files with the same content, name and labels are returned once.
 
     Raises:
-        InvalidImage: One or more would be refused by the service; the message names the first of them.
-        InvalidInput: The same file is given twice, with different labels.
+        InvalidImage: The service would reject some of the images; the message names the first ten.
+        InvalidInput: The same file is given twice with different labels.
     """
-    good: dict[str, LocalImage] = {}
-    bad: list[str] = []
+    valid: dict[str, LocalImage] = {}
+    problems: list[str] = []
     wanted = list(images)
-    with _progress.bar("checking images", total=len(wanted), unit="image") as bar:
-        for found in map_bounded(_check, wanted, workers=_READERS):
+    with _progress.bar("Checking images", total=len(wanted), unit="image") as bar:
+        for found in map_bounded(_check, wanted, workers=_READ_THREADS):
             bar.update(1)
             if isinstance(found, str):
-                bad.append(found)
+                problems.append(found)
                 continue
-            first = good.setdefault(found.key(""), found)
+            first = valid.setdefault(found.key(""), found)
             if first is not found:
-                _same_labels(first, found)
-    if bad:
-        more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+                _require_same_labels(first, found)
+    if problems:
+        more = f"\n  and {len(problems) - _MAX_SHOWN} more" if len(problems) > _MAX_SHOWN else ""
         raise InvalidImage(
-            f"{len(bad)} of {len(wanted)} images would be refused by the service; nothing was uploaded. "
-            "Mend them or leave them out:\n  " + "\n  ".join(bad[:_SHOWN]) + more
+            f"The service would reject {len(problems)} of {len(wanted)} images. Nothing was uploaded. Fix "
+            "these files or leave them out:\n  " + "\n  ".join(problems[:_MAX_SHOWN]) + more
         )
-    return list(good.values())
+    return list(valid.values())
 
 
 def upload(images: Sequence[LocalImage], s3: S3, bucket: str, prefix: str) -> None:
-    """Send the images that are not in the bucket yet, several at once."""
-    there = dict(s3.sizes(bucket, f"{prefix}images/")) if images else {}
-    missing = [local for local in images if there.get(local.key(prefix)) != local.bytes]
-    parcels = deque(
-        Parcel(
+    """Upload the images that are not in the bucket yet, in parallel."""
+    existing = dict(s3.sizes(bucket, f"{prefix}images/")) if images else {}
+    missing = [local for local in images if existing.get(local.key(prefix)) != local.bytes]
+    tasks = deque(
+        UploadTask(
             S3Location(bucket, local.key(prefix)),
             local.image.source,
             _CONTENT_TYPES.get(Path(local.image.source).suffix.lower(), "application/octet-stream"),
         )
         for local in missing
     )
-    with _progress.bar("uploading images", total=len(missing), unit="image") as bar:
-        with helped(s3, parcels, on_sent=bar.update):
-            send_all(s3, parcels, on_sent=bar.update)
-        # What a helper could not send, for whatever reason, is sent here: its error is seen here, too.
-        send_all(s3, parcels, on_sent=bar.update)
-    _log.info("%d images uploaded, %d were there already", len(missing), len(images) - len(missing))
+    with _progress.bar("Uploading images", total=len(missing), unit="image") as bar:
+        with worker_processes(s3, tasks, on_uploaded=bar.update):
+            upload_all(s3, tasks, on_uploaded=bar.update)
+        # Upload here what a worker process could not upload, so that its error is raised here.
+        upload_all(s3, tasks, on_uploaded=bar.update)
+    _log.info("Uploaded %d images; %d were already in S3.", len(missing), len(images) - len(missing))
 
 
 def _check(image: LabelledImage) -> LocalImage | str:
-    """Return the checked image, or what is wrong with it."""
+    """Return the checked image, or a message that says what is wrong with it."""
     path = Path(image.source)
     try:
         size = image_size(path)
         length = path.stat().st_size
-        reason = _refusal(size, length)
+        reason = _rejection(size, length)
         if reason is not None:
             return f"{path}: {reason}"
-        # Bounded by the check above: at most 15 MB.
+        # At most 15 MB, because of the check above.
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except InvalidImage as error:
         return str(error)
     except OSError as error:
-        return f"{path}: cannot be read: {error.strerror or error}"
+        return f"{path}: cannot read the file: {error.strerror or error}"
     if image.size is None:
         image = attrs.evolve(image, size=size)
     return LocalImage(image, digest, length)
 
 
-def _refusal(size: ImageSize, length: int) -> str | None:
-    """Why the service would refuse an image of this size; None when it would not."""
+def _rejection(size: ImageSize, length: int) -> str | None:
+    """Return why the service would reject an image of this size; None if it would accept it."""
     short, long = sorted((size.width, size.height))
     smallest, largest = limits.IMAGE_SIDE
-    what = f"{size.width} x {size.height} pixels"
+    pixels = f"{size.width} x {size.height} pixels"
     if length > limits.IMAGE_BYTES:
-        return f"{length / 2**20:.1f} MB; the service takes at most 15 MB. Save it smaller"
+        return f"{length / 2**20:.1f} MB; at most 15 MB are allowed. Compress it or scale it down"
     if short < smallest:
-        return f"{what}; the service asks for at least {smallest} a side. Enlarge it"
+        return f"{pixels}; at least {smallest} per side are required. Scale it up"
     if long > largest:
-        return f"{what}; the service takes at most {largest} a side. Scale it down"
+        return f"{pixels}; at most {largest} per side are allowed. Scale it down"
     if long > limits.IMAGE_ASPECT * short:
-        return f"{what}; the service takes at most {limits.IMAGE_ASPECT:g} to 1. Crop it"
+        return f"{pixels}; an aspect ratio of at most {limits.IMAGE_ASPECT:g}:1 is allowed. Crop it"
     return None
 
 
-def _same_labels(first: LocalImage, again: LocalImage) -> None:
-    one, two = first.image, again.image
+def _require_same_labels(first: LocalImage, second: LocalImage) -> None:
+    one, two = first.image, second.image
     if one.labels == two.labels and one.boxes == two.boxes:
-        _log.warning("%s and %s are the same file; it is taken once", one.source, two.source)
+        _log.warning("%s and %s are the same file; it is used once.", one.source, two.source)
         return
     raise InvalidInput(
-        f"{one.source} and {two.source} are the same picture with different labels "
-        f"({_labels(one)} and {_labels(two)}): keep one of them, or give one image with all of its labels."
+        f"{one.source} and {two.source} are the same file with different labels ({_label_list(one)} and "
+        f"{_label_list(two)}). Keep one of them, or give one image with all of its labels."
     )
 
 
-def _labels(image: LabelledImage) -> str:
+def _label_list(image: LabelledImage) -> str:
     return ", ".join(dict.fromkeys((*image.labels, *(box.label for box in image.boxes)))) or "none"

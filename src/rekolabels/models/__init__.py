@@ -1,4 +1,4 @@
-"""Model versions: training, evaluation, running, costs."""
+"""Model versions: waiting, evaluation, running, copies and costs."""
 
 from rekolabels.models._model_version import ModelVersion, RunningModel
 from rekolabels.models._result_files import Validation

@@ -1,4 +1,4 @@
-"""Copying a model version into another project, in the same account or another."""
+"""Copy of a model version to another project, in the same account or another."""
 
 from __future__ import annotations
 
@@ -35,14 +35,30 @@ def copy_model(
     kms_key_id: str | None,
     timeout: float | None,
 ) -> str:
-    """Copy, wait, and leave nothing behind: no policy afterwards, and no half of a copy after a failure."""
+    """Copy a model version, and wait for the copy (CopyProjectVersion).
+
+    The project policy for the copy is removed afterwards, and a failed copy is deleted.
+
+    Args:
+        model: The source.
+        destination: Connection of the account that makes and owns the copy.
+        project_arn: Project of the copy.
+        version_name: Name of the copy.
+        output: Where the result files are copied to.
+        tags: Tags of the copy.
+        kms_key_id: KMS key for the results.
+        timeout: Seconds for each of the waits.
+
+    Returns:
+        The ARN of the copy.
+    """
     if _region(model.arn) != _region(project_arn):
         raise InvalidInput(
-            f"{model.version_name!r} lies in {_region(model.arn)} and the project "
-            f"{parse_project_arn(project_arn)!r} in {_region(project_arn)}: a model version can be copied "
-            "within a Region only. Train it there."
+            f"Cannot copy model version {model.version_name!r} from {_region(model.arn)} to project "
+            f"{parse_project_arn(project_arn)!r} in {_region(project_arn)}: both must be in the same Region. "
+            "Train the model there instead."
         )
-    with _allowed(model, project_arn):
+    with _temporary_policy(model, project_arn):
         arn = destination.rekognition.copy_project_version(
             model.arn,
             model.project_arn,
@@ -59,18 +75,18 @@ def copy_model(
             try:
                 copy.delete(timeout=timeout)
             except RekolabelsError as error:
-                # Why the copy failed is what the caller must know.
-                _log.warning("the failed copy %s cannot be deleted: %s", copy.arn, error)
+                # Log it only, because the caller needs the reason for which the copy failed.
+                _log.warning("Could not delete the failed copy %s: %s", copy.arn, error)
             raise
     return arn
 
 
 @contextmanager
-def _allowed(model: ModelHandle, project_arn: str) -> Generator[None]:
-    """Allow the account of the destination to make the copy, for the time of the block."""
+def _temporary_policy(model: ModelHandle, project_arn: str) -> Generator[None]:
+    """Allow the account of the project to copy the model, during the block (PutProjectPolicy)."""
     source, destination = _account(model.arn), _account(project_arn)
     if source == destination:
-        yield  # within one account no policy is needed
+        yield  # a copy within one account needs no policy
         return
     name = f"rekolabels-copy-{uuid.uuid4().hex[:12]}"
     partition = model.arn.split(":")[1]
@@ -89,8 +105,8 @@ def _allowed(model: ModelHandle, project_arn: str) -> Generator[None]:
         try:
             source_api.delete_project_policy(model.project_arn, name)
         except RekolabelsError as error:
-            # What the caller must know is how the copy went; the policy allows this one copy and no more.
-            _log.warning("the policy %s stays on %s: %s", name, model.project_arn, error)
+            # Log it only: the caller needs the result of the copy, and the policy allows no more than it.
+            _log.warning("Could not remove policy %s from %s: %s", name, model.project_arn, error)
 
 
 def _account(arn: str) -> str:

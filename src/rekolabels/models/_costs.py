@@ -1,4 +1,4 @@
-"""What a model version has cost: by the clock, and by what AWS has billed and measured."""
+"""Costs of a model version: estimated from times, and measured by AWS."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["cost_so_far", "run_cost", "training_cost"]
 
-_LOOK_BACK = timedelta(days=62)
-"""CloudWatch keeps values of five minutes for 63 days."""
-_PAUSE = timedelta(minutes=15)
-"""Values come some minutes late; a longer gap is a time in which the model did not run."""
+_LOOKBACK = timedelta(days=62)
+"""CloudWatch keeps five-minute values for 63 days."""
+_MAX_GAP = timedelta(minutes=15)
+"""Values arrive some minutes late. In a longer gap the model did not run."""
 
 ModelT = TypeVar("ModelT", bound="ModelHandle")
 
@@ -29,29 +29,29 @@ _log = logging.getLogger("rekolabels")
 
 
 def training_cost(model: ModelHandle) -> TrainingCost:
-    """What the training has cost."""
+    """Return the cost of the training, or of its time so far."""
     found = model.describe()
     ended = found.training_ended_at or _now(model)
-    begun = found.created_at or ended
+    began = found.created_at or ended
     return TrainingCost(
-        elapsed_seconds=(ended - begun).total_seconds(),
+        elapsed_seconds=(ended - began).total_seconds(),
         billed_seconds=found.billable_training_seconds,
         prices=connection_of(model).prices(),
     )
 
 
 def run_cost(model: ModelHandle, since: datetime | None, until: datetime | None) -> RunCost:
-    """What running the model has cost in a span of time."""
+    """Return the cost of running the model in a period."""
     begin = since or _started_at(model)
     end = until or _now(model)
     if begin is None:
         raise InvalidInput(
-            f"Nobody can say since when {model.version_name!r} runs, as model.running() has not started it: "
-            "give since=datetime(..., tzinfo=timezone.utc)."
+            f"The start time of model version {model.version_name!r} is unknown, because model.running() did "
+            "not start it. Give it: `since=datetime(..., tzinfo=timezone.utc)`."
         )
     if begin.tzinfo is None or end.tzinfo is None or begin >= end:
         raise InvalidInput(
-            f"since is {begin} and until is {end}; expected datetimes with a time zone, since the earlier."
+            f"since is {begin} and until is {end}; expected datetimes with a time zone, since before until."
         )
     prices = connection_of(model).prices()
     found = model.describe()
@@ -66,13 +66,13 @@ def run_cost(model: ModelHandle, since: datetime | None, until: datetime | None)
 
 
 def cost_so_far(model: ModelT, found: ModelDescription) -> RunningCost[ModelT]:
-    """What a model that runs now has cost since it was started: by its tags, or by CloudWatch."""
+    """Return the cost of a running model since its start, which its lease tags or CloudWatch tell."""
     units = found.min_inference_units or 1
     since, unit_seconds = _started_at(model), 0.0
     if since is not None:
         unit_seconds = units * max(0.0, (_now(model) - since).total_seconds())
     else:
-        run = _present_run(model)
+        run = _current_run(model)
         if run:
             since, unit_seconds = run[0].since, sum(item.unit_seconds for item in run)
     cost = None
@@ -80,20 +80,20 @@ def cost_so_far(model: ModelT, found: ModelDescription) -> RunningCost[ModelT]:
         try:
             cost = connection_of(model).prices().running(unit_seconds)
         except InvalidInput:
-            _log.info("no prices are known for %s", connection_of(model).region_name)
+            _log.info("No prices are known for %s.", connection_of(model).region_name)
     return RunningCost(model, found.status, units, since, cost)
 
 
-def _present_run(model: ModelHandle) -> list[UnitsInService]:
-    """What CloudWatch knows from the last pause on; nothing where it may not be asked, or is not."""
+def _current_run(model: ModelHandle) -> list[UnitsInService]:
+    """Return the measured units since the last gap; empty if CloudWatch cannot be read."""
     now = _now(model)
     try:
-        found = _measured(model, now - _LOOK_BACK, now) or []
+        found = _measured(model, now - _LOOKBACK, now) or []
     except RekolabelsError as error:
-        _log.info("nobody can say since when %s runs: %s", model.version_name, error)
+        _log.info("Cannot tell when %s was started: %s", model.version_name, error)
         return []
     first, begin = len(found), now
-    while first and begin - found[first - 1].until <= _PAUSE:
+    while first and begin - found[first - 1].until <= _MAX_GAP:
         first -= 1
         begin = found[first].since
     return found[first:]

@@ -1,4 +1,4 @@
-"""Handle of a model version: describe, start, stop, delete and wait."""
+"""``ModelHandle``: describe, start, stop, delete and wait for a model version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rekolabels._aws._connection import Connection
 from rekolabels._aws._waiting import wait_until
 from rekolabels._tags import TaggedResource
 from rekolabels.errors import JobFailed, ResourceInUse, ResourceNotFound
-from rekolabels.models._status import UNDERWAY, has_become, is_trained, timed_out
+from rekolabels.models._status import IN_PROGRESS, has_reached, is_trained, timed_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,37 +27,43 @@ _log = logging.getLogger("rekolabels")
 
 @attrs.frozen
 class ModelHandle(TaggedResource):
-    """What leases, sweeps, costs and copies need of a model version; users get a ``ModelVersion``."""
+    """The part of a model version that leases, sweeps, costs and copies use.
+
+    Users get a ``ModelVersion``, which adds evaluation, detection and ``running`` to it.
+    """
 
     _connection: Connection
     arn: str
     """ARN of the model version."""
     project_arn: str
-    """ARN of its project; the service describes versions by it."""
+    """ARN of the project."""
 
     def __repr__(self) -> str:
         return f"client.model({self.arn!r})"
 
     @property
     def version_name(self) -> str:
-        """Name of the version, unique in its project; part of the ARN."""
+        """Name of the version, unique in its project; from the ARN."""
         return parse_version_arn(self.arn)[1]
 
     @property
     def status(self) -> str:
-        """The status now, such as ``TRAINING_IN_PROGRESS`` or ``RUNNING``; asks the service each time."""
+        """The current status, such as ``TRAINING_IN_PROGRESS`` or ``RUNNING``.
+
+        Each access calls the service (DescribeProjectVersions).
+        """
         return self.describe().status
 
     def describe(self) -> ModelDescription:
-        """Return a new snapshot of everything that the service says of it (DescribeProjectVersions).
+        """Return a snapshot of status, times, result files and inference units (DescribeProjectVersions).
 
         Raises:
-            ResourceNotFound: The version no longer exists.
+            ResourceNotFound: The version does not exist.
         """
         found = self._describe_or_none()
         if found is None:
             raise ResourceNotFound(
-                f"The model version {self.version_name!r} does not exist (any more): {self.arn}",
+                f"Model version {self.version_name!r} does not exist, or no longer: {self.arn}.",
                 operation="DescribeProjectVersions",
                 code="ResourceNotFoundException",
             )
@@ -69,101 +75,104 @@ class ModelHandle(TaggedResource):
         timeout: float | None = None,
         on_progress: Callable[[ModelDescription], object] | None = None,
     ) -> ModelDescription:
-        """Wait until the training has ended well.
+        """Wait until the training has succeeded.
 
-        Shows a bar in a terminal or notebook when the extra ``progress`` is installed.
+        Shows a progress bar in a terminal or notebook if the extra ``progress`` is installed.
 
         Args:
-            timeout: Seconds; by default 26 hours, as the service may train for 24.
+            timeout: Seconds; by default 26 hours, because a training may take 24.
             on_progress: Called with each snapshot, instead of showing a bar.
 
         Raises:
-            TrainingFailed: The training failed; with the service's message and, where it wrote a manifest
-                summary, its codes.
-            UnexpectedStatus: The version is being deleted, or gone.
-            WaitTimedOut: The time is over; the training goes on.
+            TrainingFailed: The training failed. The error has the service's message, and the error codes of
+                the manifest summary if there is one.
+            UnexpectedStatus: The version is being deleted or does not exist.
+            WaitTimedOut: The training did not end within ``timeout``; the service continues.
         """
         return self._wait(
             "trained",
             lambda found: is_trained(self.arn, found, self._connection.s3),
             timeout=timeout,
             on_progress=on_progress,
-            again="wait_until_trained()",
+            resume_call="wait_until_trained()",
         )
 
     def wait_until_running(self, *, timeout: float | None = None) -> ModelDescription:
-        """Wait until a model that was started can be used.
+        """Wait until a model that is starting can be used.
 
         Args:
-            timeout: Seconds; by default 26 hours. A start usually takes some minutes.
+            timeout: Seconds; by default 26 hours. A start usually takes several minutes.
 
         Raises:
-            ModelFailed: It could not be started.
-            UnexpectedStatus: It is neither starting nor running.
-            WaitTimedOut: The time is over; the model goes on starting, and costs money once it runs.
+            ModelFailed: The model could not be started.
+            UnexpectedStatus: The model is neither starting nor running.
+            WaitTimedOut: The model did not start within ``timeout``. It continues to start, and is billed
+                when it runs.
         """
         return self._wait(
             "running",
-            lambda found: has_become(self.arn, found, "RUNNING", underway="STARTING"),
+            lambda found: has_reached(self.arn, found, "RUNNING", in_progress="STARTING"),
             timeout=timeout,
-            again="wait_until_running()",
+            resume_call="wait_until_running()",
         )
 
     def wait_until_stopped(self, *, timeout: float | None = None) -> ModelDescription:
-        """Wait until a model that is being stopped has stopped, and costs no more.
+        """Wait until a model that is stopping has stopped and is no longer billed.
 
         Args:
             timeout: Seconds; by default 26 hours.
 
         Raises:
-            ModelFailed: It could not be stopped.
-            UnexpectedStatus: It is neither stopping nor stopped.
-            WaitTimedOut: The time is over; the model goes on stopping.
+            ModelFailed: The model could not be stopped.
+            UnexpectedStatus: The model is neither stopping nor stopped.
+            WaitTimedOut: The model did not stop within ``timeout``; it continues to stop.
         """
         return self._wait(
             "stopped",
-            lambda found: has_become(self.arn, found, "STOPPED", underway="STOPPING"),
+            lambda found: has_reached(self.arn, found, "STOPPED", in_progress="STOPPING"),
             timeout=timeout,
-            again="wait_until_stopped()",
+            resume_call="wait_until_stopped()",
         )
 
     def start(self, *, min_inference_units: int = 1, max_inference_units: int | None = None) -> None:
-        """Start the model; returns at once (StartProjectVersion).
+        """Start the model, without waiting for it (StartProjectVersion).
 
-        A running model is billed by the inference unit and hour until it is stopped, used or not:
-        :meth:`running` is the safe way.
+        A running model is billed per inference unit and hour until it is stopped, whether it is used or not.
+        :meth:`ModelVersion.running <rekolabels.ModelVersion.running>` stops it for you.
 
         Args:
             min_inference_units: Units to start with; at least 1.
-            max_inference_units: Upper bound for auto-scaling; None for none.
+            max_inference_units: Upper bound for auto-scaling; None for no auto-scaling.
 
         Raises:
-            ResourceInUse: It is not trained, or already starting, running or stopping.
-            LimitExceeded: Too many running models or units for the account.
+            ResourceInUse: The model is not trained, or is already starting, running or stopping.
+            LimitExceeded: Too many running models or inference units for the account.
         """
         self._connection.rekognition.start_project_version(
             self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
         )
 
     def stop(self) -> None:
-        """Stop the model; returns at once (StopProjectVersion).
+        """Stop the model, without waiting for it (StopProjectVersion).
 
         Raises:
-            ResourceInUse: It is not running.
+            ResourceInUse: The model is not running.
         """
         self._connection.rekognition.stop_project_version(self.arn, self.project_arn)
 
     def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
-        """Delete the version (DeleteProjectVersion); its files in S3 stay. This cannot be undone.
+        """Delete the version (DeleteProjectVersion). This cannot be undone.
+
+        The result files in S3 are not deleted.
 
         Args:
-            stop: Bring the version to rest first: stop it if it runs, and wait for a training to end, which
-                the service cannot cancel.
-            wait: Return when it is gone, rather than when the deletion has begun.
+            stop: First stop the model if it is running, and wait for a training, which the service cannot
+                cancel.
+            wait: Wait until the version is gone.
             timeout: Seconds for each of the waits.
 
         Raises:
-            ResourceInUse: It is training, starting, running, stopping or being copied.
+            ResourceInUse: The version is training, starting, running, stopping or being copied.
         """
         if stop:
             self._ensure_stopped(timeout=timeout)
@@ -173,9 +182,9 @@ class ModelHandle(TaggedResource):
             found = self._describe_or_none()
             if found is None or found.status != "DELETING":
                 raise error.explained(
-                    f"The model version {self.version_name!r} cannot be deleted while it is "
-                    f"{found.status if found else 'vanishing'}: delete(stop=True) stops a running model "
-                    "first, and waits for a training to end."
+                    f"Cannot delete model version {self.version_name!r} with status "
+                    f"{found.status if found else 'unknown'}. `model.delete(stop=True)` first stops a "
+                    "running model, and waits for a training to end."
                 ) from error
         except ResourceNotFound:
             if self._describe_or_none() is not None:
@@ -190,28 +199,28 @@ class ModelHandle(TaggedResource):
             )
 
     def _ensure_stopped(self, *, timeout: float | None = None) -> None:
-        """Stop the model, whatever it is doing, and wait: what runs costs money.
+        """Stop the model, from any status, and wait until it has stopped.
 
-        Waits for a training, copy or start that is under way, because the service cannot cancel one.
+        Waits for a training, copy or start that is in progress, because the service cannot cancel one.
 
         Args:
             timeout: Seconds for each of the waits.
         """
         found = self._describe_or_none()
         try:
-            if found is not None and found.status in UNDERWAY:
+            if found is not None and found.status in IN_PROGRESS:
                 found = self.wait_until_trained(timeout=timeout)
             if found is not None and found.status == "STARTING":
                 # The service does not stop a model that is still starting.
                 found = self.wait_until_running(timeout=timeout)
         except JobFailed as error:
-            _log.debug("at rest: %s", error)
+            _log.debug("Model version %s is not running: %s", self.version_name, error)
             return
         if found is not None and found.status == "RUNNING":
             try:
                 self.stop()
             except ResourceInUse:
-                # Somebody else was quicker; the wait below tells.
+                # Another process was faster.
                 found = self._describe_or_none()
         if found is not None and found.status in {"RUNNING", "STOPPING"}:
             self.wait_until_stopped(timeout=timeout)
@@ -222,7 +231,7 @@ class ModelHandle(TaggedResource):
         reached: Callable[[ModelDescription | None], bool],
         *,
         timeout: float | None,
-        again: str,
+        resume_call: str,
         on_progress: Callable[[ModelDescription], object] | None = None,
     ) -> ModelDescription:
         with _progress.bar(f"{self.version_name}: waiting until {goal}", enabled=on_progress is None) as bar:
@@ -240,7 +249,7 @@ class ModelHandle(TaggedResource):
                 reached,
                 policy=self._connection.retry,
                 timeout=timeout,
-                timed_out=lambda last, waited: timed_out(self.arn, goal, last, waited, again),
+                timed_out=lambda last, waited: timed_out(self.arn, goal, last, waited, resume_call),
             )
         assert ended is not None  # noqa: S101 -- reached() raises for None
         return ended

@@ -1,4 +1,4 @@
-"""Model versions: training, evaluation, starting, stopping."""
+"""``ModelVersion``: evaluation, detection, running, costs and copies; and ``RunningModel``."""
 
 from __future__ import annotations
 
@@ -31,19 +31,22 @@ __all__ = ["ModelVersion", "RunningModel"]
 
 @attrs.frozen(repr=False)  # that of the handle
 class ModelVersion(Detects, ModelHandle):
-    """A version of a model: a handle that holds client and ARN, and asks the service for the rest."""
+    """A version of a model; get one from a :class:`Project` or a :class:`Client`.
+
+    A handle holds a connection and an ARN. Its methods call the service; :meth:`describe` returns a snapshot.
+    """
 
     def evaluation(self) -> EvaluationResult:
-        """Return how well the model did on the test dataset (the evaluation summary file in S3).
+        """Return the metrics of the model on the test dataset, from the evaluation summary in S3.
 
-        The test images themselves (:attr:`EvaluationResult.images
-        <rekolabels.evaluation.EvaluationResult.images>`) are fetched when something asks for them.
+        The results of single test images (:attr:`EvaluationResult.images
+        <rekolabels.evaluation.EvaluationResult.images>`) are fetched when they are first used.
 
         Raises:
-            TrainingFailed: There is no evaluation, because the training failed.
+            TrainingFailed: The training failed, so there is no evaluation.
             ResourceNotReady: The training has not ended.
-            ObjectNotFound: The summary file is gone from S3.
-            InvalidEvaluation: The file is no evaluation summary.
+            ObjectNotFound: The summary no longer exists in S3.
+            InvalidEvaluation: The file is not an evaluation summary.
         """
         from rekolabels.evaluation import EvaluationResult
 
@@ -51,26 +54,27 @@ class ModelVersion(Detects, ModelHandle):
         if found.evaluation_summary is None:
             if not is_trained(self.arn, found, self._connection.s3):
                 raise ResourceNotReady(
-                    f"The model version {self.version_name!r} has no evaluation yet, it is {found.status}: "
+                    f"Model version {self.version_name!r} has no evaluation yet ({found.status}). Call "
                     "wait_until_trained() first.",
                     operation="DescribeProjectVersions",
                     code="ResourceNotReadyException",
                 )
             raise InvalidEvaluation(
-                f"The service names no evaluation summary for {self.version_name!r}, which is {found.status}."
+                f"The service gives no evaluation summary for model version {self.version_name!r} "
+                f"({found.status})."
             )
-        storage = self._connection.s3
+        s3 = self._connection.s3
         return EvaluationResult.from_summary(
-            read_json(storage, found.evaluation_summary),
-            snapshot=None if found.testing_snapshot is None else ResultFile(storage, found.testing_snapshot),
-            read_image=partial(read_image, storage),
+            read_json(s3, found.evaluation_summary),
+            snapshot=None if found.testing_snapshot is None else ResultFile(s3, found.testing_snapshot),
+            read_image=partial(read_image, s3),
         )
 
     def validation(self) -> Validation:
-        """Return what the service found wrong with the lines of the training and of the test dataset.
+        """Return the errors that the service found in the lines of the training and test manifests.
 
-        Both files ("manifest with validation") are there for failed trainings too, unless a manifest could
-        not be read at all; a file that the service does not name has no lines.
+        Both files ("manifest with validation") exist for failed trainings too, unless a manifest could not be
+        read at all. A file that does not exist has no lines.
 
         Examples:
             ::
@@ -83,17 +87,17 @@ class ModelVersion(Detects, ModelHandle):
         return Validation(self._connection.s3, found.training_validation, found.testing_validation)
 
     def training_images(self) -> Iterator[SnapshotImage]:
-        """Stream the images that the model was really trained with (the training snapshot in S3).
+        """Yield the images that the training used, from the training snapshot in S3.
 
         Raises:
-            ResourceNotReady: The service names no such file (yet).
-            ObjectNotFound: The file is gone from S3.
-            InvalidEvaluation: A line is not what the service writes.
+            ResourceNotReady: There is no training snapshot (yet).
+            ObjectNotFound: The file no longer exists in S3.
+            InvalidEvaluation: A line is invalid.
         """
         found = self.describe()
         if found.training_snapshot is None:
             raise ResourceNotReady(
-                f"The model version {self.version_name!r} has no training snapshot; it is {found.status}.",
+                f"Model version {self.version_name!r} has no training snapshot ({found.status}).",
                 operation="DescribeProjectVersions",
                 code="ResourceNotReadyException",
             )
@@ -157,27 +161,28 @@ class ModelVersion(Detects, ModelHandle):
         )
 
     def training_cost(self) -> TrainingCost:
-        """Return what the training has cost: by the clock, and as AWS bills it.
+        """Return the cost of the training: estimated from its duration, and billed by AWS.
 
         Raises:
-            ResourceNotFound: The version no longer exists.
+            ResourceNotFound: The version does not exist.
             InvalidInput: No prices are known for the Region.
         """
         return training_cost(self)
 
     def run_cost(self, since: datetime | None = None, until: datetime | None = None) -> RunCost:
-        """Return what running the model has cost in a span of time: estimated, and measured by CloudWatch.
+        """Return the cost of running the model in a period: estimated, and measured by CloudWatch.
 
-        Values of CloudWatch come some minutes late, and exist for models that were trained and started after
-        August 2022. It keeps minutes for 15 days, five minutes for 63, and hours for 455. The embedded
-        service measures nothing: there ``actual`` is None.
+        CloudWatch values arrive some minutes late, and exist for models that were trained and started after
+        August 2022. CloudWatch keeps one-minute values for 15 days, five-minute values for 63 days, and
+        hourly values for 455 days. The embedded service has no CloudWatch: there ``actual`` is None.
 
         Args:
-            since: Begin, a datetime with a time zone; by default when ``running()`` started the model.
-            until: End; by default now.
+            since: Start of the period, a datetime with a time zone; by default when ``running()`` started the
+                model.
+            until: End of the period; by default now.
 
         Raises:
-            InvalidInput: ``since`` is not given and not known, has no time zone, or is not before ``until``;
+            InvalidInput: ``since`` is neither given nor known, has no time zone, or is not before ``until``;
                 or no prices are known for the Region.
             AccessDenied: The caller lacks ``cloudwatch:GetMetricData``.
         """
@@ -193,31 +198,31 @@ class ModelVersion(Detects, ModelHandle):
         kms_key_id: str | None = None,
         timeout: float | None = None,
     ) -> ModelVersion:
-        """Copy the version into another project, and wait (CopyProjectVersion).
+        """Copy the version to another project of the same Region, and wait (CopyProjectVersion).
 
-        The project may be that of another client, in another account: a project policy that allows this one
-        copy is attached to the source project, and removed again whatever happens. A copy that fails is
-        deleted. Nothing is charged for a copy; the Region must be the same.
+        The project may belong to another client, in another account. Then a project policy that allows this
+        copy is attached to the source project, and removed afterwards. A failed copy is deleted. Copies are
+        free.
 
         Args:
-            project: Where to. Its client's account makes the copy and owns it.
+            project: Project of the copy. The account of its client makes and owns the copy.
             version_name: Name of the copy; by default that of this version.
             output: Where the result files are copied to, ``s3://bucket/prefix``; by default below the bucket
                 of the project's client.
-            tags: Tags of the copy; those of this version are not copied.
-            kms_key_id: Key that encrypts the results.
-            timeout: Seconds to wait at most.
+            tags: Tags of the copy. The tags of this version are not copied.
+            kms_key_id: KMS key for the results.
+            timeout: Seconds to wait; by default 26 hours.
 
         Returns:
-            The copy, ready to run.
+            The copy, which can be started.
 
         Raises:
-            InvalidInput: The project lies in another Region.
-            ResourceInUse: The name is taken, or this version is not trained.
-            LimitExceeded: The source project has no room for another policy.
-            ModelFailed: The copy failed; what there was of it is deleted.
-            WaitTimedOut: The time is over; the service goes on copying.
-            AccessDenied: A policy of the source project denies it.
+            InvalidInput: The project is in another Region.
+            ResourceInUse: A version with this name exists, or this version is not trained.
+            LimitExceeded: The source project cannot have another policy.
+            ModelFailed: The copy failed, and was deleted.
+            WaitTimedOut: The copy did not end within ``timeout``; the service continues.
+            AccessDenied: A policy of the source project denies the copy.
         """
         from rekolabels.models._copy import copy_model
 

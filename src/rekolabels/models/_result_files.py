@@ -1,4 +1,4 @@
-"""The result files of a training in S3, fetched when somebody reads them and not before."""
+"""Result files of a training, fetched from S3 when they are first read."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ __all__ = ["ResultFile", "Validation", "read_image", "training_snapshot"]
 
 
 class ResultFile:
-    """The lines of an object in S3: fetched at the first call into a temporary file, read from there.
+    """Lines of an S3 object, which the first call downloads to a temporary file.
 
     Args:
-        s3: Where the object lies.
+        s3: The gateway.
         location: The object.
     """
 
     def __init__(self, s3: S3, location: S3Location) -> None:
         self._s3 = s3
         self._location = location
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._path: Path | None = None
 
     def __repr__(self) -> str:
         return f"<ResultFile {self._location}>"
 
     def __call__(self) -> Iterator[bytes]:
-        """Give the lines from the beginning.
+        """Return the lines from the beginning.
 
         Raises:
-            ObjectNotFound: The object is gone from S3.
+            ObjectNotFound: The object no longer exists.
         """
-        with self._guard:
+        with self._lock:
             if self._path is None:
                 self._path = self._fetch()
         return _lines_of(self._path, self)
@@ -58,15 +58,15 @@ class ResultFile:
 
 
 def _lines_of(path: Path, _owner: ResultFile) -> Iterator[bytes]:
-    """Read the file; whoever reads keeps its owner, and so the file, alive."""
+    """Yield the lines; the reference to the owner keeps the temporary file from being deleted."""
     with path.open("rb") as file:
         yield from file
 
 
 class Validation:
-    """The training and the test manifest with what the service found wrong with their lines.
+    """Training and test manifest with the errors that the service found in their lines.
 
-    Each is streamed from S3 when it is read.
+    ``model.validation()`` returns one. Each manifest is streamed from S3 when it is read.
     """
 
     def __init__(self, s3: S3, training: S3Location | None, testing: S3Location | None) -> None:
@@ -78,12 +78,12 @@ class Validation:
 
     @property
     def training(self) -> Iterator[ValidationLine]:
-        """The lines of ``TrainingManifestWithValidation-…``."""
+        """Lines of the training manifest (``TrainingManifestWithValidation-…``)."""
         return _validated(self._training)
 
     @property
     def testing(self) -> Iterator[ValidationLine]:
-        """The lines of ``TestingManifestWithValidation-…``."""
+        """Lines of the test manifest (``TestingManifestWithValidation-…``)."""
         return _validated(self._testing)
 
 
@@ -95,12 +95,12 @@ def _validated(file: ResultFile | None) -> Iterator[ValidationLine]:
 
 
 def training_snapshot(s3: S3, location: S3Location) -> Iterator[SnapshotImage]:
-    """Stream what a model was trained with."""
+    """Yield the images of a training snapshot."""
     from rekolabels.evaluation import read_training_snapshot
 
     return read_training_snapshot(ResultFile(s3, location)(), str(location))
 
 
 def read_image(s3: S3, source: str) -> bytes:
-    """Read a test image by its URI."""
+    """Return the bytes of a test image, by its S3 URI."""
     return s3.get(S3Location.parse(source))

@@ -1,4 +1,4 @@
-"""What a snapshot of a model version means for somebody who waits for it, and the errors that say so."""
+"""Statuses of model versions: which of them end a wait, and the errors of those that fail it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from rekolabels._aws._s3 import S3
     from rekolabels.descriptions import ModelDescription, S3Location
 
-__all__ = ["UNDERWAY", "has_become", "is_trained", "model_failed", "read_json", "timed_out"]
+__all__ = ["IN_PROGRESS", "has_reached", "is_trained", "model_failed", "read_json", "timed_out"]
 
-UNDERWAY = frozenset({"TRAINING_IN_PROGRESS", "COPYING_IN_PROGRESS"})
-"""A training or copy that has not ended."""
+IN_PROGRESS = frozenset({"TRAINING_IN_PROGRESS", "COPYING_IN_PROGRESS"})
+"""Statuses of a training or copy that has not ended."""
 
-# What follows a training that went well; FAILED is a start or stop that failed, and is looked at apart.
+# Statuses after a successful training. FAILED is a start or stop that failed, and is handled separately.
 _TRAINED = frozenset(
     {
         "TRAINING_COMPLETED",
@@ -45,16 +45,21 @@ _log = logging.getLogger("rekolabels")
 
 
 def is_trained(arn: str, found: ModelDescription | None, s3: S3) -> bool:
-    """Whether a snapshot (None for a version that is gone) shows a training that ended well.
+    """Return whether the training or copy has succeeded.
+
+    Args:
+        arn: ARN of the model version.
+        found: Its description; None if it does not exist.
+        s3: Gateway, to read the manifest summary of a failed training.
 
     Raises:
-        TrainingFailed: It ended badly.
-        ModelFailed: It is a copy that failed.
-        UnexpectedStatus: It will never end well from there.
+        TrainingFailed: The training failed.
+        ModelFailed: The copy failed.
+        UnexpectedStatus: The training cannot succeed any more.
     """
     if found is None:
-        raise _vanished(arn)
-    if found.status in UNDERWAY:
+        raise _not_found(arn)
+    if found.status in IN_PROGRESS:
         return False
     if found.status == "TRAINING_FAILED":
         raise _training_failed(found, s3)
@@ -65,18 +70,24 @@ def is_trained(arn: str, found: ModelDescription | None, s3: S3) -> bool:
     raise _unexpected(found, "trained")
 
 
-def has_become(arn: str, found: ModelDescription | None, goal: str, *, underway: str) -> bool:
-    """Whether a snapshot shows the status that is waited for.
+def has_reached(arn: str, found: ModelDescription | None, goal: str, *, in_progress: str) -> bool:
+    """Return whether a start or stop has reached its goal.
+
+    Args:
+        arn: ARN of the model version.
+        found: Its description; None if it does not exist.
+        goal: The status to wait for.
+        in_progress: The status that leads to it.
 
     Raises:
         ModelFailed: The start or stop failed.
-        UnexpectedStatus: It will never get there.
+        UnexpectedStatus: The goal cannot be reached from the status.
     """
     if found is None:
-        raise _vanished(arn)
+        raise _not_found(arn)
     if found.status == "FAILED":
         raise model_failed(found)
-    if found.status not in {goal, underway}:
+    if found.status not in {goal, in_progress}:
         raise _unexpected(found, goal)
     return found.status == goal
 
@@ -87,15 +98,16 @@ def _training_failed(found: ModelDescription, s3: S3) -> TrainingFailed:
         try:
             summary = read_json(s3, found.manifest_summary)
         except RekolabelsError as error:
-            _log.warning("the manifest summary of the failed training cannot be read: %s", error)
+            _log.warning("Cannot read the manifest summary of the failed training: %s", error)
     codes = _codes(summary)
-    message = f"The training of {found.version_name!r} failed: {found.status_message or 'without a reason'}"
-    if codes:
-        message += f" ({', '.join(codes)})"
+    reason = found.status_message.rstrip(".") or "the service gave no reason"
+    message = f"Training of model version {found.version_name!r} failed: {reason}."
     if found.manifest_summary is not None:
-        message += f". The service's account of the training data is {found.manifest_summary}"
+        message += f" Summary of the training data: {found.manifest_summary}."
     if found.training_validation is not None:
-        message += f", each line with its errors is in {found.training_validation}"
+        message += f" Errors of each line: {found.training_validation}, or `model.validation()`."
+    if codes:
+        message += f" [{', '.join(codes)}]"
     return TrainingFailed(
         message,
         arn=found.arn,
@@ -107,19 +119,19 @@ def _training_failed(found: ModelDescription, s3: S3) -> TrainingFailed:
 
 
 def model_failed(found: ModelDescription) -> ModelFailed:
-    """Make the error for a start, stop or copy that failed, with the service's reason."""
+    """Return the error for a start, stop or copy that failed, with the service's reason."""
     return ModelFailed(
-        f"The model version {found.version_name!r} is {found.status}: "
-        f"{found.status_message or 'the service gave no reason'}",
+        f"Model version {found.version_name!r} has status {found.status}: "
+        f"{found.status_message or 'the service gave no reason.'}",
         arn=found.arn,
         status=found.status,
         status_message=found.status_message,
     )
 
 
-def _vanished(arn: str) -> UnexpectedStatus:
+def _not_found(arn: str) -> UnexpectedStatus:
     return UnexpectedStatus(
-        f"The model version {parse_version_arn(arn)[1]!r} no longer exists: {arn}",
+        f"Model version {parse_version_arn(arn)[1]!r} no longer exists: {arn}.",
         arn=arn,
         status=None,
     )
@@ -127,19 +139,21 @@ def _vanished(arn: str) -> UnexpectedStatus:
 
 def _unexpected(found: ModelDescription, goal: str) -> UnexpectedStatus:
     return UnexpectedStatus(
-        f"The model version {found.version_name!r} is {found.status}, and will not become {goal} so"
-        f"{': start() it first' if goal == 'RUNNING' else ''}.",
+        f"Model version {found.version_name!r} cannot become {goal} from {found.status}"
+        f"{': call start() first' if goal == 'RUNNING' else ''}.",
         arn=found.arn,
         status=found.status,
     )
 
 
-def timed_out(arn: str, goal: str, last: ModelDescription | None, waited: float, again: str) -> WaitTimedOut:
-    """Make the error of a wait that ended before its job, with the call that goes on."""
+def timed_out(
+    arn: str, goal: str, last: ModelDescription | None, waited: float, resume_call: str
+) -> WaitTimedOut:
+    """Return the error for a wait that timed out, with the call that continues it."""
     status = last.status if last else None
     return WaitTimedOut(
-        f"The model version {parse_version_arn(arn)[1]!r} is not {goal} after {waited:.0f} s, it is "
-        f"{status}; the service goes on with it. Attach again with client.model({arn!r}).{again}.",
+        f"Model version {parse_version_arn(arn)[1]!r} is not {goal} after {waited:.0f} s but {status}; the "
+        f"service continues. To go on waiting: client.model({arn!r}).{resume_call}.",
         arn=arn,
         status=status,
         waited=waited,
@@ -150,21 +164,21 @@ def read_json(s3: S3, location: S3Location) -> Mapping[str, Any]:
     """Read a JSON object from S3.
 
     Raises:
-        ObjectNotFound: It is gone.
-        InvalidEvaluation: It is no JSON object.
+        ObjectNotFound: The object does not exist.
+        InvalidEvaluation: The content is not a JSON object.
     """
     body = s3.get(location)
     try:
         found: Any = json.loads(body)
     except ValueError as error:
-        raise InvalidEvaluation(f"{location} is no JSON: {error}") from error
+        raise InvalidEvaluation(f"{location} is not valid JSON: {error}.") from error
     if not isinstance(found, dict):
-        raise InvalidEvaluation(f"{location} holds a {type(found).__name__}, expected an object")
+        raise InvalidEvaluation(f"{location} contains a JSON {type(found).__name__}; expected an object.")
     return cast("dict[str, Any]", found)
 
 
 def _codes(summary: Mapping[str, Any]) -> tuple[str, ...]:
-    """Read the codes of a manifest summary, those of both datasets and those that span them."""
+    """Return the error codes of a manifest summary: of each dataset and of both together."""
     statistics: Mapping[str, Any] = summary.get("statistics", {})
     parts: list[Mapping[str, Any]] = [
         summary,

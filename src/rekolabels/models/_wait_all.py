@@ -1,4 +1,4 @@
-"""Waiting for many trainings at once."""
+"""``wait_all``: wait for several trainings at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["wait_all"]
 
-_NAMES_A_CALL = 10
+_NAMES_PER_CALL = 10
 
 
 def wait_all(
@@ -28,20 +28,22 @@ def wait_all(
     timeout: float | None = None,
     on_progress: Callable[[Sequence[ModelDescription]], object] | None = None,
 ) -> list[ModelDescription]:
-    """Wait until all trainings have ended, asking for up to ten versions of a project in one call.
+    """Wait until all trainings have ended.
+
+    Polls up to ten versions of a project with one call (DescribeProjectVersions).
 
     Args:
         models: Model versions of one client, from any of its projects.
-        timeout: Seconds for all together; by default 26 hours.
-        on_progress: Called after each round with the snapshots of all versions.
+        timeout: Seconds for all trainings together; by default 26 hours.
+        on_progress: Called after each poll with the snapshots of all versions.
 
     Returns:
-        The last snapshot of each version, in the order given.
+        The last snapshot of each version, in the order of ``models``.
 
     Raises:
-        TrainingFailed: One or more failed; raised when all have ended, and names each of them.
-        UnexpectedStatus: A version is being deleted, or gone.
-        WaitTimedOut: The time is over; the trainings go on.
+        TrainingFailed: One or more trainings failed. Raised after all have ended, and names each of them.
+        UnexpectedStatus: A version is being deleted or does not exist.
+        WaitTimedOut: The trainings did not end within ``timeout``; the service continues.
     """
     trainings = _Trainings({model.arn: model for model in models}, on_progress)
     if not trainings.models:
@@ -59,7 +61,7 @@ def wait_all(
 
 @attrs.frozen(eq=False, repr=False)
 class _Trainings:
-    """What ``wait_all`` keeps between its rounds."""
+    """State of ``wait_all`` between polls."""
 
     models: Mapping[str, ModelVersion]
     on_progress: Callable[[Sequence[ModelDescription]], object] | None
@@ -69,8 +71,8 @@ class _Trainings:
     def poll(self) -> dict[str, ModelDescription]:
         found = dict(self.ended)
         for project_arn, waiting in _by_project(self._waiting()):
-            for first in range(0, len(waiting), _NAMES_A_CALL):
-                names = [model.version_name for model in waiting[first : first + _NAMES_A_CALL]]
+            for first in range(0, len(waiting), _NAMES_PER_CALL):
+                names = [model.version_name for model in waiting[first : first + _NAMES_PER_CALL]]
                 versions = connection_of(waiting[0]).rekognition.describe_project_versions(project_arn, names)
                 found.update((version.arn, version) for version in versions)
         if self.on_progress is not None:
@@ -92,7 +94,7 @@ class _Trainings:
         names = ", ".join(model.version_name for model in waiting)
         return WaitTimedOut(
             f"{len(waiting)} of {len(self.models)} trainings have not ended after {waited:.0f} s; the "
-            f"service goes on with them: {names}. Call wait_all again for them.",
+            f"service continues: {names}. To go on waiting, call wait_all with them again.",
             arn=waiting[0].arn,
             status="TRAINING_IN_PROGRESS",
             waited=waited,
