@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def labels_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     labels: Any = document.get("labels")
     if not isinstance(labels, list):
         return ()
-    listed: list[object] = labels  # pyright: ignore[reportUnknownVariableType] - JSON
+    listed = cast("list[object]", labels)
     texts = tuple(label for label in listed if isinstance(label, str))
     return texts if len(texts) == len(listed) else ()
 

@@ -276,14 +276,14 @@ def _read_all(
 
 
 def _wanted_algorithms(request: Request, algorithms: Collection[str]) -> set[str]:
-    names = {"md5", *algorithms, *_announced(request)}
+    names = {"md5", *algorithms, *_announced_algorithms(request)}
     names.update(name.removeprefix(_CHECKSUM) for name in request.headers if name.startswith(_CHECKSUM))
     if _SHA256.fullmatch(request.headers.get("x-amz-content-sha256", "")):
         names.add("sha256")
     return names & HASHERS.keys()
 
 
-def _announced(request: Request) -> list[str]:
+def _announced_algorithms(request: Request) -> list[str]:
     """Return the checksum algorithms that ``x-amz-trailer`` announces."""
     names = (name.strip().lower() for name in request.headers.get("x-amz-trailer", "").split(","))
     return [name.removeprefix(_CHECKSUM) for name in names if name.startswith(_CHECKSUM)]
@@ -328,7 +328,7 @@ def _check_payload_hash(request: Request, digests: Mapping[str, bytes]) -> None:
 
 def _given_checksums(request: Request, trailers: Mapping[str, str]) -> dict[str, str]:
     given = header_checksums(request)
-    for name in _announced(request):
+    for name in _announced_algorithms(request):
         if _CHECKSUM + name not in trailers:
             raise S3Error("MalformedTrailerError")
         given[name] = _checked_value(name, trailers[_CHECKSUM + name])

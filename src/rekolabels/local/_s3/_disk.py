@@ -5,10 +5,11 @@ The root folder holds two trees::
     <bucket>/<key>                                plain files, for people and their programs to read
     .rekolabels/bodies/<session>/<xx>/<name>      bodies, named by the index, written once, never changed
 
-Each version of an object has a body of its own. A reader that has opened one keeps reading it while a writer
-adds the next, and a crash leaves at worst a body that the index does not refer to; the next start removes it.
-A plain file is a hard link to the body that the index holds for its key. The index never reads the plain
-tree, so a key that cannot be a file name is stored and served like any other.
+A session is the folder of one process, which holds a lock in it while it runs. Each version of an object has
+a body of its own. A reader that has opened one keeps reading it while a writer adds the next, and a crash
+leaves at worst a body that the index does not refer to; the next start removes it. A plain file is a hard
+link to the body that the index holds for its key. The index never reads the plain tree, so a key that cannot
+be a file name is stored and served like any other.
 
 Plain files alone would not do: replacing an object would take two renames and a commit in one atomic step,
 ``a`` and ``a/b`` could not both exist, and a file system that folds case or Unicode would confuse keys.
@@ -161,7 +162,7 @@ class Disk:
     def open(self, body: str) -> BinaryIO | None:
         """Open a body for reading; None when it was removed. The caller closes it."""
         try:
-            return open(self.path(body), "rb", buffering=0)  # noqa: PTH123 - the hot path of every GET
+            return open(self.path(body), "rb", buffering=0)  # noqa: PTH123 - every GET runs this; pathlib is slower
         except FileNotFoundError:
             return None
 
@@ -184,7 +185,7 @@ class Disk:
         """Remove a body; False when that must wait (on Windows, while a reader has it open)."""
         path = self.path(body)
         try:
-            os.unlink(path)  # noqa: PTH108 - see above
+            os.unlink(path)  # noqa: PTH108 - every change runs this
         except FileNotFoundError:
             pass
         except PermissionError:
@@ -240,7 +241,7 @@ class Disk:
             return True
         temporary = f"{self._bodies}{os.sep}{self._session}{os.sep}{secrets.token_hex(10)}"
         _link_or_copy(source, temporary)
-        os.replace(temporary, target)  # noqa: PTH105 - see above
+        os.replace(temporary, target)  # noqa: PTH105 - every change runs this
         return True
 
     def remove_plain_file(self, bucket: str, key: str) -> None:
@@ -267,7 +268,7 @@ class Disk:
             except FileNotFoundError:
                 if not make:
                     return None
-                os.mkdir(folder)  # noqa: PTH102 - see above
+                os.mkdir(folder)  # noqa: PTH102 - every change runs this
                 continue
             if not stat.S_ISDIR(mode):
                 return None
