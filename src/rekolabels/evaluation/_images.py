@@ -52,8 +52,8 @@ class EvaluatedImage:
     size: ImageSize | None = None
     """Size of the image; None for classifiers."""
     verdicts: tuple[Verdict, ...] = ()
-    """Verdicts of the file in descending order of confidence: predictions, missed objects or labels and, in
-    the files of classifiers, true negatives."""
+    """Verdicts of the file, most confident first. They are predictions, missed objects or labels and, in the
+    files of classifiers, true negatives."""
     line: int | None = None
     """Line number in the file, from 1."""
 
