@@ -109,7 +109,7 @@ def worker_processes(
 
 def _start_worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 -- this module and interpreter
-        [sys.executable, "-m", __name__],
+        [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
