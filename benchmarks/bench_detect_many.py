@@ -74,7 +74,7 @@ class Body(io.BytesIO):
         yield self.read()
 
 
-def pictures(folder: Path) -> Path:
+def write_images(folder: Path) -> Path:
     """Write label folders with images of one colour and some noise."""
     random = np.random.default_rng(0)
     for label, colour in (("amber", (230, 160, 30)), ("blue", (30, 60, 220))):
@@ -168,7 +168,7 @@ def main() -> None:
     options = parser.parse_args()
     gate = Gate()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = pictures(Path(scratch) / "pictures")
+        folder = write_images(Path(scratch) / "pictures")
         tps = Tps(detect_per_unit=PER_UNIT)
         # The tiny engine, because this measures the use of the capacity rather than the speed of the machine.
         with LocalService(engine="tiny", quotas=Quotas(inference_units=10), tps=tps) as service:

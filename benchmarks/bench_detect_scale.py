@@ -100,7 +100,7 @@ def stream_in_fresh_processes(count: int) -> None:
             subprocess.run(command, check=True)  # noqa: S603 -- our own interpreter
 
 
-def pictures(folder: Path) -> list[Path]:
+def write_images(folder: Path) -> list[Path]:
     """Write label folders with images of one colour and some noise."""
     random = np.random.default_rng(0)
     paths = []
@@ -126,7 +126,7 @@ def links(originals: list[Path], folder: Path, count: int) -> Iterator[Path]:
 def run_with_faults(count: int) -> None:
     """Detect in many images while one request in twenty fails, and count the outcomes."""
     with tempfile.TemporaryDirectory() as scratch:
-        originals = pictures(Path(scratch) / "pictures")
+        originals = write_images(Path(scratch) / "pictures")
         with LocalService(Path(scratch) / "service", faults=FaultPlan(FAULTS, seed=1)) as service:
             client = service.client(bucket="bench", retry=RetryPolicy(first_poll=0.05, first_delay=0.05))
             project = client.create_project("bench")

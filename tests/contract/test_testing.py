@@ -180,7 +180,7 @@ class TestMarked:
     def test_closest(self, rekolabels_client):
         assert list(rekolabels_client.projects()) == []
 
-def test_unasked(rekolabels_recorded):
+def test_unused(rekolabels_recorded):
     answer = {"operation": "DescribeProjects", "response": {"ProjectDescriptions": []}}
     rekolabels_recorded(answer)
 

@@ -40,18 +40,18 @@ COUNT = 240
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def image_paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Some images on this machine."""
     return sorted(write_folder(tmp_path_factory.mktemp("pictures")).rglob("*.png"))
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory, pictures: list[Path]) -> Path:
+def workspace(tmp_path_factory: pytest.TempPathFactory, image_paths: list[Path]) -> Path:
     """A workspace with a running model."""
     folder = tmp_path_factory.mktemp("chaos")
     with LocalService(folder, engine="tiny") as service:
         project = service.client(bucket="chaos", retry=PATIENT).create_project("chaos")
-        project.create_datasets(read_folder(pictures[0].parents[1]))
+        project.create_datasets(read_folder(image_paths[0].parents[1]))
         model = project.train("v1")
         model.wait_until_trained()
         model.start()
@@ -66,13 +66,13 @@ def faulty(workspace: Path, *faults: Fault, seed: int = 0) -> Iterator[tuple[Loc
         yield service, service.client(bucket="chaos", retry=PATIENT).project("chaos").model("v1")
 
 
-def mixed(pictures: list[Path], service: LocalService) -> list[Any]:
+def mixed(image_paths: list[Path], service: LocalService) -> list[Any]:
     """Return paths, bytes and S3 URIs in turn."""
     s3 = service.session().client("s3")
     listed = s3.list_objects_v2(Bucket="chaos", Prefix="images/")["Contents"]
     kinds: list[list[Any]] = [
-        list(pictures),
-        [picture.read_bytes() for picture in pictures],
+        list(image_paths),
+        [picture.read_bytes() for picture in image_paths],
         [f"s3://chaos/{item['Key']}" for item in listed],
     ]
     turns = itertools.chain.from_iterable(zip(*map(itertools.cycle, kinds), strict=True))
@@ -83,7 +83,7 @@ def mixed(pictures: list[Path], service: LocalService) -> list[Any]:
 @pytest.mark.parametrize("socket", [True, False])
 def test_every_image_has_its_answer(
     workspace: Path,
-    pictures: list[Path],
+    image_paths: list[Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     ordered: bool,  # noqa: FBT001 -- a case
@@ -91,7 +91,7 @@ def test_every_image_has_its_answer(
 ) -> None:
     """The answers with throttled, failing, dropped and slow calls are those without faults."""
     with faulty(workspace) as (service, model):
-        images = mixed(pictures, service)
+        images = mixed(image_paths, service)
         expected = list(model.detect_many(images))
     with faulty(workspace, *CHAOS, seed=socket) as (service, model), service.serve() as server:
         if socket:
@@ -107,12 +107,12 @@ def test_every_image_has_its_answer(
     assert Counter(map(repr, found)) == Counter(map(repr, expected))
 
 
-def test_lasting_faults_give_errors(workspace: Path, pictures: list[Path]) -> None:
+def test_lasting_faults_give_errors(workspace: Path, image_paths: list[Path]) -> None:
     """Images that run out of attempts have the last error; images after the faults are answered."""
     with faulty(workspace, Fault.broken(DETECT, times=60), Fault.dropped(DETECT, times=60)) as (_, model):
-        outcomes = list(model.detect_many(pictures * 2, workers=2))
+        outcomes = list(model.detect_many(image_paths * 2, workers=2))
     kinds = [type(outcome.error) for outcome in outcomes]
-    assert [outcome.image for outcome in outcomes] == pictures * 2
+    assert [outcome.image for outcome in outcomes] == image_paths * 2
     assert set(kinds) <= {ServiceFault, ConnectionFailed, type(None)}
     assert kinds[0] is not type(None)
     assert kinds[-1] is type(None)
@@ -130,11 +130,11 @@ for outcome in model.detect_many(images * int(count), journal=journal, workers=4
 
 
 def test_a_killed_run_is_resumed_without_paying_twice(
-    workspace: Path, pictures: list[Path], tmp_path: Path
+    workspace: Path, image_paths: list[Path], tmp_path: Path
 ) -> None:
     """After SIGKILL during a run with faults, the next run requests only images without an answer."""
     copies = [tmp_path / f"{number}.png" for number in range(80)]
-    for copy, picture in zip(copies, itertools.cycle(pictures), strict=False):
+    for copy, picture in zip(copies, itertools.cycle(image_paths), strict=False):
         os.link(picture, copy)
     journal = tmp_path / "journal.db"
     with faulty(workspace, *CHAOS) as (service, model), service.serve() as server:

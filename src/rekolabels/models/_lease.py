@@ -77,7 +77,7 @@ class LeaseState(Enum):
     STOPPING = "released; the model was told to stop"
     """Final. The tags are removed and the service has accepted the stop; each release waits for its end."""
     RELEASED = "released"
-    """Final. The tags are removed and the model is not ours to stop."""
+    """Final. The tags are removed and this process does not stop the model."""
 
 
 class _Event(Enum):
@@ -265,7 +265,7 @@ class Lease(Generic[R]):
                 self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
             except RekolabelsError as error:
                 if isinstance(error, _UNCERTAIN_ERRORS):
-                    raise  # it may start, and would then be ours to stop
+                    raise  # it may start, and this process then has to stop it
                 self._apply(_Event.ANSWER_START)
                 # With the tag, a sweep could later stop a model that another user has started.
                 remove_started(self._model, self._id)

@@ -1,4 +1,4 @@
-"""Lease tags: how processes that share a running model know of each other, and the last one stops it.
+"""Lease tags: how processes that share a running model see each other, and how the last one stops it.
 
 The service does not report who started a model or why, and stops it for any caller. So each lease has an id,
 and its process writes tags with that id on the model version:
