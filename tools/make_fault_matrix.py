@@ -14,7 +14,7 @@ PAGE = ROOT / "docs" / "faults.md"
 
 
 def main() -> int:
-    """Run the matrix and write the page."""
+    """Run all cells and write the page."""
     sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("faults", "contract", "")]
     from fault_matrix import JOBS, TROUBLES, judge, open_worlds
     from fault_page import in_words, page

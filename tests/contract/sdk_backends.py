@@ -1,4 +1,4 @@
-"""The backends that the contract of the SDK is held against, and images to hold it with."""
+"""The backends of the SDK's contract tests, and images for them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BACKENDS = ("in process", "over a socket", "inside moto", "S3 elsewhere", "AWS")
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05)
 REGION = "us-east-1"
 AWS_BUCKET, AWS_TRAINING = "REKOLABELS_AWS_BUCKET", "REKOLABELS_AWS_TRAINING"
-# Tests keep the settings of the machine away from themselves; those on AWS want them back.
+# The tests remove the AWS settings of the machine; tests on AWS restore them.
 _MACHINE = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 COLOURS = {"amber": (230, 160, 30), "blue": (30, 60, 220), "green": (40, 170, 60)}
 
 
 def png(width: int, height: int, colour: tuple[int, int, int], mark: int) -> bytes:
-    """A small picture: a coloured ground with a dark stripe whose place tells pictures apart."""
+    """Return a small image: a colour with a dark stripe, whose position makes the content unique."""
     rows = bytearray()
     for y in range(height):
         dark = mark % height <= y < mark % height + 5
@@ -53,7 +53,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def write_folder(folder: Path, *, images: int = 6, labels: int = 2) -> Path:
-    """Write label folders with pictures that even a small model tells apart."""
+    """Write label folders with images that even a small model can distinguish."""
     for label, colour in list(COLOURS.items())[:labels]:
         (folder / label).mkdir(parents=True, exist_ok=True)
         for number in range(images):
@@ -62,20 +62,20 @@ def write_folder(folder: Path, *, images: int = 6, labels: int = 2) -> Path:
 
 
 def named(client: Client, name: str) -> str:
-    """A name for a project that no other test, and nobody else in the account, has."""
+    """Return a project name that is unique in the account."""
     return f"{client.prefix.rstrip('/')}-{name}"
 
 
 @pytest.fixture(name="service", scope="module")
 def service_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
-    """One embedded service for the module; each test has its own names."""
+    """A local service for the module; each test uses its own names."""
     with LocalService(tmp_path_factory.mktemp("service")) as made:
         yield made
 
 
 @pytest.fixture(name="client", params=BACKENDS)
 def client_fixture(request: pytest.FixtureRequest, service: LocalService) -> Iterator[Client]:
-    """A client of each backend, with names of its own."""
+    """A client of each backend, with its own prefix."""
     trains = request.node.get_closest_marker("trains") is not None
     with open_client(request.param, service, trains=trains) as client:
         client.ensure_bucket()
@@ -84,9 +84,9 @@ def client_fixture(request: pytest.FixtureRequest, service: LocalService) -> Ite
 
 @contextmanager
 def open_client(backend: str, service: LocalService, *, trains: bool) -> Iterator[Client]:
-    """A client of one backend.
+    """Open a client of one backend.
 
-    Those that need not show the real training again use the tiny engine, so that each costs little.
+    Backends that only differ in S3 use the tiny engine, which is fast.
     """
     prefix = f"rekolabels-contract-{uuid.uuid4().hex[:12]}/"
     if backend == "AWS":
@@ -118,12 +118,12 @@ def _moto_s3() -> S3Client:
 
 @contextmanager
 def _aws(prefix: str, *, trains: bool) -> Iterator[Client]:
-    """The real service: projects and objects of this test alone, removed again whatever has happened."""
+    """Connect to AWS, and delete the projects and objects of this test afterwards."""
     bucket = os.environ.get(AWS_BUCKET)
     if not bucket:
-        pytest.skip(f"real AWS is asked for by {AWS_BUCKET}, a bucket of yours, and costs money")
+        pytest.skip(f"AWS costs money: set {AWS_BUCKET} to a bucket of yours to test on it")
     if trains and not os.environ.get(AWS_TRAINING):
-        pytest.skip(f"a training takes about an hour and costs money; {AWS_TRAINING}=1 asks for it")
+        pytest.skip(f"a training takes about an hour and costs money: set {AWS_TRAINING}=1")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"):
             patch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""What training and running have cost: the bill of the service and the measures of CloudWatch (moto's)."""
+"""Costs of training and inference: billed by the service, and measured by moto's CloudWatch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def train(client: Client, pictures: Path) -> ModelVersion:
-    """A trained model."""
+    """Train a model."""
     project = client.create_project("costs")
     project.create_datasets(read_folder(pictures))
     model = project.train("v1")
@@ -43,7 +43,7 @@ def train(client: Client, pictures: Path) -> ModelVersion:
 
 @pytest.fixture
 def model(pictures: Path) -> Iterator[ModelVersion]:
-    """A trained model of the embedded service, beside the CloudWatch of moto, in the time of the wall."""
+    """A trained model of the local service with moto's CloudWatch, in real time."""
     with mock_aws():
         session = boto3.Session("123456789012", "x", region_name="us-east-1")
         policy = RetryPolicy(first_poll=0.01, max_poll=0.05)
@@ -53,8 +53,8 @@ def model(pictures: Path) -> Iterator[ModelVersion]:
             yield train(client, pictures)
 
 
-def note(model: ModelVersion, begin: datetime, minutes: int, units: float) -> None:
-    """Write what Rekognition writes: the units in service, each minute."""
+def write_metric(model: ModelVersion, begin: datetime, minutes: int, units: float) -> None:
+    """Write the units in service for each minute, as Rekognition does."""
     cloudwatch: Any = client_of(model).session.client("cloudwatch")
     for minute in range(minutes):
         cloudwatch.put_metric_data(
@@ -75,17 +75,17 @@ def note(model: ModelVersion, begin: datetime, minutes: int, units: float) -> No
 
 
 def minutes_ago(minutes: int) -> datetime:
-    """A full five minutes about so long ago."""
+    """Return the start of a five-minute period this many minutes ago."""
     now = datetime.now(UTC).replace(second=0, microsecond=0)
     return now - timedelta(minutes=minutes + now.minute % 5)
 
 
-def test_what_a_run_has_cost_is_measured(model: ModelVersion) -> None:
-    """Units that came and went, and a pause, as CloudWatch saw them; beside the estimate."""
+def test_the_cost_of_a_run_is_measured(model: ModelVersion) -> None:
+    """Changing units and a gap are measured; the estimate assumes constant use."""
     begin = minutes_ago(120)
-    note(model, begin, 30, units=1)
-    note(model, begin + timedelta(minutes=30), 15, units=3)
-    note(model, begin + timedelta(minutes=90), 10, units=1)
+    write_metric(model, begin, 30, units=1)
+    write_metric(model, begin + timedelta(minutes=30), 15, units=3)
+    write_metric(model, begin + timedelta(minutes=90), 10, units=1)
     found = model.run_cost(begin, begin + timedelta(hours=2))
     assert found.unit_hours == pytest.approx((30 * 1 + 15 * 3 + 10 * 1) / 60)
     assert found.actual == pytest.approx(4 * 85 / 60)
@@ -93,21 +93,21 @@ def test_what_a_run_has_cost_is_measured(model: ModelVersion) -> None:
     assert str(found).startswith("estimate 8.00 USD (2.00 h with 1 inference units), actual 5.67 USD")
 
 
-def test_a_span_cuts_what_was_measured(model: ModelVersion) -> None:
-    """Half a minute of a minute's value counts as half a minute."""
+def test_a_period_cuts_measurements(model: ModelVersion) -> None:
+    """A period may begin and end within a minute."""
     begin = minutes_ago(60)
-    note(model, begin, 10, units=2)
+    write_metric(model, begin, 10, units=2)
     found = model.run_cost(begin + timedelta(seconds=90), begin + timedelta(seconds=210))
     assert found.unit_hours == pytest.approx(2 * 120 / 3600)
 
 
-def test_what_somebody_else_started_shows_since_when(model: ModelVersion) -> None:
-    """No tag says when it was started; CloudWatch does, from the last pause on."""
+def test_the_start_time_of_a_model_started_by_other_means(model: ModelVersion) -> None:
+    """Without a tag, the start time comes from CloudWatch, after the last gap."""
     model.start(min_inference_units=2)
     model.wait_until_running()
-    note(model, minutes_ago(600), 30, units=5)  # an earlier run
+    write_metric(model, minutes_ago(600), 30, units=5)  # an earlier run
     begin = minutes_ago(60)
-    note(model, begin, 60, units=2)
+    write_metric(model, begin, 60, units=2)
     (running,) = client_of(model).running_models()
     assert running.since == begin
     assert running.cost == pytest.approx(2 * 4, rel=0.1)
@@ -115,8 +115,8 @@ def test_what_somebody_else_started_shows_since_when(model: ModelVersion) -> Non
     model.wait_until_stopped()
 
 
-def test_what_nobody_measured_is_not_known(model: ModelVersion) -> None:
-    """Neither a tag nor a value: no guess."""
+def test_without_measurements_the_cost_is_unknown(model: ModelVersion) -> None:
+    """Without a tag and without measurements, start time and cost are unknown."""
     model.start()
     model.wait_until_running()
     (running,) = client_of(model).running_models()
@@ -131,17 +131,17 @@ def test_what_nobody_measured_is_not_known(model: ModelVersion) -> None:
     ("since", "until"),
     [
         (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)),
-        (datetime(2026, 1, 1), datetime(2026, 1, 2)),  # noqa: DTZ001 -- what is refused
+        (datetime(2026, 1, 1), datetime(2026, 1, 2)),  # noqa: DTZ001 -- the error under test
     ],
 )
-def test_a_span_that_is_none_is_refused(model: ModelVersion, since: datetime, until: datetime) -> None:
-    """Times without a zone mean something else on every machine."""
+def test_invalid_periods(model: ModelVersion, since: datetime, until: datetime) -> None:
+    """Datetimes without a time zone or in the wrong order are errors."""
     with pytest.raises(errors.InvalidInput, match="expected datetimes with a time zone"):
         model.run_cost(since, until)
 
 
-def test_without_cloudwatch_the_estimate_stands(pictures: Path) -> None:
-    """The embedded service measures nothing; training and running are reckoned by its own clock."""
+def test_without_cloudwatch_there_are_estimates(pictures: Path) -> None:
+    """Without CloudWatch there are only estimates, by the clock of the service."""
     clock = ManualClock()
     policy = RetryPolicy(clock=clock, time=clock, sleep=clock.sleep)
     durations = Durations(training=1800, starting=600)
@@ -157,14 +157,14 @@ def test_without_cloudwatch_the_estimate_stands(pictures: Path) -> None:
             clock.advance(3600)
             found = model.run_cost()
             assert (found.actual, found.in_service) == (None, None)
-            assert found.estimate == pytest.approx(2 * 4, rel=0.25)  # the start of ten minutes included
+            assert found.estimate == pytest.approx(2 * 4, rel=0.25)  # including the ten minutes of the start
             assert "actual unknown (not measured)" in str(found)
             (running,) = client.running_models()
             assert running.cost == pytest.approx(found.estimate)
 
 
-def test_who_may_not_ask_cloudwatch_is_told(pictures: Path) -> None:
-    """Asked for a measure the refusal comes through; the list of what runs is shown without it."""
+def test_without_permission_for_cloudwatch(pictures: Path) -> None:
+    """``run_cost`` raises the error; ``running_models`` works without CloudWatch."""
     with LocalService(engine="tiny") as service:
         client = service.client(bucket="costs", prices=PRICES, retry=RetryPolicy(first_poll=0.01))
         model = train(client, pictures)
@@ -182,8 +182,8 @@ def test_who_may_not_ask_cloudwatch_is_told(pictures: Path) -> None:
         model.wait_until_stopped()
 
 
-def test_long_spans_come_in_pages(pictures: Path) -> None:
-    """Older values are asked for in longer periods; every page counts, and empty ones end nothing."""
+def test_long_periods_have_several_pages(pictures: Path) -> None:
+    """Every page of measurements counts, and an empty page does not end them."""
     with LocalService(engine="tiny") as service:
         client = service.client(bucket="costs", prices=PRICES, retry=RetryPolicy(first_poll=0.01))
         model = train(client, pictures)
@@ -208,8 +208,8 @@ def test_long_spans_come_in_pages(pictures: Path) -> None:
         assert found.unit_hours == pytest.approx((2 + 1) * 5 / 60)
 
 
-def test_a_run_that_has_just_begun_has_a_cost(pictures: Path) -> None:
-    """Its begin is kept in whole seconds, and never lies ahead."""
+def test_the_cost_of_a_run_that_has_just_started(pictures: Path) -> None:
+    """The start time is rounded down to seconds, so it is never in the future."""
     clock = ManualClock()
     policy = RetryPolicy(clock=clock, time=clock, sleep=clock.sleep)
     with LocalService(engine="tiny", clock=clock, durations=Durations(training=1, starting=0)) as service:

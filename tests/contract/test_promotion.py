@@ -1,4 +1,4 @@
-"""Copying models between projects and accounts, and the policies that allow it."""
+"""Copies of models between projects and accounts, and the policies for them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_ACCOUNT = "210987654321"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalService]:
-    """One embedded service, where both accounts live."""
+    """A local service with both accounts."""
     with LocalService(tmp_path_factory.mktemp("promotion"), engine="tiny") as made:
         yield made
 
@@ -50,7 +50,7 @@ def model(service: LocalService, pictures: Path) -> ModelVersion:
 
 @pytest.fixture
 def production(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A client of another account: to the embedded service the access key says whose."""
+    """A client of another account, which the local service recognises by the access key."""
     with service.serve() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", OTHER_ACCOUNT)
@@ -61,7 +61,7 @@ def production(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def test_a_copy_within_an_account(model: ModelVersion, pictures: Path) -> None:
-    """The copy runs, says the same as the original, and remembers where it came from."""
+    """The copy gives the same results as the original, and has its ARN as source."""
     project = client_of(model).create_project("staging")
     copy = model.copy_to(project, "from-development")
     found = copy.describe()
@@ -77,7 +77,7 @@ def test_a_copy_within_an_account(model: ModelVersion, pictures: Path) -> None:
 
 
 def test_a_copy_into_another_account(model: ModelVersion, production: Client) -> None:
-    """A policy allows the copy for as long as it takes, and is gone afterwards."""
+    """The policy for the copy is removed afterwards."""
     project = production.create_project("production")
     assert project.arn.split(":")[4] == OTHER_ACCOUNT
     copy = model.copy_to(project)
@@ -85,8 +85,8 @@ def test_a_copy_into_another_account(model: ModelVersion, production: Client) ->
     assert list(client_of(model).project("development").policies()) == []
 
 
-def test_a_refused_copy_leaves_no_policy(model: ModelVersion, production: Client) -> None:
-    """When the name is taken the error comes through, and nothing stays behind."""
+def test_a_rejected_copy_leaves_no_policy(model: ModelVersion, production: Client) -> None:
+    """If the name is taken, the error is raised and the policy is removed."""
     project = production.create_project("taken")
     model.copy_to(project, "v1")
     with pytest.raises(errors.ResourceInUse):
@@ -96,7 +96,7 @@ def test_a_refused_copy_leaves_no_policy(model: ModelVersion, production: Client
 
 @pytest.fixture
 def faulty(service: LocalService) -> Iterator[Callable[..., Client]]:
-    """Makes clients of a service on the same workspace where things go wrong."""
+    """A function that makes clients of a service with faults, on the same workspace."""
     with ExitStack() as stack:
 
         def make(*faults: Fault) -> Client:
@@ -107,19 +107,21 @@ def faulty(service: LocalService) -> Iterator[Callable[..., Client]]:
 
 
 def test_a_copy_that_fails_is_deleted(model: ModelVersion, faulty: Callable[..., Client]) -> None:
-    """Half a copy is no use to anybody; the error says what the service said."""
+    """A failed copy is deleted, and the error has the service's message."""
     client = faulty(Fault.fails("CopyProjectVersion", message="The copy was interrupted.", times=1))
     project = client.create_project("broken")
     with pytest.raises(errors.ModelFailed, match="The copy was interrupted"):
         client.model(model.arn).copy_to(project)
     assert list(project.models()) == []
-    assert client.model(model.arn).copy_to(project).status == "COPYING_COMPLETED"  # the name is free again
+    assert (
+        client.model(model.arn).copy_to(project).status == "COPYING_COMPLETED"
+    )  # the name is available again
 
 
-def test_a_rollback_that_fails_does_not_hide_why(
+def test_a_failed_deletion_does_not_hide_the_reason(
     model: ModelVersion, faulty: Callable[..., Client], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The failure of the copy comes through; that it could not be deleted stands in the log."""
+    """The failure of the copy is raised; the failed deletion is logged."""
     client = faulty(
         Fault.fails("CopyProjectVersion", message="The copy was interrupted.", times=1),
         Fault.error("AccessDeniedException", "DeleteProjectVersion"),
@@ -129,8 +131,8 @@ def test_a_rollback_that_fails_does_not_hide_why(
     assert "Could not delete the failed copy" in caplog.text
 
 
-def test_a_copy_that_takes_too_long_goes_on(model: ModelVersion, faulty: Callable[..., Client]) -> None:
-    """The error says how to attach to it again."""
+def test_a_copy_continues_after_a_timeout(model: ModelVersion, faulty: Callable[..., Client]) -> None:
+    """The error has the call that waits again."""
     client = faulty(Fault.stuck("CopyProjectVersion", times=1))
     project = client.create_project("slow")
     with pytest.raises(errors.WaitTimedOut, match="To go on waiting"):
@@ -138,15 +140,15 @@ def test_a_copy_that_takes_too_long_goes_on(model: ModelVersion, faulty: Callabl
     assert project.model("v1").status == "COPYING_IN_PROGRESS"
 
 
-def test_a_copy_into_another_region_is_refused(model: ModelVersion, service: LocalService) -> None:
-    """Before anything is attached or asked for."""
-    elsewhere = Client(service.session(), region_name="eu-west-1", bucket="far", retry=QUICK)
+def test_copies_between_regions_are_an_error(model: ModelVersion, service: LocalService) -> None:
+    """The error is raised before any call."""
+    other_region = Client(service.session(), region_name="eu-west-1", bucket="far", retry=QUICK)
     with pytest.raises(errors.InvalidInput, match="from us-east-1 to project 'far' in eu-west-1"):
-        model.copy_to(elsewhere.create_project("far"))
+        model.copy_to(other_region.create_project("far"))
 
 
 def test_tags_on_every_resource(model: ModelVersion, pictures: Path) -> None:
-    """Given at creation, added, changed and removed later; beside those of the SDK."""
+    """Tags can be given at creation, added, changed and removed, without touching those of the SDK."""
     client = client_of(model)
     project = client.create_project("tagged", tags={"team": "a"})
     train, test = project.create_datasets(read_folder(pictures), tags={"team": "a"})
@@ -165,7 +167,7 @@ def test_tags_on_every_resource(model: ModelVersion, pictures: Path) -> None:
 
 
 def test_policies_are_put_replaced_and_deleted(model: ModelVersion) -> None:
-    """A replacement needs the current revision."""
+    """A replacement requires the current revision id."""
     project = client_of(model).project("development")
     statement = {
         "Effect": "Allow",

@@ -1,4 +1,4 @@
-"""What the SDK promises, on every backend that answers as Custom Labels does."""
+"""Contract of the SDK, on every backend."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two labels with six pictures each."""
+    """Two labels with six images each."""
     return write_folder(tmp_path / "pictures")
 
 
 @pytest.fixture
 def project(request: pytest.FixtureRequest, client: Client) -> Iterator[Project]:
-    """A project of the test's own."""
+    """A project for one test."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.originalname)
     made = client.create_project(named(client, name))
     yield made
@@ -55,22 +55,22 @@ def trained(project: Project, folder: Path) -> ModelVersion:
 
 
 def images_of(client: Client) -> Iterator[tuple[str, int]]:
-    """Key and size of the images that the client has uploaded."""
+    """Yield key and size of the images that the client has uploaded."""
     return client._connection.s3.sizes(client._connection.require_bucket(), f"{client.prefix}images/")
 
 
 def manifests_of(client: Client, project: Project) -> Iterator[tuple[str, int]]:
-    """Key and size of the manifests of a project's training dataset."""
+    """Yield key and size of the manifests of a project's training dataset."""
     return client._connection.s3.sizes(
         client._connection.require_bucket(), f"{client.prefix}{project.name}/manifests/train"
     )
 
 
 class TestProjects:
-    """Finding, making and deleting projects."""
+    """Finding, creating and deleting projects."""
 
     def test_a_project_is_found_by_name_and_arn(self, client: Client, project: Project) -> None:
-        """Name and ARN lead to the same handle."""
+        """Name and ARN give equal handles."""
         assert client.project(project.name) == project
         assert client.project(project.arn) == project
         assert project in list(client.projects())
@@ -82,26 +82,26 @@ class TestProjects:
         assert found.status in {"CREATING", "CREATED"}
         assert found.created_at is not None
 
-    def test_a_second_project_of_the_name_is_refused(self, client: Client, project: Project) -> None:
-        """The error says how to take the project that exists."""
+    def test_project_names_are_unique(self, client: Client, project: Project) -> None:
+        """The error says how to use the existing project."""
         with pytest.raises(errors.ResourceInUse, match="exist_ok"):
             client.create_project(project.name)
         assert client.create_project(project.name, exist_ok=True) == project
 
     def test_an_unknown_project(self, client: Client) -> None:
-        """A name that does not exist says how to make it."""
+        """The error says how to create the project."""
         with pytest.raises(errors.ResourceNotFound, match="create_project"):
-            client.project("nobody")
+            client.project("unknown")
 
-    def test_a_bad_arn(self, client: Client) -> None:
-        """What is no ARN is refused without asking the service."""
+    def test_invalid_arns(self, client: Client) -> None:
+        """An invalid ARN is an error without a call to the service."""
         with pytest.raises(errors.InvalidInput, match="not the ARN of a model version"):
             client.model("arn:aws:s3:::bucket")
         with pytest.raises(errors.InvalidInput, match="not a dataset ARN"):
             client.dataset("x")
 
     def test_a_project_with_datasets_is_not_deleted_by_accident(self, project: Project) -> None:
-        """Without cascade nothing that is inside is deleted."""
+        """Without cascade, a project with content is not deleted."""
         project.create_dataset("train")
         with pytest.raises(errors.ResourceInUse, match="cascade=True"):
             project.delete()
@@ -109,7 +109,7 @@ class TestProjects:
 
     @pytest.mark.trains
     def test_cascade_deletes_everything(self, client: Client, folder: Path) -> None:
-        """A running model is stopped, then versions, datasets and project go."""
+        """A running model is stopped; versions, datasets and project are deleted."""
         project = client.create_project(named(client, "cascade"))
         project.create_datasets(read_folder(folder))
         model = project.train("v1")
@@ -118,8 +118,8 @@ class TestProjects:
         project.delete(cascade=True)
         assert project.name not in [found.name for found in client.projects()]
 
-    def test_a_deleted_project_says_so(self, client: Client) -> None:
-        """A handle whose project is gone does not answer with somebody else's."""
+    def test_a_deleted_project_is_an_error(self, client: Client) -> None:
+        """A handle of a deleted project raises an error."""
         project = client.create_project(named(client, "gone"))
         project.delete()
         with pytest.raises(errors.ResourceNotFound):
@@ -127,39 +127,39 @@ class TestProjects:
 
 
 class TestDatasets:
-    """Images on their way into datasets."""
+    """Datasets from images."""
 
     def test_both_datasets_hold_every_image_once(self, project: Project, folder: Path) -> None:
-        """The split is a partition, each label has its share, and the labels arrive."""
+        """Each image is in one dataset, with its labels, and the split is stratified."""
         train, test = project.create_datasets(read_folder(folder), test=0.5, seed=3)
-        there = [image.source for dataset in (train, test) for image in dataset.entries()]
-        assert len(there) == len(set(there)) == 12
+        sources = [image.source for dataset in (train, test) for image in dataset.entries()]
+        assert len(sources) == len(set(sources)) == 12
         for dataset in (train, test):
             assert {count.label: count.images for count in dataset.labels()} == {"amber": 3, "blue": 3}
             assert dataset.describe().total_entries == dataset.describe().labelled_entries == 6
 
-    def test_the_same_lines_run_again_find_what_they_made(self, project: Project, folder: Path) -> None:
-        """A second run uploads nothing, creates nothing, and returns the same datasets."""
+    def test_running_again_returns_the_same_datasets(self, project: Project, folder: Path) -> None:
+        """A second run returns the same datasets."""
         first = project.create_datasets(read_folder(folder))
         assert project.create_datasets(read_folder(folder)) == first
 
-    def test_a_run_that_was_broken_off_goes_on(self, project: Project, folder: Path) -> None:
-        """With one of the two datasets there, the other is added."""
+    def test_an_interrupted_run_continues(self, project: Project, folder: Path) -> None:
+        """If one of the two datasets exists, the other is created."""
         train, test = project.create_datasets(read_folder(folder))
         test.delete()
         again = project.create_datasets(read_folder(folder))
         assert again[0] == train
         assert again[1].describe().total_entries == 2
 
-    def test_other_images_are_not_mistaken_for_these(self, project: Project, folder: Path) -> None:
-        """Datasets made from other images are left alone, and the error says what to do."""
+    def test_datasets_of_other_images_are_kept(self, project: Project, folder: Path) -> None:
+        """Datasets made from other images are not changed, and the error says what to do."""
         project.create_datasets(read_folder(folder))
         (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))
         with pytest.raises(errors.ResourceAlreadyExists, match=r"_dataset\.delete"):
             project.create_datasets(read_folder(folder))
 
     def test_no_image_is_uploaded_twice(self, client: Client, project: Project, folder: Path) -> None:
-        """Images are named by content: a new dataset of known images sends none of them."""
+        """Keys depend on content: a new dataset of known images uploads none of them."""
         project.create_datasets(read_folder(folder))
         before = dict(images_of(client))
         copied = folder.parent / "moved"
@@ -170,7 +170,7 @@ class TestDatasets:
         assert dict(images_of(client)) == before
 
     def test_from_a_manifest_and_as_a_copy(self, client: Client, project: Project, folder: Path) -> None:
-        """A dataset can come from a manifest in S3, from another dataset, or be empty."""
+        """A dataset can be made from a manifest in S3 or from another dataset."""
         train, _ = project.create_datasets(read_folder(folder))
         manifest = next(key for key, _ in manifests_of(client, project))
         other = client.create_project(f"{project.name}-2")
@@ -180,12 +180,12 @@ class TestDatasets:
         other.delete(cascade=True)
 
     def test_a_local_manifest_is_read_first(self, project: Project) -> None:
-        """A path where a URI is meant says how to go about it."""
+        """A path instead of a URI is an error that shows how to read the file."""
         with pytest.raises(errors.InvalidInput, match=r"read_manifest\('train\.manifest'\)"):
             project.create_dataset("train", "train.manifest")
 
     def test_an_update_adds_and_replaces(self, client: Client, project: Project, folder: Path) -> None:
-        """New images join the dataset; an image of the same place gets its new labels."""
+        """New images are added; an existing image gets its new labels."""
         train, _ = project.create_datasets(read_folder(folder))
         known = next(train.entries(labels=["blue"]))
         new = folder.parent / "new.png"
@@ -197,8 +197,8 @@ class TestDatasets:
         }
         assert next(train.entries(source_contains=known.source)).labels == ("amber",)
 
-    def test_an_update_says_what_the_service_finds(self, project: Project) -> None:
-        """Lines that the service takes, but marks with errors, are reported with its codes."""
+    def test_an_update_returns_errors(self, project: Project) -> None:
+        """Errors that the service finds in accepted lines are returned."""
         dataset = project.create_dataset("train")
         box = BoundingBox("blue", left=90, top=90, width=30, height=30)
         bad = LabelledImage("s3://bucket/bad.png", boxes=[box], size=ImageSize(100, 100))
@@ -207,8 +207,8 @@ class TestDatasets:
         assert {error.source for error in found} == {bad.source}
         assert "ERROR_INVALID_BOUNDING_BOX" in {error.code for error in found}
 
-    def test_large_updates_are_sent_in_changes_that_the_service_takes(self, project: Project) -> None:
-        """More than 5 MB of lines arrive whole."""
+    def test_large_updates_are_sent_in_several_requests(self, project: Project) -> None:
+        """More than 5 MB of lines are sent in several requests."""
         dataset = project.create_dataset("train")
         images = [
             LabelledImage(f"s3://bucket/{'x' * 800}{number}.png", ["a" * 200]) for number in range(5000)
@@ -217,7 +217,7 @@ class TestDatasets:
         assert dataset.describe().total_entries == 5000
 
     def test_the_service_distributes(self, project: Project, folder: Path) -> None:
-        """The service's own split moves a fifth of the training dataset."""
+        """The service moves a fifth of the training dataset."""
         project.create_dataset("train", read_folder(folder))
         project.create_dataset("test")
         train, test = project.distribute_datasets()
@@ -225,19 +225,19 @@ class TestDatasets:
         assert test.describe().total_entries >= 2
 
     def test_distributing_needs_both(self, project: Project) -> None:
-        """The error says which dataset is missing and how to make it."""
+        """The error names the missing dataset."""
         with pytest.raises(errors.InvalidInput, match="no training dataset"):
             project.distribute_datasets()
 
-    def test_a_manifest_that_is_not_there(self, project: Project) -> None:
-        """A missing manifest is an error of ours, and leaves no dataset that is in the way."""
+    def test_a_missing_manifest(self, project: Project) -> None:
+        """A missing manifest is an error of ours."""
         with pytest.raises((errors.ImageRejected, errors.DatasetFailed)):
             project.create_dataset("train", "s3://bucket/nowhere.manifest")
 
-    def test_bad_images_are_named_before_anything_is_done(
+    def test_invalid_images_are_reported_before_the_upload(
         self, client: Client, project: Project, folder: Path
     ) -> None:
-        """Too small, too large, no image: all are named at once, and nothing is left half made."""
+        """All invalid images are named at once, and nothing is uploaded."""
         (folder / "blue" / "small.png").write_bytes(png(32, 64, (0, 0, 0), 1))
         (folder / "blue" / "wide.png").write_bytes(png(5000, 64, (0, 0, 0), 1))
         images = [*read_folder(folder), LabelledImage(str(folder / "text.jpg"), ["blue"])]
@@ -251,38 +251,38 @@ class TestDatasets:
         assert dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix)) == before
 
     def test_a_file_over_15_mb(self, project: Project, folder: Path) -> None:
-        """The service's limit on files is checked here."""
+        """Files above the limit of the service are rejected before the upload."""
         with (folder / "blue" / "00.png").open("ab") as file:
             file.truncate(16 * 2**20)
         with pytest.raises(errors.InvalidImage, match="at most 15 MB"):
             project.create_datasets(read_folder(folder))
 
     def test_no_images(self, project: Project) -> None:
-        """Nothing to make a dataset from is an error, not an empty dataset."""
+        """No images are an error and do not make an empty dataset."""
         with pytest.raises(errors.InvalidInput, match="no images"):
             project.create_datasets([])
 
     def test_one_label_only(self, project: Project, tmp_path: Path) -> None:
-        """Classification tells at least two labels apart."""
+        """Classification needs at least two labels."""
         with pytest.raises(errors.CannotSplit, match="only the label 'amber'"):
             project.create_datasets(read_folder(write_folder(tmp_path / "one", labels=1)))
 
     def test_a_label_with_one_image(self, project: Project, folder: Path) -> None:
-        """A label that cannot be on both sides is named."""
+        """A label with too few images for both datasets is named."""
         (folder / "green").mkdir()
         (folder / "green" / "only.png").write_bytes(png(64, 64, (0, 200, 0), 2))
         with pytest.raises(errors.CannotSplit, match="green"):
             project.create_datasets(read_folder(folder))
 
-    def test_one_picture_with_two_labels(self, project: Project, folder: Path) -> None:
-        """The same file under two labels is a contradiction, and both places are named."""
+    def test_one_file_with_two_labels(self, project: Project, folder: Path) -> None:
+        """The same file with two labels is an error that names both paths."""
         (folder / "amber" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
         (folder / "blue" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
         with pytest.raises(errors.InvalidInput, match="the same file with different labels"):
             project.create_datasets(read_folder(folder))
 
-    def test_a_bucket_that_does_not_exist(self, client: Client, folder: Path) -> None:
-        """The error names the bucket and how to make it; the project stays usable."""
+    def test_a_missing_bucket(self, client: Client, folder: Path) -> None:
+        """The error says how to create the bucket, and the project is unchanged."""
         other = Client(client.session, bucket="no-such-bucket", retry=QUICK)
         project = other.create_project(named(client, "bucketless"))
         with pytest.raises(errors.BucketNotFound, match="ensure_bucket"):
@@ -291,7 +291,7 @@ class TestDatasets:
         project.delete()
 
     def test_without_a_bucket(self, client: Client, folder: Path) -> None:
-        """A client without a bucket says where to give one."""
+        """The error says how to give the client a bucket."""
         project = Client(client.session, retry=QUICK).create_project(named(client, "no-bucket"))
         with pytest.raises(errors.InvalidInput, match="bucket="):
             project.create_datasets(read_folder(folder))
@@ -300,10 +300,10 @@ class TestDatasets:
 
 @pytest.mark.trains
 class TestTraining:
-    """Training, waiting, evaluating."""
+    """Training, waiting and evaluation."""
 
-    def test_a_training_ends_in_metrics(self, trained: ModelVersion) -> None:
-        """Pictures of plain colours are told apart, and the figures are where the service puts them."""
+    def test_a_training_gives_metrics(self, trained: ModelVersion) -> None:
+        """Images of plain colours are classified correctly, and result files have the service's names."""
         found = trained.describe()
         result = trained.evaluation()
         assert found.status == "TRAINING_COMPLETED"
@@ -315,31 +315,31 @@ class TestTraining:
             f"EvaluationResultSummary-{found.arn.split('/')[1]}-v1.json"
         )
 
-    def test_an_evaluation_travels(self, trained: ModelVersion) -> None:
-        """A result that is pickled or copied keeps its figures; the files in S3 stay behind."""
+    def test_an_evaluation_can_be_pickled(self, trained: ModelVersion) -> None:
+        """A pickled or copied result has the same metrics."""
         result = trained.evaluation()
         assert len(list(result.images)) == 2
         for other in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):  # noqa: S301 -- our own bytes
             assert other == result
             assert str(other) == str(result)
 
-    def test_progress_is_told(self, project: Project, folder: Path) -> None:
-        """``on_progress`` gets each snapshot, the last one trained."""
+    def test_progress_is_reported(self, project: Project, folder: Path) -> None:
+        """``on_progress`` gets each snapshot."""
         project.create_datasets(read_folder(folder))
         seen: list[ModelDescription] = []
         last = project.train("v1").wait_until_trained(on_progress=seen.append)
         assert seen[-1] == last
         assert last.status == "TRAINING_COMPLETED"
 
-    def test_two_versions_of_a_name(self, project: Project, trained: ModelVersion) -> None:
-        """The error says that there is one, its state, and how to take it."""
+    def test_version_names_are_unique(self, project: Project, trained: ModelVersion) -> None:
+        """The error says how to use the existing version."""
         with pytest.raises(errors.ResourceInUse, match=r"project\.model\('v1'\)"):
             project.train("v1")
         assert project.model("v1") == trained
         assert list(project.models()) == [trained]
 
     def test_training_without_datasets(self, project: Project) -> None:
-        """The error says which datasets are missing and how to make them."""
+        """The error names the missing datasets."""
         with pytest.raises(errors.InvalidInput, match="no training and no test dataset"):
             project.train("v1")
         project.create_dataset("train")
@@ -347,24 +347,22 @@ class TestTraining:
             project.train("v1")
 
     def test_manifest_and_split_belong_together(self, project: Project) -> None:
-        """Half of the two is refused before the service is asked."""
+        """One without the other is an error without a call to the service."""
         with pytest.raises(errors.InvalidInput, match="auto_split"):
             project.train("v1", training_manifest="s3://bucket/m")
         with pytest.raises(errors.InvalidInput, match="training_manifest"):
             project.train("v1", auto_split=True)
 
-    def test_an_evaluation_whose_file_is_gone(self, client: Client, trained: ModelVersion) -> None:
-        """A summary that S3 no longer has is named."""
+    def test_an_evaluation_without_its_file(self, client: Client, trained: ModelVersion) -> None:
+        """The error names the missing summary."""
         summary = trained.describe().evaluation_summary
         assert summary is not None
         client._connection.s3.client.delete_object(Bucket=summary.bucket, Key=summary.key)
         with pytest.raises(errors.ObjectNotFound, match="EvaluationResultSummary"):
             trained.evaluation()
 
-    def test_a_failed_training_brings_the_reasons(
-        self, client: Client, project: Project, folder: Path
-    ) -> None:
-        """Images that vanished from S3 fail the training, with the service's codes on the error."""
+    def test_a_failed_training_has_reasons(self, client: Client, project: Project, folder: Path) -> None:
+        """If images were deleted from S3, the training fails, and the error has the service's codes."""
         train, test = project.create_datasets(read_folder(folder))
         for dataset in (train, test):
             for image in dataset.entries():
@@ -381,7 +379,7 @@ class TestTraining:
             wait_all([model])
 
     def test_waiting_for_many(self, project: Project, folder: Path) -> None:
-        """``wait_all`` returns the last snapshot of each, in the order given."""
+        """``wait_all`` returns the last snapshots in the order of the models."""
         project.create_datasets(read_folder(folder))
         models = [project.train("v1"), project.train("v2")]
         ended = wait_all(reversed(models))
@@ -390,8 +388,8 @@ class TestTraining:
             ("v1", "TRAINING_COMPLETED"),
         ]
 
-    def test_a_version_that_vanishes_ends_the_wait(self, trained: ModelVersion) -> None:
-        """There is nothing to wait for."""
+    def test_waiting_for_a_deleted_version(self, trained: ModelVersion) -> None:
+        """Waiting for a deleted version is an error."""
         trained.delete()
         with pytest.raises(errors.UnexpectedStatus, match="no longer exists"):
             trained.wait_until_trained()
@@ -399,10 +397,10 @@ class TestTraining:
 
 @pytest.mark.trains
 class TestRunning:
-    """Starting, detecting, stopping."""
+    """Starting, detection and stopping."""
 
     def test_a_model_is_stopped_on_leaving(self, client: Client, trained: ModelVersion, folder: Path) -> None:
-        """Inside the block it detects; after it, also after an error, nothing runs."""
+        """The model runs inside the block, and is stopped after an error as well."""
 
         def run() -> None:
             with trained.running() as running:
@@ -418,7 +416,7 @@ class TestRunning:
         assert trained not in [running.model for running in client.running_models()]
 
     def test_a_running_model_is_joined_and_left_running(self, trained: ModelVersion) -> None:
-        """Who did not start it does not stop it."""
+        """A block does not stop a model that it did not start."""
         trained.start()
         trained.wait_until_running()
         with trained.running():
@@ -426,7 +424,7 @@ class TestRunning:
         assert trained.status == "RUNNING"
 
     def test_every_kind_of_image(self, client: Client, trained: ModelVersion, folder: Path) -> None:
-        """Path, text, bytes, open file and S3 location say the same; 0 asks for every label."""
+        """Path, string, bytes, open file and S3 URI give the same result; 0 returns every label."""
         path = folder / "amber" / "01.png"
         key = next(key for key, _ in images_of(client))
         with trained.running() as running:
@@ -446,7 +444,7 @@ class TestRunning:
         folder: Path,
         ordered: bool,  # noqa: FBT001 -- a parameter of the test
     ) -> None:
-        """Each image has one outcome; what cannot be read is an error there, and the rest goes on."""
+        """Each image has one outcome; unreadable images have an error, and the others a result."""
         (folder / "broken.png").write_text("no image")
         paths = [*folder.rglob("*.png"), folder / "missing.png"] * 5
         with trained.running() as running:
@@ -466,14 +464,14 @@ class TestRunning:
                     None,
                 )
 
-    def test_a_model_that_does_not_run(self, trained: ModelVersion, folder: Path) -> None:
-        """Detecting with a stopped model is an error that AWS names, and that says how to run it."""
+    def test_detecting_with_a_stopped_model(self, trained: ModelVersion, folder: Path) -> None:
+        """Detection with a stopped model is an error that shows how to run it."""
         with pytest.raises(errors.ResourceNotReady, match=r"with model\.running\(\)") as caught:
             trained.detect(folder / "blue" / "00.png")
         assert caught.value.code == "ResourceNotReadyException"
 
-    def test_images_that_cannot_be_sent(self, trained: ModelVersion, tmp_path: Path) -> None:
-        """Missing, empty and oversized files are refused before the call."""
+    def test_invalid_files(self, trained: ModelVersion, tmp_path: Path) -> None:
+        """Missing, empty and oversized files are errors without a call."""
         with pytest.raises(errors.InvalidImage, match="cannot be read"):
             trained.detect(tmp_path / "missing.jpg")
         with pytest.raises(errors.InvalidImage, match="empty"):
@@ -481,8 +479,8 @@ class TestRunning:
         with pytest.raises(errors.InvalidImage, match="15 MB"):
             trained.detect(bytes(15 * 2**20 + 1))
 
-    def test_what_is_no_image(self, trained: ModelVersion, tmp_path: Path) -> None:
-        """The service's refusal keeps its code, and names the file."""
+    def test_a_file_that_is_not_an_image(self, trained: ModelVersion, tmp_path: Path) -> None:
+        """The error has the service's code and the name of the file."""
         path = tmp_path / "notes.jpg"
         path.write_bytes(b"no image at all")
         with trained.running() as running:
@@ -493,7 +491,7 @@ class TestRunning:
                 assert str(caught.value).startswith(f"The service rejected {name}. [DetectCustomLabels: ")
 
     def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
-        """The error says to stop it; ``stop=True`` does it."""
+        """The error names ``stop=True``, which stops the model first."""
         trained.start()
         with pytest.raises(errors.ResourceInUse, match="stop=True"):
             trained.delete()
@@ -501,7 +499,7 @@ class TestRunning:
         with pytest.raises(errors.ResourceNotFound):
             trained.describe()
 
-    def test_waiting_for_what_was_not_started(self, trained: ModelVersion) -> None:
-        """A model that nobody started will not run by itself."""
+    def test_waiting_for_a_model_that_was_not_started(self, trained: ModelVersion) -> None:
+        """Waiting for a model that was not started is an error that says so."""
         with pytest.raises(errors.UnexpectedStatus, match="start"):
             trained.wait_until_running()

@@ -1,4 +1,4 @@
-"""The SDK against what AWS really answered: the recorded responses, through botocore's Stubber."""
+"""The SDK with recorded responses of AWS, through botocore's Stubber."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BUCKET = "custom-labels-console-us-east-1-111111111"
 
 
 class Recorded:
-    """A client whose answers are the recorded ones."""
+    """A client with recorded responses."""
 
     def __init__(self, client: Client, folder: Path) -> None:
         self.client = client
@@ -46,13 +46,13 @@ class Recorded:
         return found
 
     def answer(self, name: str, **changes: Any) -> None:
-        """Answer the next call of a recorded operation as AWS did, with some fields changed."""
+        """Let the next call return a recorded response, with some fields changed."""
         found = self.load(name)
         operation = "".join(f"_{c.lower()}" if c.isupper() else c for c in found["operation"]).lstrip("_")
         self.rekognition.add_response(operation, {**found["response"], **changes})
 
     def put(self, key: str, content: object) -> None:
-        """Let the next GetObject find this."""
+        """Let the next GetObject return this content."""
         body = json.dumps(content).encode()
         self.s3.add_response(
             "get_object",
@@ -62,7 +62,7 @@ class Recorded:
 
 
 def _times(item: dict[str, Any]) -> dict[str, Any]:
-    """Turn times into what botocore makes of them; the recordings print them as text."""
+    """Turn times, which are text in the recordings, into those of botocore."""
     return {
         key: datetime.fromisoformat(value) if key.endswith("Timestamp") and "-07:00" in str(value) else value
         for key, value in item.items()
@@ -71,7 +71,7 @@ def _times(item: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def recorded(virtual_policy: RetryPolicy) -> Iterator[Recorded]:
-    """A client whose answers are the recorded ones; every answer must be asked for."""
+    """A client with recorded responses; each response must be used."""
     session = boto3.Session("test", "test", region_name="us-east-1")
     stubs = Recorded(Client(session, retry=virtual_policy), RECORDED)
     yield stubs
@@ -86,7 +86,7 @@ def model(recorded: Recorded) -> ModelVersion:
 
 
 def test_a_project(recorded: Recorded) -> None:
-    """Name, datasets and times are read from a real description."""
+    """Name, datasets and times come from a description of AWS."""
     recorded.answer("describe-projects")
     project = recorded.client.project("my-project")
     assert (project.name, project.arn.rsplit("/", 1)[1]) == ("my-project", "1655158560634")
@@ -100,8 +100,8 @@ def test_a_project(recorded: Recorded) -> None:
     assert found.created_at.isoformat() == "2022-06-13T22:16:00.634000+00:00"
 
 
-def test_creating_things(recorded: Recorded) -> None:
-    """Project, dataset and version come back as handles with the recorded ARNs."""
+def test_creating_resources(recorded: Recorded) -> None:
+    """Created projects, datasets and versions have the recorded ARNs."""
     recorded.answer("create-project")
     assert recorded.client.create_project("my-project").arn.endswith("/1690405809285")
     project = recorded.client.project(PROJECT)
@@ -114,7 +114,7 @@ def test_creating_things(recorded: Recorded) -> None:
 
 
 def test_a_dataset_whose_update_failed(recorded: Recorded) -> None:
-    """The status is that of the last operation: 15 entries are there, and the reason can be read."""
+    """The status is that of the last operation; the dataset has 15 entries, and the error has the reason."""
     dataset = recorded.client.dataset(recorded.load("describe-dataset")["request"]["DatasetArn"])
     recorded.answer("describe-dataset")
     found = dataset.describe()
@@ -131,7 +131,7 @@ def test_a_dataset_whose_update_failed(recorded: Recorded) -> None:
 
 
 def test_entries_and_labels(recorded: Recorded) -> None:
-    """Real entries become labelled images; an empty token is the end."""
+    """Entries of AWS become labelled images; an empty token ends the pages."""
     dataset = recorded.client.dataset(recorded.load("list-dataset-labels")["request"]["DatasetArn"])
     recorded.answer("list-dataset-labels")
     assert list(dataset.labels()) == [
@@ -149,7 +149,7 @@ def test_entries_and_labels(recorded: Recorded) -> None:
 
 
 def test_a_trained_version(recorded: Recorded, model: ModelVersion) -> None:
-    """Everything that the service says of a trained version is on the snapshot."""
+    """The snapshot has all fields of a trained version."""
     recorded.answer("describe-project-versions")
     found = model.wait_until_trained()
     assert (found.status, found.f1, found.billable_training_seconds) == ("TRAINING_COMPLETED", 1.0, 1899)
@@ -177,8 +177,8 @@ def test_an_evaluation(recorded: Recorded, model: ModelVersion, kind: str) -> No
     assert sorted(result.labels) == sorted(content["EvaluationDetails"]["Labels"])
 
 
-def test_an_evaluation_that_is_not_there_yet(recorded: Recorded, model: ModelVersion) -> None:
-    """Before the end of the training the error says to wait."""
+def test_an_evaluation_before_the_end_of_the_training(recorded: Recorded, model: ModelVersion) -> None:
+    """Before the end of the training, the error says to wait."""
     training = {"ProjectVersionArn": VERSION, "Status": "TRAINING_IN_PROGRESS"}
     recorded.answer("describe-project-versions", ProjectVersionDescriptions=[training])
     with pytest.raises(errors.ResourceNotReady, match="wait_until_trained"):
@@ -186,7 +186,7 @@ def test_an_evaluation_that_is_not_there_yet(recorded: Recorded, model: ModelVer
 
 
 def test_a_failed_training(recorded: Recorded, model: ModelVersion) -> None:
-    """The recorded manifest summary of a failed training is on the error, with its codes."""
+    """The error has the recorded manifest summary and its codes."""
     versions = recorded.load("describe-project-versions")["response"]["ProjectVersionDescriptions"]
     failed = {
         **versions[0],
@@ -206,10 +206,10 @@ def test_a_failed_training(recorded: Recorded, model: ModelVersion) -> None:
 @pytest.mark.parametrize(
     "status", ["DELETING", "COPYING_FAILED", "TRAINING_FAILED", "FAILED", "A_STATUS_OF_TOMORROW"]
 )
-def test_dead_ends_end_the_wait_at_once(
+def test_wrong_statuses_end_the_wait(
     recorded: Recorded, model: ModelVersion, virtual_time: VirtualTime, status: str
 ) -> None:
-    """No status that leads nowhere is waited for, known or not."""
+    """Statuses that cannot lead to the goal end the wait, including unknown ones."""
     version = {"ProjectVersionArn": VERSION, "Status": status}
     recorded.answer("describe-project-versions", ProjectVersionDescriptions=[version])
     with pytest.raises((errors.JobFailed, errors.UnexpectedStatus)) as caught:
@@ -221,7 +221,7 @@ def test_dead_ends_end_the_wait_at_once(
 def test_an_hour_of_training_is_a_hundred_calls(
     recorded: Recorded, model: ModelVersion, virtual_time: VirtualTime
 ) -> None:
-    """Waiting is patient: some polls in the first minute, then two a minute."""
+    """Polling backs off to two polls per minute."""
     polls = 0
 
     def answer(**_: object) -> tuple[Any, dict[str, Any]]:
@@ -238,8 +238,8 @@ def test_an_hour_of_training_is_a_hundred_calls(
     assert 100 <= polls <= 200
 
 
-def test_a_timeout_says_how_to_attach_again(recorded: Recorded, model: ModelVersion) -> None:
-    """The error names the call that goes on waiting, from any process."""
+def test_a_timeout_names_the_call_that_waits_again(recorded: Recorded, model: ModelVersion) -> None:
+    """The error has the call that waits again, in any process."""
     training = {"ProjectVersionArn": VERSION, "Status": "TRAINING_IN_PROGRESS"}
     for _ in range(2):
         recorded.answer("describe-project-versions", ProjectVersionDescriptions=[training])
@@ -248,7 +248,7 @@ def test_a_timeout_says_how_to_attach_again(recorded: Recorded, model: ModelVers
 
 
 def test_starting_and_stopping(recorded: Recorded, model: ModelVersion) -> None:
-    """The recorded answers are understood."""
+    """The recorded responses can be parsed."""
     recorded.answer("start-project-version")
     model.start(min_inference_units=1, max_inference_units=1)
     recorded.answer("stop-project-version")
@@ -276,19 +276,19 @@ def test_starting_and_stopping(recorded: Recorded, model: ModelVersion) -> None:
     ],
 )
 def test_detections(recorded: Recorded, model: ModelVersion, name: str, expected: list[Detection]) -> None:
-    """Image-level labels have no box, objects have one in ratios."""
+    """Image-level labels have no box; objects have a relative box."""
     recorded.answer(name)
     assert model.detect("s3://bucket/image") == expected
 
 
 def test_tags(recorded: Recorded, model: ModelVersion) -> None:
-    """Tags are a plain mapping."""
+    """Tags are a mapping."""
     recorded.answer("list-tags-for-resource")
     assert model.tags["Name"] == "Ana Silva Carolina"
 
 
 def test_a_bucket_of_another_region(recorded: Recorded) -> None:
-    """S3's redirect becomes an error that says which Region is asked for."""
+    """A redirect of S3 becomes an error that names the required Region."""
     client = Client(recorded.client.session, bucket="elsewhere", retry=recorded.client.retry)
     with Stubber(client._connection.s3.client) as s3:
         s3.add_client_error("head_bucket", "301", "Moved Permanently", http_status_code=301)
@@ -296,8 +296,8 @@ def test_a_bucket_of_another_region(recorded: Recorded) -> None:
             client.ensure_bucket()
 
 
-def test_a_bucket_of_somebody_else(recorded: Recorded) -> None:
-    """A bucket that may not be used says so, and is not made anew."""
+def test_a_bucket_of_another_account(recorded: Recorded) -> None:
+    """A bucket of another account is an error, and is not created."""
     client = Client(recorded.client.session, bucket="taken", retry=recorded.client.retry)
     with Stubber(client._connection.s3.client) as s3:
         s3.add_client_error("head_bucket", "403", "Forbidden", http_status_code=403)

@@ -1,4 +1,4 @@
-"""What the SDK's requests say, and leave out, on the wire."""
+"""Headers of the SDK's requests."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def service() -> Iterator[LocalService]:
-    """An embedded service."""
+    """A local service."""
     with LocalService() as made:
         yield made
 
 
 def sent_by(client: Any) -> list[dict[str, bytes]]:
-    """Note the headers of what a client of boto3 sends from now on."""
+    """Return a list that collects the headers of the requests of a boto3 client."""
     sent: list[dict[str, bytes]] = []
 
-    def note(request: Any, **_: object) -> None:
+    def record(request: Any, **_: object) -> None:
         sent.append(dict(request.headers))
 
-    client.meta.events.register_first("before-send", note)
+    client.meta.events.register_first("before-send", record)
     return sent
 
 
 @pytest.mark.parametrize("size", [10, 3_000_000])
-def test_an_object_goes_out_at_once(service: LocalService, size: int) -> None:
-    """S3 is not asked for leave before the body is sent: that would be one more round trip for each image."""
+def test_uploads_do_not_wait_for_permission(service: LocalService, size: int) -> None:
+    """Uploads do not send ``Expect: 100-continue``, which costs a round trip."""
     client = service.client(bucket="requests")
     sent = sent_by(client._connection.s3.client)
     client._connection.s3.put(S3Location("requests", "object"), bytes(size))
@@ -45,8 +45,8 @@ def test_an_object_goes_out_at_once(service: LocalService, size: int) -> None:
     assert "Expect" not in sent[0]
 
 
-def test_calls_say_who_makes_them(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CloudTrail shows which calls are those of rekolabels, and what the user adds."""
+def test_the_user_agent(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user agent names rekolabels and what the user adds."""
 
     def text(config: Config | None = None) -> str:
         client = rekolabels.Client(service.session(), config=config)

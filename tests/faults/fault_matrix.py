@@ -1,7 +1,7 @@
-"""The fault matrix: every public operation, every trouble, and what comes of them.
+"""The fault matrix: the outcome of every public operation under every fault.
 
-``test_fault_matrix.py`` holds each cell to the promise, ``tools/make_fault_matrix.py`` writes the page of the
-documentation from the same cells.
+``test_fault_matrix.py`` tests each cell, and ``tools/make_fault_matrix.py`` writes ``docs/faults.md`` from
+the same cells.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
     "JOBS",
     "LOCAL",
     "OK",
-    "TOLD",
+    "REPORTED",
     "TROUBLES",
     "UNSEEN",
     "Cell",
@@ -56,17 +56,17 @@ __all__ = [
 ]
 
 SILENCE = 30.0
-"""Seconds of the test's own clock; by the wall it is as long as the client's time-out."""
+"""Seconds of the test's clock; in real time it lasts as long as the client's time-out."""
 TIMEOUT = 0.3
 POLICY = RetryPolicy(attempts=4, budget=60, patience=60, first_poll=1, max_poll=10)
 LIMIT = POLICY.patience + 3 * (POLICY.budget + SILENCE)
-"""Seconds within which an operation ends whose every request meets trouble: a wait, and three calls, as
-``model.running()`` says that it comes, fails, says that it goes, and looks who else is there.
+"""Seconds within which an operation ends if every request meets a fault: a wait and three calls, because
+``model.running()`` writes its lease, announces its stop and reads the tags of others.
 """
 
 OK = "succeeds"
 UNSEEN = "sees nothing yet"
-TOLD = "is told"
+REPORTED = "reports"
 
 
 def _truncated(request: Request) -> None:
@@ -92,7 +92,7 @@ def _silent(request: Request) -> None:
 def _refusing(
     status: int, code: str, s3_status: int, s3_code: str, *headers: str
 ) -> Callable[[Request], None]:
-    """Answer with an error of the service."""
+    """Return a fault that answers with an error of the service."""
 
     def strike(request: Request) -> None:
         request.body()
@@ -116,10 +116,10 @@ def _unseen(request: Request) -> None:
 
 TROUBLES = (
     Trouble("refused", "the connection is refused", None),
-    Trouble("reset", "the connection is reset in the middle of the request's body", _reset_early),
-    Trouble("half", "the connection ends in the middle of the answer's body", _truncated),
-    Trouble("lost", "the request is carried out, and the connection is reset before the answer", _lost),
-    Trouble("silence", "30 s of silence, longer than the client's time-out", _silent, silent=True),
+    Trouble("reset", "the connection is reset during the request body", _reset_early),
+    Trouble("half", "the connection is closed during the response body", _truncated),
+    Trouble("lost", "the request is carried out, and the connection is reset before the response", _lost),
+    Trouble("silence", "no response for 30 s, longer than the client's time-out", _silent, silent=True),
     Trouble(
         "throttled",
         "`ThrottlingException` and S3's `SlowDown`, twice in a row",
@@ -128,7 +128,7 @@ TROUBLES = (
     ),
     Trouble(
         "S3 slow",
-        "S3 alone answers `SlowDown`, with `Retry-After`",
+        "only S3 responds with `SlowDown`, and with `Retry-After`",
         _refusing(0, "", 503, "SlowDown", "Retry-After: 3"),
         applies=lambda operation: operation == "S3",
     ),
@@ -149,7 +149,7 @@ TROUBLES = (
     ),
     Trouble(
         "unseen",
-        "a resource is not described yet, twice",
+        "a new resource is not described yet, twice in a row",
         _unseen,
         applies=_UNSEEN.__contains__,
         times=2,
@@ -171,36 +171,36 @@ class _Session(boto3.Session):
 
 
 Handle = Any
-"""A client, project, dataset or model version: mypy cannot tie a job's three functions together."""
+"""A client, project, dataset or model version; mypy cannot relate the three functions of a job."""
 
 
 @attrs.define
 class World:
-    """An account of a service, and clients of it."""
+    """An account of a service, with clients and resources."""
 
     clock: ManualClock
     proxy: FaultyProxy
     client: Client
     troubled: Client
     hasty: Client
-    """Meets trouble as well, and does not wait long for an answer."""
+    """Also meets faults, and has a short time-out."""
     folder: Path
-    """Label folders with images, in ``pictures`` and ``more``."""
+    """Has label folders with images in ``pictures`` and ``more``."""
     manifest: str = ""
     numbers: Iterator[int] = attrs.field(factory=itertools.count)
     original: ModelVersion | None = None
     name: str = ""
-    """A name for what a run makes."""
+    """Name of the resource that a run creates."""
     begun: dict[str, Any] = attrs.field(factory=dict[str, Any])
-    """What operations that only read began with; they can begin with it again."""
+    """Resources of operations that only read, which can be used again."""
     leases: list[AbstractContextManager[RunningModel]] = attrs.field(
         factory=list[AbstractContextManager[RunningModel]]
     )
-    """Of models that could not be stopped in a trouble."""
+    """Leases of models that could not be stopped because of a fault."""
 
     @classmethod
     def make(cls, url: str, account: int, clock: ManualClock, proxy: FaultyProxy, folder: Path) -> World:
-        """Make an account with a bucket, and in it the images and a manifest of them."""
+        """Create an account with a bucket that contains images and a manifest."""
         policy = attrs.evolve(POLICY, sleep=clock.sleep, clock=clock, time=clock)
         path_style: Any = {"addressing_style": "path"}
         client, troubled, hasty = (
@@ -224,15 +224,13 @@ class World:
         return world
 
     def begin(self, job: Job) -> Handle:
-        """Return what an operation begins with."""
+        """Return the resource that an operation works on."""
         self.clock.advance(100)
-        next(self.client.projects())  # comes after the end of all trainings that nobody has waited for
+        next(self.client.projects())  # lets trainings end that no operation has waited for
         if job.operation not in self.begun:
             self.name = f"n{next(self.numbers)}"
             self.begun[job.operation] = job.before(self)
         return self.begun[job.operation] if job.after is None else self.begun.pop(job.operation)
-
-    # what the jobs begin with
 
     def project(self) -> Project:
         """An empty project."""
@@ -257,44 +255,44 @@ class World:
         return self.project().create_dataset("train", self.manifest)
 
     def training(self) -> ModelVersion:
-        """A model that is being trained."""
+        """A model in training."""
         return self.full().train("v1")
 
     def trained(self) -> ModelVersion:
-        """A model that can be run: a copy, which is made faster than a training."""
+        """A model that can be started: a copy, which takes less time than a training."""
         if self.original is None:
             self.original = self.training()
             self.original.wait_until_trained()
         project = self.client.create_project(f"{self.name}-model")
         return self.original.copy_to(project, "v1")
 
-    def taught(self) -> ModelVersion:
-        """A model that was trained itself."""
+    def trained_here(self) -> ModelVersion:
+        """A model from a training, not from a copy."""
         self.trained()
         assert self.original is not None
         return self.original
 
     def starting(self) -> ModelVersion:
-        """A model that is being started."""
+        """A model that is starting."""
         model = self.trained()
         model.start()
         return model
 
     def running(self) -> ModelVersion:
-        """A model that runs."""
+        """A running model."""
         model = self.starting()
         model.wait_until_running()
         return model
 
     def abandoned(self) -> ModelVersion:
-        """A model that runs since a process of ``model.running()`` was killed."""
+        """A model left running by a killed process."""
         model = self.running()
         before = f"{self.clock() - 1:.0f}"
         model.tag({"rekolabels:started:a": before, "rekolabels:lease:a": before})
         return model
 
     def stopping(self) -> ModelVersion:
-        """A model that is being stopped."""
+        """A model that is stopping."""
         model = self.running()
         model.stop()
         return model
@@ -312,12 +310,12 @@ class World:
         return project
 
     def other(self, handle: Any) -> Project:
-        """A second project, for copies; the client is that of the handle."""
+        """A second project for copies, with the client of the handle."""
         found: Client = client_of(handle)
         return found.project(self.client.create_project(f"{self.name}-copy", exist_ok=True).arn)
 
     def image(self) -> Path:
-        """A picture on this machine."""
+        """A local image."""
         return next(self.folder.rglob("pictures/*/*.png"))
 
 
@@ -495,7 +493,7 @@ JOBS = (
     ),
     Job("ModelVersion.tag", World.trained, lambda _, m: m.tag({"a": "b"}), lambda _, m: m.tags == {"a": "b"}),
     Job("ModelVersion.tags", World.trained, lambda _, m: m.tags),
-    Job("ModelVersion.training_cost", World.taught, lambda _, m: m.training_cost()),
+    Job("ModelVersion.training_cost", World.trained_here, lambda _, m: m.training_cost()),
     Job("ModelVersion.training_images", World.trained, lambda _, m: len(list(m.training_images()))),
     Job("ModelVersion.untag", World.trained, lambda _, m: m.untag("a"), lambda _, m: not m.tags),
     Job("ModelVersion.validation", World.trained, lambda _, m: len(list(m.validation().training))),
@@ -518,14 +516,14 @@ LOCAL = frozenset(
         "Project.name",
     }
 )
-"""Public members that ask no service."""
+"""Public members that do not call a service."""
 
 
 @contextmanager
 def open_worlds(folder: Path) -> Generator[Callable[[Job], World]]:
     """Give each operation its world, an account of one service behind a proxy.
 
-    Those of the client list what there is, and have worlds of their own; the others share one.
+    Operations of the client list everything in an account, so each has its own world; the others share one.
     """
     write_folder(folder / "pictures")
     write_folder(folder / "more", images=1, labels=3)
@@ -545,7 +543,7 @@ def open_worlds(folder: Path) -> Generator[Callable[[Job], World]]:
 
 
 def public_operations() -> set[str]:
-    """Every public method and property of the four classes."""
+    """Return the public methods and properties of the four classes."""
     return {
         f"{kind.__name__}.{name}"
         for kind in (Client, Project, Dataset, ModelVersion)
@@ -557,21 +555,24 @@ def public_operations() -> set[str]:
 
 @attrs.frozen
 class Cell:
-    """What comes of an operation in a trouble."""
+    """Outcome of an operation under a fault."""
 
     brief: str
-    """Of a short trouble: ``succeeds``, or the error."""
+    """Outcome under a fault that ends: ``succeeds``, or the error."""
     lasting: str
-    """Of a trouble that does not end."""
+    """Outcome under a fault that does not end."""
     again: str
-    """Of the run after it."""
+    """Outcome of the run after that fault."""
 
 
 def judge(world: World, job: Job, trouble: Trouble) -> Cell | None:
-    """Run an operation in a short trouble, in a lasting one, and again after it; None where it is not met.
+    """Run an operation under a fault that ends, under one that does not end, and again without it.
+
+    Returns:
+        The outcomes; None if the operation makes no request that the fault concerns.
 
     Raises:
-        AssertionError: The promise is broken.
+        AssertionError: An outcome is not allowed.
     """
     handle = world.begin(job)
     brief = _try(world, job, handle, trouble, times=trouble.times)
@@ -587,16 +588,16 @@ def judge(world: World, job: Job, trouble: Trouble) -> Cell | None:
 
 
 def _try(world: World, job: Job, handle: Handle, trouble: Trouble | None = None, *, times: float = 0) -> str:
-    """Run an operation once, and look that what it says is true."""
+    """Run an operation once, and check its result without faults."""
     expected = repr(job.call(world, handle)) if job.after is None else ""
     client = world.hasty if trouble is not None and trouble.silent else world.troubled
-    troubled = client if isinstance(handle, Client) else attrs.evolve(handle, client=client)
+    troubled = client if isinstance(handle, Client) else attrs.evolve(handle, connection=client._connection)
     outcome = OK
     found = ""
     if trouble is not None:
         world.proxy.begin(trouble, times=times)
     while trouble is None and world.leases:
-        world.leases.pop().__exit__(None, None, None)  # the process of the first run has ended
+        world.leases.pop().__exit__(None, None, None)  # as if the process of the first run had ended
     try:
         found = repr(job.call(world, troubled))
     except errors.RekolabelsError as error:
@@ -604,7 +605,7 @@ def _try(world: World, job: Job, handle: Handle, trouble: Trouble | None = None,
     finally:
         world.proxy.end()
     if trouble is None and outcome in _DONE_BEFORE:
-        outcome = f"{TOLD}: {outcome}"
+        outcome = f"{REPORTED}: {outcome}"
     elif outcome != OK:
         return outcome
     done = job.after(world, handle) if job.after is not None else found == expected

@@ -1,4 +1,4 @@
-"""Credentials that end: those that boto3 can renew do so unnoticed; others are an error that helps."""
+"""Expiring credentials: boto3 renews those that it can; for others there is an error."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def clock() -> ManualClock:
 
 @pytest.fixture(autouse=True)
 def endpoint(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A service that refuses credentials half a minute after it first saw them."""
+    """A service that rejects credentials half a minute after their first use."""
     plan = FaultPlan([Fault.expiring_credentials(LIFETIME)])
     with LocalService(clock=clock, faults=plan) as service, service.serve() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         yield server.url
 
 
-def test_renewable_credentials_are_renewed_unnoticed(clock: ManualClock) -> None:
-    """As those of roles and SSO are: each call here finds that they end within minutes, and gets new ones."""
+def test_renewable_credentials_are_renewed(clock: ManualClock) -> None:
+    """Credentials like those of roles and SSO are renewed before each call, because they expire soon."""
     numbers = itertools.count()
 
     def renew() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_renewable_credentials_are_renewed_unnoticed(clock: ManualClock) -> None
         }
 
     core = botocore.session.Session()
-    core._credentials = RefreshableCredentials.create_from_metadata(renew(), renew, "test")  # type: ignore[attr-defined] # the door that AWS documents for this
+    core._credentials = RefreshableCredentials.create_from_metadata(renew(), renew, "test")  # type: ignore[attr-defined] # as AWS documents it
     client = Client(boto3.Session(botocore_session=core, region_name="us-east-1"))
     project = client.create_project("birds")
     for _ in range(3):
@@ -59,8 +59,8 @@ def test_renewable_credentials_are_renewed_unnoticed(clock: ManualClock) -> None
         assert project.describe().name == "birds"
 
 
-def test_credentials_that_end_for_good_are_an_error(clock: ManualClock) -> None:
-    """The message says how to get new ones; with them the work goes on."""
+def test_expired_credentials_are_an_error(clock: ManualClock) -> None:
+    """The message says how to renew them; new credentials work."""
 
     def client(token: str) -> Client:
         return Client(boto3.Session(ACCOUNT, "any", token, region_name="us-east-1"))

@@ -1,4 +1,4 @@
-"""The whole way under faults: it succeeds, or fails with our error, and a second run finishes the job."""
+"""From images to an evaluation under faults: it succeeds, or fails with our error and can be run again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ QUICK = RetryPolicy(first_poll=0.005, max_poll=0.02, first_delay=0.001, max_dela
 MANY_RUNS = 12
 
 
-def walk(client: Client, folder: Path) -> ModelVersion:
-    """From images to an evaluation, as a script would do it that is run again after an error."""
+def run_all_steps(client: Client, folder: Path) -> ModelVersion:
+    """Do all steps from images to an evaluation, like a script that is run again after an error."""
     client.ensure_bucket()
     project = client.create_project("faults", exist_ok=True)
     project.create_datasets(read_folder(folder), seed=1)
@@ -44,14 +44,14 @@ def walk(client: Client, folder: Path) -> ModelVersion:
         pytest.param([Fault.dropped(answered=True, probability=0.15)], id="lost answers"),
     ],
 )
-def test_the_whole_way(faults: list[Fault], tmp_path: Path) -> None:
-    """A run ends well or with an error of ours; after some runs all is done, and nothing is there twice."""
+def test_all_steps_under_faults(faults: list[Fault], tmp_path: Path) -> None:
+    """Each run succeeds or fails with our error; after several runs everything exists once."""
     folder = write_folder(tmp_path / "pictures")
     with LocalService(faults=FaultPlan(faults, seed=5)) as service:
         for _ in range(MANY_RUNS):
             try:
                 client = service.client(bucket="faults", retry=QUICK)
-                model = walk(client, folder)
+                model = run_all_steps(client, folder)
                 break
             except RekolabelsError as error:
                 last = error
@@ -65,7 +65,7 @@ def test_the_whole_way(faults: list[Fault], tmp_path: Path) -> None:
 
 
 def test_many_images_under_faults(tmp_path: Path) -> None:
-    """Of a thousand images with five per cent of faults none is lost and none is answered twice."""
+    """Of a thousand images under 5 % of faults, each gets exactly one outcome."""
     folder = write_folder(tmp_path / "pictures")
     faults = [
         Fault.overloaded("DetectCustomLabels", probability=0.02),
@@ -73,7 +73,7 @@ def test_many_images_under_faults(tmp_path: Path) -> None:
         Fault.dropped("DetectCustomLabels", probability=0.01),
     ]
     with LocalService(faults=FaultPlan(faults, seed=5)) as service:
-        model = walk(service.client(bucket="faults", retry=QUICK), folder)
+        model = run_all_steps(service.client(bucket="faults", retry=QUICK), folder)
         images = [path.read_bytes() for path in sorted(folder.rglob("*.png"))] * 84
         with model.running() as running:
             outcomes = list(running.detect_many(images))

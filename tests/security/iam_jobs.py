@@ -1,8 +1,8 @@
-"""The jobs that people give to a role of their own, as code, and the permissions that they need.
+"""Jobs for which users make a role, as code, with the permissions that they need.
 
-The jobs run in this order on one embedded service, each on what the ones before it left. All S3, the
-service's own included, is that of a second service, through one client: so it is seen what the service does
-in the name of its caller.
+The jobs run in this order on one local service, each with the results of the earlier ones. All requests to
+S3, including those of the service, go through one client of a second service. So the requests that the
+service makes with the caller's permissions are recorded as well.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _LONG_AGO = RetryPolicy(first_poll=0.01, max_poll=0.05, time=lambda: time.time()
 
 @attrs.frozen
 class Stage:
-    """What the jobs work with."""
+    """Resources of the jobs."""
 
     client: Client
-    """A client whose requests are watched."""
+    """A client whose requests are recorded."""
     pictures: Path
-    """Label folders; ``large.png``, of more than 4 MB, lies beside them."""
+    """Label folders; beside them is ``large.png``, which has more than 4 MB."""
 
 
 def prepare(stage: Stage) -> None:
@@ -51,7 +51,7 @@ def prepare(stage: Stage) -> None:
     client.ensure_bucket()
     project = client.create_project("birds", exist_ok=True)
     project.create_datasets(read_folder(stage.pictures), test=0.4)
-    project.create_datasets(read_folder(stage.pictures), test=0.4)  # run again, it finds what it has made
+    project.create_datasets(read_folder(stage.pictures), test=0.4)  # again: finds the existing datasets
     wrong = LabelledImage("s3://feathers/images/wrong.png", labels=["x" * 300])
     for dataset in project.datasets():
         dataset.update([LabelledImage(stage.pictures / "blue" / "00.png", labels=["blue"]), wrong])
@@ -64,7 +64,7 @@ def train(stage: Stage) -> None:
 
 
 def evaluate(stage: Stage) -> None:
-    """Evaluate: the figures, the test images one by one, and what the service said of the data."""
+    """Evaluate: the metrics, the results of the test images, and the service's errors in the data."""
     model = stage.client.project("birds").model("v1")
     model.evaluation().save(stage.pictures.parent / "evaluation.json")
     model.validation()
@@ -86,18 +86,18 @@ def detect(stage: Stage) -> None:
 
 
 def sweep(stage: Stage) -> None:
-    """Sweep: find what costs money, and stop what a killed process left running."""
+    """Sweep: find the models that are billed, and stop those that killed processes left running."""
     list(stage.client.running_models())
     stage.client.sweep()
 
 
 def promote(stage: Stage) -> None:
-    """Promote: copy a model version into another project of the account."""
+    """Promote: copy a model version to another project of the account."""
     stage.client.project("birds").model("v1").copy_to(stage.client.project("production"))
 
 
 def share(stage: Stage) -> None:
-    """Share: allow another account to copy a model version, and forbid it again, as `copy_to` does."""
+    """Share: let another account copy a model version, and revoke that again, as `copy_to` does."""
     project = stage.client.project("birds")
     statement = {
         "Effect": "Allow",
@@ -109,8 +109,8 @@ def share(stage: Stage) -> None:
     project.delete_policy("copies")
 
 
-def look(stage: Stage) -> None:
-    """Look only: projects, datasets, model versions, their figures and tags."""
+def read(stage: Stage) -> None:
+    """Read only: projects, datasets, model versions, their metrics and tags."""
     client = stage.client
     for project in client.projects():
         project.describe()
@@ -121,26 +121,26 @@ def look(stage: Stage) -> None:
             list(dataset.labels())
         for model in project.models():
             model.describe()
-            model.tags  # noqa: B018 - a question to the service
+            model.tags  # noqa: B018 - calls the service
     client.project("birds").model("v1").evaluation()
 
 
-def remove(stage: Stage) -> None:
-    """Remove: a project with everything in it."""
+def delete(stage: Stage) -> None:
+    """Delete: a project with everything in it."""
     stage.client.project("birds").delete(cascade=True)
 
 
 JOBS: Mapping[str, Callable[[Stage], None]] = {
-    job.__name__: job for job in (prepare, train, evaluate, promote, share, look, run, sweep, detect, remove)
+    job.__name__: job for job in (prepare, train, evaluate, promote, share, read, run, sweep, detect, delete)
 }
-"""By name, in the order in which they run."""
-EVERY_PROJECT = frozenset({"look", "sweep"})
-"""The jobs that go over all projects; their statements are repeated for each."""
+"""The jobs by name, in the order in which they run."""
+EVERY_PROJECT = frozenset({"read", "sweep"})
+"""Jobs that work on all projects; their statements are repeated for each project."""
 
 
 @contextmanager
 def runs(folder: Path, wire: Wire) -> Iterator[Callable[[str, Mapping[str, Any] | None], set[Permission]]]:
-    """Gives the function that runs a job under a policy, or none, and returns what it asked for."""
+    """Give a function that runs a job with a policy or without, and returns the permissions it needed."""
     pictures = write_folder(folder / "pictures")
     (folder / "large.png").write_bytes(_padded(png(64, 64, (30, 60, 220), 7), 5_000_000))
     with LocalService() as storage:
@@ -158,18 +158,18 @@ def runs(folder: Path, wire: Wire) -> Iterator[Callable[[str, Mapping[str, Any] 
                     JOBS[name](stage)
                     service._jobs.wait()
                 finally:
-                    asked = wire.end()
-                return asked
+                    needed = wire.end()
+                return needed
 
             yield run_job
 
 
 def _set_up(name: str, service: LocalService, stack: ExitStack) -> None:
-    """What somebody else has done before a job."""
+    """Do what other users have done before a job."""
     if name == "promote":
         Client(service.session(), bucket=BUCKET).create_project("production")
     elif name == "sweep":
-        # the process of this client lives two hours ago: to everybody else it is long dead
+        # The clock of this client is two hours late, so that its lease has expired for all others.
         old = Client(service.session(), bucket=BUCKET, retry=_LONG_AGO)
         stack.enter_context(old.project("birds").model("v1").running())
     elif name == "detect":
@@ -179,29 +179,29 @@ def _set_up(name: str, service: LocalService, stack: ExitStack) -> None:
 
 
 def _padded(picture: bytes, size: int) -> bytes:
-    """A PNG with a comment as long as it is wanted."""
+    """Return a PNG with a comment that makes it as large as required."""
     comment = b"tEXt" + b"a\0".ljust(size, b"x")
     chunk = size.to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big")
     return picture[:33] + chunk + picture[33:]
 
 
 def policies(folder: Path) -> dict[str, dict[str, Any]]:
-    """The policy of every job, made from what it asks for at the wire and what AWS documents besides."""
+    """Return the policy of every job, from its requests and from what AWS documents in addition."""
     found: dict[str, dict[str, Any]] = {}
     wire = Wire()
     with runs(folder, wire) as run_job:
         for name in JOBS:
-            asked = run_job(name, None)
+            needed = run_job(name, None)
             for operation in wire.operations:
-                asked.update(documented(operation, BUCKET, ("images", "birds")))
+                needed.update(documented(operation, BUCKET, ("images", "birds")))
             names = {"birds": "PROJECT", BUCKET: "BUCKET"}
             names["production"] = "PROJECT" if name in EVERY_PROJECT else "DESTINATION"
-            found[name] = policy_of(Permission(general(each.resource, names), each.action) for each in asked)
+            found[name] = policy_of(Permission(general(each.resource, names), each.action) for each in needed)
     return found
 
 
 def here(name: str, policy: Mapping[str, Any]) -> dict[str, Any]:
-    """The policy of a job with the names of this stage, as its reader fills them in."""
+    """Return the policy of a job with real names, as its reader fills them in."""
     projects = ("birds", "production") if name in EVERY_PROJECT else ("birds",)
     statements: list[Any] = []
     for project in projects:

@@ -1,8 +1,8 @@
-"""What a request asks of IAM, policies made from it, and a guard that refuses what a policy does not allow.
+"""IAM permissions of requests, policies made from them, and a guard that enforces a policy.
 
-Which resource an action of Rekognition can be limited to: "Actions, resources, and condition keys for Amazon
-Rekognition" in the Service Authorization Reference. What S3 calls the permission of each operation: "Required
-permissions for Amazon S3 API operations" in the guide of S3.
+Sources: "Actions, resources, and condition keys for Amazon Rekognition" in the Service Authorization
+Reference for the resources of Rekognition's actions; "Required permissions for Amazon S3 API operations" in
+the S3 guide for the actions of S3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["EVERYTHING", "Permission", "Wire", "allows", "asked", "documented", "general", "policy_of"]
+__all__ = [
+    "EVERYTHING",
+    "Permission",
+    "Wire",
+    "allows",
+    "documented",
+    "general",
+    "needed_permissions",
+    "policy_of",
+]
 
 EVERYTHING = "*"
 """The resource of actions that cannot be limited to one."""
@@ -49,11 +58,11 @@ class Permission:
 
 
 def general(resource: str, names: Mapping[str, str]) -> str:
-    """The pattern for a resource that was met, for the policies of others.
+    """Return the pattern of a resource for the policies of users.
 
     Args:
         resource: An ARN.
-        names: What to write for the names of buckets, folders and projects, such as ``{"birds": "PROJECT"}``.
+        names: Placeholders for the names of buckets, folders and projects, such as ``{"birds": "PROJECT"}``.
     """
     if resource == EVERYTHING:
         return resource
@@ -67,17 +76,17 @@ def general(resource: str, names: Mapping[str, str]) -> str:
     return f"arn:aws:rekognition:REGION:ACCOUNT:project/{names.get(project, project)}/{inner}"
 
 
-def asked(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
-    """The permissions that one request needs of its caller.
+def needed_permissions(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
+    """Yield the permissions that a request needs.
 
     Raises:
-        KeyError: An operation of S3 that nobody has looked up yet.
+        KeyError: The permission of an operation of S3 is missing in the table.
     """
     if service == "s3":
         key = parameters.get("Key")
         place = parameters["Bucket"] + (f"/{key}" if key else "")
         yield Permission(f"{_BUCKETS}{place}", f"s3:{_S3[operation]}")
-        if "CopySource" in parameters:  # botocore has made a header of it
+        if "CopySource" in parameters:  # botocore has turned it into a header
             yield Permission(f"{_BUCKETS}{unquote(parameters['CopySource'])}", "s3:GetObject")
         return
     if operation in _UNLIMITED:
@@ -91,9 +100,9 @@ def asked(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterat
 
 
 def documented(operation: str, bucket: str, folders: Iterable[str]) -> Iterator[Permission]:
-    """What the service does in the name of its caller on AWS, beyond what the embedded one does.
+    """Yield the permissions that AWS requires in addition to those of the local service.
 
-    After "Accessing external Amazon S3 buckets" in the guide of Custom Labels.
+    From "Accessing external Amazon S3 buckets" in the guide of Custom Labels.
     """
     if operation in _READERS:
         for action in _READS_BUCKET:
@@ -104,7 +113,7 @@ def documented(operation: str, bucket: str, folders: Iterable[str]) -> Iterator[
 
 
 def _arns(parameters: Any) -> Iterator[str]:
-    """Every ARN of a request; a policy document is text of another kind."""
+    """Yield the ARNs in a request, except those in policy documents."""
     if isinstance(parameters, str):
         if parameters.startswith("arn:aws:rekognition:"):
             yield parameters
@@ -117,7 +126,7 @@ def _arns(parameters: Any) -> Iterator[str]:
 
 
 def policy_of(permissions: Iterable[Permission]) -> dict[str, Any]:
-    """The policy that allows these permissions and no others, a statement for each resource."""
+    """Return the policy that allows exactly these permissions, with one statement for each resource."""
     actions: dict[str, set[str]] = {}
     for permission in permissions:
         actions.setdefault(permission.resource, set()).add(permission.action)
@@ -136,56 +145,56 @@ def _sid(resource: str) -> str:
 
 
 class Wire:
-    """What goes out of the clients that it is attached to: recorded, and refused where a policy says so."""
+    """Records the requests of clients, and rejects those that a policy does not allow."""
 
     def __init__(self) -> None:
         self.operations: set[str] = set()
-        self.refused: list[Permission] = []
+        self.rejected: list[Permission] = []
         self._permissions: set[Permission] = set()
         self._policy: Mapping[str, Any] | None = None
         self._on = False
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def attach(self, events: Any) -> None:
-        """Watch a session, before its clients are made, or a client, by its events."""
+        """Attach to the events of a session, before its clients are made, or of a client."""
         events.register("before-parameter-build", self._see)
         events.register("before-call", self._judge)
 
     def begin(self, policy: Mapping[str, Any] | None) -> None:
-        """From now on record, and refuse what the policy does not allow; None allows everything."""
-        self.operations, self.refused, self._permissions = set(), [], set()
+        """Start recording, and reject what the policy does not allow; None allows everything."""
+        self.operations, self.rejected, self._permissions = set(), [], set()
         self._policy, self._on = policy, True
 
     def end(self) -> set[Permission]:
-        """Watch no more; what was asked for."""
+        """Stop recording, and return the permissions that were needed."""
         self._on = False
         return self._permissions
 
     def _see(self, params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         if self._on:
-            wanted = list(asked(model.service_model.service_name, model.name, params))
-            context["rekolabels.asked"] = wanted
-            with self._guard:
+            wanted = list(needed_permissions(model.service_model.service_name, model.name, params))
+            context["rekolabels.needed"] = wanted
+            with self._lock:
                 self._permissions.update(wanted)
                 self.operations.add(model.name)
 
     def _judge(self, context: Mapping[str, Any], **_: Any) -> Any:
         if not self._on or self._policy is None:
             return None
-        for permission in context.get("rekolabels.asked", ()):
+        for permission in context.get("rekolabels.needed", ()):
             if not allows(self._policy, permission):
-                with self._guard:
-                    self.refused.append(permission)
+                with self._lock:
+                    self.rejected.append(permission)
                 message = f"You are not authorized to perform {permission.action} on {permission.resource}"
                 code = "AccessDenied" if permission.action.startswith("s3:") else "AccessDeniedException"
-                said = {"Code": code, "Message": message}
+                content = {"Code": code, "Message": message}
                 meta = {"HTTPStatusCode": 403, "RequestId": "guard", "HTTPHeaders": {}}
-                return SimpleNamespace(status_code=403), {"Error": said, "ResponseMetadata": meta}
+                return SimpleNamespace(status_code=403), {"Error": content, "ResponseMetadata": meta}
         return None
 
 
 def allows(policy: Mapping[str, Any], permission: Permission) -> bool:
-    """Whether a policy allows a permission; actions are compared as they are, resources with their ``*``."""
+    """Return whether a policy allows a permission; only resources may have wildcards."""
     return any(
         permission.action in statement["Action"] and fnmatchcase(permission.resource, statement["Resource"])
         for statement in policy["Statement"]

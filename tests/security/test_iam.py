@@ -1,4 +1,4 @@
-"""The policies in ``docs/iam.md``: current, enough for their jobs, and no more than these ask for."""
+"""The policies in ``docs/iam.md`` are current, and exactly sufficient for their jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CANNOT_BE_LIMITED = {"rekognition:CreateProject", "rekognition:DescribeProjects"
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    """The tool that writes the page."""
+    """The tool that generates the page."""
     spec = importlib.util.spec_from_file_location("make_iam", ROOT / "tools" / "make_iam.py")
     assert spec is not None
     assert spec.loader is not None
@@ -35,38 +35,38 @@ def tool() -> ModuleType:
 
 
 def written() -> dict[str, Any]:
-    """The policies of the page, by the names of their jobs."""
+    """Return the policies of the page by job."""
     blocks = re.findall(r"```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return dict(zip(JOBS, map(json.loads, blocks), strict=True))
 
 
 def actions(policy: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every action with its resource."""
+    """Return the actions of a policy with their resources."""
     return [
         (action, statement["Resource"]) for statement in policy["Statement"] for action in statement["Action"]
     ]
 
 
 def test_the_page_is_current(tool: ModuleType, tmp_path: Path) -> None:
-    """What the jobs ask for today is what the page says; otherwise run ``python tools/make_iam.py``."""
+    """The page has the permissions that the jobs need; otherwise run ``python tools/make_iam.py``."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
 
     assert PAGE.read_text(encoding="utf-8") == tool.page(JOBS, policies(tmp_path), EVERY_PROJECT)
 
 
 def test_every_job_succeeds_with_its_policy(tmp_path: Path) -> None:
-    """Each under a guard that refuses, at the wire, every action and resource that is not in its policy."""
+    """Each job runs with a guard that rejects every action and resource that is not in its policy."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     wire = Wire()
     with runs(tmp_path, wire) as run_job:
         for name, policy in written().items():
-            asked = run_job(name, here(name, policy))
-            assert (name, wire.refused) == (name, [])
-            assert asked
+            needed = run_job(name, here(name, policy))
+            assert (name, wire.rejected) == (name, [])
+            assert needed
 
 
-def test_the_guard_refuses(tmp_path: Path) -> None:
-    """A role that may only detect cannot train: the guard is a real one, and the error is ours."""
+def test_the_guard_rejects(tmp_path: Path) -> None:
+    """A role that may only detect cannot train, and the error is ours."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     wire, policy = Wire(), written()
     with runs(tmp_path, wire) as run_job:
@@ -74,12 +74,12 @@ def test_the_guard_refuses(tmp_path: Path) -> None:
         with pytest.raises(AccessDenied, match="CreateProjectVersion"):
             run_job("train", here("detect", policy["detect"]))
 
-    assert [refused.action for refused in wire.refused] == ["rekognition:CreateProjectVersion"]
+    assert [rejected.action for rejected in wire.rejected] == ["rekognition:CreateProjectVersion"]
 
 
 @pytest.mark.parametrize("name", JOBS)
 def test_policies_are_narrow(name: str) -> None:
-    """No wildcard in an action; a resource is a project's or a bucket's, where the service allows that."""
+    """Actions have no wildcards; resources are a project or a bucket where the service allows it."""
     operations = set(Loader().load_service_model("rekognition", "service-2")["operations"])
     for action, resource in actions(written()[name]):
         service, _, operation = action.partition(":")
@@ -93,16 +93,16 @@ def test_policies_are_narrow(name: str) -> None:
         )
 
 
-def test_only_those_who_change_something_may() -> None:
-    """Who looks, evaluates or detects has no action that makes, changes or removes anything."""
+def test_reading_jobs_cannot_change_anything() -> None:
+    """Jobs that read, evaluate or detect have no action that creates, changes or deletes anything."""
     changes = re.compile(r":(Create|Copy|Delete|Distribute|Put|Start|Stop|Tag|Untag|Update)")
-    for name in ("evaluate", "look", "detect"):
+    for name in ("evaluate", "read", "detect"):
         assert [action for action, _ in actions(written()[name]) if changes.search(action)] == []
 
 
 def test_every_operation_of_the_gateway_belongs_to_a_job() -> None:
-    """What ``_api.py`` can call is in a policy of the page, or named in its text."""
-    source = (ROOT / "src" / "rekolabels" / "_api.py").read_text(encoding="utf-8")
+    """Each operation that the gateway calls is in a policy or in the text of the page."""
+    source = (ROOT / "src" / "rekolabels" / "_aws" / "_rekognition.py").read_text(encoding="utf-8")
     operations = set(re.findall(r'"((?:Co|Cr|De|Di|Li|Pu|St|Ta|Un|Up)\w+)",?\s+self\.client\.', source))
     page = PAGE.read_text(encoding="utf-8")
 
@@ -111,7 +111,7 @@ def test_every_operation_of_the_gateway_belongs_to_a_job() -> None:
 
 
 def test_a_policy_allows_what_it_says() -> None:
-    """Actions as they are, resources with their ``*``."""
+    """Actions match exactly, resources with wildcards."""
     statement = {"Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::dogs/images/*"}
     policy = {"Statement": [statement]}
 

@@ -1,4 +1,4 @@
-"""What type checkers know of the SDK, as a user writes it. Not run: ``make check`` reads it."""
+"""Types of the SDK in user code. Checked by ``make check``, and never run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from rekolabels.inference import Outcome
 
 
 def clients() -> None:
-    """The door, with and without options."""
+    """Clients, with and without options."""
     client = Client(bucket="puppies")
     assert_type(client, Client)
     assert_type(client.session, boto3.Session)
@@ -65,7 +65,7 @@ def clients() -> None:
 
 
 def projects(client: Client) -> None:
-    """From a folder of pictures to two datasets, and everything else that a project does."""
+    """Datasets, models, policies and tags of a project."""
     project = client.create_project("PuppyChallenge", tags={"team": "a"}, exist_ok=True)
     assert_type(project, Project)
     assert_type(project.name, str)
@@ -92,7 +92,7 @@ def projects(client: Client) -> None:
 
 
 def datasets(dataset: Dataset) -> None:
-    """Entries are labelled images, whatever they were made from."""
+    """Description, entries, labels and updates of a dataset."""
     assert_type(dataset.kind, DatasetKind)
     assert_type(dataset.describe(), DatasetDescription)
     assert_type(dataset.wait_until_ready(timeout=60), DatasetDescription)
@@ -102,7 +102,7 @@ def datasets(dataset: Dataset) -> None:
 
 
 def models(model: ModelVersion, project: Project) -> None:
-    """A training, its evaluation, and what was found wrong."""
+    """Training, evaluation and validation of a model version."""
     assert_type(model.version_name, str)
     assert_type(model.status, str)
     assert_type(model.tags, dict[str, str])
@@ -125,7 +125,7 @@ def models(model: ModelVersion, project: Project) -> None:
 
 
 def detections(model: ModelVersion, paths: list[Path]) -> None:
-    """One image or many; what goes in comes out with its own type."""
+    """Detection in one image or many; outcomes keep the type of their image."""
     with model.running(min_inference_units=1, max_cost=5.0) as running:
         assert_type(running, RunningModel)
         for found in running.detect("dog.jpg", min_confidence=50):
@@ -143,5 +143,5 @@ def detections(model: ModelVersion, paths: list[Path]) -> None:
 
 
 def costs() -> None:
-    """What a run would cost."""
+    """Plans."""
     assert_type(plan(10_000, prices=prices_for("us-east-1"), images_per_second=5), Plan)

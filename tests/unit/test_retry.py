@@ -1,4 +1,4 @@
-"""Repeating calls: which, how often, how fast."""
+"""Which calls are retried, how often and how fast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOST = errors.ConnectionFailed("reset")
 
 
 def busy(retry_after: str) -> errors.ServiceError:
-    """A fault with a Retry-After header."""
+    """Return a fault with a ``Retry-After`` header."""
     headers = {"retry-after": retry_after, "date": "Wed, 21 Oct 2015 07:28:00 GMT"}
     answer = {"Error": {"Code": "ServiceUnavailable"}, "ResponseMetadata": {"HTTPHeaders": headers}}
     return from_response(answer, "PutObject")
@@ -29,13 +29,13 @@ def busy(retry_after: str) -> errors.ServiceError:
 
 @attrs.mutable
 class Flaky:
-    """A call that raises its errors one after the other, and then succeeds."""
+    """A call that raises its errors one after another and then succeeds."""
 
     left: list[Exception]
     calls: int = 0
 
     def __call__(self) -> str:
-        """Be called."""
+        """Raise the next error, or succeed."""
         self.calls += 1
         if self.left:
             raise self.left.pop(0)
@@ -43,14 +43,14 @@ class Flaky:
 
 
 def test_a_call_that_succeeds_is_made_once(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
-    """The happy path neither sleeps nor repeats."""
+    """A successful call neither sleeps nor retries."""
     call = Flaky([])
     assert call_with_retries(virtual_policy, call) == "done"
     assert (call.calls, virtual_time.naps) == (1, [])
 
 
-def test_transient_errors_are_repeated(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
-    """A read goes on through faults, throttling and lost connections, with growing pauses."""
+def test_transient_errors_are_retried(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """Faults, throttling and lost connections are retried with growing delays."""
     call = Flaky([FAULT, THROTTLED, LOST])
     assert call_with_retries(virtual_policy, call) == "done"
     assert call.calls == 4
@@ -58,26 +58,24 @@ def test_transient_errors_are_repeated(virtual_policy: RetryPolicy, virtual_time
     assert virtual_time.naps[0] < virtual_time.naps[2]
 
 
-def test_pauses_double_and_are_never_shorter_than_that(
-    virtual_policy: RetryPolicy, virtual_time: VirtualTime
-) -> None:
-    """The jitter lengthens a pause, by the first delay at the most; the longest pause bounds the growth."""
+def test_delays_double(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """Jitter adds at most the first delay; ``max_delay`` bounds the growth."""
     policy = attrs.evolve(virtual_policy, first_delay=0.5, max_delay=2)
     assert call_with_retries(policy, Flaky([FAULT] * 5)) == "done"
     for nap, least in zip(virtual_time.naps, (0.5, 1.0, 2.0, 2.0, 2.0), strict=True):
         assert least <= nap <= least + 0.5
 
 
-def test_an_error_for_good_ends_the_repetitions(virtual_policy: RetryPolicy) -> None:
-    """Also when an error that passes came before it."""
+def test_a_permanent_error_ends_the_retries(virtual_policy: RetryPolicy) -> None:
+    """A permanent error ends the retries, after a transient one as well."""
     call = Flaky([LOST, EXISTS])
     with pytest.raises(errors.ResourceInUse):
         call_with_retries(virtual_policy, call)
     assert call.calls == 2
 
 
-def test_the_last_error_comes_through(virtual_policy: RetryPolicy) -> None:
-    """After the last try the error itself is raised."""
+def test_the_last_error_is_raised(virtual_policy: RetryPolicy) -> None:
+    """After the last attempt its error is raised."""
     call = Flaky([FAULT] * 100)
     with pytest.raises(errors.ServiceFault):
         call_with_retries(virtual_policy, call)
@@ -85,71 +83,71 @@ def test_the_last_error_comes_through(virtual_policy: RetryPolicy) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3])
-def test_attempts_count_the_first_try(attempts: int, virtual_policy: RetryPolicy) -> None:
-    """``attempts`` is the number of calls in all."""
+def test_attempts_include_the_first(attempts: int, virtual_policy: RetryPolicy) -> None:
+    """``attempts`` is the total number of calls."""
     call = Flaky([FAULT] * 100)
     with pytest.raises(errors.ServiceFault):
         call_with_retries(attrs.evolve(virtual_policy, attempts=attempts), call)
     assert call.calls == attempts
 
 
-@pytest.mark.parametrize("doubt", [FAULT, LOST])
-def test_what_creates_is_looked_up_before_it_is_repeated(
-    doubt: Exception, virtual_policy: RetryPolicy
-) -> None:
-    """After a fault or a lost connection a create may have happened: what is found is taken up."""
-    call = Flaky([doubt])
+@pytest.mark.parametrize("error", [FAULT, LOST])
+def test_a_creation_is_looked_up_before_it_is_repeated(error: Exception, virtual_policy: RetryPolicy) -> None:
+    """After a fault or a lost connection, the existing resource is looked up and returned."""
+    call = Flaky([error])
     assert call_once(virtual_policy, call, lambda: "found") == "found"
     assert call.calls == 1
 
 
-def test_what_creates_is_repeated_when_nothing_is_found(virtual_policy: RetryPolicy) -> None:
-    """The look-up found nothing, so the call was not carried out."""
+def test_a_creation_without_effect_is_repeated(virtual_policy: RetryPolicy) -> None:
+    """If the look-up finds nothing, the call is repeated."""
     call = Flaky([LOST])
     assert call_once(virtual_policy, call, lambda: None) == "done"
     assert call.calls == 2
 
 
-def test_what_was_refused_is_repeated_without_a_look(virtual_policy: RetryPolicy) -> None:
-    """A throttled call did nothing."""
+def test_a_throttled_creation_is_repeated_without_a_look_up(virtual_policy: RetryPolicy) -> None:
+    """A throttled call had no effect, so nothing is looked up."""
     look_up = Flaky([])
     assert call_once(virtual_policy, Flaky([THROTTLED]), look_up) == "done"
     assert look_up.calls == 0
 
 
 def test_a_look_up_may_lag_behind(virtual_policy: RetryPolicy) -> None:
-    """Refused because it exists, but not seen yet: it is looked for again, and taken up."""
+    """If the resource exists but is not visible yet, it is looked up again."""
     call = Flaky([LOST, EXISTS, EXISTS])
     seen = iter([None, None, "found"])
     assert call_once(virtual_policy, call, lambda: next(seen)) == "found"
 
 
-def test_what_exists_without_our_doing_is_an_error(virtual_policy: RetryPolicy) -> None:
-    """Without a doubt, a name that is taken is refused at once; in doubt, once nothing of ours is found."""
-    first, doubtful = Flaky([EXISTS]), Flaky([LOST, *[EXISTS] * 100])
-    for call in (first, doubtful):
+def test_resources_of_others_are_an_error(virtual_policy: RetryPolicy) -> None:
+    """A name that is taken is an error at once, or after a lost answer when nothing is found."""
+    first, uncertain = Flaky([EXISTS]), Flaky([LOST, *[EXISTS] * 100])
+    for call in (first, uncertain):
         with pytest.raises(errors.ResourceInUse):
             call_once(virtual_policy, call, lambda: None)
-    assert (first.calls, doubtful.calls) == (1, virtual_policy.attempts)
+    assert (first.calls, uncertain.calls) == (1, virtual_policy.attempts)
 
 
 def test_a_failing_look_up_is_repeated_too(virtual_policy: RetryPolicy) -> None:
-    """Trouble may go on; nothing is made twice for that."""
+    """Errors of the look-up are retried, and the call is not made twice."""
     call = Flaky([LOST])
     assert call_once(virtual_policy, call, Flaky([LOST, THROTTLED])) == "done"
     assert call.calls == 1
 
 
-def test_the_budget_ends_the_repetitions(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
-    """However many attempts are allowed, none begins after the budget is spent."""
+def test_the_budget_ends_the_retries(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """No attempt begins after the budget."""
     policy = attrs.evolve(virtual_policy, attempts=1000, budget=30)
     with pytest.raises(errors.ServiceFault):
         call_with_retries(policy, Flaky([FAULT] * 1000))
     assert 10 < virtual_time.now <= 30
 
 
-def test_slow_tries_count_against_the_budget(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
-    """A service that is silent until the time-out is not asked six times."""
+def test_slow_attempts_count_against_the_budget(
+    virtual_policy: RetryPolicy, virtual_time: VirtualTime
+) -> None:
+    """Time-outs count against the budget."""
     calls = 0
 
     def silent() -> str:
@@ -163,8 +161,8 @@ def test_slow_tries_count_against_the_budget(virtual_policy: RetryPolicy, virtua
     assert calls == 2
 
 
-def test_retry_after_is_kept(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
-    """The service knows best when to come back, also when it is later than our longest pause."""
+def test_retry_after_is_respected(virtual_policy: RetryPolicy, virtual_time: VirtualTime) -> None:
+    """``Retry-After`` is respected, even if it exceeds ``max_delay``."""
     assert call_with_retries(attrs.evolve(virtual_policy, max_delay=1), Flaky([busy("45")])) == "done"
     assert virtual_time.naps == [45]
 
@@ -172,7 +170,7 @@ def test_retry_after_is_kept(virtual_policy: RetryPolicy, virtual_time: VirtualT
 def test_a_retry_after_beyond_the_budget_is_not_waited_for(
     virtual_policy: RetryPolicy, virtual_time: VirtualTime
 ) -> None:
-    """Nobody sleeps for an hour in a call; the error tells how long it would be."""
+    """A ``Retry-After`` beyond the budget is not waited for; the error has its value."""
     with pytest.raises(errors.ServiceFault) as caught:
         call_with_retries(virtual_policy, Flaky([busy("3600")]))
     assert (caught.value.retry_after, virtual_time.naps) == (3600, [])
@@ -189,24 +187,24 @@ def test_a_retry_after_beyond_the_budget_is_not_waited_for(
         ("", None),
     ],
 )
-def test_retry_after_in_its_forms(header: str, expected: float | None) -> None:
-    """Seconds, or a date by the clock of the service; anything else is not there."""
+def test_formats_of_retry_after(header: str, expected: float | None) -> None:
+    """Seconds, or a date by the clock of the service; other values are ignored."""
     assert expected == busy(header).retry_after
 
 
-def test_repetitions_are_visible(
+def test_retries_are_visible(
     virtual_policy: RetryPolicy, virtual_time: VirtualTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The hook and the log tell of each repetition, with the pause before it."""
-    told: list[Retry] = []
+    """The hook and the log get each retry with its delay."""
+    retries: list[Retry] = []
     with caplog.at_level("INFO", logger="rekolabels"):
-        call_with_retries(attrs.evolve(virtual_policy, on_retry=told.append), Flaky([FAULT, LOST]))
-    assert told == [Retry(FAULT, 1, virtual_time.naps[0]), Retry(LOST, 2, virtual_time.naps[1])]
+        call_with_retries(attrs.evolve(virtual_policy, on_retry=retries.append), Flaky([FAULT, LOST]))
+    assert retries == [Retry(FAULT, 1, virtual_time.naps[0]), Retry(LOST, 2, virtual_time.naps[1])]
     assert [record.message.rpartition(": ")[2] for record in caplog.records] == ["500", "reset"]
 
 
-def test_errors_that_do_not_pass_are_not_repeated(virtual_policy: RetryPolicy) -> None:
-    """A refusal for good is raised at once."""
+def test_permanent_errors_are_not_retried(virtual_policy: RetryPolicy) -> None:
+    """A permanent error is raised at once."""
     call = Flaky([errors.InvalidRequest("bad", operation="X", code="InvalidParameterException")])
     with pytest.raises(errors.InvalidRequest):
         call_with_retries(virtual_policy, call)
@@ -216,19 +214,19 @@ def test_errors_that_do_not_pass_are_not_repeated(virtual_policy: RetryPolicy) -
 @pytest.mark.parametrize(
     ("error", "expected"), [(FAULT, True), (THROTTLED, True), (LOST, True), (ValueError(), False)]
 )
-def test_what_is_transient(error: Exception, expected: bool) -> None:  # noqa: FBT001 -- a parameter of the test
-    """Faults, throttling and lost connections pass; the rest does not."""
+def test_transient_errors(error: Exception, expected: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    """Faults, throttling and lost connections are transient; other errors are not."""
     assert expected == is_transient(error)
 
 
-def test_a_policy_is_checked_when_it_is_made() -> None:
-    """A policy without a single try is refused."""
+def test_a_policy_needs_an_attempt() -> None:
+    """A policy without attempts is an error."""
     with pytest.raises(errors.InvalidInput, match="attempts is 0; expected 1 or more"):
         RetryPolicy(attempts=0)
 
 
 @pytest.mark.parametrize("name", ["first_delay", "max_delay", "budget", "first_poll", "max_poll", "patience"])
 def test_times_of_a_policy_are_checked(name: str) -> None:
-    """Times below zero are rejected with an error of ours."""
+    """Negative times are errors."""
     with pytest.raises(errors.InvalidInput, match=f"{name} is -1; expected"):
         attrs.evolve(RetryPolicy(), **{name: -1})

@@ -1,4 +1,4 @@
-"""What the tests of the fault matrix share."""
+"""Fixtures of the fault matrix."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def world_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Job], World]]:
-    """Gives each operation its world."""
+    """A function that gives an operation its world."""
     with open_worlds(tmp_path_factory.mktemp("matrix")) as worlds:
         yield worlds
 
 
 @pytest.fixture(scope="module")
 def faults_page() -> str:
-    """The page of the documentation."""
+    """The text of ``docs/faults.md``."""
     return (Path(__file__).parents[3] / "docs" / "faults.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def documented(faults_page: str) -> dict[Key, tuple[str, str]]:
-    """What the page says of each cell."""
+    """The cells of the page."""
     return read_page(faults_page)

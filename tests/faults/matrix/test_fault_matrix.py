@@ -1,4 +1,4 @@
-"""Every public operation in every trouble: it ends well, or with our error and in time, and then well."""
+"""Every public operation under every fault succeeds, or fails in time with our error and then succeeds."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     "trouble", [trouble for trouble in TROUBLES if not trouble.silent], ids=lambda trouble: trouble.name
 )
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.operation)
-def test_every_operation_in_every_trouble(
+def test_every_operation_under_every_fault(
     job: Job,
     trouble: Trouble,
     world_of: Callable[[Job], World],
     documented: dict[Key, tuple[str, str]],
 ) -> None:
-    """It succeeds, or fails with an error of ours in time; a second run ends well; the page says so."""
+    """It succeeds or fails in time with our error, the next run succeeds, and the page documents both."""
     assert in_words(judge(world_of(job), job, trouble)) == documented[job.operation, trouble.name]
 
 
 def test_every_public_operation_has_a_row() -> None:
-    """A verb without a row in the matrix is not ready."""
+    """Each public operation is in the matrix."""
     assert public_operations() == {job.operation for job in JOBS} | LOCAL
 
 
 def test_the_page_is_what_the_tool_writes(documented: dict[Key, tuple[str, str]], faults_page: str) -> None:
-    """Nothing on the page was written by hand."""
+    """The page has no manual changes."""
     assert "\n".join(page(documented)) + "\n" == faults_page

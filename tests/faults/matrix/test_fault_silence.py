@@ -1,4 +1,4 @@
-"""Every public operation when the service falls silent: apart, because real time-outs pass here."""
+"""Every public operation without responses; a module of its own, because real time-outs pass here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SILENCE = next(trouble for trouble in TROUBLES if trouble.silent)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.operation)
-def test_every_operation_in_silence(
+def test_every_operation_without_responses(
     job: Job, world_of: Callable[[Job], World], documented: dict[Key, tuple[str, str]]
 ) -> None:
-    """It succeeds, or fails with an error of ours in time; a second run ends well; the page says so."""
+    """It succeeds or fails in time with our error, the next run succeeds, and the page documents both."""
     assert in_words(judge(world_of(job), job, SILENCE)) == documented[job.operation, SILENCE.name]
