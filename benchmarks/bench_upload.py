@@ -1,11 +1,10 @@
-"""How many images a second are uploaded, against ``aws s3 cp --recursive`` and the same endpoint in one run.
+"""Compare upload throughput with ``aws s3 cp --recursive``, against the same endpoint in the same run.
 
-The endpoint is a process of its own that takes objects and forgets them: the S3 of the embedded service needs
-as much time to store an object as a client needs to send it, and would hide the difference. Latency is added
-to each of its answers. Both sides are measured as processes, from their start to their end; ours also opens
-and hashes every image.
+The endpoint is a separate process that discards objects: the embedded service takes as long to store an
+object as a client takes to send it, which would hide the difference. It adds latency to each answer. Both
+clients are measured as whole processes; ours also opens and hashes every image.
 
-The AWS CLI is looked for in ``.conformance`` (``make conformance``) and on the path.
+The AWS CLI is taken from ``.conformance`` (``make conformance``) or from the path.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIDE = 182
-"""Pixels: noise in three colours, 100 kB uncompressed."""
+"""Side in pixels: RGB noise, 100 kB uncompressed."""
 TARGETS = {0.0: 2.0, 0.03: 4.0}
-"""Seconds of latency, and how many times as many files a second as the CLI."""
+"""Target ratio to the CLI's files per second, by seconds of latency."""
 EMPTY = b"<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
 OURS = """
 import sys
@@ -46,7 +45,7 @@ if __name__ == "__main__":
 
 
 class Endpoint(asyncio.Protocol):
-    """S3, as far as uploads go."""
+    """The part of S3 that uploads use."""
 
     def __init__(self, delay: float) -> None:
         self.delay = delay
@@ -54,12 +53,12 @@ class Endpoint(asyncio.Protocol):
         self.left = self.length = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Read heads, and count bodies; the clients send one request after the other."""
+        """Parse request heads and skip bodies; clients do not pipeline."""
         if self.left:
             self.left -= len(data)
         else:
@@ -78,24 +77,24 @@ class Endpoint(asyncio.Protocol):
             self.head = b""
             self.answer(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body))
 
-    def body(self, method: str, target: str, size: int) -> bytes:  # noqa: ARG002 -- for those that remember
-        """Answer a request that came in whole: nothing is ever there."""
+    def body(self, method: str, target: str, size: int) -> bytes:  # noqa: ARG002 -- for subclasses
+        """Return the body of the answer; the bucket is always empty."""
         return EMPTY if method == "GET" else b""
 
     def answer(self, data: bytes) -> None:
-        """Write after the latency."""
+        """Write data after the latency."""
         asyncio.get_running_loop().call_later(self.delay, self.transport.write, data)
 
 
 async def serve(endpoint: Callable[[], Endpoint]) -> None:
-    """Listen, and tell where."""
+    """Listen on a free port, and print it."""
     server = await asyncio.get_running_loop().create_server(endpoint, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Write label folders with noise."""
+    """Write label folders with noise images."""
     random = np.random.default_rng(0)
     for number in range(count):
         pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype="uint8")
@@ -105,7 +104,7 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def environment(port: str) -> dict[str, str]:
-    """Tell the settings with which a process meets the endpoint, and no AWS."""
+    """Return environment variables that point a process at the endpoint."""
     return os.environ | {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "benchmark",
@@ -116,14 +115,14 @@ def environment(port: str) -> dict[str, str]:
 
 
 def files_a_second(command: list[str], count: int, port: str) -> float:
-    """Run an upload against an endpoint."""
+    """Run an upload and return its files per second."""
     began = time.perf_counter()
     subprocess.run(command, env=environment(port), check=True, stdout=subprocess.DEVNULL)  # noqa: S603 -- our own commands
     return count / (time.perf_counter() - began)
 
 
 def compare(folder: Path, count: int, delay: float, cli: str, rounds: int) -> None:
-    """Measure all, in turns, and print the medians."""
+    """Measure all clients alternately and print the medians."""
     command = [sys.executable, __file__, "--serve", str(delay)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 -- this file
         try:
@@ -148,7 +147,7 @@ def compare(folder: Path, count: int, delay: float, cli: str, rounds: int) -> No
 
 
 def main() -> None:
-    """Measure without latency and with it."""
+    """Measure with and without latency."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)

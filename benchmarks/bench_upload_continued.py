@@ -1,7 +1,7 @@
-"""An upload of many small images that is killed midway and run again: what is sent twice, time and memory.
+"""Kill an upload of many small images midway and run it again: images sent twice, time and memory.
 
-The endpoint of ``bench_upload.py`` that also remembers names and sizes, lists them a thousand at a time, and
-counts what it was sent.
+The endpoint is that of ``bench_upload.py``. It also stores names and sizes, lists them a thousand at a time,
+and counts what it receives.
 
     python benchmarks/bench_upload_continued.py --files 100000
 """
@@ -30,7 +30,7 @@ PAGE = 1000
 
 @attrs.define
 class Stored:
-    """What the bucket holds, and what it was asked."""
+    """Content of the bucket, and counts of requests."""
 
     sizes: dict[str, int] = attrs.field(factory=dict[str, int])
     sent_again: int = 0
@@ -43,7 +43,7 @@ class Stored:
         return b""
 
     def get(self, target: str) -> bytes:
-        """Answer with a page of the listing, or with the counts."""
+        """Return a page of the listing, or the counts."""
         parts = urlsplit(target)
         if parts.path == "/counts":
             counts = {"stored": len(self.sizes), "sent_again": self.sent_again, "listings": self.listings}
@@ -61,21 +61,21 @@ class Stored:
 
 
 class Bucket(Endpoint):
-    """An endpoint that remembers."""
+    """An endpoint that stores names and sizes."""
 
     def __init__(self, stored: Stored) -> None:
         super().__init__(0)
         self.stored = stored
 
     def body(self, method: str, target: str, size: int) -> bytes:
-        """Answer a request that came in whole."""
+        """Return the body of the answer."""
         if method == "GET":
             return self.stored.get(target)
         return self.stored.put(unquote(target).removeprefix("/benchmark/"), size)
 
 
 def write_images(folder: Path, count: int) -> None:
-    """Write label folders with images that differ: a viewer stops before the number at their end."""
+    """Write label folders with distinct images: each has a number after its last chunk."""
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64), (230, 160, 30)).save(buffer, "png")
     for label in ("amber", "blue"):
@@ -86,14 +86,14 @@ def write_images(folder: Path, count: int) -> None:
 
 
 def counts(port: str) -> dict[str, int]:
-    """Ask the endpoint for its counts."""
+    """Return the counts of the endpoint."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as answer:
         found: dict[str, int] = json.load(answer)
     return found
 
 
 def run(folder: Path, port: str, *, until: int | None) -> str:
-    """Upload; kill the process when so many objects are stored. Return time and memory."""
+    """Upload; kill the process when ``until`` objects are stored. Return time and memory."""
     began = time.perf_counter()
     process = subprocess.Popen(  # noqa: S603 -- our own command
         [sys.executable, "-c", OURS, str(folder), "2"], env=environment(port)
@@ -108,7 +108,7 @@ def run(folder: Path, port: str, *, until: int | None) -> str:
 
 
 def main() -> None:
-    """Upload half, kill, upload again, and once more."""
+    """Upload half, kill, upload the rest, then upload again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

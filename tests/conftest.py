@@ -1,4 +1,4 @@
-"""What all tests share: time that does not pass by itself, and no way to the real AWS."""
+"""Fixtures for all tests: virtual time, and no access to the real AWS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from rekolabels import RetryPolicy
 from virtual_time import VirtualTime
 
-# speed is a matter of the benchmarks: a busy machine fails no test
+# Benchmarks measure speed; a busy machine must not fail a test.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# each mutant of `make mutation` meets the same few examples
+# `make mutation` runs the same few examples on each mutant.
 settings.register_profile("mutation", settings.get_profile("project"), max_examples=20, derandomize=True)
 settings.load_profile("project")
 
@@ -23,13 +23,13 @@ DATA = Path(os.environ.get("REKOLABELS_DATA", Path(__file__).parents[2] / "share
 
 @pytest.fixture
 def virtual_time() -> VirtualTime:
-    """A clock of the test's own."""
+    """Return a clock that only the test moves."""
     return VirtualTime()
 
 
 @pytest.fixture
 def virtual_policy(virtual_time: VirtualTime) -> RetryPolicy:
-    """A retry policy that lives in virtual time."""
+    """Return a retry policy in virtual time."""
     return RetryPolicy(sleep=virtual_time.sleep, clock=virtual_time.clock)
 
 
@@ -43,7 +43,7 @@ def data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of the machine out of the tests, and the tests away from AWS."""
+    """Hide the AWS settings of the machine from the tests."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)

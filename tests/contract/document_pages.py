@@ -1,4 +1,4 @@
-"""The pages of the documentation, taken apart into what a reader can run."""
+"""Parser for documentation pages: the code blocks that a reader can run."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ Mark = Literal["hidden", "not run", "run", "prints"]
 
 @attrs.frozen
 class Block:
-    """A block of code of a page."""
+    """A code block of a page."""
 
     page: Path
     line: int
-    """Number of the first line of the code, from 1."""
+    """Line number of the first line of code, from 1."""
     language: str
-    """What stands behind the fence: ``python``, ``console``, ``text``."""
+    """Info string of the fence: ``python``, ``console``, ``text``."""
     code: str
     mark: Mark | None = None
-    """What the comment before the block says of it."""
+    """Directive in the comment before the block."""
     why: str = ""
-    """Why it is not run, or how it is compared."""
+    """Why the block is not run, or how its output is compared."""
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
 
 
 def read_blocks(page: Path) -> list[Block]:
-    """The blocks of a page in order, what is hidden in comments among them."""
+    """Return the blocks of a page in order, including those hidden in comments."""
     text = page.read_text(encoding="utf-8")
     blocks: list[Block] = []
     mark: Mark | None = None
@@ -59,11 +59,11 @@ def read_blocks(page: Path) -> list[Block]:
 
 
 def is_given_the_tutorial(page: Path) -> bool:
-    """Whether a page goes on where the tutorial ended: with its workspace and the model in it."""
+    """Whether a page continues from the end of the tutorial, with its workspace and trained model."""
     return "<!-- given: the tutorial -->" in page.read_text(encoding="utf-8")
 
 
 def commands(block: Block) -> list[str]:
-    """The commands of a console block, continued lines put together."""
+    """Return the commands of a console block, with continued lines joined."""
     text = block.code.replace("\\\n", " ")
     return [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]

@@ -1,15 +1,15 @@
-"""What the documents show works: each block of Python runs on the embedded service, each command exists.
+"""Run the documentation: each block of Python on the embedded service; each command must exist.
 
-A page is read from its top to its bottom, as a reader would. Comments in it say what else there is to know::
+A page runs from top to bottom, as a reader would type it. Comments in the page are directives::
 
-    <!-- given: the tutorial -->       the page goes on in the folder in which the tutorial ended
+    <!-- given: the tutorial -->       the page continues in the folder where the tutorial ended
     <!-- hidden
-    code that runs here, and is not shown
+    code that runs here but is not shown
     -->
-    <!-- not run: why -->              the next block is not run, for this reason
-    <!-- run -->                       the commands of the next block are run, not only looked up
-    <!-- prints -->                    the next block is what the last one printed, whatever the numbers are
-    <!-- prints: in any order -->      its lines are among those
+    <!-- not run: why -->              do not run the next block, for this reason
+    <!-- run -->                       run the commands of the next block; by default they are only looked up
+    <!-- prints -->                    the next block is the output of the last one; numbers may differ
+    <!-- prints: in any order -->      the lines of the next block are among the output
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CODE = re.compile(r"`[^`]*`")
 NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 SHELL = {"cd", "cp", "export", "git", "ls", "mkdir", "rm", "source"}
-"""Commands that are nobody's business but the shell's."""
+"""Commands of the shell, which are not checked."""
 COMMANDS = [
     pytest.param(block, command, id=f"{block}: {command[:40]}")
     for page in PAGES
@@ -52,7 +52,7 @@ COMMANDS = [
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a reader: few puppies, so that it is quick, and what the tutorial leaves behind."""
+    """Return a folder with a few puppies and the results of the tutorial."""
     folder = tmp_path_factory.mktemp("reader")
     draw(folder, "puppies", "--images", "8", "--mislabelled", "0")
     draw(folder, "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
@@ -69,13 +69,10 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_reader_who_types_in_a_page_gets_no_error(
-    page: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every block of Python of a page runs, one after the other, in a folder with puppies.
+def test_every_page_runs(page: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block of Python of a page runs, in order, in a folder with puppies.
 
-    Whether models are good is not asked here: the tiny engine trains, for the sake of time, except in the
-    tutorial, which shows what comes out.
+    Accuracy is not checked. To save time, the tiny engine trains, except in the tutorial.
     """
     blocks = [block for block in read_blocks(page) if block.language in {"python", "text", "console"}]
     if not any(block.language == "python" for block in blocks):
@@ -84,7 +81,7 @@ def test_a_reader_who_types_in_a_page_gets_no_error(
     given = is_given_the_tutorial(page)
     names = ["puppies", "unseen", "meadow", "dog.jpg", *["workspace", "evaluation.html"] * given]
     if page.name == "tutorial.md":
-        names = []  # it draws them itself
+        names = []  # it draws its own images
     else:
         tiny = partialmethod(LocalService.__init__, engine="tiny")
         monkeypatch.setattr(LocalService, "__init__", tiny)
@@ -100,7 +97,7 @@ def test_a_reader_who_types_in_a_page_gets_no_error(
 
 
 def run_page(blocks: list[Block], names: dict[str, Any]) -> None:
-    """Run the blocks of a page in one namespace, and hold what they print to what the page says."""
+    """Run the blocks of a page in one namespace, and compare their output with the page."""
     printed = ""
     try:
         for block in blocks:
@@ -121,7 +118,7 @@ def run_page(blocks: list[Block], names: dict[str, Any]) -> None:
 
 
 def check_printed(block: Block, printed: str) -> None:
-    """What is printed has the words that the page shows; numbers differ from machine to machine."""
+    """Compare output with a page, except for numbers, which differ between machines."""
     want, got = (NUMBER.sub("#", text) for text in (block.code, printed))
     if block.why == "in any order":
         wanted = {line for line in want.splitlines() if line != "..."}
@@ -131,7 +128,7 @@ def check_printed(block: Block, printed: str) -> None:
 
 
 def run_command(command: str) -> str:
-    """Run a command of ours as a reader in a folder beside the project's would."""
+    """Run a command of ours from a folder beside the repository, and return its output."""
     words = [word.replace("../examples", str(ROOT / "examples")) for word in shlex.split(command)]
     assert words[0] == "python"
     return subprocess.run(  # noqa: S603 -- our own pages
@@ -140,14 +137,14 @@ def run_command(command: str) -> str:
 
 
 def draw(folder: Path, *arguments: str) -> None:
-    """Draw puppies into a folder."""
+    """Draw puppies in a folder."""
     script = ROOT / "examples" / "draw_puppies.py"
     subprocess.run([sys.executable, script, *arguments], cwd=folder, check=True)  # noqa: S603 -- our own script
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_what_is_not_run_says_why(page: Path) -> None:
-    """A block of Python is run, or has a reason why not; no page has doctests, which nobody would run."""
+def test_skipped_blocks_have_a_reason(page: Path) -> None:
+    """A block of Python runs or says why not. Doctests, which would not run, do not occur."""
     silent = [
         str(block)
         for block in read_blocks(page)
@@ -158,7 +155,7 @@ def test_what_is_not_run_says_why(page: Path) -> None:
 
 @pytest.mark.parametrize(("block", "command"), COMMANDS)
 def test_commands_exist(block: Block, command: str) -> None:
-    """A command of a page names targets, scripts, options, extras and operations that there are."""
+    """The targets, scripts, options, extras and operations in commands exist."""
     words = shlex.split(command, comments=True)
     while re.fullmatch(r"\w+=\S*", words[0]):  # variables before a command
         words = words[1:]
@@ -166,7 +163,7 @@ def test_commands_exist(block: Block, command: str) -> None:
 
 
 def find_fault(words: list[str]) -> str | None:
-    """What is wrong with a command; None when nothing is."""
+    """Return what is wrong with a command, or None."""
     match Path(words[0]).name, words[1:]:
         case "make", [target, *_]:
             found = re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -190,7 +187,7 @@ def find_fault(words: list[str]) -> str | None:
 
 
 def find_missing_extra(words: list[str]) -> str | None:
-    """The extra that ``pyproject.toml`` does not have."""
+    """Return a complaint about an extra that ``pyproject.toml`` lacks, or None."""
     known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     wanted = [
         extra for word in words for found in re.findall(r"\[([\w,]+)\]", word) for extra in found.split(",")
@@ -199,7 +196,7 @@ def find_missing_extra(words: list[str]) -> str | None:
 
 
 def find_missing_option(script: Path, words: list[str]) -> str | None:
-    """The script that there is not, or its option."""
+    """Return a complaint about a missing script or option, or None."""
     if not script.is_file():
         return f"no script {script}"
     text = script.read_text(encoding="utf-8")
@@ -208,7 +205,7 @@ def find_missing_option(script: Path, words: list[str]) -> str | None:
 
 
 def find_missing_member(service: str, operation: str, words: list[str]) -> str | None:
-    """The operation of AWS that there is not, or its parameter."""
+    """Return a complaint about a missing AWS operation or parameter, or None."""
     client = boto3.Session(region_name="us-east-1").client(service)  # type: ignore[call-overload]
     name = next(
         (name for name in client.meta.service_model.operation_names if dashed(name) == operation), None
@@ -224,20 +221,20 @@ def find_missing_member(service: str, operation: str, words: list[str]) -> str |
 
 
 def dashed(name: str) -> str:
-    """A name as the AWS CLI writes it."""
+    """Return a name in the AWS CLI's spelling."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of the project leads to a file."""
+def test_links_resolve(page: Path) -> None:
+    """Every link to a file of the project points to an existing file."""
     text = CODE.sub("", page.read_text(encoding="utf-8"))
     targets = [page.parent / target for target in LINK.findall(text)]
     assert [target for target in targets if not target.exists()] == []
 
 
 def test_every_page_is_in_the_index() -> None:
-    """A page of the documentation can be found from its index."""
+    """Every page of the documentation is listed in the index."""
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {page.stem for page in PAGES if page.parent.name == "docs"} - {"index"}
     assert pages - set(re.findall(r"^[\w-]+$", index, re.MULTILINE)) == set()
