@@ -34,6 +34,8 @@
     │   ├── TrainingFailed
     │   └── ModelFailed                  starting, stopping or copying a model
     ├── JournalFailed                    the journal of detect_many cannot be read or written
+    ├── WorkerLost                       an image of detect_many ended the worker process that read it
+    ├── ExecutorBroken                   the executor of detect_many broke and cannot be made again
     ├── ModelRegressed (AssertionError)  a model is worse than its baseline
     ├── LeaseEnded                       a limit of model.running() was reached; the model was stopped
     ├── SweepIncomplete                  client.sweep() could not check or stop every model
@@ -57,6 +59,7 @@ __all__ = [
     "ConnectionFailed",
     "CredentialsExpired",
     "DatasetFailed",
+    "ExecutorBroken",
     "ImageRejected",
     "InvalidEvaluation",
     "InvalidImage",
@@ -86,6 +89,7 @@ __all__ = [
     "TrainingFailed",
     "UnexpectedStatus",
     "WaitTimedOut",
+    "WorkerLost",
     "WrongRegion",
 ]
 
@@ -324,6 +328,14 @@ class ModelFailed(JobFailed):
 
 class JournalFailed(RekolabelsError):
     """The journal of ``detect_many`` cannot be read or written, for example because the disk is full."""
+
+
+class WorkerLost(RekolabelsError):
+    """The worker process of ``detect_many`` died each time it processed this image, even with it alone."""
+
+
+class ExecutorBroken(RekolabelsError):
+    """The executor of ``detect_many`` cannot be used any more, and cannot be made again."""
 
 
 # Protocols, because rekolabels.evaluation imports this module. *args and **kwargs stand for its parameters.

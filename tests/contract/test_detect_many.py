@@ -7,8 +7,6 @@ import itertools
 import json
 import math
 import multiprocessing
-import os
-import signal
 from collections import Counter
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -106,55 +104,24 @@ def test_a_journal_belongs_to_one_run(model: ModelVersion, image_paths: list[Pat
         list(model.detect_many(image_paths[:1], journal=tmp_path / "nowhere" / "journal.db"))
 
 
-def die_once(flag: str) -> None:
-    """Kill the worker process on the first call."""
-    try:
-        os.close(os.open(flag, os.O_CREAT | os.O_EXCL))
-    except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def processes(count: int) -> ProcessPoolExecutor:
     """Return a pool of spawned processes, because a fork may hang on locks of this process's threads."""
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
-
-
-class Restarting(Executor):
-    """A process pool that replaces itself when a process has died, as clusters do."""
-
-    def __init__(self) -> None:
-        self.pool = processes(2)
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Submit to a new pool if the old one is broken."""
-        try:
-            return self.pool.submit(fn, *args, **kwargs)
-        except RuntimeError:
-            self.pool = processes(2)
-            return self.pool.submit(fn, *args, **kwargs)
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 -- Executor's
-        """Shut down."""
-        self.pool.shutdown(wait=wait, cancel_futures=cancel_futures)
 
 
 def test_workers_in_other_processes_give_the_same_outcomes(
     service: LocalService,
     model: ModelVersion,
     image_paths: list[Path],
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Processes use their own AWS settings, and no image is lost when one is killed."""
+    """Processes use their own AWS settings. What happens when one dies is in test_detect_many_workers.py."""
     expected = list(model.detect_many(image_paths))
-    with service.serve() as server:
+    with service.serve() as server, processes(2) as executor:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        with Restarting() as executor:
-            executor.submit(die_once, str(tmp_path / "died"))
-            assert list(model.detect_many(image_paths, executor=executor, workers=4)) == expected
-    assert (tmp_path / "died").exists()
+        assert list(model.detect_many(image_paths, executor=executor, workers=4)) == expected
+        assert list(model.detect_many(image_paths, executor=lambda: processes(2), workers=4)) == expected
 
 
 def test_outcomes_are_saved(model: ModelVersion, image_paths: list[Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import attrs
 from rekolabels._aws._arns import parse_version_arn
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import ImageRejected, InvalidInput, ResourceNotReady
-from rekolabels.inference._executors import WorkerConfig, prepare_on_executor, prepare_on_threads
+from rekolabels.inference._executors import WorkerConfig, Workers, prepare_on_threads, prepare_on_workers
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import detect_many
@@ -109,7 +109,7 @@ class Detects:
         ordered: bool = True,
         workers: int = 32,
         journal: str | os.PathLike[str] | None = None,
-        executor: Executor | None = None,
+        executor: Executor | Callable[[], Executor] | None = None,
     ) -> Iterator[Outcome[ImageT]]:
         """Detect custom labels in many images in parallel. The model must be running.
 
@@ -133,7 +133,8 @@ class Detects:
             executor: Any ``concurrent.futures.Executor`` whose workers make the calls: processes, or the
                 machines of a Dask cluster (``distributed.Client.get_executor()``). Workers get paths or URIs
                 rather than bytes, and use the AWS settings of their machine. Calls of a worker that dies are
-                retried.
+                retried. A ``ProcessPoolExecutor`` breaks when one of its processes dies: give a function that
+                returns one, and the run makes a new one each time, and shuts it down at the end.
 
         Yields:
             An outcome for each image: ``image``, ``detections``, ``error``. In a ``running`` block, all
@@ -144,6 +145,7 @@ class Detects:
                 ``min_confidence`` is given with a policy.
             JournalFailed: The journal cannot be opened; or, after the last outcome, some answers could not be
                 saved.
+            ExecutorBroken: The executor cannot be used any more, and cannot be made again.
             LeaseEnded: A limit of the ``running`` block was reached before the first image.
         """
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
@@ -154,10 +156,11 @@ class Detects:
             self._connection.rekognition, policy=attrs.evolve(self._connection.retry, attempts=1)
         )
         upload = self._uploader()
+        pool = None if executor is None else Workers(executor)
         prepare = (
             prepare_on_threads(single_try, config, upload)
-            if executor is None
-            else prepare_on_executor(executor, config, upload)
+            if pool is None
+            else prepare_on_workers(pool, config, upload)
         )
 
         def prepare_checked(image: ImageSource) -> Call:
@@ -179,6 +182,7 @@ class Detects:
             ordered=ordered,
             policy=self._connection.retry,
             journal=None if journal is None else Journal(journal, run),
+            executor=pool,
         )
         return outcomes if policy is None else _apply_policy(policy, outcomes, max_results)
 

@@ -4,15 +4,20 @@ Workers are processes, or machines of a Dask or MPI cluster. They get the locati
 bytes, and make a client of their own from the AWS settings of their machine, so that credentials are never
 sent. The threads that wait for the workers share one rate limiter in this process, so that all workers
 together stay within the throughput of the model.
+
+A process pool breaks as a whole when one of its processes dies: every call in it is lost, and none of them
+shows which image was the cause. So each of these images is requested again alone, in a second pool. There, an
+image that ends its worker affects no other image.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Executor
-from typing import TYPE_CHECKING
+from concurrent.futures import BrokenExecutor, CancelledError, Executor
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import attrs
 
@@ -20,14 +25,25 @@ from rekolabels._aws._rekognition import Rekognition
 from rekolabels._aws._retry import RetryPolicy
 from rekolabels._aws._session import SessionSettings, make_client, make_session
 from rekolabels.descriptions import Detection, S3Location
-from rekolabels.errors import ConnectionFailed, RekolabelsError
+from rekolabels.errors import ConnectionFailed, ExecutorBroken, InvalidInput, RekolabelsError, WorkerLost
 from rekolabels.inference._image import ImageSource, image_argument
 from rekolabels.inference._video import VideoFrame
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from concurrent.futures import Future
+    from typing import Self, TypeAlias
 
-__all__ = ["Call", "Prepare", "WorkerConfig", "prepare_on_executor", "prepare_on_threads"]
+__all__ = [
+    "Call",
+    "CallLost",
+    "Prepare",
+    "WorkerConfig",
+    "Workers",
+    "prepare_on_threads",
+    "prepare_on_workers",
+]
+
+R = TypeVar("R")
 
 Upload: TypeAlias = Callable[[bytes, str], S3Location]
 """Uploads an image to S3 under a name, and returns its location."""
@@ -37,6 +53,9 @@ Call: TypeAlias = Callable[[], list[Detection]]
 
 Prepare: TypeAlias = Callable[[ImageSource], Call]
 """Reads an image once, and returns the call for it."""
+
+_MAX_DEATHS = 3
+"""How often a pool may break while it processes an image: once among other images, and twice alone."""
 
 _SENT_TO_WORKERS = (str, os.PathLike, bytes, S3Location, VideoFrame)
 """Types of images that are pickled as they are; all others are encoded first."""
@@ -68,7 +87,7 @@ def prepare_on_threads(gateway: Rekognition, config: WorkerConfig, upload: Uploa
     return prepare
 
 
-def prepare_on_executor(executor: Executor, config: WorkerConfig, upload: Upload | None) -> Prepare:
+def prepare_on_workers(workers: Workers, config: WorkerConfig, upload: Upload | None) -> Prepare:
     """Return a function that prepares calls by the workers of an executor.
 
     Images that cannot be pickled, such as open files, are read in this process.
@@ -78,14 +97,25 @@ def prepare_on_executor(executor: Executor, config: WorkerConfig, upload: Upload
         content: ImageSource = image
         if not isinstance(image, _SENT_TO_WORKERS):
             content = image_argument(image, upload=upload, shrink=config.shrink)
+        deaths = 0
 
         def call() -> list[Detection]:
+            nonlocal deaths
             try:
-                return executor.submit(_detect_on_worker, config, content).result()
+                return workers.run(_detect_on_worker, config, content, alone=deaths > 0)
             except RekolabelsError:
                 raise
+            except BrokenExecutor as error:
+                deaths += 1
+                if deaths < _MAX_DEATHS:
+                    raise CallLost from error
+                raise WorkerLost(
+                    f"The worker process died {deaths} times while it processed {_describe(image)}, even "
+                    "when it had no other image. Check that the image is intact, and that the machine has "
+                    "enough memory."
+                ) from error
             except (Exception, CancelledError) as error:
-                # Each kind of executor reports a lost worker with an error of its own; all are worth a retry.
+                # Executors other than process pools report a lost worker with an error of their own.
                 raise ConnectionFailed(
                     f"The executor lost a worker: {type(error).__name__}: {error}"
                 ) from error
@@ -93,6 +123,148 @@ def prepare_on_executor(executor: Executor, config: WorkerConfig, upload: Upload
         return call
 
     return prepare
+
+
+class CallLost(Exception):
+    """A call was lost with its worker, and can be made again at once."""
+
+
+class Workers:
+    """The executor of one run, which is made again if it breaks. A context manager.
+
+    Args:
+        executor: An executor; or a function that returns a new one, which the run then owns.
+
+    Raises:
+        InvalidInput: The argument is neither.
+    """
+
+    def __init__(self, executor: Executor | Callable[[], Executor]) -> None:
+        is_executor = hasattr(executor, "submit")
+        if not is_executor and not callable(executor):
+            raise InvalidInput(
+                f"executor is a {type(executor).__name__}; expected a concurrent.futures.Executor or a "
+                "function that returns one."
+            )
+        self._given = cast("Executor", executor) if is_executor else None
+        make = cast("Callable[[], Executor]", executor)
+        self._shared, self._single = _Pool(make), _Pool(make)
+        self._turn = threading.Lock()  # held by the one call that runs alone
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+        self._shared.shutdown()
+        self._single.shutdown()
+
+    def close(self) -> None:
+        """End all waits for a call that runs alone."""
+        self._closed = True
+
+    def run(self, function: Callable[..., R], *arguments: object, alone: bool) -> R:
+        """Return what a worker returns for a function, or raise what it raises.
+
+        Args:
+            function: A function that can be pickled.
+            arguments: Its arguments.
+            alone: Run it while no other function runs in the same executor.
+
+        Raises:
+            BrokenExecutor: The executor broke during the call. The next call gets a new one.
+            ExecutorBroken: The executor cannot be used any more and cannot be made again.
+        """
+        if self._given is not None:
+            try:
+                return _submit(self._given, function, *arguments).result()
+            except BrokenExecutor as error:
+                raise ExecutorBroken(
+                    f"The executor of detect_many cannot be used any more ({type(error).__name__}: {error}). "
+                    "Give a function, so that it can be made again: "
+                    "executor=lambda: ProcessPoolExecutor(4). With a journal, the next run requests only "
+                    "images without an answer."
+                ) from error
+        if not alone:
+            return self._shared.run(function, *arguments)
+        with self._turn:
+            if self._closed:
+                raise CancelledError
+            return self._single.run(function, *arguments)
+
+
+class _Pool:
+    """An executor that is made when it is needed, and again after it broke."""
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._executor: Executor | None = None
+        self._broke = False
+
+    def run(self, function: Callable[..., R], *arguments: object) -> R:
+        """Return what a worker returns."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = self._made()
+            executor = self._executor
+        try:
+            return _submit(executor, function, *arguments).result()
+        except BrokenExecutor:
+            with self._lock:
+                if self._executor is executor:
+                    self._executor, self._broke = None, True
+                    executor.shutdown(wait=False)
+            raise
+
+    def shutdown(self) -> None:
+        """Shut the executor down, and wait for its processes."""
+        with self._lock:
+            if self._executor is not None:
+                self._executor.shutdown(cancel_futures=True)
+
+    def _made(self) -> Executor:
+        """Return a new executor. After a broken one, check that its workers live without any image."""
+        try:
+            executor = self._make()
+            submit = executor.submit
+        except Exception as error:
+            raise ExecutorBroken(
+                f"The function given as executor failed ({type(error).__name__}: {error}); expected a "
+                "concurrent.futures.Executor."
+            ) from error
+        if self._broke:
+            try:
+                submit(_do_nothing).result()
+            except BrokenExecutor as error:
+                raise ExecutorBroken(
+                    f"The executor of detect_many broke, and the workers of a new one die without an answer "
+                    f"({type(error).__name__}: {error}). Check that its initializer works, and that the "
+                    "machine has enough memory."
+                ) from error
+        return executor
+
+
+def _submit(executor: Executor, function: Callable[..., R], *arguments: object) -> Future[R]:
+    try:
+        return executor.submit(function, *arguments)
+    except BrokenExecutor:
+        raise
+    except RuntimeError as error:  # it was shut down
+        raise BrokenExecutor(str(error)) from error
+
+
+def _do_nothing() -> None:
+    """Show that a worker lives."""
+
+
+def _describe(image: ImageSource) -> str:
+    if isinstance(image, (S3Location, str)):
+        return str(image)
+    if isinstance(image, os.PathLike):
+        return str(os.fspath(cast("os.PathLike[str]", image)))
+    return str(getattr(image, "name", None) or f"an image given as {type(image).__name__}")
 
 
 def _detect(gateway: Rekognition, config: WorkerConfig, content: bytes | S3Location) -> list[Detection]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -13,8 +13,8 @@ from rekolabels import _progress
 from rekolabels._aws._retry import Retry, RetryPolicy, is_transient, notify_retry
 from rekolabels._threads import map_bounded
 from rekolabels.descriptions import Detection
-from rekolabels.errors import InvalidInput, RekolabelsError, Throttled
-from rekolabels.inference._executors import Prepare
+from rekolabels.errors import ExecutorBroken, InvalidInput, RekolabelsError, Throttled
+from rekolabels.inference._executors import CallLost, Prepare, Workers
 from rekolabels.inference._image import ImageSource
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._rate_limiter import RateLimiter
@@ -47,6 +47,7 @@ def detect_many(
     ordered: bool,
     policy: RetryPolicy,
     journal: Journal | None = None,
+    executor: Workers | None = None,
 ) -> Generator[Outcome[ImageT]]:
     """Yield an outcome for each image.
 
@@ -57,25 +58,37 @@ def detect_many(
         ordered: Yield outcomes in the order of the images, otherwise in the order in which they complete.
         policy: How calls are retried.
         journal: Where answers are kept; answers that it has already are not requested again.
+        executor: What the calls are made by, if not by the threads; closed at the end.
 
     Raises:
         InvalidInput: ``workers`` is less than 1; or the journal belongs to another run.
         JournalFailed: The journal cannot be used; or, after the last outcome, it could not keep some answers.
+        ExecutorBroken: After the outcomes of the images in progress: the executor cannot be used any more.
     """
     if workers < 1:
         raise InvalidInput(f"workers is {workers}; expected at least 1.")
     limiter = RateLimiter(policy.clock, policy.sleep)
-    run = _Run(prepare, policy, journal, limiter)
     source = _UntilError(images)
+    run = _Run(prepare, policy, journal, limiter, source)
     total = len(images) if isinstance(images, Sized) else None
-    with journal or nullcontext(), _progress.bar("detecting", total=total, unit="image") as bar:
+
+    def stop() -> None:
+        limiter.close()
+        if executor is not None:
+            executor.close()
+
+    with (
+        journal or nullcontext(),
+        executor or nullcontext(),
+        _progress.bar("detecting", total=total, unit="image") as bar,
+    ):
         outcomes = map_bounded(
             run.detect,
             source,
             workers=workers,
             ordered=ordered,
             thread_name="rekolabels-detect",
-            on_stop=limiter.close,
+            on_stop=stop,
         )
         with closing(outcomes):
             for outcome in outcomes:
@@ -88,7 +101,7 @@ def detect_many(
 
 
 class _UntilError(Generic[ImageT]):
-    """The images of an iterable, up to its end or its first error, which is kept."""
+    """The images of an iterable, up to its end or the first error, which is kept."""
 
     def __init__(self, images: Iterable[ImageT]) -> None:
         self._images = images
@@ -96,7 +109,11 @@ class _UntilError(Generic[ImageT]):
 
     def __iter__(self) -> Iterator[ImageT]:
         try:
-            yield from self._images
+            images = iter(self._images)
+            while self.error is None:
+                yield next(images)
+        except StopIteration:
+            return
         except Exception as error:  # noqa: BLE001 -- raised again after the images before it have finished
             self.error = error
 
@@ -109,9 +126,16 @@ class _Run:
     policy: RetryPolicy
     journal: Journal | None
     limiter: RateLimiter
+    source: _UntilError[Any]
 
     def detect(self, image: ImageT) -> Outcome[ImageT]:
         """Return the answer from the journal, or else from the service."""
+        outcome = self._find_outcome(image)
+        if isinstance(outcome.error, ExecutorBroken):
+            self.source.error = outcome.error  # take no more images
+        return outcome
+
+    def _find_outcome(self, image: ImageT) -> Outcome[ImageT]:
         journal = self.journal
         if journal is None:
             return self._call_service(image)
@@ -126,6 +150,11 @@ class _Run:
             journal.write(image, outcome.detections)
         return outcome
 
+    def _wait_for_turn(self) -> None:
+        self.limiter.wait_for_turn()
+        if self.limiter.closed:
+            raise CancelledError
+
     def _call_service(self, image: ImageT) -> Outcome[ImageT]:
         """Repeat the call until it gives an answer or a permanent error."""
         policy = self.policy
@@ -136,11 +165,11 @@ class _Run:
         failures = 0
         throttled_since: float | None = None
         while True:
-            self.limiter.wait_for_turn()
-            if self.limiter.closed:
-                raise CancelledError
+            self._wait_for_turn()
             try:
                 detections = call()
+            except CallLost:
+                continue
             except Throttled as error:
                 self.limiter.record_throttle()
                 throttled_since = policy.clock() if throttled_since is None else throttled_since
