@@ -16,14 +16,14 @@ PAGE = ROOT / "docs" / "faults.md"
 def main() -> int:
     """Run all cells and write the page."""
     sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("faults", "contract", "")]
-    from fault_matrix import JOBS, TROUBLES, judge, open_worlds
+    from fault_matrix import FAULTS, JOBS, judge, open_worlds
     from fault_page import in_words, page
 
     with tempfile.TemporaryDirectory() as folder, open_worlds(Path(folder)) as world_of:
         cells = {
-            (job.operation, trouble.name): in_words(judge(world_of(job), job, trouble))
+            (job.operation, fault.name): in_words(judge(world_of(job), job, fault))
             for job in JOBS
-            for trouble in TROUBLES
+            for fault in FAULTS
         }
     PAGE.write_text("\n".join(page(cells)) + "\n", encoding="utf-8")
     print(f"{PAGE.relative_to(ROOT)} written.")

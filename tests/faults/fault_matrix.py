@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 import boto3
 from botocore.config import Config
-from faulty_proxy import FaultyProxy, Request, Trouble, answer, framed
+from faulty_proxy import FaultyProxy, ProxyFault, Request, answer, framed
 from sdk_backends import write_folder
 
 from rekolabels import (
@@ -41,11 +41,11 @@ from rekolabels.manifest import write_manifest
 from sdk_handles import client_of
 
 __all__ = [
+    "FAULTS",
     "JOBS",
     "LOCAL",
     "OK",
     "REPORTED",
-    "TROUBLES",
     "UNSEEN",
     "Cell",
     "Job",
@@ -86,7 +86,7 @@ def _lost(request: Request) -> None:
 
 
 def _silent(request: Request) -> None:
-    request.stay_silent(SILENCE)
+    request.time_out(SILENCE)
 
 
 def _refusing(
@@ -114,40 +114,40 @@ def _unseen(request: Request) -> None:
     request.client.sendall(_UNSEEN[request.operation])
 
 
-TROUBLES = (
-    Trouble("refused", "the connection is refused", None),
-    Trouble("reset", "the connection is reset during the request body", _reset_early),
-    Trouble("half", "the connection is closed during the response body", _truncated),
-    Trouble("lost", "the request is carried out, and the connection is reset before the response", _lost),
-    Trouble("silence", "no response for 30 s, longer than the client's time-out", _silent, silent=True),
-    Trouble(
+FAULTS = (
+    ProxyFault("refused", "the connection is refused", None),
+    ProxyFault("reset", "the connection is reset during the request body", _reset_early),
+    ProxyFault("half", "the connection is closed during the response body", _truncated),
+    ProxyFault("lost", "the request is carried out, and the connection is reset before the response", _lost),
+    ProxyFault("silence", "no response for 30 s, longer than the client's time-out", _silent, silent=True),
+    ProxyFault(
         "throttled",
         "`ThrottlingException` and S3's `SlowDown`, twice in a row",
         _refusing(500, "ThrottlingException", 503, "SlowDown"),
         times=2,
     ),
-    Trouble(
+    ProxyFault(
         "S3 slow",
         "only S3 responds with `SlowDown`, and with `Retry-After`",
         _refusing(0, "", 503, "SlowDown", "Retry-After: 3"),
         applies=lambda operation: operation == "S3",
     ),
-    Trouble(
+    ProxyFault(
         "broken",
         "`InternalServerError` (500) and S3's `InternalError`",
         _refusing(500, "InternalServerError", 500, "InternalError"),
     ),
-    Trouble(
+    ProxyFault(
         "clock",
         "the clock is wrong: `InvalidSignatureException` and S3's `RequestTimeTooSkewed`",
         _refusing(400, "InvalidSignatureException", 403, "RequestTimeTooSkewed"),
     ),
-    Trouble(
+    ProxyFault(
         "expired",
         "the credentials have expired: `ExpiredTokenException` and S3's `ExpiredToken`",
         _refusing(400, "ExpiredTokenException", 400, "ExpiredToken"),
     ),
-    Trouble(
+    ProxyFault(
         "unseen",
         "a new resource is not described yet, twice in a row",
         _unseen,
@@ -181,7 +181,7 @@ class World:
     clock: ManualClock
     proxy: FaultyProxy
     client: Client
-    troubled: Client
+    faulty: Client
     hasty: Client
     """Also meets faults, and has a short time-out."""
     folder: Path
@@ -203,7 +203,7 @@ class World:
         """Create an account with a bucket that contains images and a manifest."""
         policy = attrs.evolve(POLICY, sleep=clock.sleep, clock=clock, time=clock)
         path_style: Any = {"addressing_style": "path"}
-        client, troubled, hasty = (
+        client, faulty, hasty = (
             Client(
                 _Session(at, f"{account:012}"),
                 bucket=f"world-{account}",
@@ -213,7 +213,7 @@ class World:
             for at, timeout in ((url, 10), (proxy.url, 10), (proxy.url, TIMEOUT))
         )
         client.ensure_bucket()
-        world = cls(clock, proxy, client, troubled, hasty, folder)
+        world = cls(clock, proxy, client, faulty, hasty, folder)
         project = client.create_project("first")
         train = project.create_dataset("train", read_folder(folder / "pictures"))
         place = S3Location(client._connection.require_bucket(), "given.manifest")
@@ -321,20 +321,20 @@ class World:
 
 @attrs.frozen
 class Job:
-    """A public operation: how the world is before it, the call, and how it is after it."""
+    """A public operation: the resource that it needs, the call, and a check of its effect."""
 
     operation: str
     before: Callable[[World], Handle]
     call: Callable[[World, Handle], object]
     after: Callable[[World, Handle], object] | None = None
-    """Whether the work is done; None for an operation that only reads, whose answer is compared."""
+    """Checks the effect; None for operations that only read, whose results are compared."""
 
 
 _HOUR = (datetime(2026, 1, 1, 0, tzinfo=UTC), datetime(2026, 1, 1, 1, tzinfo=UTC))
 
 
 def policy_document(project: Project) -> str:
-    """A policy that lets an account copy the models of a project."""
+    """Return a policy that lets an account copy the models of a project."""
     statement = {
         "Effect": "Allow",
         "Principal": {"AWS": "111122223333"},
@@ -565,7 +565,7 @@ class Cell:
     """Outcome of the run after that fault."""
 
 
-def judge(world: World, job: Job, trouble: Trouble) -> Cell | None:
+def judge(world: World, job: Job, fault: ProxyFault) -> Cell | None:
     """Run an operation under a fault that ends, under one that does not end, and again without it.
 
     Returns:
@@ -575,41 +575,41 @@ def judge(world: World, job: Job, trouble: Trouble) -> Cell | None:
         AssertionError: An outcome is not allowed.
     """
     handle = world.begin(job)
-    brief = _try(world, job, handle, trouble, times=trouble.times)
-    if world.proxy.seen and not world.proxy.struck and trouble.strike is not None:
+    brief = _try(world, job, handle, fault, times=fault.times)
+    if world.proxy.seen and not world.proxy.struck and fault.strike is not None:
         return None
     if brief != OK:
         assert _try(world, job, handle) == OK
     handle = world.begin(job)
     began = world.clock()
-    lasting = _try(world, job, handle, trouble, times=math.inf)
+    lasting = _try(world, job, handle, fault, times=math.inf)
     assert world.clock() - began <= LIMIT
     return Cell(brief, lasting, _try(world, job, handle))
 
 
-def _try(world: World, job: Job, handle: Handle, trouble: Trouble | None = None, *, times: float = 0) -> str:
+def _try(world: World, job: Job, handle: Handle, fault: ProxyFault | None = None, *, times: float = 0) -> str:
     """Run an operation once, and check its result without faults."""
     expected = repr(job.call(world, handle)) if job.after is None else ""
-    client = world.hasty if trouble is not None and trouble.silent else world.troubled
-    troubled = client if isinstance(handle, Client) else attrs.evolve(handle, connection=client._connection)
+    client = world.hasty if fault is not None and fault.silent else world.faulty
+    faulty = client if isinstance(handle, Client) else attrs.evolve(handle, connection=client._connection)
     outcome = OK
     found = ""
-    if trouble is not None:
-        world.proxy.begin(trouble, times=times)
-    while trouble is None and world.leases:
+    if fault is not None:
+        world.proxy.begin(fault, times=times)
+    while fault is None and world.leases:
         world.leases.pop().__exit__(None, None, None)  # as if the process of the first run had ended
     try:
-        found = repr(job.call(world, troubled))
+        found = repr(job.call(world, faulty))
     except errors.RekolabelsError as error:
         outcome = type(error).__name__
     finally:
         world.proxy.end()
-    if trouble is None and outcome in _DONE_BEFORE:
+    if fault is None and outcome in _DONE_BEFORE:
         outcome = f"{REPORTED}: {outcome}"
     elif outcome != OK:
         return outcome
     done = job.after(world, handle) if job.after is not None else found == expected
-    if trouble is not None and trouble.hides and not done:
+    if fault is not None and fault.hides and not done:
         return UNSEEN
     assert done
     return outcome

@@ -1,4 +1,4 @@
-"""A proxy on the loopback that lets requests through, or does to them what networks and services do."""
+"""A local HTTP proxy that forwards requests, or causes faults of networks and services."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["FaultyProxy", "Request", "Trouble", "answer", "framed"]
+__all__ = ["FaultyProxy", "ProxyFault", "Request", "answer", "framed"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _TARGET = re.compile(rb"\r\nx-amz-target: *[^\r\n.]*\.(\w+)", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect: *100-continue", re.IGNORECASE)
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r\n]*", re.IGNORECASE)
 _RESET = struct.pack("ii", 1, 0)
-_LONGEST = 10.0
+_SOCKET_TIMEOUT = 10.0
 
 
 @attrs.frozen
 class Request:
-    """A request that has come in, on a connection of its own."""
+    """A request, on its own connection."""
 
     head: bytes
     client: socket.socket
@@ -41,12 +41,12 @@ class Request:
 
     @property
     def operation(self) -> str:
-        """The operation of Rekognition, or ``S3``."""
+        """Name of the Rekognition operation, or ``S3``."""
         found = _TARGET.search(self.head)
         return "S3" if found is None else found[1].decode()
 
     def length(self) -> int:
-        """Let the client begin with the body, and return its length."""
+        """Let the client send the body, and return its length."""
         if _EXPECT.search(self.head):
             self.client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         length = _LENGTH.search(self.head)
@@ -57,80 +57,80 @@ class Request:
         return self.reader.read(self.length())
 
     def pass_on(self) -> bytes:
-        """Make the request to the server behind, and return the whole answer."""
+        """Forward the request to the server, and return the complete response."""
         head = _EXPECT.sub(b"", _CONNECTION.sub(b"", self.head))[:-2] + b"Connection: close\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", self.upstream), timeout=_LONGEST) as server:
+        with socket.create_connection(("127.0.0.1", self.upstream), timeout=_SOCKET_TIMEOUT) as server:
             server.sendall(head + self.body())
             return b"".join(iter(lambda: server.recv(1 << 16), b""))
 
-    def stay_silent(self, seconds: float) -> None:
-        """Say nothing until the client gives up; by the test's clock it takes that many seconds."""
+    def time_out(self, seconds: float) -> None:
+        """Do not respond until the client gives up, which takes this many seconds of the test's clock."""
         self.body()
         self.pass_time(seconds)
         self.reader.read(1)
 
     def reset(self) -> None:
-        """Break the connection off, so that the other side meets ECONNRESET."""
+        """Reset the connection, so that the client gets ECONNRESET."""
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
 
 @attrs.frozen
-class Trouble:
-    """What is done to requests."""
+class ProxyFault:
+    """What happens to requests."""
 
     name: str
     meaning: str
-    """In a sentence, for the docs."""
+    """Description for the docs."""
     strike: Callable[[Request], object] | None
-    """Deals with a request; None for a port that nobody listens on."""
+    """Handles a request; None to close the port."""
     applies: Callable[[str], bool] = attrs.field(default=lambda _: True, repr=False)
-    """Whether the trouble is for an operation of Rekognition, or for ``S3``."""
+    """Whether the fault concerns an operation of Rekognition, or ``S3``."""
     times: int = 1
-    """Requests that a short trouble is for."""
+    """Number of requests that a fault concerns, if it ends."""
     silent: bool = False
-    """Whether the client has to give up waiting."""
+    """Whether the client gets no response."""
     hides: bool = False
-    """Whether what there is looks as if it were not."""
+    """Whether existing resources are hidden."""
 
 
 class FaultyProxy:
-    """Stands before a server; one request a connection.
+    """Proxy for a server, with one request per connection.
 
     Attributes:
         url: The endpoint.
-        seen: Requests since trouble began.
-        struck: Those of them that met it.
+        seen: Number of requests since the fault began.
+        struck: Number of those that it concerned.
     """
 
     def __init__(self, upstream: int, pass_time: Callable[[float], None]) -> None:
         self._upstream = upstream
         self._pass_time = pass_time
-        self._trouble: Trouble | None = None
-        self._left = 0.0
-        self._guard = threading.Lock()
+        self._fault: ProxyFault | None = None
+        self._remaining = 0.0
+        self._lock = threading.Lock()
         self.seen = self.struck = 0
         self._listener = self._listen(0)
         self._port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
-    def begin(self, trouble: Trouble, *, times: float) -> None:
-        """From now on so many requests meet trouble."""
-        with self._guard:
-            self._trouble, self._left = trouble, times
+    def begin(self, fault: ProxyFault, *, times: float) -> None:
+        """Start a fault for a number of requests."""
+        with self._lock:
+            self._fault, self._remaining = fault, times
             self.struck = self.seen = 0
-        if trouble.strike is None:
+        if fault.strike is None:
             _stop(self._listener)
 
     def end(self) -> None:
-        """All is well again."""
-        with self._guard:
-            trouble, self._trouble = self._trouble, None
-        if trouble is not None and trouble.strike is None:
+        """End the fault."""
+        with self._lock:
+            fault, self._fault = self._fault, None
+        if fault is not None and fault.strike is None:
             self._listener = self._listen(self._port)
 
     def on_retry(self, _: object) -> None:
-        """A short refusal cannot count what it refuses: it ends when the client tries again."""
-        if self._trouble is not None and self._trouble.strike is None and self._left < math.inf:
+        """Open the port again when the client retries: a closed port cannot count requests."""
+        if self._fault is not None and self._fault.strike is None and self._remaining < math.inf:
             self.end()
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class FaultyProxy:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        client.settimeout(_LONGEST)
+        client.settimeout(_SOCKET_TIMEOUT)
         with client, client.makefile("rb") as reader, contextlib.suppress(OSError):
             head = b"".join(iter(reader.readline, b"\r\n"))
             if not head:
@@ -172,31 +172,31 @@ class FaultyProxy:
                 strike(request)
 
     def _strike_for(self, operation: str) -> Callable[[Request], object] | None:
-        with self._guard:
+        with self._lock:
             self.seen += 1
-            if self._trouble is None or self._left < 1 or not self._trouble.applies(operation):
+            if self._fault is None or self._remaining < 1 or not self._fault.applies(operation):
                 return None
-            self._left -= 1
+            self._remaining -= 1
             self.struck += 1
-            return self._trouble.strike
+            return self._fault.strike
 
 
 def answer(status: int, operation: str, code: str, *headers: str) -> bytes:
-    """An answer with an error, in the form of Rekognition or of S3."""
+    """Return an error response of Rekognition or S3."""
     if operation == "S3":
-        body = f"<Error><Code>{code}</Code><Message>As the test wants it.</Message></Error>".encode()
+        body = f"<Error><Code>{code}</Code><Message>A fault of the test.</Message></Error>".encode()
     else:
-        body = json.dumps({"__type": code, "Message": "As the test wants it."}).encode()
+        body = json.dumps({"__type": code, "Message": "A fault of the test."}).encode()
     return framed(status, body, *headers)
 
 
 def framed(status: int, body: bytes, *headers: str) -> bytes:
-    """An answer."""
-    lines = [f"HTTP/1.1 {status} Trouble", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    """Return a response with status line and headers."""
+    lines = [f"HTTP/1.1 {status} Fault", f"Content-Length: {len(body)}", "Connection: close", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _stop(listener: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        listener.shutdown(socket.SHUT_RDWR)  # wakes the accepting thread
     listener.close()

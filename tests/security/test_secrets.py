@@ -1,4 +1,4 @@
-"""Secrets stay where they are: no log, repr, error, traceback or pickle holds a key, token or signature."""
+"""Secrets do not leak: no log, repr, error, traceback or pickle contains a key, token or signature."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ ONCE = RetryPolicy(attempts=1)
 
 
 def session() -> boto3.Session:
-    """A session with fakes."""
+    """Return a session with fake credentials."""
     return boto3.Session(KEY, SECRET, TOKEN, region_name="us-east-1")
 
 
-def told_of(error: BaseException) -> str:
-    """All that a traceback shows of an error, its causes and the values of its attributes."""
+def text_of(error: BaseException) -> str:
+    """Return what a traceback shows of an error, its causes and their attributes."""
     parts = ["".join(traceback.format_exception(error))]
     link: BaseException | None = error
     while link is not None:
@@ -51,19 +51,19 @@ def told_of(error: BaseException) -> str:
 
 
 def sent_headers(client: Any, sent: list[Mapping[str, Any]]) -> None:
-    """Note what goes over the wire."""
+    """Record the headers of a client's requests."""
     client.meta.events.register("before-send.*", lambda request, **_: sent.append(dict(request.headers)))
 
 
-def bad_url(url: str) -> None:
-    """Fetch what is not there."""
+def fetch_missing(url: str) -> None:
+    """Fetch a URL, and ignore that it does not exist."""
     with contextlib.suppress(urllib.error.HTTPError):
         urllib.request.urlopen(url)  # noqa: S310 - the server of this test
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Everything that was said in a whole run over a socket, and the secrets that were sent."""
+def output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Logs, texts and pickles of a complete run over a socket, and the secrets that were sent."""
     pytest.importorskip("onnxruntime", reason="the extra 'local' is not installed")
     log: list[str] = []
 
@@ -79,16 +79,16 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         folder = tmp_path_factory.mktemp("pictures")
         with LocalService() as service, service.serve() as server, pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL", server.url)
-            said, pickles, secrets = whole_run(folder)
-            said += f"{server!r} {service!r}"
-        yield {"log": "\n".join(log), "said": said, "pickles": pickles, "secrets": "\n".join(secrets)}
+            texts, pickles, secrets = whole_run(folder)
+            texts += f"{server!r} {service!r}"
+        yield {"log": "\n".join(log), "texts": texts, "pickles": pickles, "secrets": "\n".join(secrets)}
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
 
 
 def whole_run(folder: Path) -> tuple[str, str, list[str]]:
-    """From images to detections, with mistakes on the way: what was shown, pickled, and sent in secret."""
+    """Go from images to detections, with errors; return texts, pickles and the secrets that were sent."""
     sent: list[Mapping[str, Any]] = []
     path_style = Config(s3={"addressing_style": "path"})
     client = Client(session(), bucket="puppies", config=path_style, retry=ONCE)
@@ -105,7 +105,7 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
     errors: list[RekolabelsError] = []
     for wrong in (
         lambda: client.create_project("secrets"),
-        lambda: client.project("nobody"),
+        lambda: client.project("unknown"),
         lambda: model.detect(next(folder.rglob("*.png"))),
         lambda: Client(session(), bucket="puppies", config=path_style).model(model.arn + "1").describe(),
         lambda: Client(session(), bucket="Not-A-Bucket", config=path_style, retry=ONCE).ensure_bucket(),
@@ -116,7 +116,7 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
     presigned = client._connection.s3.client.generate_presigned_url(
         "get_object", {"Bucket": "puppies", "Key": "none"}
     )
-    bad_url(presigned)
+    fetch_missing(presigned)
     values = [
         client,
         project,
@@ -131,7 +131,7 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
         repr(value) + str(value)
         for value in (*values, client.session, client._connection.rekognition, client._connection.s3, running)
     ]
-    shown += [told_of(error) for error in errors]
+    shown += [text_of(error) for error in errors]
     pickles = [picked for value in (*values, *errors) if (picked := pickled(value))]
     signatures = {
         header.decode() for headers in sent if isinstance(header := headers["Authorization"], bytes)
@@ -144,30 +144,30 @@ def whole_run(folder: Path) -> tuple[str, str, list[str]]:
 
 
 def pickled(value: object) -> str:
-    """The pickle of a value as text; empty when it cannot travel."""
+    """Return the pickle of a value as text; empty if it cannot be pickled."""
     with contextlib.suppress(Exception):
         return pickle.dumps(value).decode("latin-1")
     return ""
 
 
-@pytest.mark.parametrize("where", ["log", "said", "pickles"])
-def test_a_whole_run_tells_no_secret(told: dict[str, str], where: str) -> None:
-    """At DEBUG, over a socket, with errors: keys, tokens and signatures are sent, and told nowhere."""
-    secrets = told["secrets"].split("\n")
+@pytest.mark.parametrize("where", ["log", "texts", "pickles"])
+def test_a_complete_run_shows_no_secret(output: dict[str, str], where: str) -> None:
+    """Keys, tokens and signatures are sent but appear nowhere, at level DEBUG and with errors as well."""
+    secrets = output["secrets"].split("\n")
 
-    assert len(told[where]) > 1000
+    assert len(output[where]) > 1000
     assert len(secrets) > 10
-    assert [secret for secret in secrets if secret in told[where]] == []
+    assert [secret for secret in secrets if secret in output[where]] == []
 
 
-def test_the_log_shows_requests_without_their_queries(told: dict[str, str]) -> None:
-    """Which operation was called and how it ended; the query, which may be a signature, is left out."""
-    assert '"GET /puppies/none?... HTTP/1.1" 404 Not Found' in told["log"]
-    assert '"POST / HTTP/1.1" 200 OK RekognitionService.DetectCustomLabels' in told["log"]
+def test_the_log_shows_requests_without_their_queries(output: dict[str, str]) -> None:
+    """The log has operation and status, but not the query, which may contain a signature."""
+    assert '"GET /puppies/none?... HTTP/1.1" 404 Not Found' in output["log"]
+    assert '"POST / HTTP/1.1" 200 OK RekognitionService.DetectCustomLabels' in output["log"]
 
 
 def test_the_log_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
-    """A request line writes no line of its own and no colours into the log."""
+    """A request line cannot add lines or colours to the log."""
     with (
         caplog.at_level(logging.DEBUG, "rekolabels"),
         LocalService() as service,
@@ -182,8 +182,8 @@ def test_the_log_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
     assert all(message.isprintable() for message in messages)
 
 
-def test_tokens_that_aws_tells_back_are_left_out() -> None:
-    """AWS answers a wrong signature with the headers that were signed, the session token among them."""
+def test_tokens_in_error_responses_are_removed() -> None:
+    """AWS answers a wrong signature with the signed headers, including the session token."""
     canonical = f"'POST\n/\n\nhost:rekognition.us-east-1.amazonaws.com\nx-amz-security-token:{TOKEN}\n\nhost'"
     message = f"The Canonical String for this request should have been\n{canonical}"
     answer: Any = {"Error": {"Code": "InvalidSignatureException", "Message": message}}
@@ -193,15 +193,15 @@ def test_tokens_that_aws_tells_back_are_left_out() -> None:
     assert isinstance(error, AccessDenied)
     assert isinstance(error, ServiceError)
     assert "x-amz-security-token:..." in error.detail
-    assert TOKEN not in told_of(error) + told_of(cause) + str(cause.response)
+    assert TOKEN not in text_of(error) + text_of(cause) + str(cause.response)
 
 
-def test_passwords_of_proxies_are_left_out() -> None:
-    """A proxy that is not there is named without who logs in."""
+def test_passwords_of_proxies_are_removed() -> None:
+    """The error for an unreachable proxy names it without user and password."""
     proxy = f"http://user:{PASSWORD}@127.0.0.1:9"
     client = Client(session(), config=Config(proxies={"http": proxy, "https": proxy}), retry=ONCE)
     with pytest.raises(ConnectionFailed) as caught:
         list(client.projects())
 
     assert "127.0.0.1" in str(caught.value)
-    assert PASSWORD not in told_of(caught.value)
+    assert PASSWORD not in text_of(caught.value)

@@ -124,8 +124,9 @@ def documented_members(cls: type) -> set[str]:
     names: set[str] = set()
     for source in sources(cls):
         methods = [node for node in source.body if isinstance(node, ast.FunctionDef)]
+        parts: list[ast.ClassDef | ast.FunctionDef] = [source, *methods]
         names |= {method.name for method in methods if ast.get_docstring(method)}
-        for part in (source, *methods):
+        for part in parts:
             for node, following in itertools.pairwise(part.body):
                 targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
                 if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):

@@ -180,7 +180,7 @@ class Rekognition:
         """Add or replace lines of a dataset, JSON Lines of at most 5 MB (UpdateDatasetEntries).
 
         If the answer is lost, ``wait_until_settled`` waits for a possible update, and the lines are sent
-        again, which replaces each of them by itself.
+        again, which has no further effect.
         """
 
         def look_up(_: Rekognition, __: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Typed values from responses of Rekognition; the only module that knows their JSON."""
+"""Typed values from responses of Rekognition; the only module that reads their JSON."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ def _feed(
     try:
         pickle.dump(settings, worker.stdin)
         worker.stdin.flush()
-        pickle.load(worker.stdout)  # noqa: S301 -- our own process says that it is ready
+        pickle.load(worker.stdout)  # noqa: S301 -- our own process is ready
         while tasks:
             size = min(_MAX_BATCH, len(tasks) // 4 + 1)
             batch = list(itertools.islice(_take_all(tasks), size))

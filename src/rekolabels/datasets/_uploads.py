@@ -113,7 +113,7 @@ def upload(images: Sequence[LocalImage], s3: S3, bucket: str, prefix: str) -> No
 
 
 def _check(image: LabelledImage) -> LocalImage | str:
-    """Return the checked image, or a message that says what is wrong with it."""
+    """Return the checked image, or a message with the reason to reject it."""
     path = Path(image.source)
     try:
         size = image_size(path)

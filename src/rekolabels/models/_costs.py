@@ -66,7 +66,7 @@ def run_cost(model: ModelHandle, since: datetime | None, until: datetime | None)
 
 
 def cost_so_far(model: ModelT, found: ModelDescription) -> RunningCost[ModelT]:
-    """Return the cost of a running model since its start, which its lease tags or CloudWatch tell."""
+    """Return the cost of a running model since its start, from its lease tags or from CloudWatch."""
     units = found.min_inference_units or 1
     since, unit_seconds = _started_at(model), 0.0
     if since is not None:
@@ -90,7 +90,7 @@ def _current_run(model: ModelHandle) -> list[UnitsInService]:
     try:
         found = _measured(model, now - _LOOKBACK, now) or []
     except RekolabelsError as error:
-        _log.info("Cannot tell when %s was started: %s", model.version_name, error)
+        _log.info("The start time of %s is unknown: %s", model.version_name, error)
         return []
     first, begin = len(found), now
     while first and begin - found[first - 1].until <= _MAX_GAP:

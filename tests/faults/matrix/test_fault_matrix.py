@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_matrix import JOBS, LOCAL, TROUBLES, Job, World, judge, public_operations
+from fault_matrix import FAULTS, JOBS, LOCAL, Job, World, judge, public_operations
 from fault_page import Key, in_words, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faulty_proxy import Trouble
+    from faulty_proxy import ProxyFault
 
 
 @pytest.mark.parametrize(
-    "trouble", [trouble for trouble in TROUBLES if not trouble.silent], ids=lambda trouble: trouble.name
+    "fault", [fault for fault in FAULTS if not fault.silent], ids=lambda fault: fault.name
 )
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.operation)
 def test_every_operation_under_every_fault(
     job: Job,
-    trouble: Trouble,
+    fault: ProxyFault,
     world_of: Callable[[Job], World],
     documented: dict[Key, tuple[str, str]],
 ) -> None:
     """It succeeds or fails in time with our error, the next run succeeds, and the page documents both."""
-    assert in_words(judge(world_of(job), job, trouble)) == documented[job.operation, trouble.name]
+    assert in_words(judge(world_of(job), job, fault)) == documented[job.operation, fault.name]
 
 
 def test_every_public_operation_has_a_row() -> None:

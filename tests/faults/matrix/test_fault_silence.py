@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_matrix import JOBS, TROUBLES, Job, World, judge
+from fault_matrix import FAULTS, JOBS, Job, World, judge
 from fault_page import Key, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SILENCE = next(trouble for trouble in TROUBLES if trouble.silent)
+SILENCE = next(fault for fault in FAULTS if fault.silent)
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.operation)
