@@ -325,7 +325,7 @@ def plan(
         if units > max_units:
             raise InvalidInput(
                 f"Cannot analyse {images:,} images in {deadline / _HOUR:.1f} h. {max_units} inference units "
-                f"with {images_per_second:g} images per second each analyse {capacity:,}, after a start of "
+                f"at {images_per_second:g} images per second each can analyse {capacity:,}, after a start of "
                 f"{start_seconds / 60:.0f} min. Allow more time, or request a higher quota of units."
             )
         units = max(1, units)

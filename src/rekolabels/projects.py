@@ -71,7 +71,7 @@ class Project(TaggedResource):
         found = self._describe_or_none()
         if found is None:
             raise ResourceNotFound(
-                f"Project {self.name!r} does not exist, or no longer: {self.arn}.",
+                f"Project {self.name!r} does not exist or was deleted: {self.arn}.",
                 operation="DescribeProjects",
                 code="ResourceNotFoundException",
             )

@@ -66,9 +66,9 @@ def test_a_plan_uses_the_fewest_units_that_meet_the_deadline() -> None:
 
 def test_a_deadline_that_cannot_be_met_is_an_error() -> None:
     """The error says how many images can be analysed."""
-    with pytest.raises(InvalidInput, match="each analyse 90,000"):
+    with pytest.raises(InvalidInput, match="each can analyse 90,000"):
         plan(1_000_000, prices=PRICES, deadline=900 + 3600)
-    with pytest.raises(InvalidInput, match="each analyse 0"):
+    with pytest.raises(InvalidInput, match="each can analyse 0"):
         plan(1, prices=PRICES, deadline=60)
 
 
@@ -170,7 +170,7 @@ def test_errors_of_a_plan() -> None:
     with pytest.raises(InvalidInput) as caught:
         plan(1_000_000, prices=PRICES, deadline=900 + 3600)
     assert str(caught.value) == (
-        "Cannot analyse 1,000,000 images in 1.2 h. 5 inference units with 5 images per second each analyse "
+        "Cannot analyse 1,000,000 images in 1.2 h. 5 inference units at 5 images per second each can analyse "
         "90,000, after a start of 15 min. Allow more time, or request a higher quota of units."
     )
     with pytest.raises(InvalidInput) as caught:

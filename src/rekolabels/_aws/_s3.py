@@ -73,7 +73,7 @@ class S3:
         try:
             return self._call("GetObject", once)
         except ObjectNotFound as error:
-            raise error.explained(f"{location} does not exist, or no longer.") from error
+            raise error.explained(f"{location} does not exist or was deleted.") from error
 
     def get_file(self, location: S3Location, path: Path) -> None:
         """Stream an object into a file (GetObject).
@@ -91,7 +91,7 @@ class S3:
         try:
             self._call("GetObject", once)
         except ObjectNotFound as error:
-            raise error.explained(f"{location} does not exist, or no longer.") from error
+            raise error.explained(f"{location} does not exist or was deleted.") from error
 
     def sizes(self, bucket: str, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield key and size in bytes of each object below a prefix (ListObjectsV2, 1,000 per call)."""

@@ -97,13 +97,13 @@ def _temporary_policy(model: ModelHandle, project_arn: str) -> Generator[None]:
         "Resource": model.arn,
     }
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    source_api = connection_of(model).rekognition
-    source_api.put_project_policy(model.project_arn, name, document)
+    gateway = connection_of(model).rekognition
+    gateway.put_project_policy(model.project_arn, name, document)
     try:
         yield
     finally:
         try:
-            source_api.delete_project_policy(model.project_arn, name)
+            gateway.delete_project_policy(model.project_arn, name)
         except RekolabelsError as error:
             # Log it only: the caller needs the result of the copy, and the policy allows no more than it.
             _log.warning("Could not remove policy %s from %s: %s", name, model.project_arn, error)

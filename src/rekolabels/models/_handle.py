@@ -63,7 +63,7 @@ class ModelHandle(TaggedResource):
         found = self._describe_or_none()
         if found is None:
             raise ResourceNotFound(
-                f"Model version {self.version_name!r} does not exist, or no longer: {self.arn}.",
+                f"Model version {self.version_name!r} does not exist or was deleted: {self.arn}.",
                 operation="DescribeProjectVersions",
                 code="ResourceNotFoundException",
             )
