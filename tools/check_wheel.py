@@ -12,6 +12,7 @@ of the sample application pass with the extra ``testing`` only.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -42,13 +43,21 @@ IN_SOURCE = {
     "pyproject.toml",
     "tests/conftest.py",
 }
+TAG = re.compile(r"v\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?", re.ASCII)
 UNWANTED = re.compile(r"(^|/)(__pycache__|\.venv|\.git|_build|node_modules)(/|$)|\.pyc$|\.sqlite$")
 SMOKE = ROOT / "tools" / "smoke.py"
 
 
-def run(*command: str | Path, cwd: Path = ROOT) -> str:
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> str:
     """Run a command and return its output; if it fails, exit with its output."""
-    done = subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 -- our own commands
+    done = subprocess.run(  # noqa: S603 -- our own commands
+        [*map(str, command)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -87,6 +96,11 @@ def check_contents(wheel: Path, source: Path) -> None:
     require(condition=not unwanted, message=f"The archives contain unwanted files: {unwanted}.")
     print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 1000:.0f} kB")
     print(f"{source.name}: {len(files)} files, {source.stat().st_size / 1000:.0f} kB")
+
+
+def check_tag(tag: str) -> None:
+    """Refuse a tag that is not a version: git allows characters that a shell would run."""
+    require(condition=TAG.fullmatch(tag) is not None, message=f"{tag!r} is not a release tag such as v0.1.0.")
 
 
 def check_version(wheel: Path, tag: str) -> None:
@@ -158,11 +172,19 @@ def main() -> None:
     """Build and check the archives."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--python", action="append", help="interpreter to test the wheel with; default: all")
-    parser.add_argument("--tag", help="tag of the release, such as v0.1.0")
+    parser.add_argument(
+        "--tag",
+        default=os.environ.get("RELEASE_TAG"),
+        help="tag of the release, such as v0.1.0; default: the environment variable RELEASE_TAG",
+    )
     parser.add_argument("--dist", type=Path, default=ROOT / "dist", help="folder for the archives")
     options = parser.parse_args()
+    if options.tag is not None:
+        check_tag(options.tag)
     shutil.rmtree(options.dist, ignore_errors=True)
-    run(sys.executable, "-m", "build", "--outdir", options.dist)
+    # The build backend has the locked version; what users install below is not locked.
+    lock = str(ROOT / "requirements" / "dev.txt")
+    run(sys.executable, "-m", "build", "--outdir", options.dist, PIP_CONSTRAINT=lock)
     (wheel,), (source,) = options.dist.glob("*.whl"), options.dist.glob("*.tar.gz")
     check_contents(wheel, source)
     if options.tag is not None:
