@@ -69,11 +69,11 @@ def test_a_data_yaml_that_is_not_text_or_too_large(tmp_path: Path) -> None:
     latin = tmp_path / "data.yaml"
     latin.write_bytes("names: [größe]".encode("latin-1"))
     large = tmp_path / "large.yaml"
-    large.write_bytes(b"#" * ((1 << 20) + 1))
+    large.write_bytes(b"#" * ((1 << 18) + 1))
 
     with pytest.raises(InvalidInput, match="Not UTF-8 text at byte 10"):
         list(read_yolo(latin))
-    with pytest.raises(InvalidInput, match="Larger than 1 MB"):
+    with pytest.raises(InvalidInput, match="Larger than 256 kB"):
         list(read_yolo(large))
 
 

@@ -19,7 +19,7 @@ from rekolabels.formats._common import (
 )
 from rekolabels.formats._files import writing
 from rekolabels.formats._json_stream import stream_lists
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, LabelledImage
 
 if TYPE_CHECKING:
@@ -118,12 +118,10 @@ class _Content:
         for entry in entries:
             number, name = _hashable(entry.get("id")), entry.get("name")
             if not isinstance(name, str) or not name:
-                report(
-                    f"Category {printable(repr(entry.get('id')))} has no name", fix="Name it.", lost="label"
-                )
+                report(f"Category {shown(entry.get('id'))} has no name", fix="Name it.", lost="label")
             elif number in self.categories:
                 report(
-                    f"Two categories have the id {printable(repr(number))}: "
+                    f"Two categories have the id {shown(number)}: "
                     f"{printable(self.categories[number])} and {printable(name)}; the first is used",
                     fix="Give each its own id.",
                 )
@@ -140,7 +138,7 @@ class _Content:
             (self.masks, "RLE masks are ignored, only their boxes are read", ""),
         ):
             if ids:
-                examples = ", ".join(printable(repr(number)) for number in ids[:_EXAMPLES])
+                examples = ", ".join(shown(number) for number in ids[:_EXAMPLES])
                 more = f" and {len(ids) - _EXAMPLES:,} more" if len(ids) > _EXAMPLES else ""
                 report(f"{message} (annotation ids {examples}{more})", fix=fix)
 
@@ -148,7 +146,7 @@ class _Content:
         seen: set[Any] = set()
         for number, name, url, width, height in self.images:
             key = _hashable(number)
-            subject = f"Image {printable(repr(number))}"
+            subject = f"Image {shown(number)}"
             if key in seen:
                 report(f"{subject} is listed twice", fix="Give each image its own id.", lost="image")
                 continue
@@ -160,15 +158,14 @@ class _Content:
             size = make_size(width, height)
             if size is None:
                 report(
-                    f"{subject} ({printable(source)}) has no valid size: {printable(repr(width))} x "
-                    f"{printable(repr(height))}",
+                    f"{subject} ({printable(source)}) has no valid size: {shown(width)} x {shown(height)}",
                     fix="Set width and height in pixels: a manifest needs them.",
                 )
             stored = self.boxes.pop(key, ())
             yield LabelledImage(source, (), tuple(self.labelled_boxes(stored, source, size, report)), size)
         for key, orphans in self.boxes.items():
             report(
-                f"Image {printable(repr(key))} has annotations but is not listed (boxes: {len(orphans):,})",
+                f"Image {shown(key)} has annotations but is not listed (boxes: {len(orphans):,})",
                 fix="Add it to 'images'.",
                 lost="box",
             )
@@ -182,7 +179,10 @@ class _Content:
             if _NUMBER_TYPES.issuperset(map(type, values)) and len(values) == _STORED_VALUES:
                 # Fast path for sound boxes; comparisons with NaN are false.
                 category, _, left, top, width, height = values
-                inside = left >= 0 and top >= 0 and left + width <= columns and top + height <= rows
+                try:
+                    inside = left >= 0 and top >= 0 and left + width <= columns and top + height <= rows
+                except OverflowError:  # an integer of hundreds of digits, and a fraction
+                    inside = False
                 if inside and width > 0 and height > 0 and category in labels:
                     yield BoundingBox(labels[category], left, top, width, height)
                     continue
@@ -194,11 +194,11 @@ class _Content:
         self, stored: tuple[Any, ...], source: str, size: ImageSize | None, report: Report
     ) -> BoundingBox | None:
         category, annotation, *values = stored
-        subject = f"Annotation {printable(repr(annotation))} of {printable(source)}"
+        subject = f"Annotation {shown(annotation)} of {printable(source)}"
         label = self.categories.get(_hashable(category))
         if label is None:
             report(
-                f"{subject} has category {printable(repr(category))}, which is not listed",
+                f"{subject} has category {shown(category)}, which is not listed",
                 fix="Add it to 'categories'.",
                 lost="box",
             )
@@ -212,7 +212,14 @@ def _image_fields(entry: dict[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
 
 def _hashable(value: Any) -> Any:
     """Return an id as a dictionary key: numbers and texts as they are, anything else as its ``repr``."""
-    return value if isinstance(value, (int, str, float)) else repr(value)
+    return value if isinstance(value, (int, str, float)) else _id_text(value)
+
+
+def _id_text(value: Any) -> str:
+    try:
+        return repr(value)
+    except RecursionError as error:
+        raise InvalidInput("The COCO file has an id that is nested too deeply.") from error
 
 
 def write_coco(

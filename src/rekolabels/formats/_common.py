@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from rekolabels.formats._problems import printable
+from rekolabels.formats._problems import printable, shown
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ __all__ = [
 Location: TypeAlias = str | os.PathLike[str]
 """A local folder or an ``s3://bucket/prefix``."""
 
+_MAX_EXACT = 2**53
+"""Up to this number, floats represent integers exactly."""
 _ROUNDING = 1e-6
 """Pixels by which a box may leave the frame: the error of adding fractions."""
 
@@ -55,14 +57,14 @@ def locate_image(folder: Location, name: object, report: Report, *, line: int | 
         The path or URI; None, with a problem reported, when the name is not valid or leaves the folder.
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
-        report(f"Expected the name of an image file, found {printable(repr(name))}", line=line, lost="image")
+        report(f"Expected the name of an image file, found {shown(name)}", line=line, lost="image")
         return None
     if is_s3(name):
         return name
     parts = name.replace("\\", "/").split("/")
     if parts[0] == "" or parts[0].endswith(":") or ".." in parts:
         report(
-            f"Image {printable(repr(name))} is outside {printable(os.fspath(folder))!r}",
+            f"Image {shown(name)} is outside {printable(os.fspath(folder))!r}",
             fix="Name images relative to their folder.",
             line=line,
             lost="image",
@@ -101,9 +103,11 @@ def to_number(value: object) -> float | None:
             except ValueError:
                 return None
     try:
-        return value if math.isfinite(value) else None
+        # A float: sums with larger integers could overflow.
+        number = value if -_MAX_EXACT <= value <= _MAX_EXACT else float(value)
     except OverflowError:  # an integer beyond the range of a float
         return None
+    return number if math.isfinite(number) else None
 
 
 def make_size(width: object, height: object, depth: object = 3) -> ImageSize | None:

@@ -105,7 +105,8 @@ def read_text(path: str | os.PathLike[str], expected: str, *, limit: int = 1 << 
         with Path(path).open("rb") as file:
             content = file.read(limit + 1)
         if len(content) > limit:
-            raise InvalidInput(f"{name}: Larger than {limit >> 20} MB. Expected {expected}.")
+            most = f"{limit >> 20} MB" if limit >= 1 << 20 else f"{limit >> 10} kB"
+            raise InvalidInput(f"{name}: Larger than {most}. Expected {expected}.")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import file_name
 from rekolabels.formats._files import image_size
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import LabelledImage
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _images(root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem) -
     found = False
     for entry in entries:
         if _is_folder(entry):
-            for file in _files(entry, (_identity(root), _identity(entry.path)), on_problem):
+            for file in _files(entry, _identity(root), on_problem):
                 image = _image(file, entry.name, on_problem)
                 if image is not None:
                     found = True
@@ -90,22 +90,28 @@ def _image(file: str, label: str, on_problem: OnProblem) -> LabelledImage | None
     return LabelledImage(source=file, labels=(label,), size=size)
 
 
-def _files(
-    folder: os.DirEntry[str], ancestors: tuple[tuple[int, int], ...], on_problem: OnProblem
-) -> Iterator[str]:
-    """Yield the files below a folder by name; ``ancestors`` identifies it and the folders above it."""
-    report = Report(folder.path, on_problem)
-    if ancestors[-1] in ancestors[:-1]:
-        report("A link to a folder above it", fix="Remove the link.")
-        return
-    try:
-        entries = _entries(folder.path)
-    except InvalidInput as error:
-        report.error(error, fix="Check its permissions.", lost="image")
-        return
-    for entry in entries:
-        if _is_folder(entry):
-            yield from _files(entry, (*ancestors, _identity(entry.path)), on_problem)
+def _files(folder: os.DirEntry[str], root: tuple[int, int], on_problem: OnProblem) -> Iterator[str]:
+    """Yield the files below a folder by name; ``root`` identifies the folder that holds it."""
+    # Without recursion: folders can be nested more deeply than Python's stack.
+    above = [root]
+    pending: list[Iterator[os.DirEntry[str]]] = [iter((folder,))]
+    while pending:
+        entry = next(pending[-1], None)
+        if entry is None:
+            pending.pop()
+            above.pop()
+        elif _is_folder(entry):
+            identity = _identity(entry.path)
+            if identity in above:
+                Report(entry.path, on_problem)("A link to a folder above it", fix="Remove the link.")
+                continue
+            try:
+                entries = _entries(entry.path)
+            except InvalidInput as error:
+                Report(entry.path, on_problem).error(error, fix="Check its permissions.", lost="image")
+                continue
+            above.append(identity)
+            pending.append(iter(entries))
         else:
             yield entry.path
 
@@ -181,7 +187,7 @@ def write_folder(
         label = image.labels[0]
         name = file_name(image.source)
         if label.startswith(".") or not label.strip() or {"/", "\\", "\0"} & set(label):
-            report(f"Label {printable(repr(label))} cannot be the name of a folder", lost="image")
+            report(f"Label {shown(label)} cannot be the name of a folder", lost="image")
             continue
         if image.boxes:
             report("A label folder has no boxes", lost="box")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rekolabels.errors import InvalidManifest
 from rekolabels.formats._common import as_dict
 from rekolabels.formats._files import reading
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.manifest import parse_line
+from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ __all__ = ["read_ground_truth"]
 _SUFFIX = "-metadata"
 _CLASSIFICATION = "groundtruth/image-classification"
 _SUPPORTED = frozenset({_CLASSIFICATION, "groundtruth/object-detection"})
+_COMMON = ("job-name", "human-annotated", "creation-date")
+"""Metadata of the job, which each class of an image gets."""
 _MAX_LINE = 4_000_000
 """Bytes. A manifest line has at most 100,000 characters; the rest allows for attributes that are dropped."""
 
@@ -107,23 +110,23 @@ def _check_attributes(entries: dict[str, Any]) -> tuple[dict[str, Any], set[str]
         metadata = as_dict(value)
         if not key.endswith(_SUFFIX) or metadata is None:
             continue
-        attribute, kind = key.removesuffix(_SUFFIX), metadata.get("type")
+        attribute, kind = key.removesuffix(_SUFFIX), printable(metadata.get("type"))
         if "failure-reason" in metadata or attribute not in entries:
             reason = metadata.get("failure-reason", "the label attribute is missing")
-            problems.append(f"The task {printable(repr(attribute))} failed: {printable(reason)}")
+            problems.append(f"The task {shown(attribute)} failed: {printable(reason)}")
             changed |= {attribute, key}
-        elif isinstance(entries[attribute], list) and str(kind).startswith(_CLASSIFICATION):
+        elif isinstance(entries[attribute], list) and kind.startswith(_CLASSIFICATION):
             pairs, messages = _convert_multi_label(attribute, entries[attribute], metadata)
             kept |= pairs
             problems += messages
             changed |= {attribute, key}
         elif kind in _SUPPORTED:
             kept |= {attribute: entries[attribute], key: metadata}
-        elif str(kind).startswith("groundtruth/"):
+        elif kind.startswith("groundtruth/"):
             class_name = f" ({printable(metadata['class-name'])})" if "class-name" in metadata else ""
             problems.append(
-                f"{printable(repr(attribute))} comes from a job type that Custom Labels does not support: "
-                f"{printable(kind)}{class_name}"
+                f"{shown(attribute)} comes from a job type that Custom Labels does not support: "
+                f"{kind}{class_name}"
             )
             changed |= {attribute, key}
     return kept, changed, problems
@@ -133,27 +136,26 @@ def _convert_multi_label(
     attribute: str, ids: list[Any], metadata: dict[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Make one classification attribute per class, in the order of the list; its value is the index."""
+    common = {key: metadata[key] for key in _COMMON if key in metadata}
+    if len(ids) * len(json.dumps(common)) > LINE_LENGTH:
+        return {}, [f"{shown(attribute)} has {len(ids):,} classes, too many for a manifest line"]
     names = as_dict(metadata.get("class-map")) or {}
     confidences = as_dict(metadata.get("confidence-map")) or {}
-    common = ("job-name", "human-annotated", "creation-date")
     pairs: dict[str, Any] = {}
     problems: list[str] = []
     for index, number in enumerate(ids):
         name = names.get(str(number))
         if not isinstance(name, str):
-            problems.append(
-                f"Class {printable(repr(number))} of {printable(repr(attribute))} is not in its class-map"
-            )
+            problems.append(f"Class {shown(number)} of {shown(attribute)} is not in its class-map")
             continue
         confidence = confidences.get(str(number), 1)
-        copied = {key: metadata[key] for key in common if key in metadata}
         pairs[f"{attribute}{index}"] = index
         pairs[f"{attribute}{index}{_SUFFIX}"] = {
             "class-name": name,
             "confidence": confidence,
             "type": _CLASSIFICATION,
-            **copied,
+            **common,
         }
     if not ids:
-        problems.append(f"{printable(repr(attribute))} has no class")
+        problems.append(f"{shown(attribute)} has no class")
     return pairs, problems

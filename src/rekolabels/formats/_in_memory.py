@@ -13,7 +13,7 @@ from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import as_list, is_s3, make_box
 from rekolabels.formats._files import image_size, is_file
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _rows(columns: list[list[Any]], report: Report) -> Iterator[LabelledImage]:
     for row, (source, value) in enumerate(zip(*columns, strict=True), start=1):
         name = _path(source)
         if not name:
-            report(f"Row {row} has no image: {printable(repr(source))}", lost="image")
+            report(f"Row {row} has no image: {shown(source)}", lost="image")
             continue
         labels = _labels(value)
         if not labels:
-            report(f"Row {row} ({printable(name)}) has no label: {printable(repr(value))}", fix="Label it.")
+            report(f"Row {row} ({printable(name)}) has no label: {shown(value)}", fix="Label it.")
         yield LabelledImage(source=name, labels=labels)
 
 
@@ -170,7 +170,7 @@ def _local_file(value: Any, index: int, folder: str | os.PathLike[str] | None, r
     if name and (is_s3(name) or is_file(name)):
         return name
     if content is None and not hasattr(value, "save"):
-        report(f"Expected an image, found {printable(repr(value))}", lost="image")
+        report(f"Expected an image, found {shown(value)}", lost="image")
         return None
     if folder is None:
         raise InvalidInput(f"{report.file}: The image is embedded. Pass folder='<folder for such images>'.")

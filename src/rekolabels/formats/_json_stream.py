@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._files import reading
-from rekolabels.formats._problems import printable
+from rekolabels.formats._problems import shown
 
 if TYPE_CHECKING:
     import os
@@ -19,8 +19,9 @@ __all__ = ["stream_lists"]
 
 _CHUNK = 1 << 14
 """Characters. Small windows stay in the processor's cache: measured faster than larger ones."""
-_MAX_VALUE = 1 << 28
-"""Characters. No entry of a real file is larger; a hostile file must not exhaust the memory."""
+_MAX_VALUE = 1 << 22
+"""Characters. No entry of a real file is larger; a hostile file must not exhaust the memory: parsed, it takes
+up to twenty times as much."""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NEXT = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 
@@ -72,13 +73,21 @@ class _Stream:
                     for batch in self.batches():
                         yield key, batch
                 else:
-                    self.value()
+                    self.skip()
                 if self.peek() != ",":
                     break
                 self.at += 1
             self.expect("}", "a comma or the end of the object")
         if self.peek():
             raise self.syntax_error("expected the end of the file")
+
+    def skip(self) -> None:
+        """Read a value that is not wanted; of a list, a few entries at a time."""
+        if self.peek() == "[":
+            for _ in self.batches():
+                pass
+        else:
+            self.value()
 
     def batches(self) -> Iterator[list[Any]]:
         """Yield the entries of a list, as many at a time as the window holds."""
@@ -152,5 +161,5 @@ class _Stream:
     def syntax_error(self, message: str) -> InvalidInput:
         found = self.text[self.at : self.at + 20]
         location = f"at character {self.dropped + self.at + 1:,}"
-        shown = printable(repr(found)) if found else "the end of the file"
-        return InvalidInput(f"{self.name}: Not JSON {location}: {message}, found {shown}.")
+        instead = shown(found) if found else "the end of the file"
+        return InvalidInput(f"{self.name}: Not JSON {location}: {message}, found {instead}.")

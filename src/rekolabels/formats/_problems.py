@@ -10,7 +10,7 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 
-__all__ = ["Lost", "OnProblem", "Problem", "Report", "log_problem", "printable", "raise_problem"]
+__all__ = ["Lost", "OnProblem", "Problem", "Report", "log_problem", "printable", "raise_problem", "shown"]
 
 _logger = logging.getLogger("rekolabels.formats")
 _MAX_LENGTH = 200
@@ -63,13 +63,25 @@ def raise_problem(problem: Problem) -> NoReturn:
 
 def printable(text: object) -> str:
     """Return text from outside as one printable line of at most 200 characters."""
-    text = str(text)
+    text = _safely(str, text)
     if text.isprintable() and len(text) <= _MAX_LENGTH:
         return text
     line = "".join(
         c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
     )
     return line if len(line) <= _MAX_LENGTH else line[: _MAX_LENGTH - 1] + "…"
+
+
+def shown(value: object) -> str:
+    """Return how messages show a value from outside: its ``repr`` as one line of at most 200 characters."""
+    return printable(_safely(repr, value))
+
+
+def _safely(convert: Callable[[object], str], value: object) -> str:
+    try:
+        return convert(value)
+    except (ValueError, RecursionError):  # a number with more digits than Python writes, or deep nesting
+        return f"<{type(value).__name__}>"
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from rekolabels.formats._common import (
     to_number,
 )
 from rekolabels.formats._files import exists, image_size, is_file, is_folder, make_folder, writing
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _source(root: Element, file: Path, image_folder: Location, report: Report) -
         for extension in _EXTENSIONS:
             found = locate_image(image_folder, stem + extension, report) if stem else None
             if found is not None and is_file(found):
-                report(f"Image {printable(repr(name))} does not exist; {printable(found)} is used instead")
+                report(f"Image {shown(name)} does not exist; {printable(found)} is used instead")
                 return found
     report(
         f"Image {printable(source)} does not exist",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,10 @@ from rekolabels.formats._files import (
     read_text,
     writing,
 )
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["read_yolo", "write_yolo"]
@@ -31,6 +31,11 @@ _PARTS = ("train", "val", "test")
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
 _ROUNDING = 0.005
 """Pixels: the error of a ratio with six digits at 4096 pixels."""
+_MAX_YAML_BYTES = 1 << 18
+"""The data.yaml of LVIS, with 1,203 classes, has 25 kB; PyYAML reads 100 kB per second."""
+_MAX_YAML_DEPTH = 10
+_MAX_YAML_VALUE = 4096
+"""Characters of the name of a class or of a path."""
 _BOX, _BOX_AND_CONFIDENCE, _POLYGON = 5, 6, 7
 """Fields of a line: of a box, of a box with its confidence, and of the smallest polygon."""
 
@@ -85,30 +90,60 @@ def _load(file: Path) -> Mapping[str, Any]:
         import yaml
     except ImportError as error:
         raise MissingExtra("formats", "Reading YOLO") from error
-    text = read_text(file, "a data.yaml")
+    text = read_text(file, "a data.yaml", limit=_MAX_YAML_BYTES)
     try:
-        # Aliases can expand beyond any memory; a list of classes needs none.
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise InvalidInput(f"{printable(file)}: Has YAML aliases, which a data.yaml does not need.")
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidInput(
-            f"{printable(file)}: Not YAML: {printable(str(error) or type(error).__name__)}."
-        ) from error
-    except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
+        found = as_dict(_load_yaml(yaml, text))
+    except InvalidInput as error:
+        raise InvalidInput(f"{printable(file)}: {error}") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"{printable(file)}: Not YAML: {printable(error)}.") from error
+    except Exception as error:  # PyYAML's conversions of values raise many kinds
         raise InvalidInput(f"{printable(file)}: Not valid YAML: {printable(error)}.") from error
-    found = as_dict(data)
     if found is None:
         raise InvalidInput(f"{printable(file)}: Expected the keys 'names' and 'train', 'val' or 'test'.")
     return found
 
 
+def _load_yaml(yaml: Any, text: str) -> Any:
+    """Read a YAML document without objects and aliases, in time that grows with its length only.
+
+    Aliases can expand beyond any memory. PyYAML's work grows with the depth of the nesting, and it makes long
+    numbers in quadratic time. A list of classes needs none of them.
+
+    Raises:
+        InvalidInput: The document has an alias, is nested too deeply or has a value that is too long.
+    """
+
+    class BoundedLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is imported where it is needed
+        depth = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.peek_event()
+            if isinstance(event, yaml.AliasEvent):
+                raise InvalidInput("Has YAML aliases, which a data.yaml does not need.")
+            if len(getattr(event, "value", "")) > _MAX_YAML_VALUE:
+                raise InvalidInput(f"Has a value of more than {_MAX_YAML_VALUE:,} characters.")
+            if self.depth == _MAX_YAML_DEPTH:
+                raise InvalidInput(f"Is nested more than {_MAX_YAML_DEPTH} levels deep.")
+            self.depth += 1
+            node = yaml.SafeLoader.compose_node(self, parent, index)
+            self.depth -= 1
+            return node
+
+    loader = BoundedLoader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def _class_names(names: Any, file: str) -> dict[int, str]:
     """Return the classes by number, from a list of names or a mapping from numbers."""
     listed = as_dict(names) or dict(enumerate(as_list(names) or []))
-    found = {key: str(name) for key, name in listed.items() if isinstance(key, int) and name is not None}
+    try:
+        found = {key: str(name) for key, name in listed.items() if isinstance(key, int) and name is not None}
+    except ValueError as error:  # a number with more digits than Python writes
+        raise InvalidInput(f"{printable(file)}: 'names': {printable(error)}.") from error
     if not found:
         raise InvalidInput(
             f"{printable(file)}: 'names' is neither a list of classes nor a mapping from numbers to classes."
@@ -127,7 +162,7 @@ class _Locations:
     def resolve(self, path: str, report: Report) -> Path | None:
         """Return the folder or image list at a path; None, with a problem reported, when there is none."""
         if "\0" in path:
-            report(f"{printable(repr(path))} is not a valid path", lost="file")
+            report(f"{shown(path)} is not a valid path", lost="file")
             return None
         if self.given is not None:
             choices = [self.given / path, self.given / path.removeprefix("../")]
@@ -142,13 +177,13 @@ class _Locations:
                 return choice
         if existing:
             report(
-                f"{printable(repr(path))} is outside the folder of the dataset",
+                f"{shown(path)} is outside the folder of the dataset",
                 fix="To read it, pass root='<folder of the dataset>'.",
                 lost="file",
             )
         else:
             report(
-                f"{printable(repr(path))} does not exist",
+                f"{shown(path)} does not exist",
                 fix="Fix the path or pass root='<folder of the dataset>'.",
                 lost="file",
             )
@@ -162,7 +197,7 @@ def _read(
         # A part is one path or several.
         for path in as_list(value) or [value]:
             if not isinstance(path, str):
-                report(f"{part!r}: expected a path, found {printable(repr(path))}", lost="file")
+                report(f"{part!r}: expected a path, found {shown(path)}", lost="file")
                 continue
             found = locations.resolve(path, report)
             if found is not None:
@@ -175,13 +210,10 @@ def _read(
 def _image_files(location: Path, report: Report) -> Iterator[Path]:
     """Yield the images of a folder, or those that a text file lists."""
     if is_folder(location):
-        try:
-            inside = sorted(location.rglob("*"))
-        except OSError as error:
-            report(f"Cannot be read: {error}", lost="file")
-            return
         yield from (
-            path for path in inside if path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
+            path
+            for path in sorted(_paths_below(location, report))
+            if path.suffix.lower() in _EXTENSIONS and not path.name.startswith(".")
         )
         return
     try:
@@ -193,11 +225,24 @@ def _image_files(location: Path, report: Report) -> Iterator[Path]:
         if line.strip():
             image = location.parent / line.strip()
             if "\0" in line or not is_within(image, location.parent):
-                report(
-                    f"{printable(repr(line))} is outside the folder of the list", line=number, lost="image"
-                )
+                report(f"{shown(line)} is outside the folder of the list", line=number, lost="image")
             else:
                 yield image
+
+
+def _paths_below(folder: Path, report: Report) -> Iterator[Path]:
+    """Yield everything below a folder, without following links and, unlike ``rglob``, without recursion."""
+    pending = [folder]
+    while pending:
+        inside = pending.pop()
+        try:
+            with os.scandir(inside) as entries:
+                listed = list(entries)
+        except OSError as error:
+            Report(str(inside), report.on_problem)(f"Cannot be read: {error.strerror}", lost="image")
+            continue
+        yield from (Path(entry.path) for entry in listed)
+        pending += [Path(entry.path) for entry in listed if entry.is_dir(follow_symlinks=False)]
 
 
 def _labelled_image(image: Path, names: Mapping[int, str], report: Report) -> LabelledImage | None:

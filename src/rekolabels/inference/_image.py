@@ -31,6 +31,8 @@ NumPy array (RGB)."""
 
 MAX_STORED_BYTES = 15 * 2**20
 """Largest image that DetectCustomLabels reads from S3, in bytes."""
+_MAX_DECODED_BYTES = 100 * 2**20
+"""Largest image that is decoded on this machine, in bytes: to shrink it or to draw into it."""
 
 
 def image_argument(
@@ -58,7 +60,7 @@ def image_argument(
         if not location.key:
             raise InvalidInput(f"{image!r} has no object key; expected s3://bucket/key.")
         return location
-    data, name = _read_image(image, -1 if shrink else MAX_STORED_BYTES)
+    data, name = _read_image(image, _MAX_DECODED_BYTES if shrink else MAX_STORED_BYTES)
     if shrink:
         data = shrink_file(data, name)
     if len(data) <= MAX_BYTES:
@@ -85,12 +87,12 @@ def open_image(image: ImageSource) -> Any:
         return array_to_image(image)
     if isinstance(image, S3Location) or _is_s3_uri(image):
         raise InvalidInput(f"{image} is in S3; expected an image on this machine. Download it first.")
-    data, name = _read_image(image)
+    data, name = _read_image(image, _MAX_DECODED_BYTES)
     return decode(open_encoded(data, name), name)
 
 
-def _read_image(image: ImageSource, max_bytes: int = -1) -> tuple[bytes, str]:
-    """Return the encoded image and a name for it; -1 means no size limit."""
+def _read_image(image: ImageSource, max_bytes: int) -> tuple[bytes, str]:
+    """Return the encoded image and a name for it."""
     if isinstance(image, bytes):
         return _read(io.BytesIO(image), "image.jpg", max_bytes), "image.jpg"
     if isinstance(image, VideoFrame):
@@ -119,14 +121,16 @@ def _read_image(image: ImageSource, max_bytes: int = -1) -> tuple[bytes, str]:
 
 def _read(file: BinaryIO, name: str, max_bytes: int) -> bytes:
     try:
-        data: Any = file.read(max_bytes if max_bytes < 0 else max_bytes + 1)
+        data: Any = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         raise InvalidImage(f"{name} cannot be read: {error}.") from error
     if isinstance(data, str):
         raise InvalidImage(f"{name} is open in text mode: open it with mode 'rb'.")
     if not data:
         raise InvalidImage(f"{name} is empty; expected a JPEG or PNG image.")
-    if 0 <= max_bytes < len(data):
+    if len(data) > max_bytes:
+        if max_bytes > MAX_STORED_BYTES:
+            raise InvalidImage(f"{name} has more than {max_bytes >> 20} MB: make it smaller.")
         raise InvalidImage(
             f"{name} has more than 15 MB, the most that the service accepts: make it smaller, or use "
             "shrink=True."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from rekolabels._encoded_image import EncodedImage
 from rekolabels.errors import InvalidImage, MissingExtra
 
 __all__ = [
@@ -25,6 +26,8 @@ _MAX_SIDE = 4096
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _QUALITIES = (95, 90, 85, 75)
+_RUN_PROGRAMS = frozenset({"EPS"})
+"""Formats for which Pillow starts another program (Ghostscript) with the file."""
 
 
 def array_to_image(array: Any) -> Any:
@@ -52,9 +55,14 @@ def open_encoded(data: bytes, name: str) -> Any:
     """
     pillow = _pillow()
     try:
-        return pillow.open(io.BytesIO(data))
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        image = pillow.open(EncodedImage(data))
+    except pillow.UnidentifiedImageError as error:
+        raise InvalidImage(f"{name} cannot be decoded: it is in no format that Pillow knows.") from error
+    except Exception as error:  # decoders fail in many ways on broken files
         raise InvalidImage(f"{name} cannot be decoded: {error}.") from error
+    if image.format in _RUN_PROGRAMS:
+        raise InvalidImage(f"{name} is an {image.format} file. Convert it to JPEG or PNG first.")
+    return image
 
 
 def decode(image: Any, name: str) -> Any:
@@ -65,7 +73,7 @@ def decode(image: Any, name: str) -> Any:
     """
     try:
         image.load()
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # decoders fail in many ways on broken files
         raise InvalidImage(f"{name} cannot be decoded: {error}.") from error
     return image
 
@@ -96,7 +104,11 @@ def shrink_file(data: bytes, name: str) -> bytes:
     image = open_encoded(data, name)
     if len(data) <= MAX_BYTES and max(image.size) <= _MAX_SIDE and data.startswith(_SIGNATURES):
         return data
-    return encode_jpeg(_upright(decode(image, name)))
+    decode(image, name)
+    try:
+        return encode_jpeg(_upright(image))
+    except Exception as error:  # EXIF data, colour modes and palettes can be damaged, too
+        raise InvalidImage(f"{name} cannot be converted to JPEG: {error}.") from error
 
 
 def encode_jpeg(image: Any) -> bytes:

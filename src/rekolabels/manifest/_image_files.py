@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
+from rekolabels._encoded_image import EncodedImage
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
 from rekolabels.manifest._json import short_repr
@@ -48,7 +48,8 @@ class Probe:
 def probe(content: bytes) -> Probe:
     """Inspect an image file: format, file size, dimensions, and whether it can be decoded to its end.
 
-    Checks the dimensions before decoding, so that a small file cannot exhaust the memory.
+    Checks the dimensions before decoding, so that a small file cannot exhaust the memory, and bounds the work
+    on hostile files.
 
     Raises:
         MissingExtra: Pillow is not installed.
@@ -60,7 +61,7 @@ def probe(content: bytes) -> Probe:
     if len(content) > IMAGE_BYTES:
         return Probe(f"the file is larger than {IMAGE_BYTES // 2**20} MB")
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+        with Image.open(EncodedImage(content), formats=("JPEG", "PNG")) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION) in _ROTATED
             size = ImageSize(height, width) if turned else ImageSize(width, height)

@@ -12,7 +12,8 @@ __all__ = ["InvalidJson", "is_list", "is_object", "json_pointer", "load_object",
 _MAX_DEPTH: Final = 200
 """Levels of nesting. Real lines have four. Python's own limit depends on the depth of the caller's stack."""
 
-_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.?)*"?', re.DOTALL)
+"""Strings, also one that is cut off: the pattern never tries a quote twice, so its work is linear."""
 
 
 class InvalidJson(ValueError):

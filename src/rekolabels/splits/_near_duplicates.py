@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels._encoded_image import EncodedImage
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats import image_size
 
@@ -23,6 +25,8 @@ _MAX_DISTANCE = 4
 _BANDS = _MAX_DISTANCE + 1
 _MAX_SIDE = 4096
 """The service's limit in pixels; larger images are not decoded."""
+_MAX_BYTES = 15 * 2**20
+"""The service's limit; a larger file is not read."""
 
 
 def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
@@ -60,6 +64,14 @@ def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
+def _read(source: str) -> bytes:
+    with Path(source).open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise InvalidImage(f"{source}: Has more than 15 MB, the service's limit.")
+    return data
+
+
 def _hash(image: LabelledImage) -> int:
     try:
         import imagehash
@@ -78,8 +90,11 @@ def _hash(image: LabelledImage) -> int:
             f"{_MAX_SIDE} x {_MAX_SIDE}."
         )
     try:
-        with warnings.catch_warnings(), Image.open(image.source, formats=("JPEG", "PNG")) as opened:
+        data = _read(image.source)
+        with warnings.catch_warnings(), Image.open(EncodedImage(data), formats=("JPEG", "PNG")) as opened:
             warnings.simplefilter("ignore")  # about damaged EXIF blocks: only the pixels matter
             return int(str(imagehash.phash(opened)), 16)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except InvalidImage:
+        raise
+    except Exception as error:  # decoders fail in many ways on broken files
         raise InvalidImage(f"{image.source}: Cannot be decoded: {error}.") from error

@@ -11,6 +11,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._encoded_image import EncodedImage
 from rekolabels.evaluation._report._table import format_number
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ class Thumbnails:
     def _encode(self, data: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about damaged EXIF data and large images
-            image = self._pillow.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+            image = self._pillow.open(EncodedImage(data), formats=("JPEG", "PNG"))
             if image.width * image.height > _MAX_PIXELS:
                 raise ValueError("too large")
             image.draft("RGB", (2 * _THUMBNAIL_SIDE, 2 * _THUMBNAIL_SIDE))

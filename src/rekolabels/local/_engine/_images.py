@@ -6,6 +6,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from rekolabels._encoded_image import EncodedImage
 from rekolabels._image_header import Header, read_header
 from rekolabels.errors import MissingExtra
 from rekolabels.images import ImageSize
@@ -145,7 +146,7 @@ def _open(data: bytes) -> Image:
     except ImportError as error:
         raise MissingExtra("local", "Decoding images") from error
     try:
-        return Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
+        return Image.open(EncodedImage(data), formats=("JPEG", "PNG"))
     except _DECODING_ERRORS as error:
         _raise_unreadable(f"its header is damaged or incomplete ({error})", error)
 
