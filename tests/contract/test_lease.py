@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -17,6 +17,7 @@ from rekolabels import RetryPolicy, errors
 from rekolabels.costs import Prices
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
+from rekolabels.models import RunningModel
 from sdk_handles import client_of
 
 if TYPE_CHECKING:
@@ -166,6 +167,63 @@ def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: Virt
                 running.detect(b"no image")
             lease._check()
         assert model.status == "RUNNING"
+
+
+def test_a_call_in_progress_is_use(model: ModelVersion, virtual_time: VirtualTime) -> None:
+    """A call that takes longer than ``idle_timeout`` is not interrupted; idle time begins after it."""
+    policy = attrs.evolve(QUICK, clock=virtual_time.clock)
+    client = type(client_of(model))(client_of(model).session, bucket="leases", retry=policy)
+    lease = new_lease(client.model(model.arn), idle_timeout=30)
+    events: Any = client._connection.rekognition.client.meta.events
+
+    def during_the_call(**_: Any) -> None:
+        virtual_time.now += 100
+        lease._check()
+
+    events.register("before-call.rekognition.DetectCustomLabels", during_the_call)
+    with lease as running:
+        with pytest.raises(errors.ImageRejected):
+            running.detect(b"no image")
+        (outcome,) = running.detect_many([b"no image"])
+        assert isinstance(outcome.error, errors.ImageRejected)
+        virtual_time.now += 29
+        lease._check()
+        assert model.status == "RUNNING"
+        virtual_time.now += 1
+        lease._check()
+        assert model.status == "STOPPED"
+
+
+def test_ctrl_c_at_the_end_of_entering_stops_the_model(
+    model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model runs already, and the block has not begun."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunningModel, "__init__", interrupt)
+    with pytest.raises(KeyboardInterrupt), model.running():
+        pass
+    assert model.status == "STOPPED"
+
+
+def test_ctrl_c_during_the_release_is_made_up_for(
+    model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog stops the model."""
+    lease = new_lease(model)
+    release = lease._release
+
+    def interrupt() -> None:
+        monkeypatch.setattr(lease, "_release", release)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), lease:
+        monkeypatch.setattr(lease, "_release", interrupt)
+    assert model.status == "RUNNING"
+    lease._check()
+    assert model.status == "STOPPED"
 
 
 def test_a_cost_limit_needs_a_price(service: LocalService, model: ModelVersion) -> None:

@@ -19,6 +19,8 @@ from sdk_backends import write_folder
 from rekolabels import RetryPolicy, errors
 from rekolabels.formats import read_folder
 from rekolabels.local import Durations, Fault, FaultPlan, LocalService, ManualClock
+from rekolabels.models._exit_signals import unregister
+from rekolabels.models._lease_tags import LEASE_TTL
 from sdk_handles import client_of
 
 if TYPE_CHECKING:
@@ -207,6 +209,151 @@ def test_a_start_may_outlast_the_lease_ttl(
     with lease:
         assert model.status == "RUNNING"
     assert swept == []
+
+
+def sleeping(model: ModelVersion, clock: ManualClock) -> Callable[[], None]:
+    """Return an action during which the process sleeps past its lease, and a sweep runs elsewhere."""
+    sweeper = client_of(reopen(model, attrs.evolve(QUICK, time=clock)))
+
+    def sleep() -> None:
+        clock.advance(LEASE_TTL + 100)
+        assert sweeper.sweep() == []
+        clock.advance(5)
+
+    return sleep
+
+
+def lease_tags(model: ModelVersion) -> set[str]:
+    """Return the kinds of the lease tags."""
+    return {name.split(":")[1] for name in model.tags}
+
+
+def test_a_process_that_slept_before_its_start_has_its_tags(open_model: Callable[..., ModelVersion]) -> None:
+    """A sweep removes the expired tags just before the request; they are written again after it."""
+    clock = ManualClock()
+    model = open_model(attrs.evolve(QUICK, time=clock))
+    before(client_of(model), "StartProjectVersion", sleeping(model, clock))
+    with model.running():
+        assert lease_tags(model) == {"started", "lease"}
+        (seen,) = client_of(model).running_models()
+        assert seen.since is not None
+    assert model.status == "STOPPED"
+
+
+def test_the_model_of_a_process_that_slept_before_its_start_is_swept(
+    open_model: Callable[..., ModelVersion],
+) -> None:
+    """The process is killed in its block; the next sweep finds the model by its tags."""
+    clock = ManualClock()
+    policy = attrs.evolve(QUICK, time=clock)
+    model = open_model(policy)
+    before(client_of(model), "StartProjectVersion", sleeping(model, clock))
+    lease = new_lease(model)
+    lease.__enter__()
+    lease._released.set()  # a killed process renews and releases nothing
+    unregister(lease._release)
+    clock.advance(LEASE_TTL + 100)
+    assert [swept.arn for swept in client_of(reopen(model, policy)).sweep()] == [model.arn]
+    assert model.status == "STOPPED"
+
+
+def test_a_process_that_slept_while_it_wrote_its_tags_writes_them_again(
+    open_model: Callable[..., ModelVersion],
+) -> None:
+    """When the start is requested, a sweep would find the model, even if the process is killed then."""
+    clock = ManualClock()
+    model = open_model(attrs.evolve(QUICK, time=clock))
+    client = client_of(model)
+    # After the tag of the start, and before that after the tag of the lease.
+    pending: list[Callable[[], object]] = [sleeping(model, clock), list[str]]
+    seen: list[set[str]] = []
+
+    def after_tagging(**_: Any) -> None:
+        if pending:
+            pending.pop()()
+
+    events = client._connection.rekognition.client.meta.events
+    events.register("after-call.rekognition.TagResource", after_tagging)
+    before(client, "StartProjectVersion", lambda: seen.append(lease_tags(reopen(model))))
+    with model.running():
+        pass
+    assert seen == [{"started", "lease"}]
+
+
+def test_a_start_after_sleep_whose_answer_is_lost_is_stopped(
+    open_model: Callable[..., ModelVersion],
+) -> None:
+    """The tags are gone when the process stops the model, but it knows that it may have started it."""
+    clock = ManualClock()
+    lost = FaultPlan([Fault.dropped("StartProjectVersion", answered=True, times=1)])
+    model = open_model(attrs.evolve(ONCE, time=clock), faults=lost)
+    before(client_of(model), "StartProjectVersion", sleeping(model, clock))
+    with pytest.raises(errors.ConnectionFailed), model.running():
+        pass
+    assert model.status == "STOPPED"
+
+
+def test_a_sweep_that_is_slow_to_remove_tags_does_not_remove_those_of_a_start(
+    open_model: Callable[..., ModelVersion],
+) -> None:
+    """A sweep has read expired tags; the process wakes up and starts the model before they are removed."""
+    clock = ManualClock()
+    policy = attrs.evolve(QUICK, time=clock)
+    model = open_model(policy)
+    sweeper = client_of(reopen(model, policy))
+    asleep, awake, started, leave = (threading.Event() for _ in range(4))
+    seen: list[set[str]] = []
+
+    def sleep() -> None:
+        clock.advance(LEASE_TTL + 100)
+        asleep.set()
+        awake.wait(20)
+
+    def use() -> None:
+        with model.running():
+            seen.append(lease_tags(model))
+            leave.wait(20)
+
+    def wake() -> None:
+        awake.set()
+        assert started.wait(20)
+
+    before(client_of(model), "StartProjectVersion", sleep)
+    events = client_of(model)._connection.rekognition.client.meta.events
+    events.register("after-call.rekognition.StartProjectVersion", lambda **_: started.set())
+    before(sweeper, "UntagResource", wake)
+    holder = threading.Thread(target=use)
+    holder.start()
+    assert asleep.wait(20)
+    assert sweeper.sweep() == []
+    leave.set()
+    holder.join()
+    assert seen == [{"started", "lease"}]
+    assert model.status == "STOPPED"
+
+
+def test_the_tag_of_a_dead_stop_does_not_prevent_a_start(open_model: Callable[..., ModelVersion]) -> None:
+    """A process was killed between the stop and the removal of its tag; the next block starts the model."""
+    clock = ManualClock()
+    model = open_model(RetryPolicy(clock=clock, time=clock, sleep=clock.sleep))
+    model.tag({"rekolabels:ending:dead": f"{clock() + 900:.0f}"})
+    with model.running() as running:
+        assert running.model.status == "RUNNING"
+    assert model.status == "STOPPED"
+    model.untag("rekolabels:ending:dead")
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "99999999999", "-1", "soon"])
+def test_a_lease_that_never_expires_is_swept(open_model: Callable[..., ModelVersion], value: str) -> None:
+    """No lease is valid for longer than the time to live; tags that say otherwise have expired."""
+    model = open_model()
+    model.start()
+    model.wait_until_running()
+    model.tag({"rekolabels:started:dead": value, "rekolabels:lease:dead": value})
+    (seen,) = client_of(model).running_models()
+    assert seen.since is None
+    assert client_of(model).sweep() == [model]
+    assert model.tags == {}
 
 
 def test_an_abandoned_start_is_swept(open_model: Callable[..., ModelVersion]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rekolabels.models._exit_signals import register, unregister
+from rekolabels.models._exit_signals import defer_signals_in, register, unregister
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +81,25 @@ def test_no_signal_leaves_a_lock_acquired(number: signal.Signals, work: Callable
     with pytest.raises(ENDINGS[number]):
         work(lock)
     assert lock.released == 1
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_no_signal_interrupts_a_deferring_function_itself(number: signal.Signals) -> None:
+    """A signal between two of its calls is raised in the next one."""
+    begun: list[str] = []
+
+    def next_call() -> None:
+        begun.append("next call")
+        threading.Event().wait(20)
+
+    def function() -> None:
+        signal.raise_signal(number)
+        next_call()
+
+    defer_signals_in(function)
+    with pytest.raises(ENDINGS[number]):
+        function()
+    assert begun == ["next call"]
 
 
 @pytest.mark.parametrize("number", ENDINGS)

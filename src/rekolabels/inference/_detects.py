@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
 
     from rekolabels._aws._connection import Connection
     from rekolabels.descriptions import Detection
@@ -40,7 +42,11 @@ class Detects:
     arn: str
 
     def _before_call(self) -> None:
-        """Run before each call; a ``RekolabelsError`` raised here becomes the error of that image."""
+        """Check before each call; a ``RekolabelsError`` raised here becomes the error of that image."""
+
+    def _during_call(self) -> AbstractContextManager[None]:
+        """Return a context manager that is entered during each call, after the same check."""
+        return nullcontext()
 
     def detect(
         self,
@@ -83,12 +89,12 @@ class Detects:
             LeaseEnded: A limit of the ``running`` block was reached, and the model was stopped.
         """
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
-        self._before_call()
-        content = image_argument(image, upload=self._uploader(), shrink=shrink)
         try:
-            detections = self._connection.rekognition.detect_custom_labels(
-                self.arn, content, min_confidence=least, max_results=limit
-            )
+            with self._during_call():
+                content = image_argument(image, upload=self._uploader(), shrink=shrink)
+                detections = self._connection.rekognition.detect_custom_labels(
+                    self.arn, content, min_confidence=least, max_results=limit
+                )
         except ResourceNotReady as error:
             raise error.explained(
                 f"Model version {parse_version_arn(self.arn)[1]!r} is not running. To start it, and to stop "
@@ -168,8 +174,8 @@ class Detects:
             call = prepare(image)
 
             def checked_call() -> list[Detection]:
-                self._before_call()
-                return call()
+                with self._during_call():
+                    return call()
 
             return checked_call
 

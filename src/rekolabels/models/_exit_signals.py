@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["register", "unregister"]
+__all__ = ["defer_signals_in", "register", "unregister"]
 
 _DEFAULT_HANDLERS: dict[int, Any] = {
     getattr(signal, name): handler
@@ -28,7 +28,7 @@ _DEFAULT_HANDLERS: dict[int, Any] = {
 }
 """The signals that end a process, and Python's default handlers of them."""
 
-_LOCK_HANDLING_CODE = frozenset(
+_DEFERRING_CODE = {
     function.__code__
     for function in (
         threading.Condition.__enter__,
@@ -36,8 +36,8 @@ _LOCK_HANDLING_CODE = frozenset(
         logging.Handler.acquire,
         logging.Handler.release,
     )
-)
-"""Code that holds a lock outside of the ``with`` or ``try`` that releases it."""
+}
+"""Code that holds a lock, or a model, outside of the ``with`` or ``try`` that releases it."""
 
 _RESEND_INTERVAL = 0.25
 """Seconds to wait for a resent signal to be handled before sending it again. Python handles a signal within
@@ -102,6 +102,14 @@ def unregister(callback: Callable[[], None]) -> None:
                 signal.signal(number, default)
 
 
+def defer_signals_in(*functions: Any) -> None:
+    """Raise no exception for a signal between two calls of a function; its calls are interrupted.
+
+    The functions must not wait by themselves, for example for a lock.
+    """
+    _DEFERRING_CODE.update(function.__code__ for function in functions)
+
+
 def _exit_through_blocks(number: int, frame: FrameType | None) -> None:
     """Signal handler that ends the process by an exception, so that every ``with`` block is left.
 
@@ -112,7 +120,7 @@ def _exit_through_blocks(number: int, frame: FrameType | None) -> None:
     resender = _resenders.get(os.getpid())
     if resender is not None:
         resender.handled += 1
-        if frame is not None and frame.f_code in _LOCK_HANDLING_CODE:
+        if frame is not None and frame.f_code in _DEFERRING_CODE:
             resender.send_later(number)
             return
     if number == signal.SIGINT:

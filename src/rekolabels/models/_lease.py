@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import uuid
+from contextlib import contextmanager
 from enum import Enum, auto
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -22,7 +23,7 @@ from rekolabels.errors import (
     ServiceFault,
     WaitTimedOut,
 )
-from rekolabels.models._exit_signals import register, unregister
+from rekolabels.models._exit_signals import defer_signals_in, register, unregister
 from rekolabels.models._lease_tags import (
     ACTIVE_STATUSES,
     LEASE_TTL,
@@ -30,14 +31,15 @@ from rekolabels.models._lease_tags import (
     LeaseTags,
     remove_started,
     stop_unless_used,
+    wait_until_settled,
     wait_while,
     write_lease,
-    write_started,
 )
 from rekolabels.models._status import model_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from rekolabels.costs import Prices
@@ -50,6 +52,8 @@ _RENEWAL_INTERVAL = LEASE_TTL / 5
 """Seconds; at three minutes, a lease is valid everywhere even if two machines' clocks differ by ten."""
 _MAX_CHECK_INTERVAL = 60.0
 """Seconds."""
+_BLOCK_LEFT = "its block was left"
+_STOPPED_ELSEWHERE = "the model was stopped by another process or user"
 _UNCERTAIN_ERRORS = (ConnectionFailed, ServiceFault)
 """Errors after which the service may or may not have carried out the call."""
 
@@ -67,7 +71,7 @@ class LeaseState(Enum):
     JOINING = "waiting for the model to run"
     """The block was entered. The lease writes its tag, and starts the model or joins a running one."""
     STARTING = "start requested"
-    """A start was requested and has no answer yet: the model may start at any moment."""
+    """A start was requested, and is not answered or not yet visible in the tags."""
     RUNNING = "running"
     """The model runs, and the limits of the block apply."""
     RELEASING = "being released"
@@ -90,7 +94,7 @@ class _Event(Enum):
     REQUEST_START = auto()
     """A start is about to be requested."""
     ANSWER_START = auto()
-    """The service has answered the request, by accepting or refusing it."""
+    """The service has refused the request; or it has accepted it, and the tags show that."""
     RUN = auto()
     """The model has the status RUNNING."""
     RELEASE = auto()
@@ -136,7 +140,8 @@ class Lease(Generic[R]):
 
     Args:
         model: The model version.
-        make_running: Makes the value of the ``with`` block from a function that records each use.
+        make_running: Makes the value of the ``with`` block from a function that raises an error after the
+            lease has ended, and a context manager for each use of the model.
         min_inference_units: Units to start with.
         max_inference_units: Upper bound for auto-scaling.
         idle_timeout: Seconds without a call.
@@ -152,7 +157,7 @@ class Lease(Generic[R]):
     def __init__(
         self,
         model: ModelHandle,
-        make_running: Callable[[Callable[[], None]], R],
+        make_running: Callable[[Callable[[], None], Callable[[], AbstractContextManager[None]]], R],
         *,
         min_inference_units: int,
         max_inference_units: int | None,
@@ -182,6 +187,10 @@ class Lease(Generic[R]):
         # Set before a release waits for the lock, so that no other thread writes a tag or starts the model.
         self._end_reason: str | None = None
         self._began_at = self._used_at = self._renewed_at = self._policy.clock()
+        self._uses = 0  # calls in progress
+        self._uses_lock = threading.Lock()
+        # When this lease requested a start that was not refused, in seconds since the epoch.
+        self._started_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<Lease of model version {self._model.version_name!r}: {self._state.value}>"
@@ -190,12 +199,7 @@ class Lease(Generic[R]):
         self._state = _TRANSITIONS[event][self._state]
 
     def __enter__(self) -> R:
-        with self._lock:
-            if self._state is not LeaseState.NEW:
-                raise InvalidInput(
-                    "A running() block can be entered only once. Call model.running() again for a new one."
-                )
-            self._apply(_Event.ENTER)
+        self._enter_once()
         # The stop needs tenacity. A signal during an import would leave it half loaded, and the model could
         # not be stopped, so import it while there is nothing to stop.
         import_module("tenacity")
@@ -206,19 +210,30 @@ class Lease(Generic[R]):
             # Start renewing now: startup may outlast the lease TTL.
             threading.Thread(target=self._watch, name="rekolabels-lease", daemon=True).start()
             self._start_or_join()
+            return self._make_running(self._require_held, self._using)
         except BaseException:
             # Includes Ctrl-C during startup, which would leave the model running without a user.
             self._log_errors(self._release)
             raise
-        return self._make_running(self._record_use)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_reason = (
+            self._end_reason or _BLOCK_LEFT
+        )  # if Ctrl-C interrupts the release, the watchdog retries
         if error is None:
             self._release()
         else:
             self._log_errors(self._release)  # raise the error of the block rather than one of the stop
+
+    def _enter_once(self) -> None:
+        with self._lock:
+            if self._state is not LeaseState.NEW:
+                raise InvalidInput(
+                    "A running() block can be entered only once. Call model.running() again for a new one."
+                )
+            self._apply(_Event.ENTER)
 
     def _write_lease(self) -> None:
         """Tag the model as used by this process; without the tag it is not started."""
@@ -237,10 +252,11 @@ class Lease(Generic[R]):
     def _start_or_join(self) -> None:
         """Start or join the model. Tags are read before the status, as explained in ``_lease_tags``."""
         for _ in range(MAX_ATTEMPTS):
-            if LeaseTags.fetch(self._model).stopping:
+            is_stopping = bool(LeaseTags.fetch(self._model).stopping)
+            status = self._model.status
+            if is_stopping and status in {"STARTING", "RUNNING"}:
                 self._wait_for_other_stop()
                 continue
-            status = self._model.status
             self._began_at = self._policy.clock()
             if status == "STOPPING":
                 wait_while(self._model, "STOPPING", timeout=self._timeout)
@@ -259,7 +275,7 @@ class Lease(Generic[R]):
         with self._lock:
             if self._end_reason is not None:
                 raise self._ended()
-            write_started(self._model, self._id)
+            self._write_start()
             self._apply(_Event.REQUEST_START)  # before the request, which Ctrl-C may interrupt
             try:
                 self._model.start(min_inference_units=self._units[0], max_inference_units=self._units[1])
@@ -267,13 +283,36 @@ class Lease(Generic[R]):
                 if isinstance(error, _UNCERTAIN_ERRORS):
                     raise  # it may start, and this process then has to stop it
                 self._apply(_Event.ANSWER_START)
+                self._started_at = None
                 # With the tag, a sweep could later stop a model that another user has started.
                 remove_started(self._model, self._id)
                 if isinstance(error, ResourceInUse) and self._model.status in ACTIVE_STATUSES:
                     return False
                 raise
-            self._apply(_Event.ANSWER_START)
-            return True
+        wait_until_settled(self._model, self._id, self._write_tags)
+        with self._lock:
+            if self._end_reason is None:
+                self._apply(_Event.ANSWER_START)
+        return True
+
+    def _write_start(self) -> None:
+        """Tag the model as started by this lease. Repeat that if the process has slept meanwhile."""
+        for _ in range(MAX_ATTEMPTS):
+            self._started_at = self._policy.time()
+            write_lease(self._model, self._id, self._started_at)
+            if self._policy.time() - self._started_at < _RENEWAL_INTERVAL:
+                return
+
+    def _write_tags(self) -> None:
+        """Write the tags of this lease.
+
+        Raises:
+            LeaseEnded: The lease has ended.
+        """
+        with self._lock:
+            if self._end_reason is not None:
+                raise self._ended()
+            write_lease(self._model, self._id, self._started_at)
 
     def _wait_for_other_stop(self) -> None:
         """Wait until no other process is about to stop the model, or it no longer runs."""
@@ -312,15 +351,31 @@ class Lease(Generic[R]):
             if self._end_reason is None:
                 self._apply(_Event.RUN)
 
-    def _record_use(self) -> None:
-        """Record a use of the model, for ``idle_timeout``.
+    def _require_held(self) -> None:
+        """Check that the model may be used.
 
         Raises:
             LeaseEnded: The lease has ended.
         """
         if self._end_reason is not None:
             raise self._ended()
-        self._used_at = self._policy.clock()
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """Keep the model from being idle during a call.
+
+        Raises:
+            LeaseEnded: The lease has ended.
+        """
+        self._require_held()
+        with self._uses_lock:
+            self._uses += 1
+        try:
+            yield
+        finally:
+            with self._uses_lock:
+                self._uses -= 1
+                self._used_at = self._policy.clock()
 
     def _ended(self) -> LeaseEnded:
         return LeaseEnded(
@@ -338,12 +393,14 @@ class Lease(Generic[R]):
             reason = self._renew()
         if reason is not None:
             self._end_reason = reason
+            if reason == _STOPPED_ELSEWHERE:
+                self._started_at = None  # a later start is not ours
             _log.warning("Stopping %s: %s.", self._model.version_name, reason)
             self._release()
 
     def _limit_reached(self) -> str | None:
         now = self._policy.clock()
-        if self._idle_timeout is not None and now - self._used_at >= self._idle_timeout:
+        if self._idle_timeout is not None and not self._uses and now - self._used_at >= self._idle_timeout:
             return f"the model was not used for {self._idle_timeout:g} s"
         return next((reason for reason, limit in self._limits.items() if now - self._began_at >= limit), None)
 
@@ -353,7 +410,7 @@ class Lease(Generic[R]):
             if self._end_reason is not None:
                 return None
             try:
-                write_lease(self._model, self._id)
+                write_lease(self._model, self._id, self._started_at)
                 stopped = self._state is LeaseState.RUNNING and self._model.status not in {
                     "STARTING",
                     "RUNNING",
@@ -361,7 +418,7 @@ class Lease(Generic[R]):
             except ResourceNotFound:
                 stopped = True
             self._renewed_at = self._policy.clock()
-        return "the model was stopped by another process or user" if stopped else None
+        return _STOPPED_ELSEWHERE if stopped else None
 
     def _watch(self) -> None:
         """Check the lease periodically until it is released; runs in a thread of its own."""
@@ -398,13 +455,14 @@ class Lease(Generic[R]):
         """Release the lease, and stop the model unless another process uses it. Idempotent."""
         if os.getpid() != self._pid:
             return  # a fork does not hold the lease of its parent
-        self._end_reason = self._end_reason or "its block was left"
+        self._end_reason = self._end_reason or _BLOCK_LEFT
         with self._lock:
             self._apply(_Event.RELEASE)
             if self._state in {LeaseState.RELEASING, LeaseState.RELEASING_UNCERTAIN}:
                 is_stopping = stop_unless_used(
                     self._model,
                     self._id,
+                    started_at=self._started_at,
                     start_uncertain=self._state is LeaseState.RELEASING_UNCERTAIN,
                     stop_joined=self._stop_joined,
                     timeout=self._timeout,
@@ -416,6 +474,10 @@ class Lease(Generic[R]):
             found = wait_while(self._model, "STOPPING", timeout=self._timeout)
             if found is not None and found.status == "FAILED":
                 raise model_failed(found)
+
+
+# Between two of their calls nothing would release the model, or make the watchdog do it.
+defer_signals_in(Lease.__enter__, Lease.__exit__)
 
 
 def _require_positive(name: str, value: float | None) -> None:

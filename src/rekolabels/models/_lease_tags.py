@@ -14,9 +14,15 @@ process that leaves writes its ``ending`` tag before it reads the leases of othe
 writes its ``lease`` tag before it reads the ``ending`` tags of others. So at least one of the two sees the
 tag of the other and yields: the leaving process does not stop the model, the joining process waits.
 
+A process may sleep (a suspended laptop, SIGSTOP) until its tags have expired and a sweep has removed them,
+and then start the model. So it writes its tags again after the start, and then reads all tags until its own
+are there and no other process is about to remove tags. A sweep writes an ``ending`` tag before it reads the
+tags that it removes. The process also remembers that it started the model, whatever the tags say.
+
 The times in the tags are those of each machine. AWS rejects requests whose clock is off by more than five
 minutes, so that the clocks of two machines differ by at most ten. A lease is valid for fifteen minutes and is
-renewed every three, so that all machines see the lease of a running process as valid.
+renewed every three, so that all machines see the lease of a running process as valid. A tag whose time is
+further ahead than that was not written by a lease, and has expired.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from rekolabels.errors import RekolabelsError, ResourceInUse, ResourceNotFound, 
 from rekolabels.models._status import timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rekolabels.descriptions import ModelDescription
     from rekolabels.models._handle import ModelHandle
@@ -42,18 +48,22 @@ __all__ = [
     "LEASE_TTL",
     "MAX_ATTEMPTS",
     "LeaseTags",
+    "announce_stop",
+    "remove_announcement",
     "remove_started",
     "remove_tags",
     "stop_unless_used",
+    "wait_until_settled",
     "wait_while",
     "write_lease",
-    "write_started",
 ]
 
 LEASE_TTL = 900.0
 """Seconds for which a lease is valid after it was written or renewed."""
 MAX_ATTEMPTS = 10
 """Attempts to start or stop a model while other processes start and stop it as well."""
+_MAX_CLOCK_DIFFERENCE = 600.0
+"""Seconds by which the clocks of two machines differ at most."""
 ACTIVE_STATUSES = frozenset({"STARTING", "RUNNING", "STOPPING"})
 """Statuses of a model that is billed or about to be."""
 
@@ -62,7 +72,7 @@ _LEASE = "rekolabels:lease:"
 _STOPPING = "rekolabels:ending:"
 
 _START_DELAY = 30.0
-"""Seconds after which a start request that had no answer is no longer expected to be carried out."""
+"""Seconds after which a request of another process, or one that had no answer, is no longer expected."""
 
 _log = logging.getLogger("rekolabels")
 
@@ -71,8 +81,10 @@ _log = logging.getLogger("rekolabels")
 class LeaseTags:
     """The lease tags of a model at one moment."""
 
+    started: bool
+    """Whether a lease started the model."""
     started_at: float | None
-    """When a process started the model, in seconds since the epoch; None if it was started by other means."""
+    """When a lease started the model, in seconds since the epoch; None if unknown."""
     holders: frozenset[str]
     """Ids of the leases that are valid and use the model."""
     stopping: frozenset[str]
@@ -90,18 +102,24 @@ class LeaseTags:
     @classmethod
     def parse(cls, tags: Mapping[str, str], now: float) -> LeaseTags:
         """Return the lease tags among all tags of a model; ``now`` is in seconds since the epoch."""
-        started = [_seconds(value) for name, value in tags.items() if name.startswith(_STARTED)]
-        leases = {name: _seconds(value) for name, value in tags.items() if name.startswith(_LEASE)}
-        endings = {name: _seconds(value) for name, value in tags.items() if name.startswith(_STOPPING)}
+        times = {
+            name: _seconds(value, now)
+            for name, value in tags.items()
+            if name.startswith((_STARTED, _LEASE, _STOPPING))
+        }
+        started = [time for name, time in times.items() if name.startswith(_STARTED)]
+        leases = {name: time for name, time in times.items() if name.startswith(_LEASE)}
+        endings = {name: time for name, time in times.items() if name.startswith(_STOPPING)}
         stopping = frozenset(name.removeprefix(_STOPPING) for name, until in endings.items() if until > now)
         holders = frozenset(name.removeprefix(_LEASE) for name, until in leases.items() if until > now)
         return cls(
+            started=bool(started),
             # A stop removes the tag of its start, so older tags are of starts that never succeeded.
-            started_at=max(started, default=None),
+            started_at=max(started, default=0.0) or None,
             holders=holders - stopping,
             stopping=stopping,
             expired=tuple(name for name, until in {**leases, **endings}.items() if until <= now),
-            names=tuple(name for name in tags if name.startswith((_STARTED, _LEASE, _STOPPING))),
+            names=tuple(times),
         )
 
     def stopping_tags_of_others(self, holder_id: str) -> tuple[str, ...]:
@@ -111,17 +129,52 @@ class LeaseTags:
     @property
     def abandoned(self) -> bool:
         """Whether a lease started the model and no lease uses it any more."""
-        return self.started_at is not None and not self.holders
+        return self.started and not self.holders
 
 
-def write_lease(model: ModelHandle, holder_id: str) -> None:
-    """Write or renew a lease, which is then valid for ``LEASE_TTL`` seconds."""
-    _write(model, _LEASE + holder_id, LEASE_TTL)
+def write_lease(model: ModelHandle, holder_id: str, started_at: float | None = None) -> None:
+    """Write or renew a lease, which is then valid for ``LEASE_TTL`` seconds.
+
+    Args:
+        model: The model version.
+        holder_id: Id of the lease.
+        started_at: When the lease started the model, in seconds since the epoch; None if it did not.
+    """
+    _write(model, _LEASE + holder_id, holder_id, started_at)
 
 
-def write_started(model: ModelHandle, holder_id: str) -> None:
-    """Record that a lease starts the model now."""
-    _write(model, _STARTED + holder_id, 0)
+def wait_until_settled(model: ModelHandle, holder_id: str, renew: Callable[[], None]) -> None:
+    """Write the tags of a lease that has started the model until no other process may remove them.
+
+    Gives up after ``_START_DELAY`` seconds, because the other process may have been killed.
+
+    Args:
+        model: The model version.
+        holder_id: Id of the lease.
+        renew: Writes the tags.
+    """
+
+    def is_settled() -> bool:
+        renew()
+        tags = LeaseTags.fetch(model)
+        return tags.started and holder_id in tags.holders and not tags.stopping_tags_of_others(holder_id)
+
+    try:
+        wait_until(
+            is_settled,
+            bool,
+            policy=connection_of(model).retry,
+            timeout=_START_DELAY,
+            timed_out=lambda _, waited: WaitTimedOut(
+                f"Another process has been about to remove the lease tags of {model.version_name!r} for "
+                f"{waited:.0f} s.",
+                arn=model.arn,
+                status=None,
+                waited=waited,
+            ),
+        )
+    except WaitTimedOut as error:
+        _log.warning("%s The lease continues, and renews its tags.", error)
 
 
 def remove_started(model: ModelHandle, holder_id: str) -> None:
@@ -144,6 +197,7 @@ def stop_unless_used(
     model: ModelHandle,
     holder_id: str,
     *,
+    started_at: float | None = None,
     start_uncertain: bool = False,
     stop_joined: bool = False,
     timeout: float | None = None,
@@ -155,6 +209,7 @@ def stop_unless_used(
     Args:
         model: The model version.
         holder_id: Id of the lease that is released.
+        started_at: When that lease started the model, in seconds since the epoch; None if it did not.
         start_uncertain: The lease requested a start that has no answer, so that the model may start soon.
         stop_joined: Stop the model even if it was not started by a lease.
         timeout: Seconds to wait for a start in progress, which the service cannot interrupt.
@@ -167,14 +222,15 @@ def stop_unless_used(
     """
     for _ in range(MAX_ATTEMPTS):
         try:
-            _announce_stop(model, holder_id)
+            announce_stop(model, holder_id, started_at)
             tags = LeaseTags.fetch(model)
             status = model.status
         except ResourceNotFound:
             # The model was deleted; or it is not described yet, and no process must wait for our tags.
             remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id])
             return False
-        if tags.holders - {holder_id} or not (stop_joined or tags.started_at is not None):
+        is_ours = tags.started or stop_joined or started_at is not None
+        if tags.holders - {holder_id} or not is_ours:
             remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id, *tags.expired])
             return False
         if start_uncertain and status not in ACTIVE_STATUSES:
@@ -252,9 +308,10 @@ def _starts_late(model: ModelHandle) -> bool:
     return True
 
 
-def _announce_stop(model: ModelHandle, holder_id: str) -> None:
+def announce_stop(model: ModelHandle, holder_id: str, started_at: float | None = None) -> None:
+    """Write that a lease is about to stop the model, and once more when it started it."""
     try:
-        _write(model, _STOPPING + holder_id, LEASE_TTL)
+        _write(model, _STOPPING + holder_id, holder_id, started_at)
     except ResourceNotFound:
         raise
     except RekolabelsError as error:
@@ -262,14 +319,23 @@ def _announce_stop(model: ModelHandle, holder_id: str) -> None:
         _log.warning("Stopping %s without an announcement to other processes: %s", model.version_name, error)
 
 
-def _write(model: ModelHandle, name: str, seconds_ahead: float) -> None:
-    # Rounded down, so that a start is never recorded later than the model runs.
-    value = str(int(connection_of(model).retry.time() + seconds_ahead))
-    model.tag({name: value})
+def remove_announcement(model: ModelHandle, holder_id: str) -> None:
+    """Remove what ``announce_stop`` wrote, because the model is not stopped."""
+    remove_tags(model, [_STOPPING + holder_id])
 
 
-def _seconds(value: str) -> float:
+def _write(model: ModelHandle, name: str, holder_id: str, started_at: float | None) -> None:
+    tags = {name: str(int(connection_of(model).retry.time() + LEASE_TTL))}
+    if started_at is not None:
+        # Rounded down, so that a start is never recorded later than the model runs.
+        tags[_STARTED + holder_id] = str(int(started_at))
+    model.tag(tags)
+
+
+def _seconds(value: str, now: float) -> float:
+    """Return the time in a tag, in seconds since the epoch; 0 (expired) if no lease has written it."""
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
-        return 0.0  # the tag was edited by hand; treat it as expired
+        return 0.0
+    return seconds if 0.0 <= seconds <= now + LEASE_TTL + _MAX_CLOCK_DIFFERENCE else 0.0

@@ -258,16 +258,25 @@ class RunningModel(Detects):
                 detections = running.detect("dog.jpg")
     """
 
-    def __init__(self, model: ModelVersion, before_call: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        model: ModelVersion,
+        before_call: Callable[[], None],
+        using: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self.model = model
         """The model version."""
         self.arn = model.arn
         """ARN of the model version."""
         self._connection = connection_of(model)
-        self._record_use = before_call
+        self._require_held = before_call
+        self._using = using
 
     def __repr__(self) -> str:
         return f"<RunningModel {self.arn}>"
 
     def _before_call(self) -> None:
-        self._record_use()
+        self._require_held()
+
+    def _during_call(self) -> AbstractContextManager[None]:
+        return self._using()

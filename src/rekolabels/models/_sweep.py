@@ -14,6 +14,8 @@ from rekolabels.models._lease_tags import (
     ACTIVE_STATUSES,
     LEASE_TTL,
     LeaseTags,
+    announce_stop,
+    remove_announcement,
     remove_tags,
     stop_unless_used,
     wait_while,
@@ -96,8 +98,8 @@ def _sweep_model(model: ModelVersion, status: str, *, wait: bool, timeout: float
     if status in _STARTABLE_STATUSES:
         # Without this, a sweep would stop the model after its next start by other means, as if the dead
         # process had started it. Wait first, since the start of a process that was just killed may be late.
-        if connection_of(model).retry.time() - (tags.started_at or 0.0) > LEASE_TTL:
-            remove_tags(model, tags.names)
+        if tags.names and connection_of(model).retry.time() - (tags.started_at or 0.0) > LEASE_TTL:
+            _remove_abandoned_tags(model)
         return False
     if not tags.abandoned:
         remove_tags(model, tags.expired)  # a model that was started by other means, and joined by a process
@@ -105,6 +107,21 @@ def _sweep_model(model: ModelVersion, status: str, *, wait: bool, timeout: float
     if status == "STARTING" and not wait:
         return False
     return stop_unless_used(model, uuid.uuid4().hex[:12], timeout=timeout)
+
+
+def _remove_abandoned_tags(model: ModelVersion) -> None:
+    """Remove the tags of a model that has stopped, unless a process that slept starts it at this moment."""
+    sweep_id = uuid.uuid4().hex[:12]
+    try:
+        announce_stop(model, sweep_id)
+        tags = LeaseTags.fetch(model)  # after the announcement, as explained in _lease_tags
+        is_stopped = model.status in _STARTABLE_STATUSES
+    except ResourceNotFound:
+        return
+    if tags.holders or not is_stopped:
+        remove_announcement(model, sweep_id)
+    else:
+        remove_tags(model, set(tags.names).difference(tags.stopping_tags_of_others(sweep_id)))
 
 
 @contextlib.contextmanager
