@@ -22,6 +22,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05, first_delay=0.01)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 @pytest.mark.filterwarnings("ignore")  # from Dask's processes and sockets when one is killed
 def test_a_cluster_that_loses_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every image has one outcome, the same as without the cluster."""

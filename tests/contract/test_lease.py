@@ -284,8 +284,19 @@ else:
 """
 
 
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
+
+
 @pytest.mark.parametrize(
-    "how", ["return", "exception", "exit", "interrupt", "terminate", "thread", "never left", "kill"]
+    "how",
+    [
+        "return",
+        "exception",
+        "exit",
+        "thread",
+        "never left",
+        *(pytest.param(name, marks=POSIX) for name in ("interrupt", "terminate", "kill")),
+    ],
 )
 def test_the_model_stops_at_every_ending(service: LocalService, model: ModelVersion, how: str) -> None:
     """After SIGKILL a sweep stops the model; after anything else it has been stopped."""

@@ -516,6 +516,7 @@ def test_the_lambda_example_has_the_documented_permissions() -> None:
     assert actions[0] == actions[1]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no POSIX signals")
 def test_signals_are_handled_while_any_block_is_open(open_model: Callable[..., ModelVersion]) -> None:
     """Blocks can be left in any order; the last one restores the signal handlers."""
     model = open_model()

@@ -227,6 +227,7 @@ def test_a_port_in_use(server: Server) -> None:
         service.serve(70_000)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send signals to another process")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_command(tmp_path: Path, name: str) -> None:
     """The command prints its endpoint and variables, stops on a signal, and keeps the workspace."""

@@ -16,6 +16,9 @@ from rekolabels.models._exit_signals import defer_signals_in, register, unregist
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+if os.name == "nt":
+    pytest.skip("Windows has no POSIX signals", allow_module_level=True)
+
 ENDINGS = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: SystemExit,

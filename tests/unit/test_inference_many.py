@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
-import signal
 import subprocess
 import sys
 import threading
@@ -196,6 +194,8 @@ def test_a_journal_needs_images_with_names(tmp_path: Path) -> None:
 @contextmanager
 def full_disk(size: int) -> Iterator[None]:
     """Limit the size of the files that this process writes."""
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -204,6 +204,7 @@ def full_disk(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot limit the size of files")
 def test_a_full_disk_loses_no_answer(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Every image is answered; the error counts unsaved answers; the next run requests only those."""
     path = tmp_path / "journal.db"
@@ -255,7 +256,7 @@ def test_a_killed_process_loses_no_written_answer(tmp_path: Path) -> None:
         assert writer.stdout is not None
         for _ in range(count):
             last = int(writer.stdout.readline())
-        os.kill(writer.pid, signal.SIGKILL)
+        writer.kill()
         writer.communicate()
         with Journal(path, {"model": "arn"}) as journal:
             for number in range(last + 1):
