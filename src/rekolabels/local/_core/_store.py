@@ -123,8 +123,7 @@ CREATE TABLE media_jobs (
 """
 
 _MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
-"""The statements of each schema version. Append a new one to change the tables; released ones never "
-"change."""
+"""The statements of each schema version. To change the tables, append one; never change a released one."""
 
 
 class Store(Database):

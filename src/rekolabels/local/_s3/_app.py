@@ -17,9 +17,9 @@ from rekolabels.local._s3 import _bucket_operations as buckets
 from rekolabels.local._s3 import _multipart_operations as uploads
 from rekolabels.local._s3 import _object_operations as objects
 from rekolabels.local._s3._errors import S3Error, not_implemented
+from rekolabels.local._s3._object_store import ObjectStore
 from rekolabels.local._s3._request import Request, check_expiry, parse_request
 from rekolabels.local._s3._response import Response
-from rekolabels.local._s3._store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -28,7 +28,7 @@ __all__ = ["S3Directory"]
 
 _LOG = logging.getLogger("rekolabels.local.s3")
 
-Operation: TypeAlias = Callable[[Store, Request], Response]
+Operation: TypeAlias = Callable[[ObjectStore, Request], Response]
 
 _OVERRIDES = (
     "response-cache-control response-content-disposition response-content-encoding response-content-language"
@@ -112,7 +112,7 @@ class S3Directory:
         fsync: bool = False,
     ) -> None:
         self._clock = clock
-        self._store = Store(Path(root), region=region, clock=clock, fsync=fsync)
+        self._store = ObjectStore(Path(root), region=region, clock=clock, fsync=fsync)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""

@@ -17,7 +17,7 @@ from rekolabels.local._s3._response import OWNER, Response, checksum_type, times
 if TYPE_CHECKING:
     from rekolabels.local._core._s3_xml import Children
     from rekolabels.local._s3._index import StoredObject
-    from rekolabels.local._s3._store import Store
+    from rekolabels.local._s3._object_store import ObjectStore
 
 __all__ = [
     "create_bucket",
@@ -37,7 +37,7 @@ _CREDENTIAL = re.compile(r"Credential=[^/,]+/\d+/([^/,]+)/")
 # -- buckets -------------------------------------------------------------------------------------------------
 
 
-def list_buckets(store: Store, request: Request) -> Response:
+def list_buckets(store: ObjectStore, request: Request) -> Response:
     """Answer ListBuckets."""
     matching = [
         bucket
@@ -75,7 +75,7 @@ def list_buckets(store: Store, request: Request) -> Response:
     )
 
 
-def create_bucket(store: Store, request: Request) -> Response:
+def create_bucket(store: ObjectStore, request: Request) -> Response:
     """Answer CreateBucket; the LocationConstraint must match the Region that the request is signed for."""
     if request.headers.get("x-amz-bucket-object-lock-enabled", "").lower() == "true":
         raise not_implemented("Object Lock")
@@ -115,7 +115,7 @@ def _location_constraint(body: bytes) -> str | None:
     return text
 
 
-def head_bucket(store: Store, request: Request) -> Response:
+def head_bucket(store: ObjectStore, request: Request) -> Response:
     """Answer HeadBucket."""
     return Response(
         headers={
@@ -126,13 +126,13 @@ def head_bucket(store: Store, request: Request) -> Response:
     )
 
 
-def delete_bucket(store: Store, request: Request) -> Response:
+def delete_bucket(store: ObjectStore, request: Request) -> Response:
     """Answer DeleteBucket."""
     store.delete_bucket(request.bucket)
     return Response(204)
 
 
-def get_bucket_location(store: Store, request: Request) -> Response:
+def get_bucket_location(store: ObjectStore, request: Request) -> Response:
     """Answer GetBucketLocation; us-east-1 is an empty LocationConstraint."""
     region = store.bucket(request.bucket).region
     return xml_response("LocationConstraint", "" if region == "us-east-1" else region)
@@ -141,7 +141,7 @@ def get_bucket_location(store: Store, request: Request) -> Response:
 # -- listings ------------------------------------------------------------------------------------------------
 
 
-def list_objects_v2(store: Store, request: Request) -> Response:
+def list_objects_v2(store: ObjectStore, request: Request) -> Response:
     """Answer ListObjectsV2."""
     query = request.query
     if query.get("list-type") != "2":
@@ -179,7 +179,7 @@ def list_objects_v2(store: Store, request: Request) -> Response:
     )
 
 
-def list_objects_v1(store: Store, request: Request) -> Response:
+def list_objects_v1(store: ObjectStore, request: Request) -> Response:
     """Answer ListObjects, which some commands of the AWS CLI still use."""
     query = request.query
     encode = key_encoder(request)
@@ -255,7 +255,7 @@ def _decode_token(token: str, *, required: bool = False) -> bytes:
 # -- DeleteObjects -------------------------------------------------------------------------------------------
 
 
-def delete_objects(store: Store, request: Request) -> Response:
+def delete_objects(store: ObjectStore, request: Request) -> Response:
     """Answer DeleteObjects: up to 1,000 keys in one commit."""
     top = parse_document(read_document(request), "Delete")
     wanted: list[tuple[str, Preconditions]] = []

@@ -13,7 +13,7 @@ import attrs
 from rekolabels.local._s3 import _index as index
 from rekolabels.local._s3._body import HASHERS, BodyInfo, encode_checksum, md5
 from rekolabels.local._s3._errors import S3Error
-from rekolabels.local._s3._store import Body, Store, remove_upload, require_bucket
+from rekolabels.local._s3._object_store import Body, ObjectStore, remove_upload, require_bucket
 
 if TYPE_CHECKING:
     import sqlite3
@@ -87,7 +87,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(48)
 
 
-def create(store: Store, upload: Upload) -> None:
+def create(store: ObjectStore, upload: Upload) -> None:
     """Add an upload to the index.
 
     Raises:
@@ -109,7 +109,7 @@ def create(store: Store, upload: Upload) -> None:
         )
 
 
-def find(store: Store, bucket: str, key: str, upload_id: str) -> Upload:
+def find(store: ObjectStore, bucket: str, key: str, upload_id: str) -> Upload:
     """Return an upload.
 
     Raises:
@@ -159,7 +159,7 @@ def all_parts(db: sqlite3.Connection, upload_id: str) -> list[Part]:
     ]
 
 
-def put_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
+def put_part(store: ObjectStore, upload: Upload, number: int, body: Body) -> Part:
     """Commit a part whose body is on the disk, or replace it; remove the body when that fails.
 
     Raises:
@@ -196,7 +196,7 @@ def put_part(store: Store, upload: Upload, number: int, body: Body) -> Part:
     return part
 
 
-def abort(store: Store, upload: Upload) -> None:
+def abort(store: ObjectStore, upload: Upload) -> None:
     """Remove an upload and its parts.
 
     Raises:
@@ -209,7 +209,7 @@ def abort(store: Store, upload: Upload) -> None:
 
 
 def complete(
-    store: Store,
+    store: ObjectStore,
     upload: Upload,
     completed: Sequence[CompletedPart],
     preconditions: Preconditions,
@@ -260,7 +260,7 @@ def complete(
     return new
 
 
-def _check_parts(store: Store, upload: Upload, completed: Sequence[CompletedPart]) -> list[Part]:
+def _check_parts(store: ObjectStore, upload: Upload, completed: Sequence[CompletedPart]) -> list[Part]:
     """Return the parts to join, after checking order, ETags, checksums and sizes."""
     with store.index.read() as db:
         _require_upload(db, upload.bucket, upload.key, upload.id)
@@ -289,7 +289,7 @@ def _contradict(listed: Mapping[str, str], uploaded: Mapping[str, str]) -> bool:
     return any(uploaded.get(algorithm, value) != value for algorithm, value in listed.items())
 
 
-def _join(store: Store, upload: Upload, parts: Sequence[Part]) -> Body:
+def _join(store: ObjectStore, upload: Upload, parts: Sequence[Part]) -> Body:
     """Write the body of the object, and compute the checksum that the upload asked for."""
     algorithm = upload.algorithm
     if upload.checksum_type == "COMPOSITE":
@@ -310,7 +310,7 @@ def _join(store: Store, upload: Upload, parts: Sequence[Part]) -> Body:
     return attrs.evolve(body, info=attrs.evolve(body.info, checksums={**checksums, **body.info.checksums}))
 
 
-def _open_parts(store: Store, parts: Sequence[Part]) -> Generator[tuple[BinaryIO, int, int]]:
+def _open_parts(store: ObjectStore, parts: Sequence[Part]) -> Generator[tuple[BinaryIO, int, int]]:
     """Open one part at a time: an upload may have 10,000."""
     for part in parts:
         stream = store.disk.open(part.body)

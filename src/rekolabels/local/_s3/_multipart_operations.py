@@ -11,6 +11,7 @@ from rekolabels.local._s3._conditions import Preconditions, check_copy_condition
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._multipart import CompletedPart, Upload
 from rekolabels.local._s3._object_operations import stored_headers
+from rekolabels.local._s3._object_store import require_bucket
 from rekolabels.local._s3._request import MAX_PARTS, copy_source, key_encoder, page_size, parse_part_number
 from rekolabels.local._s3._response import (
     OWNER,
@@ -20,15 +21,14 @@ from rekolabels.local._s3._response import (
     timestamp,
     xml_response,
 )
-from rekolabels.local._s3._store import require_bucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from xml.etree.ElementTree import Element
 
     from rekolabels.local._core._s3_xml import Children
+    from rekolabels.local._s3._object_store import ObjectStore
     from rekolabels.local._s3._request import Request
-    from rekolabels.local._s3._store import Store
 
 __all__ = [
     "abort_multipart_upload",
@@ -44,7 +44,7 @@ _FULL_OBJECT_ONLY = {"crc64nvme"}
 _COMPOSITE_ONLY = {"sha1", "sha256"}
 
 
-def create_multipart_upload(store: Store, request: Request) -> Response:
+def create_multipart_upload(store: ObjectStore, request: Request) -> Response:
     """Answer CreateMultipartUpload."""
     algorithm = request.headers.get("x-amz-checksum-algorithm", "").lower()
     if algorithm and algorithm not in CHECKSUM_SIZES:
@@ -87,7 +87,7 @@ def _checksum_type(request: Request, algorithm: str) -> str:
     return kind
 
 
-def _find_upload(store: Store, request: Request) -> Upload:
+def _find_upload(store: ObjectStore, request: Request) -> Upload:
     return multipart.find(store, request.bucket, request.key, request.query["uploadId"])
 
 
@@ -95,7 +95,7 @@ def _part_number(request: Request) -> int:
     return parse_part_number(request.query.get("partNumber", ""))
 
 
-def upload_part(store: Store, request: Request) -> Response:
+def upload_part(store: ObjectStore, request: Request) -> Response:
     """Answer UploadPart."""
     number = _part_number(request)
     upload = _find_upload(store, request)
@@ -109,7 +109,7 @@ def upload_part(store: Store, request: Request) -> Response:
     return Response(headers={"ETag": f'"{part.etag}"', "Content-Length": "0", **checksums})
 
 
-def upload_part_copy(store: Store, request: Request) -> Response:
+def upload_part_copy(store: ObjectStore, request: Request) -> Response:
     """Answer UploadPartCopy."""
     number = _part_number(request)
     upload = _find_upload(store, request)
@@ -133,7 +133,7 @@ def _part_checksums(checksums: Mapping[str, str]) -> Children:
     return [element for element in checksum_elements(checksums) if element[0] != "ChecksumType"]
 
 
-def complete_multipart_upload(store: Store, request: Request) -> Response:
+def complete_multipart_upload(store: ObjectStore, request: Request) -> Response:
     """Answer CompleteMultipartUpload."""
     preconditions = Preconditions.of(request)
     upload = _find_upload(store, request)
@@ -173,13 +173,13 @@ def _completed_part(part: Element) -> CompletedPart:
     return CompletedPart(int(number), etag.strip().strip('"'), checksums)
 
 
-def abort_multipart_upload(store: Store, request: Request) -> Response:
+def abort_multipart_upload(store: ObjectStore, request: Request) -> Response:
     """Answer AbortMultipartUpload."""
     multipart.abort(store, _find_upload(store, request))
     return Response(204)
 
 
-def list_parts(store: Store, request: Request) -> Response:
+def list_parts(store: ObjectStore, request: Request) -> Response:
     """Answer ListParts."""
     limit = page_size(request, "max-parts")
     marker = request.query.get("part-number-marker") or "0"
@@ -221,7 +221,7 @@ def list_parts(store: Store, request: Request) -> Response:
     )
 
 
-def list_multipart_uploads(store: Store, request: Request) -> Response:
+def list_multipart_uploads(store: ObjectStore, request: Request) -> Response:
     """Answer ListMultipartUploads."""
     query = request.query
     if query.get("delimiter"):

@@ -30,7 +30,7 @@ from rekolabels.local._s3._response import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rekolabels.local._s3._store import Body, Store
+    from rekolabels.local._s3._object_store import Body, ObjectStore
 
 __all__ = [
     "copy_object",
@@ -95,7 +95,7 @@ def stored_headers(request: Request) -> dict[str, str]:
     return {**kept, **meta}
 
 
-def put_object(store: Store, request: Request) -> Response:
+def put_object(store: ObjectStore, request: Request) -> Response:
     """Answer PutObject."""
     preconditions = Preconditions.of(request)
     headers = stored_headers(request)
@@ -107,7 +107,7 @@ def put_object(store: Store, request: Request) -> Response:
     )
 
 
-def _new_object(store: Store, request: Request, body: Body, headers: Mapping[str, str]) -> StoredObject:
+def _new_object(store: ObjectStore, request: Request, body: Body, headers: Mapping[str, str]) -> StoredObject:
     return StoredObject(
         bucket=request.bucket,
         key=request.key,
@@ -120,7 +120,7 @@ def _new_object(store: Store, request: Request, body: Body, headers: Mapping[str
     )
 
 
-def copy_object(store: Store, request: Request) -> Response:
+def copy_object(store: ObjectStore, request: Request) -> Response:
     """Answer CopyObject."""
     preconditions = Preconditions.of(request)
     bucket, key = copy_source(request)
@@ -172,7 +172,7 @@ def _copied_headers(source: StoredObject, given: Mapping[str, str], directive: s
     return {**copied, **{name: value for name, value in given.items() if name in not_copied}}
 
 
-def delete_object(store: Store, request: Request) -> Response:
+def delete_object(store: ObjectStore, request: Request) -> Response:
     """Answer DeleteObject."""
     check_version(request.query.get("versionId"))
     (error,) = store.delete(
@@ -206,7 +206,7 @@ class _FileBlocks:
         self.stream.close()
 
 
-def get_object(store: Store, request: Request) -> Response:
+def get_object(store: ObjectStore, request: Request) -> Response:
     """Answer GetObject."""
     check_version(request.query.get("versionId"))
     stored, stream = store.open(request.bucket, request.key)
@@ -224,7 +224,7 @@ def get_object(store: Store, request: Request) -> Response:
     return attrs.evolve(response, body=body)
 
 
-def head_object(store: Store, request: Request) -> Response:
+def head_object(store: ObjectStore, request: Request) -> Response:
     """Answer HeadObject."""
     check_version(request.query.get("versionId"))
     return _response_head(request, store.find(request.bucket, request.key))[0]
@@ -279,7 +279,7 @@ def _is_latin_1(text: str) -> bool:
     return True
 
 
-def get_object_tagging(store: Store, request: Request) -> Response:
+def get_object_tagging(store: ObjectStore, request: Request) -> Response:
     """Answer GetObjectTagging with no tags: tagging is not implemented, but ``aws s3 cp`` reads tags."""
     check_version(request.query.get("versionId"))
     store.find(request.bucket, request.key)

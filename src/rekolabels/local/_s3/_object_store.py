@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rekolabels.local._s3._conditions import Preconditions
     from rekolabels.local._s3._request import Request
 
-__all__ = ["Body", "Store", "remove_upload", "require_bucket"]
+__all__ = ["Body", "ObjectStore", "remove_upload", "require_bucket"]
 
 _BLOCK_SIZE = 1024 * 1024  # bytes that are copied at a time
 _BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
@@ -40,7 +40,7 @@ class Body:
     info: BodyInfo
 
 
-class Store:
+class ObjectStore:
     """The buckets and objects under one root folder.
 
     Args:
