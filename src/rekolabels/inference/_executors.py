@@ -57,7 +57,7 @@ Prepare: TypeAlias = Callable[[ImageSource], Call]
 _MAX_DEATHS = 3
 """How often a pool may break while it processes an image: once among other images, and twice alone."""
 
-_SENT_TO_WORKERS = (str, os.PathLike, bytes, S3Location, VideoFrame)
+_SENT_TO_WORKERS: tuple[type, ...] = (str, os.PathLike, bytes, S3Location, VideoFrame)
 """Types of images that are pickled as they are; all others are encoded first."""
 
 
