@@ -11,6 +11,7 @@ from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_obj
 from rekolabels.evaluation._snapshot import SnapshotImage
 from rekolabels.evaluation._values import Verdict, VerdictKind
 from rekolabels.images import BoundingBox, ImageSize
+from rekolabels.manifest._json import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,6 +32,8 @@ _TRAINING = "rekognition-custom-labels-training"
 _EVALUATION = "rekognition-custom-labels-evaluation"
 _DETAILS = f"{_EVALUATION}-details"
 _METADATA = "-metadata"
+_MAX_PIXELS = 2**53
+"""Larger numbers are not pixels. Up to this number, floats represent integers exactly."""
 _KINDS: dict[str, VerdictKind] = {
     "is-true-positive": "true positive",
     "is-true-negative": "true negative",
@@ -219,19 +222,30 @@ def _boxes(
     sizes = _list(content, "image_size", place)
     if not sizes:
         raise unreadable(f"{place}: image_size", "expected one size, found none")
-    width, height = (int(number_in(sizes[0], side, f"{place}.image_size")) for side in ("width", "height"))
-    size = ImageSize(width, height, int(sizes[0].get("depth") or 3))
+    stated = sizes[0] if sizes[0].get("depth") else {**sizes[0], "depth": 3}
+    size = ImageSize(
+        *(int(_pixels(stated, side, f"{place}.image_size")) for side in ("width", "height", "depth"))
+    )
     annotations = _list(content, "annotations", place)
     classes = object_in(metadata, "class-map", f"{place}{_METADATA}") if annotations else {}
     boxes: list[BoundingBox] = []
     for at, annotation in enumerate(annotations):
         spot = f"{place}.annotations[{at}]"
-        label = classes.get(str(annotation.get("class_id")))
+        class_id = annotation.get("class_id")
+        label = classes.get(str(class_id)) if isinstance(class_id, (int, str)) else None
         if not isinstance(label, str):
-            raise unreadable(spot, f"class_id {annotation.get('class_id')!r} is not in the class-map")
-        edges = (number_in(annotation, edge, spot) for edge in ("left", "top", "width", "height"))
+            raise unreadable(spot, f"class_id {short_repr(class_id)} is not in the class-map")
+        edges = (_pixels(annotation, edge, spot) for edge in ("left", "top", "width", "height"))
         boxes.append(BoundingBox(label, *edges))
     return boxes, size
+
+
+def _pixels(fields: Mapping[str, Any], name: str, where: str) -> float:
+    """Return the field, which must be a number of pixels."""
+    number = number_in(fields, name, where)
+    if abs(number) > _MAX_PIXELS:
+        raise unreadable(f"{where}: {name}", f"expected a number of pixels, found {number:g}")
+    return number
 
 
 def _list(fields: Mapping[str, Any], name: str, where: str) -> list[dict[str, Any]]:

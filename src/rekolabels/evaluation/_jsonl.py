@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, Union, cast
 
 from rekolabels.errors import InvalidEvaluation
+from rekolabels.manifest._json import short_repr
 
 __all__ = [
     "LineSource",
@@ -17,10 +18,12 @@ __all__ = [
     "as_lines",
     "as_list",
     "as_object",
+    "finite",
     "number_in",
     "object_in",
     "read_objects",
     "text_in",
+    "to_utf8",
     "unreadable",
 ]
 
@@ -51,8 +54,9 @@ def _lines_of(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             yield from file
-    except OSError as error:
-        raise unreadable(str(path), error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: not a valid name
+        name = str(path) if str(path).isprintable() else repr(str(path))
+        raise unreadable(name, getattr(error, "strerror", None) or str(error)) from error
 
 
 def unreadable(where: str, problem: str) -> InvalidEvaluation:
@@ -80,6 +84,16 @@ def read_objects(
                 "middle of a line, it is truncated: download it again."
             ) from error
         yield number, where, as_object(content, where)
+
+
+def to_utf8(text: str) -> bytes:
+    r"""Encode text that may have halves of surrogate pairs; they become escapes, as JSON has them.
+
+    Examples:
+        >>> to_utf8('{"label": "\ud800"}')
+        b'{"label": "\\ud800"}'
+    """
+    return text.encode("utf-8", "backslashreplace")
 
 
 def as_list(value: object) -> list[Any] | None:
@@ -112,10 +126,21 @@ def text_in(fields: Mapping[str, Any], name: str, where: str) -> str:
 
 def number_in(fields: Mapping[str, Any], name: str, where: str) -> float:
     """Return the field, which must be a finite number."""
-    value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise unreadable(f"{where}: {name}", f"expected a number, found {value!r:.60}")
-    return float(value)
+    number = finite(fields.get(name))
+    if number is None:
+        raise unreadable(f"{where}: {name}", f"expected a number, found {short_repr(fields.get(name))}")
+    return number
+
+
+def finite(value: object) -> float | None:
+    """Return a finite number; None for anything else, such as NaN, or an integer of hundreds of digits."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _type_name(value: object) -> str:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, wilson_interval
+from rekolabels.manifest._json import short_repr
 
 if TYPE_CHECKING:
     import os
@@ -192,7 +194,7 @@ class ThresholdPolicy:
         Raises:
             InvalidInput: The policy was made for another model version.
         """
-        if self.model_arn not in {None, arn}:
+        if self.model_arn is not None and self.model_arn != arn:
             raise InvalidInput(
                 f"The threshold policy was made for {self.model_arn}, not for {arn}. Confidences of "
                 "different models are not comparable. For a copy of the same model, use "
@@ -202,7 +204,7 @@ class ThresholdPolicy:
     def to_json(self) -> str:
         """Return the policy as JSON."""
         content = {"version": _VERSION, **attrs.asdict(self)}
-        return json.dumps(content, ensure_ascii=False, indent=2)
+        return to_utf8(json.dumps(content, ensure_ascii=False, indent=2)).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> ThresholdPolicy:
@@ -215,12 +217,15 @@ class ThresholdPolicy:
             content: Any = json.loads(text)
             if content["version"] != _VERSION:
                 raise InvalidInput(
-                    f"Cannot read the threshold policy: it has version {content['version']!r}, and this "
-                    f"release of rekolabels reads version {_VERSION}."
+                    f"Cannot read the threshold policy: it has version {short_repr(content['version'])}, and "
+                    f"this release of rekolabels reads version {_VERSION}."
                 )
             labels = {label: _chosen(label, fields) for label, fields in content["labels"].items()}
             return cls(
-                labels, str(content["goal"]), content.get("model_arn"), content.get("test_manifest_sha256")
+                labels,
+                _field(content, "goal", str),
+                _field(content, "model_arn", str, None),
+                _field(content, "test_manifest_sha256", str, None),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             if isinstance(error, InvalidInput):
@@ -233,7 +238,7 @@ class ThresholdPolicy:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the policy to a JSON file and return its path; an existing file is replaced."""
         target = Path(path)
-        target.write_text(self.to_json() + "\n", encoding="utf-8")
+        target.write_text(f"{self.to_json()}\n", encoding="utf-8")
         return target
 
     @classmethod
@@ -302,20 +307,51 @@ def _note(chosen: ChosenThreshold, min_support: int, counts: Counts, *, known: b
 
 def _chosen(label: str, fields: Mapping[str, Any]) -> ChosenThreshold:
     threshold = fields["threshold"]
-    if threshold is not None and not (
-        isinstance(threshold, (int, float)) and not isinstance(threshold, bool) and 0 <= threshold <= 1
-    ):
+    if threshold is not None and not _is_share(threshold):
         raise InvalidInput(
-            f"Cannot read the threshold policy: the threshold of {label!r} is {threshold!r}. Expected 0 to "
-            "1, or null for a label that is never reported."
+            f"Cannot read the threshold policy: the threshold of {short_repr(label)} is "
+            f"{short_repr(threshold)}. Expected 0 to 1, or null for a label that is never reported."
         )
-    known = {field.name for field in attrs.fields(ChosenThreshold)}
-    values = {name: _tuple(value) for name, value in fields.items() if name in known}
-    return ChosenThreshold(**values)
+    return ChosenThreshold(
+        threshold,
+        _share(fields, "precision"),
+        _share(fields, "recall"),
+        _interval(fields, "precision_interval"),
+        _interval(fields, "recall_interval"),
+        _field(fields, "support", int, 0),
+        _field(fields, "note", str, ""),
+    )
 
 
-def _tuple(value: object) -> Any:
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - JSON
+def _field(fields: Mapping[str, Any], name: str, kind: type, *default: Any) -> Any:
+    """Return a field of this type; its default, if it has one, when it is missing or null."""
+    value = fields.get(name)
+    if value is None and default:
+        return default[0]
+    if type(value) is kind:
+        return value
+    raise TypeError(f"{name!r} is {short_repr(value)}")
+
+
+def _share(fields: Mapping[str, Any], name: str) -> float | None:
+    value = fields.get(name)
+    if value is None or _is_share(value):
+        return value
+    raise TypeError(f"{name!r} is {short_repr(value)}")
+
+
+def _interval(fields: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    low, high = value
+    if _is_share(low) and _is_share(high):
+        return (low, high)
+    raise TypeError(f"{name!r} is not an interval between 0 and 1")
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _check_share(name: str, share: float) -> None:

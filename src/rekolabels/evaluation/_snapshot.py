@@ -8,12 +8,14 @@ names in the user's manifest.
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
@@ -100,7 +102,9 @@ def write_testing_snapshot(
 
 
 def _line(content: dict[str, Any], number: int) -> str:
-    return json.dumps({**content, "rekognition-custom-labels-object-id": number}, ensure_ascii=False)
+    return to_utf8(
+        json.dumps({**content, "rekognition-custom-labels-object-id": number}, ensure_ascii=False)
+    ).decode()
 
 
 def _timestamp(time: datetime) -> str:
@@ -190,7 +194,7 @@ def _boxes(
 
 def _pixels(value: float) -> int | float:
     """Return whole numbers as int, as the service writes them."""
-    return int(value) if value == int(value) else value
+    return int(value) if math.isfinite(value) and value == int(value) else value
 
 
 def _details(verdict: Verdict) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from rekolabels.errors import InvalidEvaluation
-from rekolabels.evaluation._jsonl import unreadable
+from rekolabels.evaluation._jsonl import finite, unreadable
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, ResultFields, by_f1
+from rekolabels.manifest._json import short_repr
 
 __all__ = ["read_summary", "write_summary"]
 
@@ -17,6 +18,8 @@ _AGGREGATED = "AggregatedEvaluationResults"
 _DETAILS = "EvaluationDetails"
 _LABELS = "LabelEvaluationResults"
 _ENDED = "EvaluationEndTimestamp"
+_MAX_COUNT = 2**53
+"""Up to this number, floats represent integers exactly."""
 _SUMMARY = "the evaluation summary"
 
 
@@ -40,7 +43,7 @@ def read_summary(summary: Mapping[str, Any]) -> ResultFields:
     for number, entry in enumerate(_list(root.pop(_LABELS, None), _LABELS)):
         label, metrics = _read_label(entry, f"{_LABELS}[{number}]")
         if label in labels:
-            raise _unreadable(f"{_LABELS}[{number}]", f"duplicate label {label!r}")
+            raise _unreadable(f"{_LABELS}[{number}]", f"duplicate label {short_repr(label)}")
         labels[label] = metrics
     matrix = _read_matrix(
         aggregated.pop("ConfusionMatrix", None), _names(details.pop("Labels", None)), labels
@@ -101,7 +104,7 @@ def _read_label(entry: Any, where: str) -> tuple[str, LabelMetrics]:
     fields = _mapping(entry, where)
     label = fields.pop("Label", None)
     if not isinstance(label, str):
-        raise _unreadable(f"{where}.Label", f"expected a string, found {label!r}")
+        raise _unreadable(f"{where}.Label", f"expected a string, found {short_repr(label)}")
     metrics = _mapping(fields.pop("Metrics", None), f"{where}.Metrics")
     label_metrics = LabelMetrics(
         f1=_number(metrics, "F1Score", where),
@@ -154,7 +157,7 @@ def _names(value: Any) -> list[str]:
     names = _list(value, f"{_DETAILS}.Labels")
     for name in names:
         if not isinstance(name, str):
-            raise _unreadable(f"{_DETAILS}.Labels", f"expected strings, found {name!r}")
+            raise _unreadable(f"{_DETAILS}.Labels", f"expected strings, found {short_repr(name)}")
     return names
 
 
@@ -185,20 +188,25 @@ def _number(fields: dict[str, Any], name: str, where: str) -> float | None:
     value = fields.pop(name, None)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _unreadable(f"{where}.{name}", f"expected a number, found {value!r}")
-    return float(value) if math.isfinite(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    number = finite(value)
+    if number is None:
+        raise _unreadable(f"{where}.{name}", f"expected a number, found {short_repr(value)}")
+    return number
 
 
 def _count(fields: dict[str, Any], name: str, where: str) -> int | None:
     number = _number(fields, name, where)
+    if number is not None and abs(number) > _MAX_COUNT:
+        raise _unreadable(f"{where}.{name}", f"expected a number of images, found {number:g}")
     return None if number is None else int(number)
 
 
 def _text(fields: dict[str, Any], name: str, where: str) -> str | None:
     value = fields.pop(name, None)
     if value is not None and not isinstance(value, str):
-        raise _unreadable(f"{where}.{name}", f"expected a string, found {value!r}")
+        raise _unreadable(f"{where}.{name}", f"expected a string, found {short_repr(value)}")
     return value
 
 
@@ -207,6 +215,7 @@ def _timestamp(value: Any) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        return datetime.fromisoformat(value)
-    except ValueError:
+        time = datetime.fromisoformat(value)
+        return time if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # OverflowError: the year 0 or 10000 in UTC
         return None

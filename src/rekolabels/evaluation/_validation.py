@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import attrs
 
 from rekolabels.evaluation._jsonl import as_list, read_objects
+from rekolabels.manifest._json import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,5 +94,9 @@ def _issues(value: object, path: str, depth: int) -> Iterator[ValidationIssue]:
         for item in as_list(inner) or ():
             if isinstance(item, dict):
                 issue = cast("dict[str, Any]", item)
-                code, message = str(issue.get("code", "")), str(issue.get("message", ""))
-                yield ValidationIssue(code, message, level, path)
+                yield ValidationIssue(_text(issue, "code"), _text(issue, "message"), level, path)
+
+
+def _text(issue: dict[str, Any], name: str) -> str:
+    value = issue.get(name, "")
+    return value if isinstance(value, str) else short_repr(value)

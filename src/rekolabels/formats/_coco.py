@@ -16,6 +16,7 @@ from rekolabels.formats._common import (
     make_box,
     make_size,
     relative_name,
+    writable_boxes,
 )
 from rekolabels.formats._files import writing
 from rekolabels.formats._json_stream import stream_lists
@@ -263,7 +264,7 @@ def write_coco(
             if image.size is not None:
                 entry |= {"width": image.size.width, "height": image.size.height}
             file.write((",\n" if count > 1 else "\n") + json.dumps(entry))
-            for box in image.boxes:
+            for box in writable_boxes(image, report):
                 annotations += 1
                 lines.append(
                     json.dumps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -10,9 +9,10 @@ from rekolabels.formats._problems import printable, shown
 from rekolabels.images import BoundingBox, ImageSize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rekolabels.formats._problems import Report
+    from rekolabels.images import LabelledImage
 
 __all__ = [
     "Location",
@@ -25,13 +25,15 @@ __all__ = [
     "make_size",
     "relative_name",
     "to_number",
+    "writable_boxes",
 ]
 
 Location: TypeAlias = str | os.PathLike[str]
 """A local folder or an ``s3://bucket/prefix``."""
 
-_MAX_EXACT = 2**53
-"""Up to this number, floats represent integers exactly."""
+_MAX_PIXELS = 2**53
+"""Larger numbers are not pixels. Up to this number, floats represent integers exactly, and neither sums nor
+products overflow."""
 _ROUNDING = 1e-6
 """Pixels by which a box may leave the frame: the error of adding fractions."""
 
@@ -91,7 +93,7 @@ def file_name(source: str) -> str:
 
 
 def to_number(value: object) -> float | None:
-    """Return a finite number from JSON or text; None for anything else."""
+    """Return a number from JSON or text that can be one of pixels; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     if isinstance(value, str):
@@ -102,12 +104,7 @@ def to_number(value: object) -> float | None:
                 value = float(value)
             except ValueError:
                 return None
-    try:
-        # A float: sums with larger integers could overflow.
-        number = value if -_MAX_EXACT <= value <= _MAX_EXACT else float(value)
-    except OverflowError:  # an integer beyond the range of a float
-        return None
-    return number if math.isfinite(number) else None
+    return value if -_MAX_PIXELS <= value <= _MAX_PIXELS else None  # None for NaN, too
 
 
 def make_size(width: object, height: object, depth: object = 3) -> ImageSize | None:
@@ -174,6 +171,25 @@ def make_box(
             line=line,
         )
     return BoundingBox(label, left, top, width, height)
+
+
+def writable_boxes(image: LabelledImage, report: Report) -> Iterator[BoundingBox]:
+    """Yield the boxes of an image, except those that no format can hold; report them."""
+    for box in image.boxes:
+        try:
+            good = all(
+                -_MAX_PIXELS <= side <= _MAX_PIXELS for side in (box.left, box.top, box.width, box.height)
+            )
+        except TypeError:
+            good = False
+        if good:
+            yield box
+        else:
+            report(
+                f"The box ({printable(box.label)}) has sides that are not finite numbers",
+                fix="Fix it or remove it.",
+                lost="box",
+            )
 
 
 def as_list(value: Any) -> list[Any] | None:

@@ -18,6 +18,7 @@ from rekolabels.formats._common import (
     make_size,
     relative_name,
     to_number,
+    writable_boxes,
 )
 from rekolabels.formats._files import reading, writing
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
@@ -275,7 +276,7 @@ def write_csv(
             report = Report(image.source, on_problem)
             name = relative_name(image.source, relative_to)
             if boxes:
-                writer.writerows(_box_rows(image, name))
+                writer.writerows(_box_rows(image, name, report))
                 if image.labels:
                     report("This layout has no image-level labels", lost="label")
                 continue
@@ -285,9 +286,10 @@ def write_csv(
     return count
 
 
-def _box_rows(image: LabelledImage, name: str) -> Iterator[tuple[object, ...]]:
+def _box_rows(image: LabelledImage, name: str, report: Report) -> Iterator[tuple[object, ...]]:
     size = ("", "") if image.size is None else (image.size.width, image.size.height)
-    if not image.boxes:
+    boxes = list(writable_boxes(image, report))
+    if not boxes:
         yield (name, *size, "", "", "", "", "")
-    for box in image.boxes:
+    for box in boxes:
         yield (name, *size, box.label, box.left, box.top, box.left + box.width, box.top + box.height)

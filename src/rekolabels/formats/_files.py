@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rekolabels._image_header import image_format, read_header
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats._problems import printable
+from rekolabels.formats._problems import printable, shown
 from rekolabels.images import ImageSize
 
 if TYPE_CHECKING:
@@ -67,13 +67,22 @@ def writing(target: str | os.PathLike[str]) -> Generator[TextIO]:
         InvalidInput: The file cannot be written.
     """
     path = Path(target)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        part = path.with_name(f".{path.name}.part")
+        file = part.open("w", encoding="utf-8", newline="")
+    except (OSError, ValueError) as error:  # ValueError: not a valid name
+        raise InvalidInput(f"{printable(path)}: Cannot be written: {printable(error)}.") from error
+    try:
+        with file:
             yield file
         part.replace(path)
-    except (OSError, UnicodeEncodeError) as error:
+    except OSError as error:
         raise InvalidInput(f"{printable(path)}: Cannot be written: {error}.") from error
+    except UnicodeEncodeError as error:
+        text = error.object[max(0, error.start - 20) : error.end + 20]
+        raise InvalidInput(
+            f"{printable(path)}: Cannot be written: {shown(text)} is not valid Unicode text."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -86,8 +95,8 @@ def make_folder(path: Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"{printable(path)}: Cannot be created: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{printable(path)}: Cannot be created: {printable(error)}.") from error
 
 
 def read_text(path: str | os.PathLike[str], expected: str, *, limit: int = 1 << 20) -> str:

@@ -16,6 +16,7 @@ from rekolabels.formats._common import (
     make_box,
     make_size,
     to_number,
+    writable_boxes,
 )
 from rekolabels.formats._files import exists, image_size, is_file, is_folder, make_folder, writing
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
@@ -238,18 +239,18 @@ def write_voc(
             report("Pascal VOC states the size of each image, and this one has none", fix="Set its size.")
         make_folder(target)
         with writing(target / f"{stem}.xml") as file:
-            file.write(_xml(image, name))
+            file.write(_xml(image, name, writable_boxes(image, report)))
         count += 1
     return count
 
 
-def _xml(image: LabelledImage, name: str) -> str:
+def _xml(image: LabelledImage, name: str, boxes: Iterable[BoundingBox]) -> str:
     lines = ["<annotation>", f"  <filename>{_text(name)}</filename>", f"  <path>{_text(image.source)}</path>"]
     if image.size is not None:
         size = image.size
         sides = f"<width>{size.width}</width><height>{size.height}</height><depth>{size.depth}</depth>"
         lines.append(f"  <size>{sides}</size>")
-    for box in image.boxes:
+    for box in boxes:
         corners = {
             "xmin": box.left,
             "ymin": box.top,

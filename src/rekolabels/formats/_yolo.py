@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
-from rekolabels.formats._common import as_dict, as_list, file_name, make_box, to_number
+from rekolabels.formats._common import (
+    as_dict,
+    as_list,
+    file_name,
+    make_box,
+    make_size,
+    to_number,
+    writable_boxes,
+)
 from rekolabels.formats._files import (
     exists,
     image_size,
@@ -368,7 +376,7 @@ def write_yolo(
         stem = name.rsplit(".", 1)[0] or name
         if image.labels:
             report("YOLO has no image-level labels", lost="label")
-        if image.size is None:
+        if image.size is None or make_size(image.size.width, image.size.height) is None:
             report(
                 "YOLO needs the size of each image, and this one has none", fix="Set its size.", lost="image"
             )
@@ -381,7 +389,7 @@ def write_yolo(
         else:
             stems.add(stem)
             with writing(target / "labels" / f"{stem}.txt") as file:
-                file.writelines(_line(box, image.size, classes) for box in image.boxes)
+                file.writelines(_line(box, image.size, classes) for box in writable_boxes(image, report))
     with writing(target / "data.yaml") as file:
         content = {"path": ".", "train": "images", "names": dict(enumerate(classes))}
         file.write(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidInput, MissingExtra
+from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._report._figures import draw_png
 from rekolabels.evaluation._report._page import make_page
 from rekolabels.evaluation._report._table import HEADER, format_number, plain_label, scores
@@ -39,13 +40,13 @@ def save_result(
     """Write the result in the format that the extension names; write nothing if that fails."""
     extension = path.suffix.lower()
     if extension == ".json":
-        data = json.dumps(write_summary(result), indent=2, ensure_ascii=False).encode()
+        data = to_utf8(json.dumps(write_summary(result), indent=2, ensure_ascii=False))
     elif extension == ".csv":
-        data = _format_csv(result).encode()
+        data = to_utf8(_format_csv(result))
     elif extension == ".html":
-        data = make_page(result, images, read_image).encode()
+        data = to_utf8(make_page(result, images, read_image))
     elif extension == ".md":
-        data = _format_markdown(result).encode()
+        data = to_utf8(_format_markdown(result))
     elif extension == ".png":
         data = draw_png(result)
     else:
@@ -111,11 +112,13 @@ def make_frame(result: ResultFields) -> Any:
         raise MissingExtra("report", "Turning an evaluation into a data frame") from error
     names = ("f1", "precision", "recall", "threshold", "test_images")
     index = pandas.Index(list(result.labels), name="label", dtype=object)
+    # pandas has no integers of more than 64 bits.
+    small = all(abs(metrics.test_images or 0) < 2**63 for metrics in result.labels.values())
     columns = {
         name: pandas.Series(
             [getattr(metrics, name) for metrics in result.labels.values()],
             index=index,
-            dtype="Int64" if name == "test_images" else "float64",
+            dtype="float64" if name != "test_images" else "Int64" if small else object,
         )
         for name in names
     }

@@ -27,6 +27,8 @@ __all__ = ["CONTENT_TYPE", "App", "error_response"]
 _log = logging.getLogger("rekolabels.local")
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+_MAX_DIGITS = 18
+"""Digits of a Content-Length; Python converts at most 4,300."""
 _REASONS = {200: "OK", 400: "Bad Request", 402: "Payment Required", 500: "Internal Server Error"}
 # The signature names the caller but is not verified. As in other emulators, an access key ID of twelve digits
 # is an account ID.
@@ -148,8 +150,8 @@ def _read_body(environ: WSGIEnvironment) -> bytes:
     length = environ.get("CONTENT_LENGTH") or ""
     stream = environ["wsgi.input"]
     if length.isascii() and length.isdigit():
-        if int(length) > MAX_BODY:
-            raise ServiceException.invalid(f"The request has {length} bytes; the limit is {MAX_BODY}.")
+        if len(length) > _MAX_DIGITS or int(length) > MAX_BODY:
+            raise ServiceException.invalid(f"The request has {length[:20]} bytes; the limit is {MAX_BODY}.")
         body: bytes = stream.read(int(length))
         if len(body) != int(length):
             raise ServiceException.invalid("The request ended before its Content-Length.")

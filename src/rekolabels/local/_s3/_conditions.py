@@ -28,8 +28,10 @@ __all__ = [
     "requested_range",
 ]
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_COPY_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
+_COPY_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
+_MAX_OFFSET = 10**18
+"""Beyond the end of every object; offsets with more digits mean the same."""
 
 
 @attrs.frozen
@@ -120,11 +122,11 @@ def _modified_since(date: str | None, stored: StoredObject) -> bool | None:
         return None
     try:
         parsed = parsedate_to_datetime(date)
-    except ValueError:
+        if parsed.tzinfo is None:
+            parsed = parsed.replace(tzinfo=UTC)
+        return stored.modified > parsed.timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):  # depending on what is wrong with the date
         return None
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=UTC)
-    return stored.modified > parsed.timestamp()
 
 
 def requested_range(request: Request, stored: StoredObject) -> tuple[int, int] | None:
@@ -141,18 +143,24 @@ def requested_range(request: Request, stored: StoredObject) -> tuple[int, int] |
     if_range = request.header("if-range")
     if if_range and not _matches(if_range, stored.etag) and _modified_since(if_range, stored) is not False:
         return None
-    first, last = match.groups()
-    if not first:
-        start, end = max(0, stored.size - int(last)), stored.size
+    if not match[1]:
+        start, end = max(0, stored.size - _offset(match[2])), stored.size
     else:
-        start, end = int(first), stored.size if not last else min(int(last) + 1, stored.size)
-        if last and int(last) < int(first):
+        start, last = _offset(match[1]), _offset(match[2]) if match[2] else _MAX_OFFSET
+        end = min(last + 1, stored.size)
+        if last < start:
             return None
     if start >= stored.size:
         raise S3Error(
             "InvalidRange", RangeRequested=request.headers["range"], ActualObjectSize=str(stored.size)
         )
     return start, end
+
+
+def _offset(digits: str) -> int:
+    """Return an offset of any number of digits, of which Python converts at most 4,300."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) < len(str(_MAX_OFFSET)) else _MAX_OFFSET
 
 
 def requested_part(number: str, stored: StoredObject) -> tuple[int, int] | None:
@@ -189,7 +197,7 @@ def requested_copy_range(request: Request, source: StoredObject) -> tuple[int, i
             ArgumentName="x-amz-copy-source-range",
             ArgumentValue=text,
         )
-    first, last = int(match[1]), int(match[2])
+    first, last = _offset(match[1]), _offset(match[2])
     if first > last or last >= source.size:
         raise S3Error(
             "InvalidArgument",

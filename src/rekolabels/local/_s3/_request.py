@@ -141,10 +141,14 @@ def _to_latin_1(value: str) -> str:
 
 def _content_length(environ: WSGIEnvironment) -> int | None:
     text = environ.get("CONTENT_LENGTH") or ""
-    if text.isascii() and text.isdigit():
+    if re.fullmatch("[0-9]{1,18}", text):
         return int(text)
     if text:
-        raise S3Error("InvalidArgument", "Content-Length is not a number.", ArgumentName="Content-Length")
+        raise S3Error(
+            "InvalidArgument",
+            "Content-Length is not a number of at most 18 digits.",
+            ArgumentName="Content-Length",
+        )
     return None if environ.get("wsgi.input_terminated") else 0
 
 
