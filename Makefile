@@ -69,8 +69,9 @@ bench: $(VENV)/.bench ## run the benchmarks; each figure is a ratio to a peer in
 wheel: $(VENV)/.release ## build and check the release archives; try the wheel on every Python of this machine
 	$(BIN)/python tools/check_wheel.py $(ARGS)
 
-# --universal: one file for every supported Python and platform. No index and no host is written into it.
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --strip-extras --no-annotate \
+# --universal: one file for every supported Python and platform; fewest: the same versions on all of them, so that the
+# type checkers agree. No index and no host is written into the files.
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --strip-extras --no-annotate \
     --custom-compile-command 'make lock'
 
 lock: | $(BIN)/python ## renew the exact versions in requirements/ and tests/conformance/

@@ -131,7 +131,7 @@ def bad_images(folder: Path) -> list[tuple[object, str]]:
         (np.zeros((2, 2, 2, 2), dtype=np.uint8), r"shape \(2, 2, 2, 2\) is not a valid image"),
         (np.zeros((64, 64, 3)), "array of float64 .* expected uint8"),
         ("s3://bucket", "has no object key"),
-        ("s3:///key", "no S3 location"),
+        ("s3:///key", "Invalid S3 location"),
         ({}, "A dict is not a supported image type"),
         (None, "A NoneType is not a supported image type"),
     ]
