@@ -53,7 +53,7 @@ class RawBody:
         yield self.body
 
 
-def verdict(met: bool) -> str:  # noqa: FBT001 - the only argument
+def ok_or_missed(met: bool) -> str:  # noqa: FBT001 - the only argument
     """Return whether a target is met, as a word."""
     return "ok" if met else "missed"
 
@@ -100,7 +100,8 @@ def in_process(service: LocalService) -> bool:
     print(
         f"DescribeProjects in process: {statistics.median(costs) * 1e6:.0f} us, {http_ratio:.2f} times the "
         f"same boto3 call with a stubbed response (target: at most {MAX_CALL_RATIO}) "
-        f"{verdict(http_ratio <= MAX_CALL_RATIO)}; {stubber_ratio:.2f} times a call with botocore's Stubber"
+        f"{ok_or_missed(http_ratio <= MAX_CALL_RATIO)}; {stubber_ratio:.2f} times a call "
+        "with botocore's Stubber"
     )
     return http_ratio <= MAX_CALL_RATIO
 
@@ -207,7 +208,7 @@ def report(name: str, own: Sequence[float], moto: Sequence[float]) -> bool:
     print(
         f"{name}: {statistics.median(own):.0f} against {statistics.median(moto):.0f} requests/s, "
         f"{ratio:.2f} times moto's server (target: at least {MIN_THROUGHPUT_RATIO}) "
-        f"{verdict(ratio >= MIN_THROUGHPUT_RATIO)}"
+        f"{ok_or_missed(ratio >= MIN_THROUGHPUT_RATIO)}"
     )
     return ratio >= MIN_THROUGHPUT_RATIO
 
@@ -228,7 +229,7 @@ def memory() -> bool:
         grown = resident() - before
     met = grown <= MAX_MEGABYTES
     print(f"{IMAGES:,} stored images of {IMAGE_BYTES // 1000} kB: the process grows by {grown:.1f} MB "
-          f"(target: at most {MAX_MEGABYTES}) {verdict(met)}")  # fmt: skip
+          f"(target: at most {MAX_MEGABYTES}) {ok_or_missed(met)}")  # fmt: skip
     return met
 
 

@@ -78,16 +78,16 @@ def check(manifest: bytes) -> None:
     """Read and check a manifest, and create its objects."""
     checked = CheckedManifest(manifest)
     exhaust(checked.images())
-    assert checked.report().ok, checked.report().verdict
+    assert checked.report().ok, checked.report().headline()
 
 
 def row(name: str, ours: float, theirs: float, target: float) -> bool:
     """Print a comparison, and return whether the target is met."""
     ratio = ours / theirs
-    verdict = "ok" if ratio <= target else "missed"
+    outcome = "ok" if ratio <= target else "missed"
     to_microseconds = 1e6 / LINES
     numbers = f"{theirs * to_microseconds:>8.2f} us{ours * to_microseconds:>8.2f} us{ratio:>7.2f}"
-    print(f"{name:<58}{numbers}  (at most {target}) {verdict}")
+    print(f"{name:<58}{numbers}  (at most {target}) {outcome}")
     return ratio <= target
 
 
@@ -138,9 +138,9 @@ def memory(kind: str) -> bool:
         ours = peak(source, target, str(STREAMED)) - peak()
         same = Path(source).read_bytes() == Path(target).read_bytes()
     good = same and ours <= MAX_MEGABYTES
-    verdict = "ok" if good else "missed"
+    outcome = "ok" if good else "missed"
     print(f"peak memory, {STREAMED:,} lines, {kind}: {ours:.1f} MB above the interpreter "
-          f"(at most {MAX_MEGABYTES}) {verdict}")  # fmt: skip
+          f"(at most {MAX_MEGABYTES}) {outcome}")  # fmt: skip
     return good
 
 

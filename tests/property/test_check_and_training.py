@@ -193,7 +193,7 @@ def test_a_training_ends_as_the_check_predicts(bench: Bench, pair: tuple[bytes, 
         assert "ManifestSummary" not in version
         return
     if not report.ok:
-        assert version["StatusMessage"] in report.verdict
+        assert version["StatusMessage"] in report.headline()
     assert report.summary() == json.loads(bench.result(version["ManifestSummary"]))
     for side, member in (("training", "TrainingDataResult"), ("testing", "TestingDataResult")):
         [asset] = version[member]["Validation"]["Assets"]

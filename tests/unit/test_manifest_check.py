@@ -77,7 +77,7 @@ def test_the_summary_has_the_recorded_layout() -> None:
 
 
 def test_a_good_manifest() -> None:
-    """A valid manifest has counts, a kind of model, and a verdict."""
+    """A valid manifest has counts, a kind of model, and a headline."""
     report = check_manifest(labelled(20, "rust", "clean"), testing=labelled(12, "rust", "clean", start=50))
 
     assert report.ok
@@ -98,7 +98,7 @@ def test_boxes_make_a_detector() -> None:
 
     assert report.ok
     assert report.use_case == "OBJECT_LOCALIZATION"
-    assert "detection, 1 label, " in report.verdict
+    assert "detection, 1 label, " in report.headline()
 
 
 def test_detection_can_learn_from_image_level_labels() -> None:
@@ -162,13 +162,15 @@ def test_lines_that_a_dataset_drops() -> None:
     assert report.counts.dropped == 1
     assert [issue.dropped for issue in report] == [True]
     assert len(list(report.dataset_entries())) == 20
-    assert report.verdict == "The dataset would be created: 20 usable training images (skipped: 1 invalid)."
+    assert (
+        report.headline() == "The dataset would be created: 20 usable training images (skipped: 1 invalid)."
+    )
 
 
 def test_an_empty_manifest_is_valid_for_a_dataset() -> None:
     """An empty manifest prevents a training, but the service documents no such error for datasets."""
     assert check_manifest(b"", stage="dataset").ok
-    assert check_manifest(b"").verdict == "The training would not start: The manifest file is empty."
+    assert check_manifest(b"").headline() == "The training would not start: The manifest file is empty."
 
 
 def test_issues_name_file_line_and_column(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_manifest(code: str, arguments: dict[str, Any]) -> None:
     assert issue.level == CODES[code].level
     if issue.level in ("FILE", "CONTENT"):
         assert not report.ok
-        assert issue.message in report.verdict
+        assert issue.message in report.headline()
     assert code in str(report)
 
 

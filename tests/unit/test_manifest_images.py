@@ -105,7 +105,7 @@ def test_a_missing_image() -> None:
     report = check_manifest(manifest(), open_images=True, open_image=nothing)
     first, second = [issue.code for issue in report if issue.level == "CONTENT"]
     assert (first, second) == ("ERROR_FAILED_IMAGES_S3_COPY", "ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST")
-    assert "None of" in report.verdict
+    assert "None of" in report.headline()
     assert not report.ok
 
 

@@ -131,13 +131,13 @@ def test_lines_that_cannot_be_read() -> None:
     """)
 
 
-def test_verdicts_and_issues() -> None:
-    """Each manifest has a verdict; each issue says what was found."""
+def test_headlines_and_issues() -> None:
+    """Each manifest has a headline; each issue says what was found."""
 
     def messages() -> Iterator[str]:
         for _, arguments in MANIFESTS:
             report = check_manifest(**arguments)
-            yield report.verdict
+            yield report.headline()
             yield from (
                 f"    {issue}" for issue in {one.code: one for one in reversed(list(report))}.values()
             )
@@ -207,7 +207,7 @@ def test_verdicts_and_issues() -> None:
 
 
 def test_a_report_prints_what_is_to_be_done() -> None:
-    """The verdict, then of each code how often, the first place and the way out."""
+    """The headline, then the count, first location and fix of each code."""
     report = check_manifest([*TWO, labelled("x.jpg")[:-20], labelled("y.jpg")[:-9], TWO[3]])
 
     assert str(report).split("\n") == listed("""
@@ -222,8 +222,8 @@ def test_a_report_prints_what_is_to_be_done() -> None:
     """)
 
 
-def test_verdicts_of_good_manifests() -> None:
-    """The verdict states the images of the training or the dataset."""
+def test_headlines_of_good_manifests() -> None:
+    """The headline states the images of the training or the dataset."""
     boxes = [json.dumps(boxed((10, 10, 20, 20), key=f"{number}.jpg")) for number in range(10)]
     unlabelled = '{"source-ref": "s3://bucket/z.jpg"}'
     tests = [labelled("t1.jpg", "rust"), labelled("t2.jpg", "clean")]
@@ -235,14 +235,14 @@ def test_verdicts_of_good_manifests() -> None:
         check_manifest([*TWO, unlabelled, "{"]),
     ]
 
-    assert [report.verdict for report in reports] == listed("""
+    assert [report.headline() for report in reports] == listed("""
         The training would start: classification, 2 labels, 20 usable training images.
         The training would start: classification, 2 labels, 20 usable training images, 2 usable test images.
         The training would start: detection, 1 label, 10 usable training images.
         The dataset would be created: 20 usable training images.
         The training would start: classification, 2 labels, 20 usable training images (skipped: 1 invalid, 1 without labels).
     """)
-    assert str(reports[0]) == reports[0].verdict
+    assert str(reports[0]) == reports[0].headline()
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ def test_a_report_as_json() -> None:
     (issue,) = content.pop("issues")
     assert content == {
         "ok": True,
-        "verdict": report.verdict,
+        "headline": report.headline(),
         "stage": "training",
         "use_case": "IMAGE_LEVEL_LABELS",
         "summary": report.summary(),

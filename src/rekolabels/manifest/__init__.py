@@ -8,12 +8,12 @@ from rekolabels.manifest._check import CheckedManifest, check_manifest
 from rekolabels.manifest._read import parse_line, read_manifest
 from rekolabels.manifest._repair import Repair, RepairReport, repair_manifest
 from rekolabels.manifest._write import format_line, write_manifest
-from rekolabels.manifest.report import Counts, Issue, ManifestReport
+from rekolabels.manifest.report import Issue, ManifestCounts, ManifestReport
 
 __all__ = [
     "CheckedManifest",
-    "Counts",
     "Issue",
+    "ManifestCounts",
     "ManifestReport",
     "Repair",
     "RepairReport",

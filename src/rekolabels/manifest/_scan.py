@@ -23,7 +23,7 @@ from rekolabels.manifest._sources import (
 )
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
-from rekolabels.manifest.report import Counts, Issue
+from rekolabels.manifest.report import Issue, ManifestCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -101,10 +101,10 @@ class Scan:
         """Return the issues, by line."""
         return sorted(self._issues, key=lambda issue: issue.line or 0)
 
-    def counts(self) -> Counts:
+    def counts(self) -> ManifestCounts:
         """Return the statistics."""
         found = self.statistics
-        return Counts(
+        return ManifestCounts(
             total=found.total,
             valid=found.valid,
             invalid=found.invalid,

@@ -16,7 +16,7 @@ from rekolabels.manifest._line_rules import LineCheck
 from rekolabels.manifest._serialize import dataset_entry, validation_line
 from rekolabels.manifest.codes import CODES, Level
 
-__all__ = ["Counts", "Issue", "ManifestReport", "Stage"]
+__all__ = ["Issue", "ManifestCounts", "ManifestReport", "Stage"]
 
 Stage: TypeAlias = Literal["training", "dataset"]
 """What a check is for: to start a training with the manifests, or to create datasets from them."""
@@ -78,7 +78,7 @@ def _fatal_order(issue: Issue) -> tuple[bool, int]:
 
 
 @attrs.frozen
-class Counts:
+class ManifestCounts:
     """The numbers of a dataset, counted as in the service's manifest summary."""
 
     total: int
@@ -109,9 +109,9 @@ class ManifestReport:
     """The issues, by dataset and line: the first thousand of each code (see ``issue_counts``)."""
     issue_counts: Mapping[str, int]
     """The number of issues of each code, including those that ``issues`` does not keep."""
-    counts: Counts
+    counts: ManifestCounts
     """The numbers of the training dataset."""
-    testing_counts: Counts | None
+    testing_counts: ManifestCounts | None
     """The numbers of the test dataset; None without one."""
     use_case: UseCase
     """The kind of model that would be trained; ``NOT_DETERMINED`` if the training would end before."""
@@ -124,9 +124,8 @@ class ManifestReport:
         """Whether the training would start, or the dataset be created. Single lines may still be unusable."""
         return not any(issue.level in ("FILE", "CONTENT") for issue in self.issues)
 
-    @property
-    def verdict(self) -> str:
-        """One line: whether the training would start, or the dataset be created, and with how many images."""
+    def headline(self) -> str:
+        """Return in one line whether the training would start or the dataset be created, and image counts."""
         what = "The training" if self.stage == "training" else "The dataset"
         fatal = [issue for issue in self.issues if issue.level in ("FILE", "CONTENT")]
         if fatal:
@@ -162,11 +161,11 @@ class ManifestReport:
 
     def __str__(self) -> str:
         if not self.issue_counts:
-            return self.verdict
+            return self.headline()
         first: dict[str, Issue] = {}
         for issue in self.issues:
             first.setdefault(issue.code, issue)
-        rows = [self.verdict, ""]
+        rows = [self.headline(), ""]
         for code, issue in first.items():
             rows.append(f"{self.issue_counts[code]:>9,}  {issue.level:<8} {code}")
             rows.append(f"{'':>11}first: {issue}")
@@ -178,7 +177,7 @@ class ManifestReport:
 
         The service does not write one after a ``FILE`` error.
         """
-        sides: dict[Side, Counts | None] = {"training": self.counts, "testing": self.testing_counts}
+        sides: dict[Side, ManifestCounts | None] = {"training": self.counts, "testing": self.testing_counts}
         statistics = {
             side: {
                 "use_case": self.use_case,
@@ -221,11 +220,11 @@ class ManifestReport:
         return (entry for check in self._checks(side) if (entry := dataset_entry(check)) is not None)
 
     def to_json(self) -> str:
-        """Return the report as JSON: verdict, counts, and every issue with its meaning and fix."""
+        """Return the report as JSON: headline, counts, and every issue with its meaning and fix."""
         return json.dumps(
             {
                 "ok": self.ok,
-                "verdict": self.verdict,
+                "headline": self.headline(),
                 "stage": self.stage,
                 "use_case": self.use_case,
                 "summary": self.summary(),
