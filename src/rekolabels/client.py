@@ -61,7 +61,8 @@ class Client:
     Raises:
         NoRegion: No Region is set.
         NoCredentials: The profile of the session does not exist.
-        InvalidInput: ``bucket`` is not a valid bucket name, or ``upload_processes`` is less than 1.
+        InvalidInput: ``bucket`` is not a valid bucket name, ``region_name`` is empty, or ``upload_processes``
+            is less than 1.
 
     Clients and handles can be pickled, except those of an embedded service in this process. A pickle contains
     no credentials: the other process finds its own, through boto3.

@@ -47,7 +47,7 @@ VALUES: dict[str, Any] = {
     "NaN": float("nan"),
     "infinity": float("inf"),
     "a word": "word",
-    "a digit that is no ASCII": "٣",
+    "a digit that is not ASCII": "٣",
     "a surrogate": SURROGATE,
     "a list": [1],
     "an object": {"a": 1},

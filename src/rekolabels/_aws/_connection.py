@@ -54,7 +54,8 @@ class Connection:
 
     Raises:
         NoRegion: No Region is set.
-        InvalidInput: ``bucket`` is not a valid bucket name, or ``upload_processes`` is less than 1.
+        InvalidInput: ``bucket`` is not a valid bucket name, ``region_name`` is empty, or ``upload_processes``
+            is less than 1.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Connection:
     ) -> None:
         if upload_processes < 1:
             raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
+        if region_name == "":
+            raise InvalidInput("region_name is empty; expected a Region such as 'us-east-1', or None.")
         self.bucket = None if bucket is None else _checked_bucket_name(bucket)
         self.prefix = prefix
         self.retry = retry

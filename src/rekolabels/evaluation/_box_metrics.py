@@ -71,7 +71,7 @@ def score_boxes(
             (``maxDets`` in pycocotools).
 
     Raises:
-        InvalidInput: There are not as many predictions as truths.
+        InvalidInput: There are not as many predictions as truths, or an IoU threshold is out of range.
 
     Examples:
         >>> from rekolabels.images import BoundingBox
@@ -144,6 +144,8 @@ class _Matcher:
     """Match each prediction, most confident first, to the free true box with the highest IoU."""
 
     def __init__(self, iou_thresholds: tuple[float, ...]) -> None:
+        if not iou_thresholds or not all(0 <= threshold <= 1 for threshold in iou_thresholds):
+            raise InvalidInput(f"iou_thresholds is {iou_thresholds!r}; expected one or more from 0 to 1.")
         self._thresholds = [min(threshold, _NEARLY_ONE) for threshold in iou_thresholds]
         self._lowest = min(self._thresholds)
 

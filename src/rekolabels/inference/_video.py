@@ -71,7 +71,7 @@ def video_frames(video: str | os.PathLike[str], *, rate: float) -> Iterator[Vide
     """
     if not rate > 0:
         raise InvalidInput(f"rate is {rate}; expected more than 0 frames per second.")
-    return _frames(os.fspath(video), rate)
+    return _frames(os.fsdecode(video), rate)
 
 
 def _frames(video: str, rate: float) -> Iterator[VideoFrame]:

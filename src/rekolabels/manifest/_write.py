@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
-from rekolabels.errors import InvalidManifest
+from rekolabels.errors import InvalidInput, InvalidManifest
 from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._label_attributes import LineAttributes
 from rekolabels.manifest._serialize import (
@@ -98,14 +98,22 @@ def write_manifest(
 
 @contextmanager
 def open_target(target: Target) -> Generator[IO[bytes], None, None]:
-    """Open a target for writing. A path gets its new content atomically, at the end of the block."""
+    """Open a target for writing. A path gets its new content atomically, at the end of the block.
+
+    Raises:
+        InvalidInput: The path is not that of a file.
+    """
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
     path = Path(target)
-    part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        part = path.with_name(f".{path.name}.part")
+        opened = part.open("wb")
+    except ValueError as error:  # an empty name, or a NUL character
+        raise InvalidInput(f"Cannot write {str(target)!r}: {error}. Expected the path of a file.") from error
+    try:
+        with opened as file:
             yield file
         part.replace(path)
     finally:
