@@ -61,13 +61,13 @@ TARGETS = (
             "unit/test_inference_images.py",
         ),
     ),
-    Target("manifest", ("manifest/*",), ("unit/test_manifest_*.py", "property/test_manifest_laws.py")),
+    Target("manifest", ("manifest/*",), ("unit/test_manifest_*.py", "property/test_manifest_properties.py")),
     Target(
         "formats",
         ("formats/*",),
         ("unit/test_formats_*.py", "property/test_formats_round_trips.py"),
     ),
-    Target("splits", ("splits/*",), ("unit/test_splits.py", "property/test_splits_laws.py")),
+    Target("splits", ("splits/*",), ("unit/test_splits.py", "property/test_splits_properties.py")),
     Target(
         "evaluation",
         ("evaluation/*",),
@@ -75,7 +75,7 @@ TARGETS = (
             "unit/test_evaluation_*.py",
             "unit/test_label_errors.py",
             "property/test_evaluation_*.py",
-            "property/test_lines_laws.py",
+            "property/test_lines_properties.py",
         ),
     ),
 )

@@ -24,7 +24,7 @@ from rekolabels.local._jobs._moderation import (
     predictions,
     read_line,
 )
-from rekolabels.local._jobs._training_run import TrainingFailed
+from rekolabels.local._jobs._training_run import UnusableData
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def train_adapter(run: TrainingRun) -> None:
     """Train an adapter: check the manifests, train, evaluate, write the results.
 
     Raises:
-        TrainingFailed: The data cannot be trained with.
+        UnusableData: The data cannot be trained with.
         ManifestFileError: A manifest cannot be read, or the output bucket cannot be written.
     """
     run.result_files.check_bucket()
@@ -99,7 +99,7 @@ def train_adapter(run: TrainingRun) -> None:
             failure = f"Cannot train with the labels of the manifest: {error}"
     _write_validation(run, train, test)
     if trained is None:
-        raise TrainingFailed(failure)
+        raise UnusableData(failure)
     _write_results(run, train.usable, test.usable, trained, auto_create=auto_create)
 
 
@@ -147,7 +147,7 @@ def _fit(run: TrainingRun, train: Sequence[AdapterLine], test: Sequence[AdapterL
     try:
         return run.fit(samples(train), samples(test))
     except UnusableImage as error:
-        raise TrainingFailed(f"An image is damaged: {error}") from error
+        raise UnusableData(f"An image is damaged: {error}") from error
 
 
 def _write_validation(run: TrainingRun, train: _Manifest, test: _Manifest) -> None:

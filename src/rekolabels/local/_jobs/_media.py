@@ -14,7 +14,7 @@ from rekolabels.local._core._context import Context
 from rekolabels.local._core._s3_objects import get_object_args, read_lines, result_key
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
-from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageNotFetched, ImageSource
+from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageFetcher, ImageNotFetched
 from rekolabels.manifest._json import is_object
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Analysis:
 
     def analyze(self, lines: Iterable[bytes], output: IO[bytes]) -> None:
         """Write a result line for each valid image, and note the errors of the others."""
-        images = ImageSource(self.context.s3, cache_bytes=0)
+        images = ImageFetcher(self.context.s3, cache_bytes=0)
         for number, raw in enumerate(lines, 1):
             self.context.jobs.check()
             if not raw.strip():

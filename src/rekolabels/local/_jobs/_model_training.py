@@ -19,7 +19,7 @@ from rekolabels.local._core._models import store_model
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._manifests import fetch_manifest
 from rekolabels.local._jobs._training_data import DataReader
-from rekolabels.local._jobs._training_run import TrainingFailed
+from rekolabels.local._jobs._training_run import UnusableData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def train_model(run: TrainingRun) -> None:
     """Train a Custom Labels model, from the project's datasets or from manifests in S3.
 
     Raises:
-        TrainingFailed: The data cannot be trained with.
+        UnusableData: The data cannot be trained with.
         ManifestFileError: A manifest cannot be read, or the output bucket cannot be written.
     """
     run.result_files.check_bucket()
@@ -59,7 +59,7 @@ def train_model(run: TrainingRun) -> None:
             trained = _fit(run, data)
     run.result_files.write_validation(data.train.annotated, data.test.annotated, data.summary())
     if trained is None:
-        raise TrainingFailed(data.failure)
+        raise UnusableData(data.failure)
     _write_results(run, data, trained, auto_create=auto_create)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["IN_MEMORY_BYTES", "ImageNotFetched", "ImageSource", "ResultFiles"]
+__all__ = ["IN_MEMORY_BYTES", "ImageFetcher", "ImageNotFetched", "ResultFiles"]
 
 IN_MEMORY_BYTES = 8 << 20
 """Size, in bytes, up to which a result file is built in memory; larger ones go to a temporary file."""
@@ -32,8 +32,8 @@ class ImageNotFetched(UnusableImage):
     """S3 did not return the image."""
 
 
-class ImageSource:
-    """The images of one job, fetched from S3 and cached.
+class ImageFetcher:
+    """Fetches and caches the images of one job from S3.
 
     Args:
         s3: Returns the boto3 S3 client.

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from rekolabels.local._core._context import Context
-    from rekolabels.local._jobs._s3_files import ImageSource
+    from rekolabels.local._jobs._s3_files import ImageFetcher
     from rekolabels.manifest._line_rules import LineCheck
 
 __all__ = ["CheckedData", "CheckedDataset", "DataReader", "UsableLine", "snapshot_datasets"]
@@ -107,7 +107,7 @@ class CheckedData:
         statistics = {"training": self.train.summary(), "testing": self.test.summary()}
         return {"errors": self.errors, "statistics": statistics}
 
-    def samples(self, dataset: CheckedDataset, images: ImageSource) -> list[Sample]:
+    def samples(self, dataset: CheckedDataset, images: ImageFetcher) -> list[Sample]:
         """Return the samples of a dataset for the engine; lines of the other use case are left out."""
         samples: list[Sample] = []
         for line in self.lines_in_use(dataset):
@@ -160,7 +160,7 @@ class DataReader:
         check: Called between lines; raises to interrupt the work.
     """
 
-    def __init__(self, folder: Path, images: ImageSource, check: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, images: ImageFetcher, check: Callable[[], None]) -> None:
         self._folder = folder
         self._images = images
         self._check = check

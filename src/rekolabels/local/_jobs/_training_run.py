@@ -19,17 +19,17 @@ from rekolabels.local._core._models import version_folder
 from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
 from rekolabels.local._jobs._lifecycle import version_row
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
-from rekolabels.local._jobs._s3_files import ImageSource, ResultFiles
+from rekolabels.local._jobs._s3_files import ImageFetcher, ResultFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["TrainingFailed", "TrainingRun", "run_training"]
+__all__ = ["TrainingRun", "UnusableData", "run_training"]
 
 _log = logging.getLogger("rekolabels.local")
 
 
-class TrainingFailed(Exception):
+class UnusableData(Exception):
     """The training cannot continue; the message becomes the version's ``StatusMessage``."""
 
 
@@ -44,7 +44,7 @@ class TrainingRun:
     request: Mapping[str, Any]
     """The stored members of the CreateProjectVersion request."""
     result_files: ResultFiles
-    images: ImageSource
+    images: ImageFetcher
 
     def fit(self, train_samples: Sequence[Sample], test_samples: Sequence[Sample]) -> TrainingResult:
         """Train a model and test it.
@@ -86,13 +86,13 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
     result_files = ResultFiles(
         context.s3(), request["OutputConfig"], version["project_name"], version["name"]
     )
-    run = TrainingRun(context, job, folder, request, result_files, ImageSource(context.s3))
+    run = TrainingRun(context, job, folder, request, result_files, ImageFetcher(context.s3))
     status, message, billable = "TRAINING_COMPLETED", "The model is ready to run.", None
     try:
         trainer(run)
     except Interrupted:
         raise
-    except TrainingFailed as error:
+    except UnusableData as error:
         status, message = "TRAINING_FAILED", str(error)
     except ManifestFileError as error:
         status, message = "TRAINING_FAILED", message_of(error.code)
