@@ -1,5 +1,6 @@
 # Every target works from a fresh clone and creates the environment that it needs in .venv.
-# Exact versions come from requirements/dev.txt; `make check test LOCK=` takes the newest releases instead.
+# Exact versions come from requirements/dev.txt; after `make clean`, `make check test LOCK=` takes
+# the newest releases instead.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -225,3 +225,9 @@ def test_paths_are_paths() -> None:
         if one.name in {"path", "folder", "journal"}
     }
     assert kinds == {"str | os.PathLike[str]"}
+
+
+def test_the_package_offers_its_names_and_modules() -> None:
+    """``dir(rekolabels)`` has public names and modules only."""
+    offered = {name for name in dir(rekolabels) if not name.startswith(("_", "@"))}  # pytest adds @ names
+    assert offered - set(rekolabels.__all__) <= {name.partition(".")[2] for name in public_modules()}
