@@ -258,7 +258,7 @@ def test_invalid_folders(tmp_path: Path) -> None:
     )
     layout = "Expected a folder for each label, with its JPEG or PNG images"
     assert message_of(lambda: read_folder(tmp_path / "empty"), tmp_path) == (
-        f"FOLDER/empty: Holds no images. {layout}: FOLDER/empty/<label>/<image>.jpg."
+        f"FOLDER/empty: Contains no images. {layout}: FOLDER/empty/<label>/<image>.jpg."
     )
     assert message_of(lambda: read_folder(tmp_path / "gone"), tmp_path) == (
         f"FOLDER/gone: The folder does not exist. {layout}: folder/<label>/<image>.jpg."
@@ -377,7 +377,7 @@ def test_voc(tmp_path: Path) -> None:
     )
     expected = "Expected the folder of Pascal VOC annotations."
     assert message_of(lambda: read_voc(tmp_path / "JPEGImages"), tmp_path) == (
-        f"FOLDER/JPEGImages: Holds no .xml files. {expected}"
+        f"FOLDER/JPEGImages: Contains no .xml files. {expected}"
     )
     assert message_of(lambda: read_voc(tmp_path / "gone"), tmp_path) == (
         f"FOLDER/gone: The file or folder does not exist. {expected}"

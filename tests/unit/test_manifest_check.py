@@ -87,8 +87,7 @@ def test_a_good_manifest() -> None:
     assert list(report) == []
     assert bool(report)
     assert str(report) == (
-        "The training would start: classification, 2 labels, 20 usable training images, "
-        "12 usable test images."
+        "Training would start: classification, 2 labels, 20 usable training images, 12 usable test images."
     )
 
 
@@ -170,7 +169,7 @@ def test_lines_that_a_dataset_drops() -> None:
 def test_an_empty_manifest_is_valid_for_a_dataset() -> None:
     """An empty manifest prevents a training, but the service documents no such error for datasets."""
     assert check_manifest(b"", stage="dataset").ok
-    assert check_manifest(b"").headline() == "The training would not start: The manifest file is empty."
+    assert check_manifest(b"").headline() == "Training would not start: The manifest file is empty."
 
 
 def test_issues_name_file_line_and_column(tmp_path: Path) -> None:

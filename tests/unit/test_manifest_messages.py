@@ -143,64 +143,64 @@ def test_headlines_and_issues() -> None:
             )
 
     assert list(messages()) == listed("""
-        The training would not start: The manifest file extension or contents are invalid. The manifest is a binary file. A manifest must be UTF-8 text, one JSON object per line.
+        Training would not start: The manifest file extension or contents are invalid. The manifest is a binary file. A manifest must be UTF-8 text, one JSON object per line.
             the manifest: ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT: The manifest file extension or contents are invalid. The manifest is a binary file. A manifest must be UTF-8 text, one JSON object per line.
-        The training would not start: The manifest file extension or contents are invalid. Cannot read nowhere/train.manifest: No such file or directory.
+        Training would not start: The manifest file extension or contents are invalid. Cannot read nowhere/train.manifest: No such file or directory.
             nowhere/train.manifest: ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT: The manifest file extension or contents are invalid. Cannot read nowhere/train.manifest: No such file or directory.
-        The training would not start: The manifest file is empty.
+        Training would not start: The manifest file is empty.
             the manifest: ERROR_EMPTY_MANIFEST: The manifest file is empty.
-        The training would not start: The manifest file has too many rows. The manifest has more than 19 lines.
+        Training would not start: The manifest file has too many rows. The manifest has more than 19 lines.
             the manifest: ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM: The manifest file has too many rows. The manifest has more than 19 lines.
-        The training would not start: The manifest file contains too many invalid rows. 6 of 26 lines are invalid.
+        Training would not start: The manifest file contains too many invalid rows. 6 of 26 lines are invalid.
             the manifest:21:2: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. It is cut off.
             the manifest: ERROR_TOO_MANY_INVALID_ROWS_IN_MANIFEST: The manifest file contains too many invalid rows. 6 of 26 lines are invalid.
         The dataset would not be created: The manifest file has too many terminal errors. 6 of 26 lines would be left out.
             the manifest:21:2: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. It is cut off.
             the manifest: ERROR_TOO_MANY_RECORDS_IN_ERROR: The manifest file has too many terminal errors. 6 of 26 lines would be left out.
-        The training would not start: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
+        Training would not start: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
             the manifest: ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
         The dataset would not be created: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
             the manifest: ERROR_IMAGES_IN_MULTIPLE_S3_BUCKETS: The manifest file contains images from multiple S3 buckets. Images per bucket: bucket (20), other (1).
-        The training would not start: The manifest file has too few labels. Found 1; at least 2 required.
+        Training would not start: The manifest file has too few labels. Found 1; at least 2 required.
             the manifest: ERROR_MANIFEST_TOO_FEW_LABELS: The manifest file has too few labels. Found 1; at least 2 required.
-        The training would not start: The manifest file has too few labels. Found 1; at least 2 required.
+        Training would not start: The manifest file has too few labels. Found 1; at least 2 required.
             the manifest: ERROR_MANIFEST_TOO_FEW_LABELS: The manifest file has too few labels. Found 1; at least 2 required.
-        The training would not start: The manifest file has too many labels. Found 251; at most 250 allowed.
+        Training would not start: The manifest file has too many labels. Found 251; at most 250 allowed.
             the manifest: ERROR_MANIFEST_TOO_MANY_LABELS: The manifest file has too many labels. Found 251; at most 250 allowed.
         The dataset would not be created: The manifest file has too many labels. Found 251; at most 250 allowed.
             the manifest: ERROR_MANIFEST_TOO_MANY_LABELS: The manifest file has too many labels. Found 251; at most 250 allowed.
-        The training would not start: The manifest file contains insufficient labeled images per label to perform auto-split. Labels with a single image: 'rare'.
+        Training would not start: The manifest file contains insufficient labeled images per label to perform auto-split. Labels with a single image: 'rare'.
             the manifest: ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT: The manifest file contains insufficient labeled images per label to perform auto-split. Labels with a single image: 'rare'.
-        The training would not start: Less than 50% label overlap between the training and testing manifest files. 3 of 5 training labels have no test image: 'c', 'd', 'e'.
+        Training would not start: Less than 50% label overlap between the training and testing manifest files. 3 of 5 training labels have no test image: 'c', 'd', 'e'.
             the manifest: ERROR_INSUFFICIENT_LABEL_OVERLAP: Less than 50% label overlap between the training and testing manifest files. 3 of 5 training labels have no test image: 'c', 'd', 'e'.
-        The training would not start: The manifest file has too few usable labels. Found 1 for IMAGE_LEVEL_LABELS; at least 2 required.
+        Training would not start: The manifest file has too few usable labels. Found 1 for IMAGE_LEVEL_LABELS; at least 2 required.
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 9.
             the manifest: MIXED_LABEL_KINDS: Some lines have only image-level labels, others have boxes. Lines with only image-level labels: 1; lines with boxes: 20.
             the manifest: ERROR_MANIFEST_TOO_FEW_USABLE_LABELS: The manifest file has too few usable labels. Found 1 for IMAGE_LEVEL_LABELS; at least 2 required.
-        The training would not start: Less than 50% usable label overlap between the training and testing manifest files. 1 of 1 training labels have no test image: 'coil'.
+        Training would not start: Less than 50% usable label overlap between the training and testing manifest files. 1 of 1 training labels have no test image: 'coil'.
             the manifest: MIXED_LABEL_KINDS: Some lines have only image-level labels, others have boxes. Lines with only image-level labels: 20; lines with boxes: 20.
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 5.
             the manifest: ERROR_INSUFFICIENT_USABLE_LABEL_OVERLAP: Less than 50% usable label overlap between the training and testing manifest files. 1 of 1 training labels have no test image: 'coil'.
-        The training would start: classification, 2 labels, 9 usable training images.
+        Training would start: classification, 2 labels, 9 usable training images.
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 9.
-        The training would start: detection, 1 label, 40 usable training images.
+        Training would start: detection, 1 label, 40 usable training images.
             the manifest: MIXED_LABEL_KINDS: Some lines have only image-level labels, others have boxes. Lines with only image-level labels: 20; lines with boxes: 20.
-        The training would start: classification, 2 labels, 20 usable training images, 20 usable test images.
+        Training would start: classification, 2 labels, 20 usable training images, 20 usable test images.
             the manifest: IMAGE_IN_BOTH_DATASETS: The image is in the training and in the test dataset. 20 images are in both.
-        The training would start: classification, 2 labels, 20 usable training images, 2,002 usable test images.
+        Training would start: classification, 2 labels, 20 usable training images, 2,002 usable test images.
             the manifest: TOO_MANY_TEST_IMAGES_FOR_LABEL: A label has more than 1000 test images. Labels over the limit: 'clean', 'rust'.
-        The training would start: classification, 2 labels, 20 usable training images (skipped: 1 invalid).
+        Training would start: classification, 2 labels, 20 usable training images (skipped: 1 invalid).
             the manifest:21: DUPLICATE_SOURCE_REF: The image is already in an earlier line. 's3://bucket/3.jpg' is in line 4.
-        The training would start: classification, 2 labels, 21 usable training images.
+        Training would start: classification, 2 labels, 21 usable training images.
             the manifest:21: DUPLICATE_JSON_KEY: A key occurs more than once in one object. The key 'rust' occurs more than once. (image 's3://bucket/x.jpg')
-        The training would start: classification, 2 labels, 20 usable training images.
+        Training would start: classification, 2 labels, 20 usable training images.
             the manifest:1:1: BYTE_ORDER_MARK: The file begins with a byte order mark.
-        The training would start: classification, 3 labels, 21 usable training images.
+        Training would start: classification, 3 labels, 21 usable training images.
             the manifest:21 at / -metadata/class-name: BLANK_LABEL: A label consists of white space. (image 's3://bucket/x.jpg')
-        The training would start: detection, 1 label, 1 usable training images.
+        Training would start: detection, 1 label, 1 usable training image.
             the manifest:1 at /parts-metadata/class-map: BLANK_LABEL: A label consists of white space. (image 's3://bucket/x.jpg')
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 1.
-        The training would start: classification, 51 labels, 1 usable training images.
+        Training would start: classification, 51 labels, 1 usable training image.
             the manifest:1: TOO_MANY_LABELS_FOR_IMAGE: The image has more than 50 image-level labels. The image has 51 labels. (image 's3://bucket/x.jpg')
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 1.
     """)
@@ -211,7 +211,7 @@ def test_a_report_prints_what_is_to_be_done() -> None:
     report = check_manifest([*TWO, labelled("x.jpg")[:-20], labelled("y.jpg")[:-9], TWO[3]])
 
     assert str(report).split("\n") == listed("""
-        The training would start: classification, 2 labels, 20 usable training images (skipped: 3 invalid).
+        Training would start: classification, 2 labels, 20 usable training images (skipped: 3 invalid).
 
                 2  LINE     ERROR_INVALID_JSON_LINE
                    first: the manifest:21:211: ERROR_INVALID_JSON_LINE: The JSON Line has an invalid format. Unterminated string.
@@ -236,11 +236,11 @@ def test_headlines_of_good_manifests() -> None:
     ]
 
     assert [report.headline() for report in reports] == listed("""
-        The training would start: classification, 2 labels, 20 usable training images.
-        The training would start: classification, 2 labels, 20 usable training images, 2 usable test images.
-        The training would start: detection, 1 label, 10 usable training images.
+        Training would start: classification, 2 labels, 20 usable training images.
+        Training would start: classification, 2 labels, 20 usable training images, 2 usable test images.
+        Training would start: detection, 1 label, 10 usable training images.
         The dataset would be created: 20 usable training images.
-        The training would start: classification, 2 labels, 20 usable training images (skipped: 1 invalid, 1 without labels).
+        Training would start: classification, 2 labels, 20 usable training images (skipped: 1 invalid, 1 without labels).
     """)
     assert str(reports[0]) == reports[0].headline()
 

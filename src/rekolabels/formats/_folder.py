@@ -72,7 +72,7 @@ def _images(root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem) -
             )
     if not found:
         layout = _LAYOUT.format(root=printable(root.rstrip("/")))
-        raise InvalidInput(f"{printable(root)}: Holds no images. {layout}.")
+        raise InvalidInput(f"{printable(root)}: Contains no images. {layout}.")
 
 
 def _image(file: str, label: str, on_problem: OnProblem) -> LabelledImage | None:

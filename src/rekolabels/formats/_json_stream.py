@@ -133,7 +133,7 @@ class _Stream:
                     self.at = end
                     return found
             if len(self.text) - self.at > _MAX_VALUE:
-                raise InvalidInput(f"{self.name}: Holds a value of more than {_MAX_VALUE:,} characters.")
+                raise InvalidInput(f"{self.name}: Contains a value of more than {_MAX_VALUE:,} characters.")
             # Double the window each time, so that parsing a long value again stays linear.
             self.read(max(_CHUNK, len(self.text) - self.at))
 

@@ -72,7 +72,7 @@ def read_voc(
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{printable(folder)}: Cannot be read: {error}.") from error
     if not files or missing:
-        fault = "The file or folder does not exist" if missing else "Holds no .xml files"
+        fault = "The file or folder does not exist" if missing else "Contains no .xml files"
         raise InvalidInput(f"{printable(folder)}: {fault}. Expected the folder of Pascal VOC annotations.")
     image_folder = _images_beside(files[0].parent) if images is None else images
     return _read(files, image_folder, on_problem)

@@ -126,7 +126,7 @@ class ManifestReport:
 
     def headline(self) -> str:
         """Return in one line whether the training would start or the dataset be created, and image counts."""
-        what = "The training" if self.stage == "training" else "The dataset"
+        what = "Training" if self.stage == "training" else "The dataset"
         fatal = [issue for issue in self.issues if issue.level in ("FILE", "CONTENT")]
         if fatal:
             first = min(fatal, key=_fatal_order)
@@ -147,7 +147,7 @@ class ManifestReport:
                 unused = [f"{counts.invalid:,} invalid"] * bool(counts.invalid)
                 unused += [f"{counts.ignored:,} without labels"] * bool(counts.ignored)
                 skipped = f" (skipped: {', '.join(unused)})" if unused else ""
-                yield f"{counts.valid:,} usable {name} images{skipped}"
+                yield f"{counts.valid:,} usable {name} image{'s' * (counts.valid != 1)}{skipped}"
 
     def __iter__(self) -> Iterator[Issue]:
         return iter(self.issues)
