@@ -124,8 +124,9 @@ class Project(TaggedResource):
             return self._create(kind, tags=tags, wait=wait, timeout=timeout)
         if isinstance(images, str) and not images.lower().startswith("s3://"):
             raise InvalidInput(
-                f"{images!r} is not an s3:// URI. To use a local manifest, read it first: "
-                f"`project.create_dataset({kind!r}, read_manifest({images!r}))`."
+                f"{images!r} is not an s3:// URI. To use local files, read them first, for example "
+                f"`rekolabels.formats.read_folder({images!r})` or "
+                f"`rekolabels.manifest.read_manifest({images!r})`."
             )
         if isinstance(images, (str, S3Location)):
             location = S3Location.parse(images) if isinstance(images, str) else images
@@ -172,7 +173,7 @@ class Project(TaggedResource):
             The training and the test dataset.
 
         Raises:
-            InvalidInput: There are no images.
+            InvalidInput: There are no images, or they are a path.
             InvalidImage: The service would reject some of the images. Nothing was uploaded.
             CannotSplit: A label has too few images, or there are fewer than two labels.
             ResourceAlreadyExists: The project has datasets that were made from other images.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -262,6 +263,21 @@ class TestDatasets:
         with pytest.raises(errors.InvalidInput, match="no images"):
             project.create_datasets([])
 
+    def test_a_path_in_place_of_images(self, project: Project, folder: Path) -> None:
+        """The error says how to read the images of a folder, and how to label a single file."""
+        first = next(folder.rglob("*.png"))
+        wrong: list[tuple[Any, str]] = [
+            (str(folder), "read_folder("),
+            (folder, "read_folder("),
+            ([first], "LabelledImage("),
+        ]
+        for images, hint in wrong:
+            with pytest.raises(errors.InvalidInput, match=re.escape(hint)):
+                project.create_datasets(images)
+        with pytest.raises(errors.InvalidInput, match=r"read_folder\("):
+            project.create_dataset("train", str(folder))
+        assert project.datasets() == []
+
     def test_one_label_only(self, project: Project, tmp_path: Path) -> None:
         """Classification needs at least two labels."""
         with pytest.raises(errors.CannotSplit, match="only the label 'amber'"):
@@ -474,6 +490,8 @@ class TestRunning:
         """Missing, empty and oversized files are errors without a call."""
         with pytest.raises(errors.InvalidImage, match="cannot be read"):
             trained.detect(tmp_path / "missing.jpg")
+        with pytest.raises(errors.InvalidImage, match="is a URL; expected a path"):
+            trained.detect("https://example.org/rex.jpg")
         with pytest.raises(errors.InvalidImage, match="empty"):
             trained.detect(b"")
         with pytest.raises(errors.InvalidImage, match="15 MB"):
@@ -491,8 +509,10 @@ class TestRunning:
                 assert str(caught.value).startswith(f"The service rejected {name}. [DetectCustomLabels: ")
 
     def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
-        """The error names ``stop=True``, which stops the model first."""
+        """It is not started twice either. The error names ``stop=True``, which stops the model first."""
         trained.start()
+        with pytest.raises(errors.ResourceInUse, match="must be trained and stopped"):
+            trained.start()
         with pytest.raises(errors.ResourceInUse, match="stop=True"):
             trained.delete()
         trained.delete(stop=True)

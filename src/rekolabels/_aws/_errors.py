@@ -135,7 +135,7 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
             "`aws sso login`, or set AWS_PROFILE. To work without AWS, use rekolabels.local.LocalService."
         )
     if isinstance(error, boto.ParamValidationError):
-        return errors.InvalidInput(f"{operation}: {error}")
+        return errors.InvalidInput(f"{operation}: {' '.join(str(error).split())}.")
     if isinstance(
         error,
         # The last two are raised for an incomplete response body.

@@ -110,14 +110,15 @@ class Dataset(TaggedResource):
             The errors that the service found in these images.
 
         Raises:
+            InvalidInput: The images are a path, or the same file is given twice with different labels.
             InvalidImage: The service would reject some of the images. Nothing was uploaded.
             ResourceInUse: The dataset is being created or updated.
             DatasetFailed: The service could not apply a request; earlier ones remain applied.
         """
-        from rekolabels.datasets._uploads import check_images, is_remote, upload
+        from rekolabels.datasets._uploads import check_images, image_list, is_remote, upload
         from rekolabels.manifest import format_line
 
-        wanted = list(images)
+        wanted = image_list(images)
         local = check_images(image for image in wanted if not is_remote(image))
         sent = [image for image in wanted if is_remote(image)]
         if local:
@@ -252,6 +253,7 @@ def _entry_errors(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
 def dataset_exists_message(project: str, kind: DatasetKind) -> str:
     """Return the message for a project whose dataset of this kind was made from other images."""
     return (
-        f"Project {project!r} already has a {_WORDS[kind]} dataset, made from other images. Change it with "
-        f"project.{kind}_dataset.update(images), or delete it first with project.{kind}_dataset.delete()."
+        f"Project {project!r} already has a {_WORDS[kind]} dataset with different images, labels "
+        f"or a different split. Change it with project.{kind}_dataset.update(images), or delete it first "
+        f"with project.{kind}_dataset.delete()."
     )

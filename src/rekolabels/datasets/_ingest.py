@@ -13,7 +13,7 @@ import attrs
 
 from rekolabels._aws._arns import parse_project_arn
 from rekolabels.datasets._dataset import Dataset, dataset_exists_message
-from rekolabels.datasets._uploads import LocalImage, check_images, is_remote, upload
+from rekolabels.datasets._uploads import LocalImage, check_images, image_list, is_remote, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
 from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
 from rekolabels.images import LabelledImage
@@ -45,12 +45,16 @@ class PreparedImages:
         """Check images.
 
         Raises:
-            InvalidInput: There are no images, or the same file is given twice with different labels.
+            InvalidInput: There are no images, they are a path, or the same file is given twice with different
+                labels.
             InvalidImage: The service would reject some of the images.
         """
-        wanted = list(images)
+        wanted = image_list(images)
         if not wanted:
-            raise InvalidInput("Cannot create a dataset: there are no images.")
+            raise InvalidInput(
+                "Cannot create a dataset: there are no images. For an empty dataset, use "
+                "`project.create_dataset('train')`."
+            )
         local = check_images(image for image in wanted if not is_remote(image))
         remote = [image for image in wanted if is_remote(image)]
         return cls(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import reprlib
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from rekolabels._aws._s3 import S3
 
-__all__ = ["LocalImage", "check_images", "is_remote", "upload"]
+__all__ = ["LocalImage", "check_images", "image_list", "is_remote", "upload"]
 
 _READ_THREADS = 4
 _MAX_SHOWN = 10
@@ -55,6 +57,29 @@ class LocalImage:
     def remote(self, bucket: str, prefix: str) -> LabelledImage:
         """Return the image with its S3 URI after the upload."""
         return attrs.evolve(self.image, source=S3Location(bucket, self.key(prefix)).uri)
+
+
+def image_list(images: Iterable[LabelledImage]) -> list[LabelledImage]:
+    """Return the images as a list.
+
+    Raises:
+        InvalidInput: They are a path, or one of them is not a :class:`~rekolabels.LabelledImage`.
+    """
+    given: object = images
+    if isinstance(given, (str, os.PathLike)):
+        path = str(os.fspath(cast("os.PathLike[str]", given)))
+        raise InvalidInput(
+            f"{path!r} is a path; expected labelled images. Read them first: "
+            f"`rekolabels.formats.read_folder({path!r})`."
+        )
+    wanted: list[object] = list(images)
+    for image in wanted:
+        if not isinstance(image, LabelledImage):
+            raise InvalidInput(
+                f"Expected labelled images, not {reprlib.repr(image)}. Give each image its labels: "
+                "`LabelledImage('rex.jpg', ['corgi'])`."
+            )
+    return cast("list[LabelledImage]", wanted)
 
 
 def is_remote(image: LabelledImage) -> bool:

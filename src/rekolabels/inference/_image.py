@@ -97,6 +97,10 @@ def _read_image(image: ImageSource, max_bytes: int) -> tuple[bytes, str]:
         return _read(io.BytesIO(image), "image.jpg", max_bytes), "image.jpg"
     if isinstance(image, VideoFrame):
         return image.data, "frame.jpg"
+    if isinstance(image, str) and image.lower().startswith(("http://", "https://")):
+        raise InvalidImage(
+            f"{image} is a URL; expected a path, bytes or an s3:// URI. Download the image first."
+        )
     if isinstance(image, (str, os.PathLike)):
         path = Path(cast("str", image))
         try:

@@ -148,9 +148,15 @@ class ModelHandle(TaggedResource):
             ResourceInUse: The model is not trained, or is already starting, running or stopping.
             LimitExceeded: Too many running models or inference units for the account.
         """
-        self._connection.rekognition.start_project_version(
-            self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
-        )
+        try:
+            self._connection.rekognition.start_project_version(
+                self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
+            )
+        except ResourceInUse as error:
+            raise error.explained(
+                f"Cannot start model version {self.version_name!r}: it must be trained and stopped. First "
+                "call `model.wait_until_trained()` or `model.wait_until_stopped()`."
+            ) from error
 
     def stop(self) -> None:
         """Stop the model, without waiting for it (StopProjectVersion).
