@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels._temporary import TemporaryFolder
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.evaluation import (
     EvaluatedImage,
@@ -74,8 +74,8 @@ def find_label_errors(
     try:
         # The cache is a file because the features of detectors take about a megabyte per image.
         with (
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-            FeatureCache(Path(folder) / "features.sqlite") as cache,
+            TemporaryFolder() as folder,
+            FeatureCache(folder.path / "features.sqlite") as cache,
         ):
             for fold in _assign_folds(labelled, folds):
                 held_out = set(fold)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
-import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels._temporary import TemporaryFolder
 from rekolabels.descriptions import S3Location
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from rekolabels._aws._s3 import S3
     from rekolabels.evaluation import SnapshotImage, ValidationLine
@@ -33,6 +31,7 @@ class ResultFile:
         self._location = location
         self._lock = threading.Lock()
         self._path: Path | None = None
+        self._folder: TemporaryFolder | None = None
 
     def __repr__(self) -> str:
         return f"<ResultFile {self._location}>"
@@ -49,11 +48,10 @@ class ResultFile:
         return _lines_of(self._path, self)
 
     def _fetch(self) -> Path:
-        handle, name = tempfile.mkstemp(prefix="rekolabels-", suffix=".jsonl")
-        os.close(handle)
-        path = Path(name)
-        weakref.finalize(self, path.unlink, missing_ok=True)
+        folder = TemporaryFolder()
+        path = folder.path / "lines.jsonl"
         self._s3.get_file(self._location, path)
+        self._folder = folder  # removed with this object, or after a kill by the next process
         return path
 
 
