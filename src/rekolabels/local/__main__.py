@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until the process receives SIGINT or SIGTERM.
+    """Serve until the process receives SIGINT, SIGTERM, SIGHUP or SIGQUIT.
 
     The first line of the output is the endpoint; the others export the environment variables for AWS tools.
 
@@ -42,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger("rekolabels.local").setLevel(logging.DEBUG)
     limit_retained_memory()
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda _number, _frame: stop.set())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has only the first two
+        number = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):  # nohup
+            continue
+        signal.signal(number, lambda _number, _frame: stop.set())
     try:
         with LocalService(options.workspace, region_name=options.region) as service:
             server = service.serve(options.port)
