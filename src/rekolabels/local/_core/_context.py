@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels.errors import InvalidInput
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._exceptions import ServiceException
@@ -21,7 +23,7 @@ from rekolabels.local._engine import EngineName
 if TYPE_CHECKING:
     from sqlite3 import Connection, Row
 
-__all__ = ["Call", "Context", "Quotas"]
+__all__ = ["Call", "Context", "Quotas", "check_process"]
 
 _NAMES = {"project": "project", "dataset": "dataset", "version": "project version"}
 
@@ -83,6 +85,21 @@ class Context:
     """Makes splits and trainings repeatable."""
     engine: EngineName = "network"
     """What trains."""
+    process: int = attrs.field(factory=os.getpid)
+    """The process that the service belongs to."""
+
+
+def check_process(process: int) -> None:
+    """Check that this process is the one that created the service, and not a fork of it.
+
+    Raises:
+        InvalidInput: It is a fork. The service's threads, locks and connections stayed in its own process.
+    """
+    if process != os.getpid():
+        raise InvalidInput(
+            f"This embedded service belongs to process {process}, and this is its fork {os.getpid()}. Create "
+            "a new LocalService in each process, or share one by service.serve()."
+        )
 
 
 @attrs.frozen(eq=False)

@@ -9,7 +9,7 @@ import sqlite3
 import uuid
 from typing import TYPE_CHECKING
 
-from rekolabels.local._core._context import Call, Context
+from rekolabels.local._core._context import Call, Context, check_process
 from rekolabels.local._core._exceptions import ServiceException, status_of
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._core._sqlite import DatabaseClosed
@@ -57,6 +57,12 @@ class App:
         self._wire = wire
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request.
+
+        Raises:
+            InvalidInput: This process is a fork of the one that the service belongs to.
+        """
+        check_process(self._context.process)
         target = environ.get("HTTP_X_AMZ_TARGET")
         if target is None:
             return (self._s3 or _without_s3)(environ, start_response)

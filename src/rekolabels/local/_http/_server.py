@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import re
 import socket
 import socketserver
@@ -82,13 +83,17 @@ class Server:
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+        self._process = os.getpid()
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.05,), name=f"rekolabels-{self.port}", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening and close all connections."""
+        """Stop listening and close all connections; in a fork of the process, close its copy of the port."""
+        if self._process != os.getpid():
+            self._listener.socket.close()  # the thread that listens stayed in the other process
+            return
         self._listener.shutdown()
         self._thread.join(_JOIN_TIMEOUT)
         self._listener.server_close()
