@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import os
 import re
-import shutil
-import tempfile
+import sqlite3
 import time
 import uuid
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from rekolabels._files import FOLDER_MODE, Folder
+from rekolabels._temporary import TemporaryFolder
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._core._clock import Durations
-from rekolabels.local._core._context import Context, Quotas
+from rekolabels.local._core._context import Context, Quotas, check_process
 from rekolabels.local._core._fault_injector import FaultInjector
 from rekolabels.local._core._job_delays import JobDelays
 from rekolabels.local._core._job_runner import JobRunner
 from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
 from rekolabels.local._core._throttling import Throttle
+from rekolabels.local._core._workspace import check_state, control_folder, refuse_links
 from rekolabels.local._http._app import App
 from rekolabels.local._http._fault_middleware import FaultMiddleware, check_plan
 from rekolabels.local._http._in_process import make_session
@@ -30,7 +34,6 @@ from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_f
 from rekolabels.local._s3 import S3Directory
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from sqlite3 import Connection
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = ["LocalService"]
 
 _POLL_SECONDS = 0.1
+_CHECKED_LEVELS = 5
+"""More levels than the service creates: versions, a version, its model, and the files of that."""
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+-\d+")
 _REQUIRED_MODULES: Mapping[EngineName, tuple[str, ...]] = {
@@ -73,12 +78,30 @@ def _check_extra(engine: EngineName) -> None:
         raise MissingExtra("local" if engine == "network" else "testing", "The embedded service")
 
 
-def _release(store: Store, s3: S3Directory | None, temporary: Path | None) -> None:
+def _open_workspace(root: Path) -> tuple[Path, Folder]:
+    """Open the folder of the control plane and that of the owners' locks; create what is missing.
+
+    Raises:
+        InvalidInput: A link or a special file is in them.
+        OSError: They cannot be created or opened.
+    """
+    root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    with Folder(root) as workspace, control_folder(workspace, "rekognition") as folder:
+        control_folder(workspace, "s3").close()
+        owners = control_folder(folder, "owners")
+        control_folder(folder, "versions").close()
+        refuse_links(folder, _CHECKED_LEVELS)
+        return Path(folder.path), owners
+
+
+def _release(process: int, store: Store, s3: S3Directory | None, temporary: TemporaryFolder | None) -> None:
+    if process != os.getpid():
+        return  # a fork ends: everything belongs to its parent
     store.close()
     if s3 is not None:
         s3.close()
     if temporary is not None:
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.close()
 
 
 class LocalService:
@@ -145,23 +168,40 @@ class LocalService:
             check_plan(faults, _wire().model.operations)
         injector = None if faults is None else FaultInjector(faults)
         durations = durations or Durations()
-        self._path = Path(tempfile.mkdtemp(prefix="rekolabels-") if path is None else path).absolute()
+        self._process = os.getpid()
+        temporary = None
+        if path is None:
+            temporary = TemporaryFolder()
+            path = temporary.path
+        self._path = Path(path).absolute()
         self._region = region_name
         self._account = account_id
         self._clock = clock
         self._given_s3 = s3
         self._servers: list[Server] = []
         self._closed = False
-        folder = self._path / "rekognition"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._store = Store(folder / "state.sqlite")
-            self._s3 = (
-                None if s3 is not None else S3Directory(self._path / "s3", region=region_name, clock=clock)
-            )
-            delays = JobDelays(self._store, folder, clock, durations, injector, exact=clock is not time.time)
-            self._jobs = JobRunner(self._store, folder / "owners", self._recover_resource, delays)
-        except OSError as error:
+            with contextlib.ExitStack() as undo:
+                root = self._path.resolve()  # a link to the workspace is the user's, one inside is not
+                folder, owners = _open_workspace(root)
+                self._store = Store(folder / "state.sqlite")
+                undo.callback(self._store.close)
+                with self._store.read() as db:
+                    check_state(db, str(folder / "state.sqlite"))
+                self._s3 = (
+                    None if s3 is not None else S3Directory(root / "s3", region=region_name, clock=clock)
+                )
+                if self._s3 is not None:
+                    undo.callback(self._s3.close)
+                delays = JobDelays(
+                    self._store, folder, clock, durations, injector, exact=clock is not time.time
+                )
+                self._jobs = JobRunner(self._store, owners, self._recover_resource, delays)
+                undo.callback(self._jobs.close)
+                self._jobs.recover()
+                remove_orphaned_folders(self._store, folder)
+                undo.pop_all()
+        except (OSError, sqlite3.Error) as error:
             raise InvalidInput(
                 f"Cannot use the workspace {self._path}: {error}. Choose a writable folder."
             ) from error
@@ -185,10 +225,7 @@ class LocalService:
             self._app = FaultMiddleware(self._app, injector, clock)
         # Sessions and servers refer to the application, not to this object: files close with the last of
         # them, at the end of the process at the latest.
-        temporary = self._path if path is None else None
-        self._release = weakref.finalize(self._app, _release, self._store, self._s3, temporary)
-        self._jobs.recover()
-        remove_orphaned_folders(self._store, folder)
+        self._release = weakref.finalize(self._app, _release, self._process, self._store, self._s3, temporary)
 
     @property
     def path(self) -> Path:
@@ -277,8 +314,12 @@ class LocalService:
         return inside_moto(self._app)
 
     def close(self) -> None:
-        """Close the servers, interrupt trainings and remove a temporary workspace. Idempotent."""
-        if self._closed:
+        """Close the servers, interrupt trainings and remove a temporary workspace. Idempotent.
+
+        In a fork of the process that created the service, this does nothing: the service goes on in its own
+        process.
+        """
+        if self._closed or self._process != os.getpid():
             return
         self._closed = True
         for server in self._servers:
@@ -299,6 +340,7 @@ class LocalService:
         return f"<LocalService {str(self._path)!r} {self._region}{state}>"
 
     def _check_open(self) -> None:
+        check_process(self._process)
         if self._closed:
             raise InvalidInput("The embedded service is closed. Create a new LocalService.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,7 +10,7 @@ import attrs
 
 from rekolabels.local._core._faults import Fault
 from rekolabels.local._core._job import Interrupted, delete_job
-from rekolabels.local._core._models import version_folder
+from rekolabels.local._core._models import remove_version_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -169,7 +168,7 @@ class JobDelays:
                 )
             ]
         for number in numbers:
-            shutil.rmtree(version_folder(self._folder, number), ignore_errors=True)
+            remove_version_folder(self._folder, number)
 
 
 def _interrupt() -> NoReturn:

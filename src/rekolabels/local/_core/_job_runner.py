@@ -14,13 +14,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._job import Interrupted, Job, JobKind, delete_job, insert_job
-from rekolabels.local._core._locks import OwnerLock, is_owner_alive
+from rekolabels.local._core._locks import OwnerLock, is_owner_alive, remove_dead_owners
 from rekolabels.local._core._memory import release_free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
 
+    from rekolabels._files import Folder
     from rekolabels.local._core._job_delays import JobDelays
     from rekolabels.local._core._store import Store
 
@@ -42,7 +42,7 @@ class JobRunner:
 
     Args:
         store: Where the jobs are stored.
-        folder: Folder of the owners' lock files.
+        owners: Folder of the owners' lock files.
         recover_resource: Sets a resource to the state in which an interrupted or failed job leaves it. Called
             in the transaction that deletes the job.
         delays: Decides when a job starts, and whether a fault makes it fail.
@@ -54,15 +54,17 @@ class JobRunner:
     def __init__(
         self,
         store: Store,
-        folder: Path,
+        owners: Folder,
         recover_resource: Callable[[sqlite3.Connection, Job], None],
         delays: JobDelays,
     ) -> None:
         self._store = store
         self._delays = delays
-        self._folder = folder
+        self._owners = owners
         self._recover_resource = recover_resource
-        self._owner = OwnerLock(folder)
+        with store.write():
+            remove_dead_owners(owners)
+            self._owner = OwnerLock(owners)
         self.closing = threading.Event()
         self._open_gate = threading.Event()
         self._open_gate.set()
@@ -71,6 +73,7 @@ class JobRunner:
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._unrecovered: list[Job] = []
+        self._closed = False
 
     def register(self, db: sqlite3.Connection, kind: JobKind, arn: str) -> Job:
         """Store a job, in the transaction that sets the status it works under."""
@@ -132,7 +135,7 @@ class JobRunner:
             rows = db.execute(
                 "SELECT DISTINCT owner FROM jobs WHERE owner != ?", (self._owner.name,)
             ).fetchall()
-        dead = [owner for (owner,) in rows if not is_owner_alive(self._folder, owner)]
+        dead = [owner for (owner,) in rows if not is_owner_alive(self._owners, owner)]
         for owner in dead:
             with self._store.write() as db:
                 rows = db.execute("SELECT id, kind, arn FROM jobs WHERE owner = ?", (owner,)).fetchall()
@@ -143,14 +146,21 @@ class JobRunner:
                     self.finish(db, job)
 
     def close(self) -> None:
-        """Interrupt long jobs, wait for all jobs to end, and release the owner's lock."""
+        """Interrupt long jobs, wait for all jobs to end, and release the owner's lock.
+
+        A job that takes longer than twenty seconds to end keeps the lock until then.
+        """
         self.closing.set()
         self._open_gate.set()
         with self._lock:
             running = list(self._threads)
         for thread in running:
             thread.join(_CLOSE_TIMEOUT)
-        self._owner.release()
+        with self._lock:
+            self._closed = True
+            idle = not self._threads
+        if idle:
+            self._owner.release()
 
     def _run(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
         try:
@@ -164,6 +174,9 @@ class JobRunner:
             self._delays.forget()
             with self._lock:
                 self._threads.discard(threading.current_thread())
+                last = self._closed and not self._threads
+            if last:  # the job outlasted close(): until now another service would have recovered it
+                self._owner.release()
 
     def _work(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
         try:

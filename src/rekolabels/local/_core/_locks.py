@@ -1,79 +1,34 @@
-"""File locks that the operating system releases when their process ends, however it ends."""
+"""Locks that prove that a service is alive; the operating system releases them when its process ends."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 import uuid
 from typing import TYPE_CHECKING
 
+from rekolabels._files import lock_file
+from rekolabels.local._core._workspace import is_owner_name
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rekolabels._files import Folder
 
-__all__ = ["FileLock", "OwnerLock", "is_owner_alive"]
-
-if sys.platform == "win32":  # pragma: no cover - the operating system decides
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-class FileLock:
-    """An exclusive lock on a file, held until it is released or the process ends."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    @classmethod
-    def acquire(cls, path: Path, *, create: bool = True) -> FileLock | None:
-        """Lock a file without waiting.
-
-        Args:
-            path: The file.
-            create: Whether to create the file when it is missing.
-
-        Returns:
-            The lock; None when another holder has it.
-
-        Raises:
-            OSError: The file cannot be opened.
-        """
-        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
-        try:
-            _lock(descriptor)
-        except OSError:
-            os.close(descriptor)
-            return None
-        return cls(descriptor)
-
-    def release(self) -> None:
-        """Release the lock and keep the file. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+__all__ = ["OwnerLock", "is_owner_alive", "remove_dead_owners"]
 
 
 class OwnerLock:
     """Proof that a service is alive: a locked file with a unique name, which its jobs are stored under.
 
+    Create it within a write transaction of the store, so that no other service meets the file before it is
+    locked.
+
     Args:
-        folder: The folder of these files; created when missing.
+        folder: The folder of these files.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Folder) -> None:
         self.name = uuid.uuid4().hex
-        self._path = folder / self.name
-        self._lock = FileLock.acquire(self._path)
+        self._folder = folder
+        self._lock = lock_file(folder, self.name)
 
     def release(self) -> None:
         """Release the lock and remove its file. Idempotent."""
@@ -81,19 +36,33 @@ class OwnerLock:
             self._lock.release()
             self._lock = None
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                self._folder.remove_file(self.name)
 
 
-def is_owner_alive(folder: Path, name: str) -> bool:
-    """Return whether the owner with this name still holds its lock; remove the file of a dead owner."""
-    path = folder / name
+def is_owner_alive(folder: Folder, name: str) -> bool:
+    """Return whether the owner with this name still holds its lock; remove the file of a dead owner.
+
+    Only a file that is missing or can be locked proves that its owner is dead. When it cannot be opened for
+    another reason, for example because this process has too many open files, the owner counts as alive.
+    """
+    if not is_owner_name(name):
+        raise ValueError(f"Not the name of an owner: {name!r}.")
     try:
-        lock = FileLock.acquire(path, create=False)
-    except OSError:
+        lock = lock_file(folder, name, create=False)
+    except FileNotFoundError:
         return False
+    except OSError:
+        return True
     if lock is None:
         return True
     lock.release()
     with contextlib.suppress(OSError):
-        path.unlink()
+        folder.remove_file(name)
     return False
+
+
+def remove_dead_owners(folder: Folder) -> None:
+    """Remove the files of dead owners. Call within a write transaction of the store."""
+    for entry in folder.entries():
+        if is_owner_name(entry.name):
+            is_owner_alive(folder, entry.name)

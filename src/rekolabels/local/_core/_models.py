@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Mapping
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._files import Folder, open_private
 from rekolabels.local._engine import Model, load_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LoadedModel", "ModelCache", "store_model", "version_folder"]
+__all__ = ["LoadedModel", "ModelCache", "remove_version_folder", "store_model", "version_folder"]
 
+_VERSIONS = "versions"
 _THRESHOLDS = "thresholds.json"
 _MODEL = "model"
 
@@ -62,13 +65,27 @@ class ModelCache:
 
 def version_folder(folder: Path, number: int) -> Path:
     """Return the folder with all files of a model version; ``number`` is the last part of its ARN."""
-    return folder / "versions" / str(number)
+    return folder / _VERSIONS / _folder_name(number)
+
+
+def remove_version_folder(folder: Path, number: int) -> None:
+    """Remove the folder of a model version, if it exists; nothing outside of it is touched."""
+    with contextlib.suppress(OSError), Folder(folder) as own, own.folder(_VERSIONS) as versions:
+        versions.remove_tree(_folder_name(number))
+
+
+def _folder_name(number: int) -> str:
+    # SQLite stores a text in a column of integers as it is.
+    if not isinstance(number, int):  # pyright: ignore[reportUnnecessaryIsInstance] - comes from a database
+        raise TypeError(f"Not the number of a model version: {number!r}.")
+    return str(number)
 
 
 def store_model(folder: Path, model: Model, thresholds: Mapping[str, float]) -> None:
     """Write a trained model and its thresholds into the folder of its version."""
     model.save(folder / _MODEL)
-    (folder / _THRESHOLDS).write_text(json.dumps(dict(thresholds)), encoding="utf-8")
+    with open_private(folder / _THRESHOLDS, "w") as file:
+        json.dump(dict(thresholds), file)
 
 
 def _read(folder: Path) -> LoadedModel:

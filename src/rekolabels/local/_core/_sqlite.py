@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+from rekolabels._files import create_private_file
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ _BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for the writers of other processes."""
 _MAX_IDLE = 8
 """Connections kept open for later calls."""
+_FOREIGN = (
+    "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR ifnull(rootpage, 0) = 0"
+)
+"""Views, triggers and virtual tables would do more than is asked of a table."""
 
 
 class DatabaseClosed(sqlite3.ProgrammingError):
@@ -39,6 +44,7 @@ class Database:
 
     Raises:
         InvalidInput: The file is not a database, is from a newer version of rekolabels, or cannot be written.
+        OSError: The file cannot be created.
     """
 
     def __init__(self, path: Path, migrations: Sequence[str], *, fsync: bool = False) -> None:
@@ -51,6 +57,7 @@ class Database:
         self._inherited: list[sqlite3.Connection] = []
         self._process = os.getpid()
         self._closed = False
+        create_private_file(path)
         try:
             self._migrate(migrations)
         except sqlite3.Error as error:
@@ -135,6 +142,8 @@ class Database:
             db.row_factory = sqlite3.Row
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
             db.execute("PRAGMA foreign_keys = ON")
+            # The file may come from somebody else: its schema calls no function that could do harm.
+            db.execute("PRAGMA trusted_schema = OFF")
         except sqlite3.Error:
             db.close()
             raise
@@ -151,6 +160,12 @@ class Database:
                     f"The database {self._path} is from a newer version of rekolabels: its schema has "
                     f"version {version}, this release supports versions up to {len(migrations)}. Update "
                     "rekolabels, or choose another folder."
+                )
+            foreign = db.execute(_FOREIGN).fetchone()
+            if foreign is not None:
+                raise InvalidInput(
+                    f"Cannot use the database {self._path}: rekolabels did not create the {foreign['type']} "
+                    f"{foreign['name']!r} in it. Choose another folder."
                 )
             for statement in ";".join(migrations[version:]).split(";"):
                 db.execute(statement)

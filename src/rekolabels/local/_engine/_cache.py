@@ -7,6 +7,8 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+from rekolabels._files import FOLDER_MODE, create_private_file
+
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
@@ -64,7 +66,8 @@ def _connect(path: Path | None) -> sqlite3.Connection:
     if path is None:
         return _open(":memory:")
     with contextlib.suppress(OSError, sqlite3.Error):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        create_private_file(path)
         try:
             return _open(str(path))
         except sqlite3.OperationalError:
@@ -72,6 +75,7 @@ def _connect(path: Path | None) -> sqlite3.Connection:
         except sqlite3.DatabaseError:
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
+            create_private_file(path)
             return _open(str(path))
     return _open(":memory:")
 
@@ -82,6 +86,7 @@ def _open(name: str) -> sqlite3.Connection:
         # Losing the last features in a crash of the machine is harmless, so never wait for the disk.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, value BLOB)")
     except sqlite3.Error:
         connection.close()

@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from rekolabels._files import FOLDER_MODE
 from rekolabels.local._engine._values import BrokenModel
 
 __all__ = ["Arrays", "labels_of", "read_model", "write_model"]
@@ -44,7 +45,7 @@ def write_model(folder: Path, description: Mapping[str, Any], arrays: Arrays) ->
         description: Further entries of ``model.json``, as JSON values.
         arrays: Arrays of float32 or float64, by name.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     packed = io.BytesIO()
     stored = {
         name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in arrays.items()

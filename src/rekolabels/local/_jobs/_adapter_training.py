@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._files import open_private
 from rekolabels.errors import CannotSplit, InvalidInput
 from rekolabels.images import LabelledImage
 from rekolabels.local._core._models import store_model
@@ -154,7 +155,8 @@ def _write_validation(run: TrainingRun, train: _Manifest, test: _Manifest) -> No
     paths: list[Path] = []
     for name, manifest in (("train", train), ("test", test)):
         path = run.folder / f"{name}-annotated.jsonl"
-        path.write_text("".join(f"{line.validation_line}\n" for line in manifest.lines), encoding="utf-8")
+        with open_private(path, "w") as file:
+            file.writelines(f"{line.validation_line}\n" for line in manifest.lines)
         paths.append(path)
     statistics = {"training": train.summary(), "testing": test.summary()}
     run.result_files.write_validation(paths[0], paths[1], {"errors": [], "statistics": statistics})

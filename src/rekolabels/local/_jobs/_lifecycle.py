@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.local._core._models import version_folder
+from rekolabels.local._core._models import remove_version_folder, version_folder
 from rekolabels.local._core._s3_objects import get_object_args, result_key
 from rekolabels.manifest._json import is_list, is_object
 
@@ -83,7 +83,7 @@ def delete_version(context: Context, job: Job) -> None:
     with context.store.write() as db:
         delete_version_row(db, job.arn)
         context.jobs.finish(db, job)
-    shutil.rmtree(version_folder(context.folder, number), ignore_errors=True)
+    remove_version_folder(context.folder, number)
 
 
 def copy_version(context: Context, job: Job, source: str) -> None:
@@ -101,11 +101,11 @@ def copy_version(context: Context, job: Job, source: str) -> None:
     folder = version_folder(context.folder, target["number"])
     try:
         results = _copy_result_files(context.s3(), original, target)
-        shutil.copytree(version_folder(context.folder, original["number"]), folder)
+        shutil.copytree(version_folder(context.folder, original["number"]), folder, symlinks=True)
     except (ClientError, BotoCoreError, OSError) as error:
         _log.warning("Cannot copy %s to %s.", source, job.arn, exc_info=True)
         status, message = "COPYING_FAILED", f"The model version could not be copied: {error}"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_version_folder(context.folder, target["number"])
     with context.store.write() as db:
         db.execute(
             "UPDATE versions SET status = ?, message = ?, results = ? WHERE arn = ?",

@@ -8,6 +8,7 @@ import attrs
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels import splits
+from rekolabels._files import open_private
 from rekolabels.errors import InvalidManifest
 from rekolabels.local._core._s3_objects import get_object_args, read_lines
 from rekolabels.manifest._line_rules import LineCheck, check_line
@@ -96,7 +97,7 @@ def fetch_manifest(s3: Any, assets: Iterable[Mapping[str, Any]], target: Path) -
     Raises:
         ManifestFileError: A manifest cannot be read or is too large, or all of them are empty.
     """
-    with target.open("wb") as file:
+    with open_private(target, "wb") as file:
         try:
             size = sum(_append(s3, asset["GroundTruthManifest"]["S3Object"], file) for asset in assets)
         except (ClientError, BotoCoreError, InvalidManifest) as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
+from rekolabels._files import Folder
 from rekolabels.local._core._models import version_folder
 from rekolabels.local._jobs._datasets import delete_dataset_row, delete_entries, set_outcome
 from rekolabels.local._jobs._lifecycle import (
@@ -50,10 +50,10 @@ def remove_orphaned_folders(store: Store, folder: Path) -> None:
             "SELECT number FROM versions WHERE status NOT IN ('TRAINING_FAILED', 'COPYING_FAILED')"
         ).fetchall()
         kept = {str(number) for (number,) in rows}
-        versions = version_folder(folder, 0).parent
-        for path in versions.iterdir() if versions.is_dir() else ():
-            if path.name not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+        with Folder(version_folder(folder, 0).parent) as versions:
+            for entry in versions.entries():
+                if entry.name not in kept and entry.is_dir(follow_symlinks=False):
+                    versions.remove_tree(entry.name)
 
 
 def _create_project(db: Connection, arn: str, _now: int) -> None:

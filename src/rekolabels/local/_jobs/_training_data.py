@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._files import FOLDER_MODE, create_private_file, open_private
 from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.local._core._models import version_folder
@@ -139,14 +140,14 @@ class CheckedData:
 def snapshot_datasets(context: Context, db: Connection, project: str, number: int) -> None:
     """Copy a project's entries into the folder of a version: they may change while it is training."""
     folder = version_folder(context.folder, number)
-    folder.mkdir(parents=True)
+    folder.mkdir(FOLDER_MODE, parents=True)
     for kind in ("train", "test"):
         rows = db.execute(
             "SELECT line FROM entries WHERE dataset = "
             "(SELECT id FROM datasets WHERE project = ? AND kind = ?) ORDER BY id",
             (project, kind.upper()),
         )
-        with (folder / f"{kind}.jsonl").open("w", encoding="utf-8") as file:
+        with open_private(folder / f"{kind}.jsonl", "w") as file:
             file.writelines(f"{row['line']}\n" for row in rows)
 
 
@@ -202,7 +203,7 @@ class DataReader:
         """Split the training lines; return the checked data if they cannot be split."""
         train = self._read_dataset("train")
         empty = CheckedDataset(DatasetStatistics(), [], self._folder / "test-annotated.jsonl")
-        empty.annotated.touch()
+        create_private_file(empty.annotated)
         data = _check_data(train, empty, auto_split=True)
         if data.failure is not None:
             return data
@@ -218,7 +219,7 @@ class DataReader:
         dataset = CheckedDataset(DatasetStatistics(), [], self._folder / f"{kind}-annotated.jsonl")
         with (
             self._path(kind).open("rb") as file,
-            dataset.annotated.open("w", encoding="utf-8") as annotated,
+            open_private(dataset.annotated, "w") as annotated,
             ThreadPoolExecutor(_THREADS, thread_name_prefix="rekolabels-images") as pool,
         ):
             lines = enumerate(read_lines(file), 1)
@@ -254,8 +255,8 @@ class DataReader:
         all_lines, rest = self._path("train"), self._folder / "train-part.jsonl"
         with (
             all_lines.open("rb") as lines,
-            rest.open("wb") as train,
-            self._path("test").open("wb") as test,
+            open_private(rest, "wb") as train,
+            open_private(self._path("test"), "wb") as test,
         ):
             for number, line in enumerate(read_lines(lines), 1):
                 (test if number in numbers else train).write(line + b"\n")

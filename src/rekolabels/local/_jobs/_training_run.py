@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._files import FOLDER_MODE
 from rekolabels.errors import RekolabelsError
 from rekolabels.local._core._context import Context
 from rekolabels.local._core._job import Interrupted, Job
-from rekolabels.local._core._models import version_folder
+from rekolabels.local._core._models import remove_version_folder, version_folder
 from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
 from rekolabels.local._jobs._lifecycle import version_row
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
@@ -82,7 +82,7 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
         version = version_row(db, job.arn)
     request = json.loads(version["request"])
     folder = version_folder(context.folder, version["number"])
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     result_files = ResultFiles(
         context.s3(), request["OutputConfig"], version["project_name"], version["name"]
     )
@@ -106,7 +106,7 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
     for leftover in folder.glob("*.jsonl"):
         leftover.unlink()
     if status == "TRAINING_FAILED":
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_version_folder(context.folder, version["number"])
     with context.store.write() as db:
         db.execute(
             "UPDATE versions SET status = ?, message = ?, ended = ?, billable = ?, results = ? WHERE arn = ?",

@@ -121,9 +121,13 @@ class S3Directory:
         method = environ["REQUEST_METHOD"].upper()
         path = environ.get("PATH_INFO", "")
         try:
-            request = parse_request(environ, self._store.has_bucket)
-            check_expiry(request.query, self._clock())
-            response = _route(request)(self._store, request)
+            self._store.begin_request()
+            try:
+                request = parse_request(environ, self._store.has_bucket)
+                check_expiry(request.query, self._clock())
+                response = _route(request)(self._store, request)
+            finally:
+                self._store.end_request()
         except S3Error as error:
             response = _error_response(error, path, request_id, host_id)
         except BadRequest:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sqlite3
+import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 import attrs
 
+from rekolabels._files import FOLDER_MODE, Folder
 from rekolabels.errors import InvalidInput
+from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._s3 import _index as index
 from rekolabels.local._s3._body import HASHERS, BodyInfo, encode_checksum, md5, receive
 from rekolabels.local._s3._disk import PRIVATE_FOLDER, Disk
 from rekolabels.local._s3._errors import S3Error
 from rekolabels.local._s3._index import Bucket, ListPage, ListQuery, StoredObject
+from rekolabels.local._s3._names import check_index, is_bucket_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Body", "ObjectStore", "remove_upload", "require_bucket"]
 
 _BLOCK_SIZE = 1024 * 1024  # bytes that are copied at a time
-_BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
-_RESERVED = re.compile(r"\A(?:xn--|sthree-|amzn-s3-demo-)|(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)\Z")
-_IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 
 
 @attrs.frozen
@@ -56,12 +56,18 @@ class ObjectStore:
     def __init__(self, root: Path, *, region: str, clock: Callable[[], float], fsync: bool) -> None:
         self.region = region
         self._clock = clock
-        self.disk = Disk(root, fsync=fsync)
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._closed = False
+        path = root / PRIVATE_FOLDER / "index.sqlite"
         try:
             with contextlib.ExitStack() as undo:
-                (root / PRIVATE_FOLDER).mkdir(parents=True, exist_ok=True)
-                self.index = index.Index(root / PRIVATE_FOLDER / "index.sqlite", fsync=fsync)
+                root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+                self.disk = Disk(Folder(root), fsync=fsync)
+                self.index = index.Index(path, fsync=fsync)
                 undo.callback(self.close)
+                with self.index.read() as db:
+                    check_index(db, str(path))
                 self._start()
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
@@ -83,10 +89,36 @@ class ObjectStore:
         """Return the time in whole seconds since 1970."""
         return int(self._clock())
 
+    def begin_request(self) -> None:
+        """Keep the session of the disk until `end_request`.
+
+        A request that is interrupted by `close` may still commit the body that it has written. If the session
+        ended before, a process that starts at that moment would remove the body.
+
+        Raises:
+            DatabaseClosed: The store is closed.
+        """
+        with self._lock:
+            if self._closed:
+                raise DatabaseClosed("The store is closed.")
+            self._requests += 1
+
+    def end_request(self) -> None:
+        """Let go of the session; the last request of a closed store ends it."""
+        with self._lock:
+            self._requests -= 1
+            ends = self._closed and not self._requests
+        if ends:
+            self.disk.end_session()
+
     def close(self) -> None:
-        """Close the index and end the session; the store cannot be used afterwards."""
+        """Close the index, and end the session when no request is left. Idempotent."""
         self.index.close()
-        self.disk.end_session()
+        with self._lock:
+            ends = not self._closed and not self._requests
+            self._closed = True
+        if ends:
+            self.disk.end_session()
 
     def sync_disk(self) -> None:
         """Bring the disk in line with the index: update plain files, remove unreferenced bodies.
@@ -328,7 +360,7 @@ def check_bucket_name(name: str) -> None:
     Raises:
         S3Error: ``InvalidBucketName``.
     """
-    if not _BUCKET_NAME.fullmatch(name) or _RESERVED.search(name) or _IP_ADDRESS.fullmatch(name):
+    if not is_bucket_name(name):
         raise S3Error("InvalidBucketName", BucketName=name)
 
 
