@@ -174,6 +174,8 @@ def find_fault(words: list[str]) -> str | None:
             return find_missing_extra(rest)
         case (("python" | "python3"), ["-m", "venv", _]):
             return None
+        case "python", ["-c", *_]:
+            return None
         case "python", ["-m", module, *rest]:
             return find_missing_option(ROOT / "src" / module.replace(".", "/") / "__main__.py", rest)
         case "python", [script, *rest]:

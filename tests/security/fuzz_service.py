@@ -25,6 +25,7 @@ import fuzz_mutation as mutation
 from botocore.loaders import Loader
 from fuzz_requests import Workspace, documents, json_request, s3_requests
 
+from rekolabels.local._http._access import HostNames
 from rekolabels.local._http._server import _Handler
 
 if TYPE_CHECKING:
@@ -253,10 +254,13 @@ class _Socket:
     def setsockopt(self, *_: object) -> None:
         """Do nothing: there is no socket."""
 
+    def shutdown(self, _: int) -> None:
+        """Do nothing: there is no socket."""
+
 
 def _exchange(app: Any, data: bytes) -> bytes:
     connection: Any = _Socket(data)
-    listener: Any = SimpleNamespace(app=app, server_address=("127.0.0.1", 4900))
+    listener: Any = SimpleNamespace(app=app, host_names=HostNames(), server_address=("127.0.0.1", 4900))
     _Handler(connection, ("127.0.0.1", 50000), listener)
     return bytes(connection.written)
 

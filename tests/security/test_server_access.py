@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rekolabels.local import LocalService
-from rekolabels.local.__main__ import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,28 +33,16 @@ def exchange(server: Server, head: str, body: str = "\r\n") -> tuple[int, str]:
     return int(response.split(" ", 2)[1]), response.partition("\r\n\r\n")[0].lower()
 
 
-def test_it_listens_on_the_loopback_interface_only(server: Server) -> None:
-    """serve() has no option for another address, and the machine's other addresses refuse connections."""
+def test_it_listens_on_the_loopback_interface_by_default(server: Server) -> None:
+    """The machine's other addresses refuse connections."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing; finds the address that other machines would use
         outer = str(probe.getsockname()[0])
 
     assert server.url == f"http://127.0.0.1:{server.port}"
-    assert list(inspect.signature(LocalService.serve).parameters) == ["self", "port"]
     if not outer.startswith("127."):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((outer, server.port), timeout=10)
-
-
-@pytest.mark.parametrize("option", ["--host", "--bind", "--address"])
-def test_the_command_has_no_option_for_other_interfaces(
-    option: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The command cannot serve a network by accident; that takes a proxy with access control of its own."""
-    with pytest.raises(SystemExit):
-        main([option, "0.0.0.0"])  # noqa: S104 - the option is rejected
-
-    assert "unrecognized arguments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -92,6 +78,129 @@ def test_foreign_pages_may_not_call(server: Server, method: str, origin: str) ->
 
     assert status == 403
     assert "access-control" not in response
+
+
+SERVED = "Host: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: Cross-Site",
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document",
+        "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image",
+        "Sec-Fetch-Site: unknown",
+        "Sec-Fetch-Site:",
+        "Sec-Fetch-Site: none\r\nSec-Fetch-Site: cross-site",
+        "Origin: https://evil.example",
+        "Origin: null",
+        "Origin:",
+        "Origin: http://localhost\r\nOrigin: https://evil.example",
+        "Origin: http://localhost@evil.example",
+        "Origin: ftp://localhost",
+        "Referer: https://evil.example/page",
+        "Referer: https://evil.example/?http://localhost/",
+        "Referer: http://localhost:80@evil.example/",
+        "Referer: http://localhost.evil.example",
+        "Referer: about:blank",
+        "Referer: //localhost/",
+    ],
+)
+def test_fetches_of_foreign_pages_are_refused(server: Server, fields: str) -> None:
+    """Whatever they fetch, and however: status 403."""
+    assert exchange(server, f"GET / HTTP/1.1\r\n{SERVED}{fields}\r\n")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "X: a program",
+        "Sec-Fetch-Site: none",
+        "Sec-Fetch-Site: same-origin",
+        "Sec-Fetch-Site: same-site\r\nReferer: http://localhost:3000/page?a=b",
+        "Referer: http://127.0.0.1:3000",
+        "Referer: https://app.localhost/",
+        "Origin: http://[::1]:80",
+    ],
+)
+def test_programs_and_local_pages_are_answered(server: Server, fields: str) -> None:
+    """SDKs send none of these fields; what the user opens is "none", and local pages are of the same site."""
+    assert exchange(server, f"GET / HTTP/1.1\r\n{SERVED}{fields}\r\n")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (f"GET / HTTP/1.1\r\n{SERVED}", 200),
+        (f"HEAD / HTTP/1.1\r\n{SERVED}", 405),
+        (f"GET /none/none HTTP/1.1\r\n{SERVED}", 404),
+        (f"POST / HTTP/1.1\r\n{SERVED}X-Amz-Target: none\r\nContent-Length: 0\r\n", 400),
+        (f"POST / HTTP/1.1\r\n{SERVED}X-Amz-Target: RekognitionService.DescribeProjects\r\n", 200),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{SERVED}Origin: null\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{SERVED}broken\r\n", 400),
+        (f"GET / HTTP/1.1\r\n{SERVED}X: {'a' * 70_000}\r\n", 431),
+        (f"GET / HTTP/3.0\r\n{SERVED}", 505),
+    ],
+)
+def test_no_response_acts_in_a_browser(server: Server, head: str, status: int) -> None:
+    """Every answer, refusals included, has the headers that take its content all rights."""
+    answered, response = exchange(server, head)
+
+    lines = response.split("\r\n")
+    assert answered == status
+    assert lines.count("x-content-type-options: nosniff") == 1
+    assert lines.count("content-security-policy: sandbox; default-src 'none'; frame-ancestors 'none'") == 1
+    assert lines.count("cross-origin-resource-policy: same-site") == 1
+    assert "content-type: text/plain; charset=utf-8" in lines or "content-disposition: attachment" in lines
+
+
+@pytest.mark.parametrize(
+    "stored", ["text/html", "image/svg+xml", "application/xhtml+xml", "TEXT/HTML; a=b", "a"]
+)
+@pytest.mark.parametrize(
+    "query", ["", "?response-content-disposition=inline", "?response-content-type=text/xml"]
+)
+def test_active_objects_are_downloads(server: Server, stored: str, query: str) -> None:
+    """Whatever type an object was stored with or is asked for, a browser does not show it."""
+    put = f"PUT /active/a HTTP/1.1\r\n{SERVED}Content-Length: 0\r\n"
+    exchange(server, f"PUT /active HTTP/1.1\r\n{SERVED}Content-Length: 0\r\n")
+    assert exchange(server, f"{put}Content-Type: {stored}\r\nContent-Disposition: inline\r\n")[0] == 200
+
+    status, response = exchange(server, f"GET /active/a{query} HTTP/1.1\r\n{SERVED}")
+
+    assert status == 200
+    assert [line for line in response.split("\r\n") if line.startswith("content-disposition")] == [
+        "content-disposition: attachment"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "sent"),
+    [
+        ("image/jpeg", "", []),
+        ("image/png", "?response-content-disposition=inline", ["inline"]),
+        ("text/plain; charset=utf-8", "", []),
+        ("binary/octet-stream", "", []),
+        ("image/png", "?response-content-type=text/html", ["attachment"]),
+        ("text/html", "?response-content-type=image/png", []),
+        ("text/html", "?response-content-disposition=attachment;filename=a", ["attachment;filename=a"]),
+        ("text/html", "?response-content-disposition=attachments", ["attachment"]),
+        ("text/html", "?response-content-disposition=,attachment", ["attachment"]),
+    ],
+)
+def test_inert_objects_are_shown(server: Server, stored: str, asked: str, sent: list[str]) -> None:
+    """Images and text keep the disposition that they were asked for; other types are downloads."""
+    exchange(server, f"PUT /inert HTTP/1.1\r\n{SERVED}Content-Length: 0\r\n")
+    put = f"PUT /inert/a HTTP/1.1\r\n{SERVED}Content-Type: {stored}\r\nContent-Length: 0\r\n"
+    assert exchange(server, put)[0] == 200
+
+    _, response = exchange(server, f"GET /inert/a{asked} HTTP/1.1\r\n{SERVED}")
+
+    assert [
+        line.partition(": ")[2] for line in response.split("\r\n") if line.startswith("content-disposition")
+    ] == sent
 
 
 def test_no_page_may_read_responses(server: Server) -> None:

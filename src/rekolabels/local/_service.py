@@ -34,7 +34,7 @@ from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_f
 from rekolabels.local._s3 import S3Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from sqlite3 import Connection
     from types import TracebackType
@@ -275,22 +275,45 @@ class LocalService:
             client.ensure_bucket()
         return client
 
-    def serve(self, port: int = 0) -> Server:
-        """Start an HTTP server on 127.0.0.1, for other processes and languages.
+    def serve(
+        self,
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        allowed_hosts: Collection[str] = (),
+    ) -> Server:
+        """Start an HTTP server, for other processes and languages; on this machine unless told otherwise.
 
         Args:
             port: The port; 0 for a free one.
+            host: The IP address to listen on. An address that other machines can reach, such as ``0.0.0.0``,
+                requires ``token`` and ``allowed_hosts``.
+            token: The access token that clients send as their access key ID, at least 32 letters, digits,
+                hyphens and underscores; None to serve every program that reaches the port.
+            allowed_hosts: The host names that clients use, without ports; those of the loopback interface are
+                always allowed.
 
         Returns:
             The running server, a context manager with ``url``, ``port``, ``environment`` and ``close()``.
 
         Raises:
-            InvalidInput: The port is in use, or the service is closed.
+            InvalidInput: The port is in use, other machines could reach the service without a token, the
+                token is too short, or the service is closed.
         """
         from rekolabels.local._http._server import Server
 
         self._check_open()
-        server = Server(self._app, port=port, account=self._account, region=self._region)
+        server = Server(
+            self._app,
+            port=port,
+            account=self._account,
+            region=self._region,
+            host=host,
+            token=token,
+            allowed_hosts=tuple(allowed_hosts) if not isinstance(allowed_hosts, str) else allowed_hosts,
+            exposes=f"read, change and delete all projects, models and objects in {self._path}",
+        )
         self._servers.append(server)
         return server
 
