@@ -172,9 +172,7 @@ def find_fault(words: list[str]) -> str | None:
             return find_missing_extra(rest)
         case "python", ["-m", "pip", "install", *rest]:
             return find_missing_extra(rest)
-        case (("python" | "python3"), ["-m", "venv", _]):
-            return None
-        case "python", ["-c", *_]:
+        case (("python" | "python3"), ["-m", "venv", _] | ["-c", *_]):
             return None
         case "python", ["-m", module, *rest]:
             return find_missing_option(ROOT / "src" / module.replace(".", "/") / "__main__.py", rest)
