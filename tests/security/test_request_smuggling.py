@@ -5,6 +5,7 @@ The requests are bytes on a socket; the S3 objects that they would create are re
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import time
@@ -41,6 +42,7 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@functools.cache
 def client(server: Server) -> Any:
     """Return an S3 client of the server."""
     return boto3.Session("0" * 12, "x", region_name="us-east-1").client("s3", endpoint_url=server.url)
