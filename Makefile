@@ -28,7 +28,7 @@ coverage: $(VENV)/.dev ## run all tests and list the lines and branches that the
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=97
 
-conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with the AWS CLI and the SDK for JavaScript
+conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with the AWS CLI and the SDK for JavaScript (needs Node.js 20)
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
 
 check: $(VENV)/.dev ## check formatting, lint, imports, wording and types
@@ -75,7 +75,7 @@ wheel: $(VENV)/.release ## build and check the release archives; try the wheel o
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --strip-extras --no-annotate \
     --custom-compile-command 'make lock'
 
-lock: | $(BIN)/python ## renew the exact versions in requirements/ and tests/conformance/
+lock: | $(BIN)/python ## renew the exact versions in requirements/ and tests/conformance/ (needs npm)
 	@$(PIP) install uv
 	$(BIN)/$(COMPILE) --upgrade --all-extras --group dev --group fuzz --group mutation --group audit --group release \
 	    --group bench --group lock pyproject.toml --output-file requirements/dev.txt
@@ -87,8 +87,8 @@ clean: ## remove everything that the targets created
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build .quickstart .conformance dist .fuzz .audit .mutation
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --upgrade pip
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade pip
 
 $(VENV)/.run: $(STAMPS) | $(BIN)/python
 	@echo "Preparing $(VENV) (about a minute, once) ..."
@@ -128,6 +128,7 @@ $(VENV)/.release: $(STAMPS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.docs: $(STAMPS) | $(BIN)/python
+	@echo "Preparing $(VENV) for the documentation (a few minutes, once) ..."
 	@$(PIP) install --editable '.[all]' --group docs
 	@touch $@
 

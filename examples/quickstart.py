@@ -53,12 +53,12 @@ def run(client: Client, options: argparse.Namespace) -> int:
 
     train, test = project.create_datasets(images, test=0.2, seed=options.seed)
     train_count, test_count = (dataset.describe().total_entries for dataset in (train, test))
-    print(f"Datasets    {train_count} images to train with, {test_count} held back for testing")
+    print(f"Datasets    {train_count} training images, {test_count} test images")
 
     started = time.monotonic()
     model = choose_model(project, retrain=options.retrain)
-    model.wait_until_trained()
-    print(f"Model       {model.version_name}, trained after {time.monotonic() - started:.1f} s\n")
+    model.wait_until_trained()  # returns at once if an earlier run trained the model
+    print(f"Model       {model.version_name}, ready after {time.monotonic() - started:.1f} s\n")
 
     result = model.evaluation()
     print(result)
@@ -67,7 +67,7 @@ def run(client: Client, options: argparse.Namespace) -> int:
     result.save(report)
 
     labels = ", ".join(unseen.labels)
-    print(f"\nAn image that the model never saw, {unseen.source} ({labels}):")
+    print(f"\nPrediction for {unseen.source} ({labels}), which is in neither dataset:")
     # A running model costs money on AWS: the block stops it at the end.
     with model.running(min_inference_units=1) as running:
         for found in running.detect(unseen.source):
@@ -75,7 +75,7 @@ def run(client: Client, options: argparse.Namespace) -> int:
 
     print(f"\nReport      {report}")
     print(f"Results     {model.describe().evaluation_summary}")
-    print(f"Model       {model.arn}")
+    print(f"Model ARN   {model.arn}")
     if not options.aws:
         print(f"Everything  {options.workspace}, which you can delete")
     return 0
@@ -119,13 +119,13 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, help="folder with one folder of images for each label")
-    parser.add_argument("--aws", action="store_true", help="use AWS, which costs money, and not this machine")
+    parser.add_argument("--images", type=Path, help="folder that contains one folder of images per label")
+    parser.add_argument("--aws", action="store_true", help="use AWS instead of this machine; costs money")
     parser.add_argument("--bucket", help="with --aws: the S3 bucket; created if it does not exist")
     parser.add_argument("--region", help="with --aws: the Region; default: that of your AWS settings")
-    parser.add_argument("--project", help="name of the project; default: the names of folder and seed")
-    parser.add_argument("--seed", type=int, default=7, help="another seed gives another split")
-    parser.add_argument("--retrain", action="store_true", help="train a new version, even if there is one")
+    parser.add_argument("--project", help="name of the project; default: FOLDER-split-SEED")
+    parser.add_argument("--seed", type=int, default=7, help="seed of the split into training and test images")
+    parser.add_argument("--retrain", action="store_true", help="train a new version even if there is one")
     parser.add_argument(
         "--workspace",
         type=Path,

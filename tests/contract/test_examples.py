@@ -82,6 +82,6 @@ def test_the_quickstart_continues_where_it_stopped(
     for _ in range(2):
         capsys.readouterr()
         assert run(monkeypatch, "quickstart.py", *options) == 0
-        tables.append(capsys.readouterr().out.partition("F1 score")[2].partition("An image")[0])
+        tables.append(capsys.readouterr().out.partition("F1 score")[2].partition("Prediction for")[0])
     assert tables[0] == tables[1] != ""
     assert (tmp_path / "workspace" / "puppies-split-7-v1.html").is_file()
