@@ -1,11 +1,13 @@
-"""Headers of JPEG and PNG files: format, size, channels and EXIF orientation.
+"""Headers of JPEG and PNG files: format, size, channels and EXIF orientation; and image files for Pillow.
 
-Nothing is decoded, so a hostile file cannot exhaust the memory, and no imaging library is needed. The EXIF
-orientation is read here too, because Pillow warns about a damaged EXIF block instead of ignoring it.
+Headers are read without decoding, so a hostile file cannot exhaust the memory, and no imaging library is
+needed. The EXIF orientation is read here too, because Pillow warns about a damaged EXIF block instead of
+ignoring it.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -14,7 +16,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Header", "image_format", "read_header"]
+__all__ = ["EncodedImage", "Header", "image_format", "read_header"]
 
 _JPEG = b"\xff\xd8\xff"
 _MARKER = 0xFF
@@ -27,6 +29,15 @@ _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the frame headers SOF0 to SOF15; the three left out are tables and extensions."""
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length: TEM, the restart markers, and the start of the image."""
+_MAX_SCANS = 1000
+"""Scans of a JPEG. libjpeg goes through all pixels for each, even for one of a dozen bytes; real progressive
+files have about 10. Thumbnails and colour profiles may contain the marker, too."""
+_BYTES_PER_READ = 128
+"""Pillow reads headers in Python, some byte by byte: 60 MB of fill bytes took 23 s. It reads pixels in blocks
+of 64 kB, and the chunks of a PNG, usually of 8 kB, in three reads."""
+_FREE_READS = 20_000
+_FREE_READS_OTHER = 200_000
+"""For formats of which Pillow decodes the pixels in Python, such as compressed BMP."""
 _MAX_SEGMENTS = 10_000
 """Bounds the work on a hostile file; real files have some dozens."""
 
@@ -191,3 +202,34 @@ def _read_orientation(tiff: bytes) -> int:
             value = number(entry + 8)
             return value if value in _ORIENTATIONS else _UPRIGHT
     return _UPRIGHT
+
+
+class EncodedImage(io.BytesIO):
+    """The content of an image file, to be opened with Pillow.
+
+    Raises:
+        OSError: Decoding it would take far more work than decoding an image. Raised by the constructor, or by
+            the methods that read.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        found = image_format(data[:8])
+        if found == "JPEG" and data.count(bytes((_MARKER, _START_OF_SCAN))) > _MAX_SCANS:
+            raise OSError(f"it has more than {_MAX_SCANS:,} scans")
+        self._reads = (_FREE_READS_OTHER if found is None else _FREE_READS) + len(data) // _BYTES_PER_READ
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes; all that are left by default."""
+        self._count()
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read up to the end of the line."""
+        self._count()
+        return super().readline(size)
+
+    def _count(self) -> None:
+        self._reads -= 1
+        if self._reads < 0:
+            raise OSError("it consists of far more parts than an image")

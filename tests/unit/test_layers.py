@@ -77,3 +77,11 @@ def test_layers_are_exhaustive() -> None:
     }
     assert layers == {"rekolabels": True, "rekolabels.local": True}
     assert linter["exclude_type_checking_imports"] is False
+
+
+def test_few_private_modules_at_the_top() -> None:
+    """New private modules belong in a package."""
+    private = [
+        file.name for file in (ROOT / "src" / "rekolabels").glob("_*.py") if file.name != "__init__.py"
+    ]
+    assert len(private) <= 6

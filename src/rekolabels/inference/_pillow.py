@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rekolabels._encoded_image import EncodedImage
+from rekolabels._image_header import EncodedImage
 from rekolabels.errors import InvalidImage, MissingExtra
 
 __all__ = [

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
-from rekolabels._encoded_image import EncodedImage
+from rekolabels._image_header import EncodedImage
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import ImageSize
 from rekolabels.manifest._json import short_repr

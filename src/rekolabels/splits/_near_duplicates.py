@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekolabels._encoded_image import EncodedImage
+from rekolabels._image_header import EncodedImage
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats import image_size
 

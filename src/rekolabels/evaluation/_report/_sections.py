@@ -11,7 +11,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rekolabels._encoded_image import EncodedImage
+from rekolabels._image_header import EncodedImage
 from rekolabels.evaluation._report._table import format_number
 
 if TYPE_CHECKING:

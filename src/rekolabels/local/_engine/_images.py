@@ -6,8 +6,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from rekolabels._encoded_image import EncodedImage
-from rekolabels._image_header import Header, read_header
+from rekolabels._image_header import EncodedImage, Header, read_header
 from rekolabels.errors import MissingExtra
 from rekolabels.images import ImageSize
 from rekolabels.local._engine._values import UnusableImage
