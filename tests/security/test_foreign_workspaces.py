@@ -218,7 +218,7 @@ def hostile_owner(workspace: Path) -> None:
 
 
 def linked_sessions(workspace: Path) -> None:
-    """A session of bodies is a link: what is tidied there lies outside."""
+    """A session of bodies is a link to a folder outside of the workspace."""
     link = workspace / "s3" / ".rekolabels" / "bodies" / "0123456789ab"
     (workspace.parents[2] / "outside" / "lock").touch()
     link.symlink_to(workspace.parents[2] / "outside")

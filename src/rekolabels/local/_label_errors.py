@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekolabels._temporary import TemporaryFolder
+from rekolabels._files import TemporaryFolder
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.evaluation import (
     EvaluatedImage,

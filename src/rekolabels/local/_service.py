@@ -14,8 +14,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from rekolabels._files import FOLDER_MODE, Folder
-from rekolabels._temporary import TemporaryFolder
+from rekolabels._files import FOLDER_MODE, Folder, TemporaryFolder
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._context import Context, Quotas, check_process

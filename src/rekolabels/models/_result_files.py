@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from rekolabels._temporary import TemporaryFolder
+from rekolabels._files import TemporaryFolder
 from rekolabels.descriptions import S3Location
 
 if TYPE_CHECKING:

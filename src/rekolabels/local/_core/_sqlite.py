@@ -142,7 +142,7 @@ class Database:
             db.row_factory = sqlite3.Row
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
             db.execute("PRAGMA foreign_keys = ON")
-            # The file may come from somebody else: its schema calls no function that could do harm.
+            # The file may come from another user: its schema calls no function that could do harm.
             db.execute("PRAGMA trusted_schema = OFF")
         except sqlite3.Error:
             db.close()

@@ -1,4 +1,4 @@
-"""Checks of a workspace before it is used: it may come from somebody else.
+"""Checks of a workspace before it is used: it may come from another user.
 
 Its databases and files may contain anything. The workspace is refused when a link or a special file is among
 the folders of the service, or when a name in the databases is not of the form that the service writes. Where

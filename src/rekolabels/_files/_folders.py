@@ -31,7 +31,7 @@ FOLDER_MODE = 0o700
 
 _HAS_HANDLES = os.open in os.supports_dir_fd
 """Whether the system opens files relative to an open folder; Windows does not."""
-# O_NONBLOCK: opening a pipe that somebody put there must not wait for a writer.
+# O_NONBLOCK: opening a pipe that was put there must not wait for a writer.
 _SAFE = (
     getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -293,7 +293,7 @@ def create_private_file(path: Path) -> None:
     Raises:
         OSError: It cannot be created.
     """
-    # Closing any descriptor of a file drops the process's SQLite locks on it: nobody may have opened the
+    # Closing any descriptor of a file drops the process's SQLite locks on it: no thread may have opened the
     # file before it is closed here, and a file that exists is not touched.
     with _creation, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, FILE_MODE))

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekolabels._files import FileLock, Folder, lock_file
+from rekolabels._files._folders import FileLock, Folder, lock_file
 
 if TYPE_CHECKING:
     from types import TracebackType

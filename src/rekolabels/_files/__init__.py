@@ -1,0 +1,23 @@
+"""Files and folders of the user only: private, locked or temporary."""
+
+from rekolabels._files._folders import (
+    FILE_MODE,
+    FOLDER_MODE,
+    FileLock,
+    Folder,
+    create_private_file,
+    lock_file,
+    open_private,
+)
+from rekolabels._files._temporary import TemporaryFolder
+
+__all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "FileLock",
+    "Folder",
+    "TemporaryFolder",
+    "create_private_file",
+    "lock_file",
+    "open_private",
+]
