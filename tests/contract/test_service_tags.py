@@ -54,3 +54,16 @@ def test_the_quota_of_tags() -> None:
         with refused("ServiceQuotaExceededException"):
             backend.rekognition.tag_resource(ResourceArn=arn, Tags={"b": "1", "c": "1"})
         assert backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"] == {"a": "1"}
+
+
+def test_a_resource_has_at_most_50_tags() -> None:
+    """The default quota is that of AWS; a tag that exists already is replaced."""
+    with open_backend("in process") as backend:
+        arn = make_project(backend, Tags={f"tag{number}": "1" for number in range(50)})
+        with refused("ServiceQuotaExceededException", "at most 50"):
+            backend.rekognition.tag_resource(ResourceArn=arn, Tags={"another": "1"})
+        backend.rekognition.tag_resource(ResourceArn=arn, Tags={"tag7": "2"})
+        tags = backend.rekognition.list_tags_for_resource(ResourceArn=arn)["Tags"]
+        assert (len(tags), tags["tag7"]) == (50, "2")
+        with refused("ServiceQuotaExceededException"):
+            make_project(backend, "crowded", Tags={f"tag{number}": "1" for number in range(51)})

@@ -164,3 +164,50 @@ def record(answered: list[str]) -> Any:
             answered.append("answered")
 
     return after_call
+
+
+COUNTED = """
+import os
+import sys
+from rekolabels import Client
+
+arn, journal, counter, *images = sys.argv[1:]
+model = Client().model(arn)
+file = os.open(counter, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+events = model._connection.rekognition.client.meta.events
+
+def count(**_):
+    os.write(file, b".")
+
+events.register("before-call.rekognition.DetectCustomLabels", count)
+for outcome in model.detect_many(images, journal=journal, workers=4, ordered=False):
+    print(outcome.error, flush=True)
+"""
+
+
+def test_each_kill_costs_at_most_the_calls_in_progress(
+    workspace: Path, image_paths: list[Path], tmp_path: Path
+) -> None:
+    """A run is killed five times; it requests at most ``workers`` images again for each."""
+    copies = [tmp_path / f"{number}.png" for number in range(100)]
+    for copy, path in zip(copies, itertools.cycle(image_paths), strict=False):
+        os.link(path, copy)
+    counter, kills = tmp_path / "calls", 5
+    with faulty(workspace) as (service, model), service.serve() as server:
+        command = [sys.executable, "-c", COUNTED, model.arn, str(tmp_path / "journal.db"), str(counter)]
+        for kill in range(1, kills + 2):
+            run = subprocess.Popen(  # noqa: S603 -- our own interpreter
+                [*command, *map(str, copies)],
+                env={**os.environ, **server.environment},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert run.stdout is not None
+            if kill <= kills:
+                for _ in range(15 * kill):
+                    run.stdout.readline()
+                os.kill(run.pid, signal.SIGKILL)
+                run.communicate()
+            else:
+                assert run.communicate()[0].split() == ["None"] * len(copies)
+    assert len(copies) <= counter.stat().st_size <= len(copies) + kills * 4

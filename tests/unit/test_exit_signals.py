@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rekolabels.models._exit_signals import defer_signals_in, register, unregister
+from rekolabels.models._exit_signals import deferring_signals, register, unregister
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,11 +95,11 @@ def test_no_signal_interrupts_a_deferring_function_itself(number: signal.Signals
         begun.append("next call")
         threading.Event().wait(20)
 
+    @deferring_signals
     def function() -> None:
         signal.raise_signal(number)
         next_call()
 
-    defer_signals_in(function)
     with pytest.raises(ENDINGS[number]):
         function()
     assert begun == ["next call"]

@@ -95,13 +95,13 @@ def test_an_interrupted_run_keeps_its_outcomes(tmp_path: Path, ending: str) -> N
 @pytest.mark.parametrize("ending", ["jsonl", "csv"])
 def test_lines_are_flushed_at_once(tmp_path: Path, ending: str) -> None:
     """Other processes see each outcome at once, so that a kill loses none."""
-    path = tmp_path / f"found.{ending}"
+    path, part = tmp_path / f"found.{ending}", tmp_path / f"found.{ending}.part"
     seen: list[int] = []
 
     def outcomes() -> Iterator[Outcome[str]]:
         for number in range(3):
             yield Outcome(f"{number}.png")
-            seen.append(path.read_text(encoding="utf-8").count(".png"))
+            seen.append(part.read_text(encoding="utf-8").count(".png"))
 
     save_outcomes(outcomes(), path)
     assert seen == [1, 2, 3]

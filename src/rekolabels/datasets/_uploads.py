@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from rekolabels import _progress
+from rekolabels._output_file import escape_surrogates
 from rekolabels._threads import map_bounded
 from rekolabels.datasets._upload_workers import UploadTask, upload_all, worker_processes
 from rekolabels.descriptions import S3Location
@@ -52,7 +53,8 @@ class LocalImage:
 
     def key(self, prefix: str) -> str:
         """Return the key in S3: the digest, followed by the file name for readers of the console."""
-        return f"{prefix}images/{self.digest[:32]}/{Path(self.image.source).name}"
+        name = escape_surrogates(Path(self.image.source).name)
+        return f"{prefix}images/{self.digest[:32]}/{name}"
 
     def remote(self, bucket: str, prefix: str) -> LabelledImage:
         """Return the image with its S3 URI after the upload."""

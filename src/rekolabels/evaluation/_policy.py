@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from rekolabels._output_file import replacing
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, wilson_interval
@@ -238,7 +239,8 @@ class ThresholdPolicy:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the policy to a JSON file and return its path; an existing file is replaced."""
         target = Path(path)
-        target.write_text(f"{self.to_json()}\n", encoding="utf-8")
+        with replacing(target) as file:
+            file.write(f"{self.to_json()}\n".encode())
         return target
 
     @classmethod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rekolabels._image_header import image_format, read_header
+from rekolabels._output_file import replacing
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._problems import printable, shown
 from rekolabels.images import ImageSize
@@ -60,31 +62,30 @@ def reading(path: str | os.PathLike[str], expected: str = "") -> Generator[str]:
 
 
 @contextlib.contextmanager
-def writing(target: str | os.PathLike[str]) -> Generator[TextIO]:
+def writing(target: str | os.PathLike[str], *, sync: bool = True) -> Generator[TextIO]:
     """Open a text file for writing; it replaces the target only when the block ends without an error.
+
+    Args:
+        target: The file.
+        sync: Wait until the content is on the disk; False for each of many small files.
 
     Raises:
         InvalidInput: The file cannot be written.
     """
-    path = Path(target)
     try:
-        part = path.with_name(f".{path.name}.part")
-        file = part.open("w", encoding="utf-8", newline="")
-    except (OSError, ValueError) as error:  # ValueError: not a valid name
-        raise InvalidInput(f"{printable(path)}: Cannot be written: {printable(error)}.") from error
-    try:
-        with file:
-            yield file
-        part.replace(path)
+        with replacing(target, sync=sync) as raw:
+            file = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+            try:
+                yield file
+            finally:
+                file.detach()
     except OSError as error:
-        raise InvalidInput(f"{printable(path)}: Cannot be written: {error}.") from error
+        raise InvalidInput(f"{printable(target)}: Cannot be written: {error}.") from error
     except UnicodeEncodeError as error:
         text = error.object[max(0, error.start - 20) : error.end + 20]
         raise InvalidInput(
-            f"{printable(path)}: Cannot be written: {shown(text)} is not valid Unicode text."
+            f"{printable(target)}: Cannot be written: {shown(text)} is not valid Unicode text."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

@@ -238,7 +238,7 @@ def write_voc(
         if image.size is None:
             report("Pascal VOC states the size of each image, and this one has none", fix="Set its size.")
         make_folder(target)
-        with writing(target / f"{stem}.xml") as file:
+        with writing(target / f"{stem}.xml", sync=False) as file:
             file.write(_xml(image, name, writable_boxes(image, report)))
         count += 1
     return count

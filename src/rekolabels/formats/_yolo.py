@@ -388,7 +388,7 @@ def write_yolo(
             )
         else:
             stems.add(stem)
-            with writing(target / "labels" / f"{stem}.txt") as file:
+            with writing(target / "labels" / f"{stem}.txt", sync=False) as file:
                 file.writelines(_line(box, image.size, classes) for box in writable_boxes(image, report))
     with writing(target / "data.yaml") as file:
         content = {"path": ".", "train": "images", "names": dict(enumerate(classes))}

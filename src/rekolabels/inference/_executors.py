@@ -109,8 +109,9 @@ def prepare_on_workers(workers: Workers, config: WorkerConfig, upload: Upload | 
                 deaths += 1
                 if deaths < _MAX_DEATHS:
                     raise CallLost from error
+                name = _describe(cast("object", image))
                 raise WorkerLost(
-                    f"The worker process died {deaths} times while it processed {_describe(image)}, even "
+                    f"The worker process died {deaths} times while it processed {name}, even "
                     "when it had no other image. Check that the image is intact, and that the machine has "
                     "enough memory."
                 ) from error
@@ -259,7 +260,7 @@ def _do_nothing() -> None:
     """Show that a worker lives."""
 
 
-def _describe(image: ImageSource) -> str:
+def _describe(image: object) -> str:
     if isinstance(image, (S3Location, str)):
         return str(image)
     if isinstance(image, os.PathLike):

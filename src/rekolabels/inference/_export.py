@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from rekolabels._output_file import escape_surrogates, replacing, without_formula
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidInput, MissingExtra
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from rekolabels.inference._many import Outcome
@@ -26,12 +28,17 @@ _ROWS_PER_GROUP = 10_000
 
 
 def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[str]) -> int:
-    """Write outcomes to a file as they arrive, and return their number.
+    r"""Write outcomes to a file as they arrive, and return their number.
 
-    JSON Lines and CSV are written line by line, so a run that is interrupted or killed keeps all lines
-    written so far. A Parquet file is not readable before it is complete. It is written as ``<target>.part``
-    and renamed when the outcomes end, with or without an error. A killed process leaves the ``.part`` file;
-    with the journal of ``detect_many`` the next run writes the file without requesting an image twice.
+    The file is written beside the target, and replaces it when the outcomes end, with or without an error.
+    Until then, and if the disk is full, the file of an earlier run stays as it is. JSON Lines and CSV are
+    written line by line to ``<target>.part``: a process that is killed leaves all lines written so far there.
+    A Parquet file is not readable before it is complete. With the journal of ``detect_many`` the next run
+    writes the file without requesting an image twice.
+
+    In CSV files, a quotation mark (``'``) is put before texts that a spreadsheet would run as a formula:
+    those that begin with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return. Bytes of file names that are
+    not UTF-8 are written as escapes, such as ``\udce9``; in JSON Lines they are read back unchanged.
 
     Args:
         outcomes: The outcomes of ``detect_many``.
@@ -42,15 +49,15 @@ def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[st
         The number of outcomes.
 
     Raises:
-        InvalidInput: The file extension is not supported.
+        InvalidInput: The file extension is not supported, or the file cannot be written.
         MissingExtra: pyarrow is needed and not installed.
     """
     path = Path(target)
     if path.suffix == ".jsonl":
-        with path.open("w", encoding="utf-8", buffering=1) as file:
+        with _lines(path) as file:
             return sum(_write_line(file, outcome) for outcome in outcomes)
     if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="", buffering=1) as file:
+        with _lines(path) as file:
             writer: csv.DictWriter[str] = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
             return sum(_write_rows(writer, outcome) for outcome in outcomes)
@@ -58,6 +65,18 @@ def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[st
         with _parquet(path) as write_group:
             return _write_groups(write_group, outcomes)
     raise InvalidInput(f"Cannot write outcomes to {path}; expected a .jsonl, .csv or .parquet file.")
+
+
+@contextmanager
+def _lines(path: Path) -> Generator[TextIO]:
+    """Open a text file that other processes can read line by line, and rename it at the end."""
+    with replacing(path, is_stream=True, keep_part=True) as raw:
+        # In JSON, the escapes of backslashreplace are those of JSON.
+        file = io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="", line_buffering=True)
+        try:
+            yield file
+        finally:
+            file.detach()
 
 
 @contextmanager
@@ -69,13 +88,13 @@ def _parquet(path: Path) -> Generator[Callable[[list[dict[str, Any]]], None]]:
     except ImportError as error:
         raise MissingExtra("parquet", "Writing Parquet") from error
     schema = pa.schema([(name, pa.string() if name in _TEXT_COLUMNS else pa.float64()) for name in _COLUMNS])
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        try:
-            with pq.ParquetWriter(file, schema) as writer:
-                yield lambda rows: writer.write_table(pa.Table.from_pylist(rows, schema))
-        finally:
-            part.replace(path)
+
+    def write(rows: list[dict[str, Any]]) -> None:
+        escaped = [{name: _escaped(value) for name, value in row.items()} for row in rows]
+        writer.write_table(pa.Table.from_pylist(escaped, schema))
+
+    with replacing(path, is_stream=True) as file, pq.ParquetWriter(file, schema) as writer:
+        yield write
 
 
 def _write_groups(write: Callable[[list[dict[str, Any]]], None], outcomes: Iterable[Outcome[Any]]) -> int:
@@ -110,7 +129,10 @@ def _write_line(file: Any, outcome: Outcome[Any]) -> int:
 
 
 def _write_rows(writer: csv.DictWriter[str], outcome: Outcome[Any]) -> int:
-    writer.writerows(_rows(outcome))
+    writer.writerows(
+        {name: without_formula(value) if isinstance(value, str) else value for name, value in row.items()}
+        for row in _rows(outcome)
+    )
     return 1
 
 
@@ -136,8 +158,14 @@ def _without_none(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if value is not None}
 
 
+def _escaped(value: object) -> object:
+    return escape_surrogates(value) if isinstance(value, str) else value
+
+
 def _image(outcome: Outcome[Any]) -> str:
     image = outcome.image
     if isinstance(image, bytes):
         return f"{len(image)} bytes"
+    if isinstance(image, os.PathLike):
+        return os.fsdecode(cast("os.PathLike[str]", image))
     return image.uri if isinstance(image, S3Location) else str(getattr(image, "name", image))

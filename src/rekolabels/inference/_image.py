@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 
+from rekolabels._output_file import escape_surrogates, printable_name
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.inference._pillow import (
@@ -105,11 +106,13 @@ def _read_image(image: ImageSource, max_bytes: int) -> tuple[bytes, str]:
         path = Path(cast("str", image))
         try:
             with path.open("rb") as file:
-                return _read(file, str(path), max_bytes), path.name
+                return _read(file, printable_name(path), max_bytes), escape_surrogates(path.name)
         except (OSError, ValueError) as error:
             if isinstance(error, InvalidImage):
                 raise
-            raise InvalidImage(f"{path} cannot be read: {getattr(error, 'strerror', error)}.") from error
+            raise InvalidImage(
+                f"{printable_name(path)} cannot be read: {getattr(error, 'strerror', error)}."
+            ) from error
     if _is_array(image):
         return encode_png(array_to_image(image)), "image.png"
     if _is_pillow_image(image):

@@ -8,9 +8,11 @@ import logging
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from rekolabels._output_file import escape_surrogates, printable_name
 from rekolabels.descriptions import Box, Detection, S3Location
 from rekolabels.errors import InvalidInput, JournalFailed, RekolabelsError
 
@@ -35,6 +37,10 @@ CREATE TABLE IF NOT EXISTS answers (image TEXT PRIMARY KEY, detections TEXT NOT 
 """
 
 
+_TABLES = {"run": ("name", "value"), "answers": ("image", "detections")}
+"""Columns of the tables of a journal."""
+
+
 class Journal:
     """Answers by image in an SQLite file. A context manager; one run at a time can open a file.
 
@@ -57,6 +63,7 @@ class Journal:
             InvalidInput: The file belongs to another run, or is not a journal.
             JournalFailed: The file cannot be written, or another run has it open.
         """
+        self._run_sql(self._require_journal)
         self._db = self._run_sql(
             lambda: sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, check_same_thread=False)
         )
@@ -67,9 +74,36 @@ class Journal:
             raise
         return self
 
+    def _require_journal(self) -> None:
+        """Reject the database of another program, without changing its files."""
+        try:
+            if not self._path.stat().st_size:
+                return
+        except OSError:
+            return  # it does not exist, or opening it will give the reason
+        # immutable: neither locks nor recovery
+        uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            self._require_own_tables(db)
+
+    def _require_own_tables(self, db: sqlite3.Connection) -> None:
+        found = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {
+            name: tuple(column for _, column, *_ in db.execute("SELECT * FROM pragma_table_info(?)", (name,)))
+            for (name,) in found
+        }
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        if version or application or any(_TABLES.get(name) != columns for name, columns in tables.items()):
+            raise InvalidInput(
+                f"{printable_name(self._path)} is the SQLite file of another program, not a journal. Use "
+                "another file."
+            )
+
     def _open(self) -> None:
         # EXCLUSIVE: two runs with the same journal would both pay for every image.
         self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._require_own_tables(self._db)  # with what is only in the write-ahead log
         # WAL and NORMAL: a written answer survives the death of the process.
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -85,8 +119,8 @@ class Journal:
                 if found.get(name) != value
             ]
             raise InvalidInput(
-                f"{self._path} is the journal of another run ({'; '.join(differences)}). Use another file, "
-                "or delete this one."
+                f"{printable_name(self._path)} is the journal of another run ({'; '.join(differences)}). Use "
+                "another file, or delete this one."
             )
 
     def __exit__(self, *_: object) -> None:
@@ -99,14 +133,25 @@ class Journal:
             InvalidInput: The image has no name to look it up by.
             JournalFailed: The file cannot be read.
         """
-        query = "SELECT detections FROM answers WHERE image = ?"
-        name = _name(image)
-        row = self._run_sql(lambda: self._db.execute(query, (name,)).fetchone())
-        return tuple(_detection(item) for item in json.loads(row[0])) if row else None
+        # CAST: sqlite3 itself would refuse a text that is not UTF-8.
+        query = "SELECT CAST(detections AS BLOB) FROM answers WHERE image = ?"
+        key = _key(image)
+        row = self._run_sql(lambda: self._db.execute(query, (key,)).fetchone())
+        if row is None:
+            return None
+        try:
+            return tuple(_detection(item) for item in json.loads(row[0]))
+        except (ValueError, TypeError, RecursionError):
+            _log.warning(
+                "The answer for %s in the journal %s is damaged. The image is requested again.",
+                escape_surrogates(_name(image)),
+                printable_name(self._path),
+            )
+            return None
 
     def write(self, image: ImageSource, detections: Iterable[Detection]) -> None:
         """Save an answer. A failure is only counted, because the caller has paid for the answer."""
-        values = _name(image), json.dumps([_item(detection) for detection in detections])
+        values = _key(image), json.dumps([_item(detection) for detection in detections])
 
         def insert() -> None:
             with self._db:
@@ -128,8 +173,8 @@ class Journal:
         """
         if self._last_error is not None:
             raise JournalFailed(
-                f"{self._unsaved:,} answers could not be saved in the journal {self._path}. They were "
-                "yielded, but another run would request and pay for them again. Last error: "
+                f"{self._unsaved:,} answers could not be saved in the journal {printable_name(self._path)}. "
+                "They were yielded, but another run would request and pay for them again. Last error: "
                 f"{self._last_error}"
             ) from self._last_error
 
@@ -137,18 +182,31 @@ class Journal:
         try:
             with self._lock:
                 return action()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: not a valid file name
+            if isinstance(error, RekolabelsError):
+                raise
+            path = printable_name(self._path)
             if "not a database" in str(error):
-                raise InvalidInput(f"{self._path} is not a journal. Use another file.") from error
+                raise InvalidInput(f"{path} is not a journal. Use another file.") from error
             if "locked" in str(error):
                 raise JournalFailed(
-                    f"The journal {self._path} is in use by another run. Wait until that run ends, or use "
+                    f"The journal {path} is in use by another run. Wait until that run ends, or use "
                     "another file."
                 ) from error
             raise JournalFailed(
-                f"The journal {self._path} cannot be used: {error}. Its answers are kept. Check that its "
+                f"The journal {path} cannot be used: {error}. Its answers are kept. Check that its "
                 "folder exists, is writable and has free space; then run again."
             ) from error
+
+
+def _key(image: ImageSource) -> str | bytes:
+    """Return what identifies an image in the file: its name; bytes if that is not valid Unicode text."""
+    name = _name(image)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogatepass")
+    return name
 
 
 def _name(image: ImageSource) -> str:
@@ -157,7 +215,7 @@ def _name(image: ImageSource) -> str:
     if isinstance(image, bytes):
         return f"sha256:{hashlib.sha256(image).hexdigest()}"
     if isinstance(image, (str, os.PathLike)):
-        return os.fspath(image)
+        return os.fsdecode(cast("str | os.PathLike[str]", image))
     name = getattr(image, "name", None)
     if not isinstance(name, str):
         raise InvalidInput(
@@ -173,6 +231,15 @@ def _item(detection: Detection) -> list[Any]:
     return [detection.label, detection.confidence, sides]
 
 
-def _detection(item: list[Any]) -> Detection:
+def _detection(item: Any) -> Detection:
+    """Return the detection that ``_item`` wrote.
+
+    Raises:
+        ValueError: It is damaged.
+        TypeError: The same.
+    """
     label, confidence, sides = item
+    numbers = [confidence, *(sides or ())]
+    if not isinstance(label, str) or not all(type(number) in {int, float} for number in numbers):
+        raise ValueError
     return Detection(label, confidence, None if sides is None else Box(*sides))

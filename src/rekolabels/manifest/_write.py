@@ -6,10 +6,10 @@ import json
 import os
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
-from rekolabels.errors import InvalidInput, InvalidManifest
+from rekolabels._output_file import replacing
+from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._label_attributes import LineAttributes
 from rekolabels.manifest._serialize import (
@@ -89,6 +89,7 @@ def write_manifest(
 
     Raises:
         InvalidManifest: An image cannot be written; see ``format_line``.
+        InvalidInput: The file cannot be written.
     """
     date = format_date(created)
     lines = (_line(image, date, job_name) for image in images)
@@ -106,18 +107,8 @@ def open_target(target: Target) -> Generator[IO[bytes], None, None]:
     if not isinstance(target, (str, os.PathLike)):
         yield target
         return
-    path = Path(target)
-    try:
-        part = path.with_name(f".{path.name}.part")
-        opened = part.open("wb")
-    except ValueError as error:  # an empty name, or a NUL character
-        raise InvalidInput(f"Cannot write {str(target)!r}: {error}. Expected the path of a file.") from error
-    try:
-        with opened as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as file:
+        yield file
 
 
 def _write(lines: Iterator[str], file: IO[bytes]) -> int:

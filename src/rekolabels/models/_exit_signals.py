@@ -9,13 +9,15 @@ import signal
 import threading
 import time
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import FrameType, FunctionType
 
-__all__ = ["defer_signals_in", "register", "unregister"]
+__all__ = ["deferring_signals", "register", "unregister"]
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 _DEFAULT_HANDLERS: dict[int, Any] = {
     getattr(signal, name): handler
@@ -102,12 +104,13 @@ def unregister(callback: Callable[[], None]) -> None:
                 signal.signal(number, default)
 
 
-def defer_signals_in(*functions: Any) -> None:
-    """Raise no exception for a signal between two calls of a function; its calls are interrupted.
+def deferring_signals(function: F) -> F:
+    """Decorate a function so that signals interrupt the calls that it makes, but not what is between them.
 
-    The functions must not wait by themselves, for example for a lock.
+    The function must not wait by itself, for example for a lock.
     """
-    _DEFERRING_CODE.update(function.__code__ for function in functions)
+    _DEFERRING_CODE.add(cast("FunctionType", function).__code__)
+    return function
 
 
 def _exit_through_blocks(number: int, frame: FrameType | None) -> None:

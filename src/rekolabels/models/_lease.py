@@ -23,7 +23,7 @@ from rekolabels.errors import (
     ServiceFault,
     WaitTimedOut,
 )
-from rekolabels.models._exit_signals import defer_signals_in, register, unregister
+from rekolabels.models._exit_signals import deferring_signals, register, unregister
 from rekolabels.models._lease_tags import (
     ACTIVE_STATUSES,
     LEASE_TTL,
@@ -38,7 +38,7 @@ from rekolabels.models._lease_tags import (
 from rekolabels.models._status import model_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -198,6 +198,7 @@ class Lease(Generic[R]):
     def _apply(self, event: _Event) -> None:
         self._state = _TRANSITIONS[event][self._state]
 
+    @deferring_signals  # between the calls, nothing would release the model or make the watchdog do it
     def __enter__(self) -> R:
         self._enter_once()
         # The stop needs tenacity. A signal during an import would leave it half loaded, and the model could
@@ -216,6 +217,7 @@ class Lease(Generic[R]):
             self._log_errors(self._release)
             raise
 
+    @deferring_signals
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -361,7 +363,7 @@ class Lease(Generic[R]):
             raise self._ended()
 
     @contextmanager
-    def _using(self) -> Iterator[None]:
+    def _using(self) -> Generator[None]:
         """Keep the model from being idle during a call.
 
         Raises:
@@ -474,10 +476,6 @@ class Lease(Generic[R]):
             found = wait_while(self._model, "STOPPING", timeout=self._timeout)
             if found is not None and found.status == "FAILED":
                 raise model_failed(found)
-
-
-# Between two of their calls nothing would release the model, or make the watchdog do it.
-defer_signals_in(Lease.__enter__, Lease.__exit__)
 
 
 def _require_positive(name: str, value: float | None) -> None:

@@ -9,6 +9,7 @@ import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._output_file import replacing, without_formula
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._report._figures import draw_png
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["make_frame", "make_rich_table", "save_result"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Characters with which a spreadsheet starts a formula."""
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$@:])")
 
 
@@ -54,7 +53,8 @@ def save_result(
         raise InvalidInput(
             f"Cannot save the evaluation to {path}: {problem}. Use .html, .png, .csv, .json or .md."
         )
-    path.write_bytes(data)
+    with replacing(path) as file:
+        file.write(data)
     return path
 
 
@@ -64,10 +64,15 @@ def _format_csv(result: ResultFields) -> str:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["label", "f1", "precision", "recall", "threshold", "test_images"])
     for label, metrics in result.labels.items():
-        # A label such as =cmd() must not become a formula when a spreadsheet opens the file.
-        safe = f"'{label}" if label.startswith(_FORMULA) else label
         writer.writerow(
-            [safe, metrics.f1, metrics.precision, metrics.recall, metrics.threshold, metrics.test_images]
+            [
+                without_formula(label),
+                metrics.f1,
+                metrics.precision,
+                metrics.recall,
+                metrics.threshold,
+                metrics.test_images,
+            ]
         )
     writer.writerow(["(all labels)", result.f1, result.precision, result.recall, None, result.test_images])
     return text.getvalue()

@@ -44,7 +44,7 @@ class Quotas:
     """Inference units of one model."""
     images_per_dataset: int = 250_000
     """Lines of a manifest, and entries of a dataset."""
-    tags_per_resource: int = 200
+    tags_per_resource: int = 50
     """Tags of a project, dataset or model version."""
     policies_per_project: int = 5
     """Policies of a project."""
