@@ -104,6 +104,14 @@ def test_a_journal_belongs_to_one_run(model: ModelVersion, image_paths: list[Pat
         list(model.detect_many(image_paths[:1], journal=tmp_path / "nowhere" / "journal.db"))
 
 
+def test_a_single_image_is_an_error(model: ModelVersion, image_paths: list[Path]) -> None:
+    """A path in place of the images is not taken apart into its letters."""
+    single: list[Any] = [str(image_paths[0]), image_paths[0], b"bytes"]
+    for image in single:
+        with pytest.raises(errors.InvalidInput, match=r"Use detect\(image\)"):
+            list(model.detect_many(image))
+
+
 def processes(count: int) -> ProcessPoolExecutor:
     """Return a pool of spawned processes, because a fork may hang on locks of this process's threads."""
     return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from rekolabels import ModelVersion, Retry, RetryPolicy
+from rekolabels import Client, ModelVersion, Retry, RetryPolicy
 from rekolabels.errors import AccessDenied, InvalidInput, MissingExtra
 from rekolabels.local import LocalService
 
@@ -208,6 +208,12 @@ def test_invalid_region_or_account(options: dict[str, str]) -> None:
     """A Region or account that an ARN cannot contain is an error."""
     with pytest.raises(InvalidInput, match=next(iter(options))):
         LocalService(**options)  # type: ignore[arg-type] # one of two str options
+
+
+def test_a_bucket_in_place_of_the_session() -> None:
+    """The error shows that the bucket is given by keyword."""
+    with pytest.raises(InvalidInput, match=r"`Client\(bucket='my-bucket'\)`"):
+        Client("my-bucket")  # type: ignore[arg-type] # the mistake under test
 
 
 @pytest.mark.parametrize("bucket", ["s3://my-bucket", "my-bucket/team-a", "my bucket", "b", ""])

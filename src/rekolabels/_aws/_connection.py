@@ -70,6 +70,12 @@ class Connection:
         retry: RetryPolicy,
         upload_processes: int = 1,
     ) -> None:
+        given: object = session
+        if isinstance(given, str):
+            raise InvalidInput(
+                f"session is {given!r}; expected a boto3 session. To give a bucket, use "
+                f"`Client(bucket={given!r})`."
+            )
         if upload_processes < 1:
             raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
         if region_name == "":

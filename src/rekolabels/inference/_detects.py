@@ -147,8 +147,8 @@ class Detects:
             outcomes after a limit was reached have the error :class:`~rekolabels.errors.LeaseEnded`.
 
         Raises:
-            InvalidInput: The journal belongs to another run, the policy is for another model, or
-                ``min_confidence`` is given with a policy.
+            InvalidInput: ``images`` is a single image, the journal belongs to another run, the
+                policy is for another model, or ``min_confidence`` is given with a policy.
             JournalFailed: The journal cannot be opened; or, after the last outcome, some answers could not be
                 saved.
             ExecutorBroken: The executor cannot be used any more, and cannot be made again.

@@ -194,8 +194,8 @@ class Journal:
                     "another file."
                 ) from error
             raise JournalFailed(
-                f"The journal {path} cannot be used: {error}. Its answers are kept. Check that its "
-                "folder exists, is writable and has free space; then run again."
+                f"The journal {path} cannot be used: {error}. The results in it are kept. Check that "
+                "its folder exists, is writable and has free space; then run again."
             ) from error
 
 

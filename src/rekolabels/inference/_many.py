@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sized
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
@@ -57,14 +58,19 @@ def detect_many(
         workers: Number of threads that make calls.
         ordered: Yield outcomes in the order of the images, otherwise in the order in which they complete.
         policy: How calls are retried.
-        journal: Where answers are kept; answers that it has already are not requested again.
+        journal: Where results are kept; images that have a result in it are not sent again.
         executor: What the calls are made by, if not by the threads; closed at the end.
 
     Raises:
-        InvalidInput: ``workers`` is less than 1; or the journal belongs to another run.
-        JournalFailed: The journal cannot be used; or, after the last outcome, it could not keep some answers.
+        InvalidInput: ``images`` is a single image; ``workers`` is less than 1; or the journal
+            belongs to another run.
+        JournalFailed: The journal cannot be used; or, after the last outcome, it could not keep some results.
         ExecutorBroken: After the outcomes of the images in progress: the executor cannot be used any more.
     """
+    if isinstance(images, (str, bytes, os.PathLike)):
+        raise InvalidInput(
+            "images is a single image; expected several. Use detect(image) or detect_many([image])."
+        )
     if workers < 1:
         raise InvalidInput(f"workers is {workers}; expected at least 1.")
     limiter = RateLimiter(policy.clock, policy.sleep)
