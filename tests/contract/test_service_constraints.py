@@ -77,14 +77,6 @@ def wire_fixture() -> Wire:
     return Wire()
 
 
-@pytest.fixture(name="failing", scope="module")
-def failing_fixture() -> Iterator[Backend]:
-    """Open a service that answers each operation with each of its errors in turn."""
-    plan = FaultPlan([Fault.error(error, operation, times=1) for operation, error in ERRORS])
-    with open_backend("socket", faults=plan) as backend:
-        yield backend
-
-
 @pytest.mark.parametrize("constraint", list(constraints()), ids=lambda one: one.name)
 def test_a_constraint(service: Backend, wire: Wire, constraint: Constraint) -> None:
     """A request that violates it is invalid and the error names the member; one at the limit is valid."""
@@ -131,9 +123,11 @@ def test_the_page_lists_every_operation() -> None:
 
 
 @pytest.mark.parametrize(("operation", "error"), ERRORS, ids=lambda part: part)
-def test_an_injected_error(failing: Backend, operation: str, error: str) -> None:
+def test_an_injected_error(operation: str, error: str) -> None:
     """Every error that an operation declares can be injected, with its HTTP status."""
-    response = failing.post(TARGET + operation, b"{}")
+    plan = FaultPlan([Fault.error(error, operation, times=1)])
+    with open_backend("in process", faults=plan) as backend:
+        response = backend.post(TARGET + operation, b"{}")
     assert response.code == error
     expected = {
         "InternalServerError": 500,
