@@ -2,8 +2,9 @@
 
 Importing boto3 takes longer than starting and ending a child, so this process does it once. It reads one JSON
 request per line. For each child it answers with the process id; for ``{"wait": id}`` it waits for the child
-and answers with its wait status. The child leaves the loop and ends as any program does: at its last line, by
-an exception or by a signal.
+and answers with its wait status. A child with ``"ending": "sweep"`` sweeps with a clock by which the leases
+of all other processes have expired. Another child leaves the loop and ends as any program does: at its last
+line, by an exception or by a signal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from rekolabels import Client, ModelVersion, RetryPolicy
 from rekolabels.errors import RekolabelsError
 
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
 
 MODEL_NOT_RUNNING = 99
 """Exit status of a child whose model was not running although it held a lease."""
+
+
+TIMEOUT = float(os.environ.get("REKOLABELS_LEASE_TIMEOUT", "60"))
+"""Seconds that a child waits for a start or a stop, such as one that a dead process announced."""
 
 
 class BlockError(Exception):
@@ -39,6 +46,8 @@ def use(running: RunningModel, seconds: float) -> None:
         status = model.status
         if status != "RUNNING":
             running._before_call()
+            if "REKOLABELS_LEASE_TIMEOUT" in os.environ:
+                return  # an early sweep may stop it
             sys.stderr.write(f"{model.version_name} is {status} in process {os.getpid()}\n")
             os._exit(MODEL_NOT_RUNNING)
         time.sleep(0.02)
@@ -46,7 +55,7 @@ def use(running: RunningModel, seconds: float) -> None:
 
 def run(model: ModelVersion, ending: str, seconds: float) -> None:
     """Run a model, and end the block in a given way."""
-    with model.running() as running:
+    with model.running(timeout=TIMEOUT) as running:
         # A signal arrives within 20 seconds, or has arrived already.
         use(running, 20 if ending == "signal" else seconds)
         if ending == "exception":
@@ -99,12 +108,17 @@ def next_request(client: Client) -> dict[str, Any] | None:
 
 
 if __name__ == "__main__":
-    sdk = Client(retry=RetryPolicy(first_poll=0.01, max_poll=0.05))
+    quick = RetryPolicy(first_poll=0.01, max_poll=0.05, first_delay=0.01, max_delay=0.1, attempts=4)
+    sdk = Client(retry=quick)
     request = next_request(sdk)
     if request is not None:
         handle = ModelVersion(sdk._connection, request["arn"], request["project"])
         with contextlib.suppress(BlockError):
             try:
+                if request["ending"] == "sweep":
+                    early = attrs.evolve(quick, time=lambda: time.time() + 1000)
+                    Client(retry=early).sweep(wait=request["seconds"] > 0.2, timeout=TIMEOUT)
+                    sys.exit(0)
                 end(handle, request["ending"], request["seconds"])
             except RekolabelsError:
                 traceback.print_exc()

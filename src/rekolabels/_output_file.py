@@ -22,6 +22,7 @@ __all__ = ["escape_surrogates", "printable_name", "replacing", "without_formula"
 _BUFFER = 1 << 16
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would run as a formula; or that after the quotation marks that prevent it."""
+_FORMULA_STARTS = frozenset("=+-@\t\r'")  # tells most texts apart without the pattern
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _PERMISSIONS = 0o666  # less the umask
 
@@ -92,8 +93,11 @@ class _Output(io.FileIO):
 
     def write(self, data: Buffer, /) -> int:
         """Write, or raise InvalidInput."""
-        with self._failing():
+        try:
             return super().write(data)
+        except OSError as error:
+            self.failed = True
+            raise _failed(self.target, error, self.note) from error
 
     def replace(self, file: BinaryIO, part: Path, target: Path, *, sync: bool) -> None:
         """Flush the file, and rename it to the target."""
@@ -164,4 +168,4 @@ def without_formula(text: str) -> str:
     >>> [without_formula(text) for text in ("=1+1", "'=1+1", "dog")]
     ["'=1+1", "''=1+1", 'dog']
     """
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if text[:1] in _FORMULA_STARTS and _FORMULA.match(text) else text

@@ -129,10 +129,12 @@ def _write_line(file: Any, outcome: Outcome[Any]) -> int:
 
 
 def _write_rows(writer: csv.DictWriter[str], outcome: Outcome[Any]) -> int:
-    writer.writerows(
-        {name: without_formula(value) if isinstance(value, str) else value for name, value in row.items()}
-        for row in _rows(outcome)
-    )
+    rows = _rows(outcome)
+    for row in rows:
+        for name in _TEXT_COLUMNS & row.keys():
+            if row[name]:
+                row[name] = without_formula(row[name])
+    writer.writerows(rows)
     return 1
 
 

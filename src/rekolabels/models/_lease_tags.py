@@ -22,7 +22,7 @@ tags that it removes. The process also remembers that it started the model, what
 The times in the tags are those of each machine. AWS rejects requests whose clock is off by more than five
 minutes, so that the clocks of two machines differ by at most ten. A lease is valid for fifteen minutes and is
 renewed every three, so that all machines see the lease of a running process as valid. A tag whose time is
-further ahead than that was not written by a lease, and has expired.
+more than an hour ahead was not written by a lease, and has expired.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ LEASE_TTL = 900.0
 """Seconds for which a lease is valid after it was written or renewed."""
 MAX_ATTEMPTS = 10
 """Attempts to start or stop a model while other processes start and stop it as well."""
-_MAX_CLOCK_DIFFERENCE = 600.0
-"""Seconds by which the clocks of two machines differ at most."""
+_MAX_AHEAD = 3600.0
+"""Seconds; a tag with a time further ahead than this was not written by a lease, and has expired."""
 ACTIVE_STATUSES = frozenset({"STARTING", "RUNNING", "STOPPING"})
 """Statuses of a model that is billed or about to be."""
 
@@ -338,4 +338,4 @@ def _seconds(value: str, now: float) -> float:
         seconds = float(value)
     except ValueError:
         return 0.0
-    return seconds if 0.0 <= seconds <= now + LEASE_TTL + _MAX_CLOCK_DIFFERENCE else 0.0
+    return seconds if 0.0 <= seconds <= now + _MAX_AHEAD else 0.0
