@@ -101,12 +101,15 @@ def test_the_next_service_removes_the_temporary_workspace_of_a_killed_one(name: 
 
 def test_the_files_of_killed_owners_are_removed(tmp_path: Path) -> None:
     """Also those of owners without any job."""
-    program = EMBEDDED.replace('LocalService(engine="tiny")', 'LocalService(sys.argv[1], engine="tiny")')
+    program = (
+        "import sys; from rekolabels.local import LocalService; service = LocalService(sys.argv[1])\n"
+        "print(service.path, flush=True); sys.stdin.read()"
+    )
     owners = tmp_path / "workspace" / "rekognition" / "owners"
     for _ in range(3):
         process = run(program, str(tmp_path / "workspace"), temporary=tmp_path)
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline() == f"{tmp_path / 'workspace'}\n"
         process.kill()
         process.communicate(timeout=300)
     assert len(list(owners.iterdir())) == 1

@@ -38,6 +38,7 @@ _SAFE = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_READ = os.O_RDONLY | _SAFE
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _SAFE
 
 if sys.platform == "win32":  # pragma: no cover - the operating system decides
@@ -61,14 +62,21 @@ class Folder:
 
     Args:
         path: The folder. Links above it are followed, but it is not one itself.
+        descriptor: An open descriptor of it, which this object closes; None to open the path.
 
     Raises:
         OSError: The folder is missing, is a symbolic link, or cannot be opened.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, descriptor: int | None = None) -> None:
         self.path = str(path)
-        self._descriptor = os.open(path, _FOLDER) if _HAS_HANDLES else -1
+        self._descriptor = -1
+        if descriptor is not None:
+            self._descriptor = descriptor
+        elif _HAS_HANDLES:
+            self._descriptor = os.open(path, _FOLDER)
+        elif not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise NotADirectoryError(f"Not a folder: {path}")
 
     def folder(self, name: str, *, create: bool = False) -> Folder:
         """Open a folder in this one.
@@ -77,17 +85,20 @@ class Folder:
             name: Its name.
             create: Whether to create it when it is missing, for the user only.
         """
-        if create and not self.exists(name):
-            with contextlib.suppress(FileExistsError):
-                self.make_folder(name)
-        inner = Folder.__new__(Folder)
-        inner.path = f"{self.path}{os.sep}{name}"
-        inner._descriptor = -1  # noqa: SLF001 - of this class
+        try:
+            return self._open_folder(name)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with contextlib.suppress(FileExistsError):
+            self.make_folder(name)
+        return self._open_folder(name)
+
+    def _open_folder(self, name: str) -> Folder:
+        path = f"{self.path}{os.sep}{name}"
         if _HAS_HANDLES:
-            inner._descriptor = os.open(name, _FOLDER, dir_fd=self._descriptor)  # noqa: SLF001 - of this class
-        elif not stat.S_ISDIR(self.stat(name).st_mode):
-            raise NotADirectoryError(f"Not a folder: {inner.path}")
-        return inner
+            return Folder(path, os.open(name, _FOLDER, dir_fd=self._descriptor))
+        return Folder(path)
 
     def make_folder(self, name: str) -> None:
         """Create a folder, for the user only."""
@@ -99,21 +110,17 @@ class Folder:
             raise OSError(f"A symbolic link: {self._at(name)}")
         return os.open(self._at(name), flags | _SAFE, mode, **self._here)
 
-    def open_below(self, first: str, second: str, name: str) -> int:
-        """Return a descriptor for reading of a file two folders below."""
+    def open_below(self, folder: str, name: str) -> int:
+        """Return a descriptor for reading of a file in a folder of this one."""
         if not _HAS_HANDLES:
-            with self.folder(first) as outer, outer.folder(second) as inner:
-                return inner.open(name, os.O_RDONLY)
-        # Without objects for the folders in between: every GET of an object comes here.
-        above = os.open(first, _FOLDER, dir_fd=self._descriptor)
+            with self.folder(folder) as below:
+                return below.open(name, os.O_RDONLY)
+        # Without an object for the folder in between: every GET of an object comes here.
+        descriptor = os.open(folder, _FOLDER, dir_fd=self._descriptor)
         try:
-            below = os.open(second, _FOLDER, dir_fd=above)
+            return os.open(name, _READ, dir_fd=descriptor)
         finally:
-            os.close(above)
-        try:
-            return os.open(name, os.O_RDONLY | _SAFE, dir_fd=below)
-        finally:
-            os.close(below)
+            os.close(descriptor)
 
     def stat(self, name: str) -> os.stat_result:
         """Return the properties of a file, folder or link."""

@@ -34,6 +34,8 @@ _OVERRIDES = (
     "response-cache-control response-content-disposition response-content-encoding response-content-language"
     " response-content-type response-expires"
 )
+_WRITING = frozenset({"PUT", "POST"})
+"""Methods of the operations that write bodies."""
 _PAGING = "prefix delimiter encoding-type"
 
 # By method and by the query parameter that selects the operation ("" for the default operation): the
@@ -116,18 +118,19 @@ class S3Directory:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        request_id = secrets.token_hex(8).upper()
-        host_id = secrets.token_hex(24)
+        random = secrets.token_hex(32)
+        request_id, host_id = random[:16].upper(), random[16:]
         method = environ["REQUEST_METHOD"].upper()
         path = environ.get("PATH_INFO", "")
         try:
-            self._store.begin_request()
-            try:
-                request = parse_request(environ, self._store.has_bucket)
-                check_expiry(request.query, self._clock())
-                response = _route(request)(self._store, request)
-            finally:
-                self._store.end_request()
+            request = parse_request(environ, self._store.has_bucket)
+            check_expiry(request.query, self._clock())
+            operation = _route(request)
+            if method in _WRITING:
+                with self._store.writing():
+                    response = operation(self._store, request)
+            else:
+                response = operation(self._store, request)
         except S3Error as error:
             response = _error_response(error, path, request_id, host_id)
         except BadRequest:

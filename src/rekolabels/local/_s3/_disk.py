@@ -53,6 +53,7 @@ _LOCK = "lock"
 _CHECKED_LEVELS = 3
 """What is checked for links at the start: the private folder, the sessions and their shards. Bodies are
 checked when they are opened, and when a session that has ended is cleaned up."""
+_MAX_OPEN_SESSIONS = 8
 _ATTEMPTS = 10
 """Tries to create a file in a folder that other processes remove whenever it is empty."""
 _SEPARATORS = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -98,6 +99,7 @@ class Disk:
             refuse_links(private, _CHECKED_LEVELS)
         self._fsync = fsync
         self._session = ""
+        self._open_sessions: dict[str, Folder] = {}
         self._lock: FileLock | None = None
 
     # -- sessions --------------------------------------------------------------------------------------------
@@ -112,8 +114,6 @@ class Disk:
         """Release the folder of this process; the next process that starts cleans it up."""
         if self._lock is not None:
             self._lock.release()
-        self._bodies.close()
-        self._root.close()
 
     def remove_leftovers(self, referenced: Callable[[str], set[str]]) -> None:
         """Remove unreferenced bodies of sessions that have ended. Call within a write of the index.
@@ -158,6 +158,15 @@ class Disk:
             self.remove(body)
             raise
 
+    def _session_folder(self, session: str) -> Folder:
+        """Return the open folder of a session, which the caller does not close: later calls use it again."""
+        folder = self._open_sessions.get(session)
+        if folder is None:
+            if len(self._open_sessions) >= _MAX_OPEN_SESSIONS:
+                self._open_sessions.clear()  # those in use close when their users let go of them
+            folder = self._open_sessions[session] = self._bodies.folder(session)
+        return folder
+
     def _new_name(self) -> str:
         name = secrets.token_hex(10)
         return f"{self._session}/{name[:2]}/{name}"
@@ -169,8 +178,7 @@ class Disk:
             # Another process may remove the shard at any moment while it is empty.
             with (
                 contextlib.suppress(FileNotFoundError),
-                self._bodies.folder(session, create=True) as folder,
-                folder.folder(shard_name, create=True) as shard,
+                self._session_folder(session).folder(shard_name, create=True) as shard,
             ):
                 return create(shard, name)
         raise FileNotFoundError(f"The folder for the body {body} in {self._bodies.path} cannot be created.")
@@ -179,7 +187,7 @@ class Disk:
         """Open a body for reading; None when it was removed. The caller closes it."""
         session, shard, name = body_parts(body)
         try:
-            return io.FileIO(self._bodies.open_below(session, shard, name))
+            return io.FileIO(self._session_folder(session).open_below(shard, name))
         except FileNotFoundError:
             return None
 
@@ -205,7 +213,7 @@ class Disk:
     def _shard_of(self, body: str) -> Generator[tuple[Folder, str]]:
         """Open the folder of a body, and yield it and the name of the body's file in it."""
         session, shard_name, name = body_parts(body)
-        with self._bodies.folder(session) as folder, folder.folder(shard_name) as shard:
+        with self._session_folder(session).folder(shard_name) as shard:
             yield shard, name
 
     def remove(self, body: str) -> bool:
@@ -219,8 +227,8 @@ class Disk:
         except PermissionError:
             return False
         if session != self._session:
-            with contextlib.suppress(FileNotFoundError), self._bodies.folder(session) as folder:
-                folder.remove_if_empty(shard)
+            with contextlib.suppress(FileNotFoundError):
+                self._session_folder(session).remove_if_empty(shard)
             self._bodies.remove_if_empty(session)
         return True
 
@@ -276,10 +284,10 @@ class Disk:
             return False
         if os.path.samestat(existing, shard.stat(source)):
             return True
-        with self._bodies.folder(self._session) as session:
-            temporary = secrets.token_hex(10)
-            shard.link(source, session, temporary, copy_mode=_MODE)
-            session.move(temporary, folder, target)
+        session = self._session_folder(self._session)
+        temporary = secrets.token_hex(10)
+        shard.link(source, session, temporary, copy_mode=_MODE)
+        session.move(temporary, folder, target)
         return True
 
     def remove_plain_file(self, bucket: str, key: str) -> None:

@@ -151,7 +151,7 @@ def _object_from_row(row: Row) -> StoredObject:
         modified=modified,
         headers=json.loads(headers),
         checksums=json.loads(checksums),
-        parts=tuple(json.loads(parts)),
+        parts=() if parts == "[]" else tuple(json.loads(parts)),
         has_plain_file=bool(shown),
     )
 

@@ -15,7 +15,7 @@ __all__ = ["body_parts", "check_index", "is_bucket_name", "is_session_name", "is
 _BUCKET_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 _RESERVED = re.compile(r"\A(?:xn--|sthree-|amzn-s3-demo-)|(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)\Z")
 _IP_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
-_BODY = re.compile(r"([0-9a-f]{12})/([0-9a-f]{2})/([0-9a-f]{20})")
+_BODY = re.compile(r"[0-9a-f]{12}/[0-9a-f]{2}/[0-9a-f]{20}")
 _BODY_BYTES = 36
 _BODY_PATTERN = "/".join("[0-9a-f]" * count for count in (12, 2, 20))
 _SESSION = re.compile(r"[0-9a-f]{12}")
@@ -33,11 +33,9 @@ def body_parts(body: str) -> tuple[str, str, str]:
     Raises:
         ValueError: It is not the name of a body.
     """
-    match = _BODY.fullmatch(body)
-    if match is None:
+    if _BODY.fullmatch(body) is None:
         raise ValueError(f"Not the name of a body: {body!r}.")
-    session, shard, name = match.groups()
-    return session, shard, name
+    return body[:12], body[13:15], body[16:]
 
 
 def is_session_name(name: str) -> bool:

@@ -21,7 +21,7 @@ from rekolabels.local._s3._index import Bucket, ListPage, ListQuery, StoredObjec
 from rekolabels.local._s3._names import check_index, is_bucket_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from pathlib import Path
 
     from rekolabels.local._s3._conditions import Preconditions
@@ -57,7 +57,7 @@ class ObjectStore:
         self.region = region
         self._clock = clock
         self._lock = threading.Lock()
-        self._requests = 0
+        self._writers = 0
         self._closed = False
         path = root / PRIVATE_FOLDER / "index.sqlite"
         try:
@@ -89,10 +89,11 @@ class ObjectStore:
         """Return the time in whole seconds since 1970."""
         return int(self._clock())
 
-    def begin_request(self) -> None:
-        """Keep the session of the disk until `end_request`.
+    @contextlib.contextmanager
+    def writing(self) -> Generator[None]:
+        """Keep the session of the disk until the block ends, even when the store is closed within it.
 
-        A request that is interrupted by `close` may still commit the body that it has written. If the session
+        A writer that is interrupted by `close` may still commit the body that it has written. If the session
         ended before, a process that starts at that moment would remove the body.
 
         Raises:
@@ -101,23 +102,25 @@ class ObjectStore:
         with self._lock:
             if self._closed:
                 raise DatabaseClosed("The store is closed.")
-            self._requests += 1
-
-    def end_request(self) -> None:
-        """Let go of the session; the last request of a closed store ends it."""
-        with self._lock:
-            self._requests -= 1
-            ends = self._closed and not self._requests
-        if ends:
-            self.disk.end_session()
+            self._writers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._writers -= 1
+            self._end_unused_session()
 
     def close(self) -> None:
-        """Close the index, and end the session when no request is left. Idempotent."""
+        """Close the index, and end the session as soon as no writer is left. Idempotent."""
         self.index.close()
         with self._lock:
-            ends = not self._closed and not self._requests
             self._closed = True
-        if ends:
+        self._end_unused_session()
+
+    def _end_unused_session(self) -> None:
+        with self._lock:
+            is_unused = self._closed and not self._writers
+        if is_unused:
             self.disk.end_session()
 
     def sync_disk(self) -> None:
