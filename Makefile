@@ -43,6 +43,7 @@ fuzz: $(VENV)/.fuzz ## fuzz the readers with hostile input (Linux); COUNT=100000
 	$(BIN)/python tools/fuzz.py manifest --count $(or $(COUNT),1000000) $(ARGS)
 	$(BIN)/python tools/fuzz.py service --count $(or $(COUNT),200000) $(ARGS)
 	$(BIN)/python tools/fuzz.py model --count $(or $(COUNT),10000) $(ARGS)
+	$(BIN)/python tools/fuzz.py readers --count $(or $(COUNT),50000) $(ARGS)
 
 mutation: $(VENV)/.mutation ## mutation testing of the pure packages; COUNT=500 takes a sample
 	$(BIN)/python tools/mutation.py $(if $(COUNT),--count $(COUNT)) $(ARGS)

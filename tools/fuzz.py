@@ -53,6 +53,10 @@ def make_target(name: str) -> Any:
         return ServiceTarget(
             [(found["operation"], found["request"]) for found in examples if "request" in found]
         )
+    if name == "readers":
+        from fuzz_readers import ReaderTarget
+
+        return ReaderTarget()
     from fuzz_model import ModelTarget
 
     return ModelTarget()
@@ -61,8 +65,8 @@ def make_target(name: str) -> Any:
 def main() -> None:
     """Run until ``--count`` is reached or an input fails; exit with libFuzzer's status."""
     parser = argparse.ArgumentParser(description="Fuzz a reader of rekolabels.")
-    parser.add_argument("target", choices=["manifest", "service", "model"])
-    parser.add_argument("--count", type=int, default=100_000, help="lines, bodies or models to send")
+    parser.add_argument("target", choices=["manifest", "service", "model", "readers"])
+    parser.add_argument("--count", type=int, default=100_000, help="lines, bodies, models or files to send")
     parser.add_argument("--seed", type=int, default=1, help="random seed")
     parser.add_argument("--again", type=Path, help="an input from .fuzz/ to run again")
     options = parser.parse_args()

@@ -117,7 +117,7 @@ def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
     except (ValueError, RecursionError):
         return raw(value, rng)
     if rng.random() < 0.01:
-        deep = rng.choice((150, 250, 100_000))
+        deep = rng.choice((150, 250, 450, 700, 950, 100_000))
         return b'{"a":' * deep + value + b"}" * deep
     changed = tree(document, rng, donors)
     return json.dumps(changed, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")

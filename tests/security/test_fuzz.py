@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fuzz_model import ModelTarget
+    from fuzz_readers import ReaderTarget
     from fuzz_service import ServiceTarget
 
+CORPUS = Path(__file__).parent / "corpus" / "readers"
 SECONDS_PER_INPUT = 10
 # All examples share one target because making one takes seconds.
 BOUNDED = settings(
@@ -48,7 +51,7 @@ def limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def send(target: ManifestTarget | ModelTarget | ServiceTarget, rng: Random) -> None:
+def send(target: ManifestTarget | ModelTarget | ReaderTarget | ServiceTarget, rng: Random) -> None:
     """Run a target with a mutated seed."""
     data = rng.choice(target.seeds)
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -86,6 +89,31 @@ def test_manifests(rng: Random) -> None:
     send(ManifestTarget(), rng)
 
 
+@pytest.fixture(scope="module")
+def readers() -> Iterator[ReaderTarget]:
+    """Return the target with the readers of all files."""
+    for name in ("PIL", "pandas", "yaml"):
+        pytest.importorskip(name)
+    from fuzz_readers import ReaderTarget
+
+    target = ReaderTarget()
+    yield target
+    target.close()
+
+
+@settings(BOUNDED, max_examples=200)
+@given(rng=RANDOM)
+def test_readers(readers: ReaderTarget, rng: Random) -> None:
+    """Any file is read and used, or rejected with a RekolabelsError."""
+    send(readers, rng)
+
+
+@pytest.mark.parametrize("found", sorted(path.name for path in CORPUS.iterdir()))
+def test_earlier_findings(readers: ReaderTarget, found: str) -> None:
+    """An input that once ended in a foreign exception is read or rejected."""
+    assert readers.run((CORPUS / found).read_bytes()) == 1
+
+
 @BOUNDED
 @given(rng=RANDOM)
 def test_the_service(service: ServiceTarget, rng: Random) -> None:
@@ -100,7 +128,7 @@ def test_models(model: ModelTarget, rng: Random) -> None:
     send(model, rng)
 
 
-def test_seeds_are_valid(service: ServiceTarget, model: ModelTarget) -> None:
+def test_seeds_are_valid(service: ServiceTarget, model: ModelTarget, readers: ReaderTarget) -> None:
     """Most seeds succeed: mutations of invalid input would test little."""
     accepted = 0
     for seed in service.seeds:
@@ -111,6 +139,10 @@ def test_seeds_are_valid(service: ServiceTarget, model: ModelTarget) -> None:
         assert ManifestTarget().run(seed) >= 1
     for seed in model.seeds:
         assert model.run(seed) == 1
+    for seed in readers.seeds:
+        readers.strict = True
+        assert readers.run(seed) == 1
+    readers.strict = False
 
     assert accepted >= len(service.seeds) * 3 // 4
 

@@ -154,7 +154,7 @@ def _remove_token(error: ClientError) -> None:
     """Remove the session token from an error: AWS repeats the headers whose signature it could not verify."""
     content = error.response.get("Error", {})
     if "Message" in content:
-        content["Message"] = _TOKEN.sub(r"\1...", content["Message"])
+        content["Message"] = _TOKEN.sub(r"\1...", str(content["Message"]))
     error.args = tuple(_TOKEN.sub(r"\1...", str(argument)) for argument in error.args)
 
 
@@ -188,7 +188,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         until, now = (parsedate_to_datetime(text) for text in (value, headers.get("date", "")))
         return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None  # no header, or not in a format of HTTP
 
 

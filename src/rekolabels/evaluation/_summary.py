@@ -20,6 +20,8 @@ _LABELS = "LabelEvaluationResults"
 _ENDED = "EvaluationEndTimestamp"
 _MAX_COUNT = 2**53
 """Up to this number, floats represent integers exactly."""
+_MAX_DEPTH = 50
+"""Levels of nesting; summaries have five, and unknown fields are written again."""
 _SUMMARY = "the evaluation summary"
 
 
@@ -30,6 +32,8 @@ def read_summary(summary: Mapping[str, Any]) -> ResultFields:
         InvalidEvaluation: The content is not an evaluation summary, or a field has the wrong type.
     """
     root = _mapping(summary, "")
+    if _depth(summary) > _MAX_DEPTH:
+        raise _unreadable("", f"it is nested more than {_MAX_DEPTH} levels deep")
     if not {_AGGREGATED, _DETAILS, _LABELS} & set(root):
         raise InvalidEvaluation(
             f"Cannot read the evaluation summary: it has none of {_AGGREGATED}, {_LABELS} and {_DETAILS}. "
@@ -163,6 +167,18 @@ def _names(value: Any) -> list[str]:
 
 def _unreadable(where: str, problem: str) -> InvalidEvaluation:
     return unreadable(f"{_SUMMARY}: {where}" if where else _SUMMARY, problem)
+
+
+def _depth(value: Any) -> int:
+    """Return the levels of nesting, without recursion; stop counting beyond the limit."""
+    depth, level = 0, [value]
+    while level and depth <= _MAX_DEPTH:
+        depth += 1
+        inner: list[Any] = []
+        for one in level:
+            inner += one.values() if isinstance(one, Mapping) else one if isinstance(one, list) else ()
+        level = inner
+    return depth
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
-from rekolabels.formats._common import as_list, is_s3, make_box
+from rekolabels.formats._common import as_dict, as_list, is_s3, make_box
 from rekolabels.formats._files import image_size, is_file
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -122,17 +122,24 @@ def from_huggingface(
         if source is None:
             continue
         size = _size(source, report)
-        found: Any = row.get(objects) or {}
+        found = as_dict(row.get(objects)) or {}
         boxes = [
-            make_box(_class_name(number, box_names), list(sides), size, report, subject=f"Object {position}")
+            make_box(
+                _class_name(number, box_names), _listed(sides), size, report, subject=f"Object {position}"
+            )
             for position, (sides, number) in enumerate(
-                zip(found.get("bbox", ()), found.get("category", ()), strict=False)
+                zip(_listed(found.get("bbox")), _listed(found.get("category")), strict=False)
             )
         ]
         value = row.get(label)
         values = as_list(value) or ([] if value is None or as_list(value) is not None else [value])
         labels = [_class_name(number, names) for number in values]
         yield LabelledImage(source, labels, [box for box in boxes if box is not None], size)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return the entries of a list or an array; none for anything else."""
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, bytes, dict)) else []
 
 
 def _class_names(features: Any, *path: str) -> Sequence[str]:
@@ -169,7 +176,7 @@ def _local_file(value: Any, index: int, folder: str | os.PathLike[str] | None, r
     name = _path(path)
     if name and (is_s3(name) or is_file(name)):
         return name
-    if content is None and not hasattr(value, "save"):
+    if not isinstance(content, bytes) and not hasattr(value, "save"):
         report(f"Expected an image, found {shown(value)}", lost="image")
         return None
     if folder is None:

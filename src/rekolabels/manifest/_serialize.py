@@ -13,7 +13,7 @@ import attrs
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.images import BoundingBox
-from rekolabels.manifest._json import is_object, short_repr
+from rekolabels.manifest._json import is_list, is_object, short_repr
 from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
@@ -335,7 +335,8 @@ def _rewrite_boxes(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return an attribute and its metadata with these boxes and the indices that they had, if any."""
     annotations: list[dict[str, Any]] = value.get("annotations", [])
-    objects: list[dict[str, Any]] = metadata.get("objects", [])
+    stated = metadata.get("objects")
+    objects: list[Any] = stated if is_list(stated) else []
     class_map: dict[str, str] = dict(metadata["class-map"])
     before = {str(annotation["class_id"]) for annotation in annotations}
     new_annotations: list[dict[str, Any]] = []

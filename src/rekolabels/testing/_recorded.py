@@ -91,26 +91,45 @@ def _add(stubs: Mapping[str, Stubber], recording: str | os.PathLike[str] | Mappi
     from rekolabels.errors import InvalidInput
 
     name, found = _load(recording)
+    service: Any = found.get("service", "rekognition")
+    operation: Any = found.get("operation")
+    response: Any = found.get("response")
+    for part, value, valid in (
+        ("service", service, service in list(stubs)),
+        ("operation", operation, isinstance(operation, str)),
+        ("response", response, isinstance(response, Mapping)),
+    ):
+        if not valid:
+            shown = repr(value) if part in found and isinstance(value, str) else repr(part)
+            raise InvalidInput(
+                f"{name}: {shown} is missing or unknown. A recording has the keys 'operation', 'response' "
+                "and, for S3, 'service': 's3'."
+            )
+    stub = stubs[service]
     try:
-        stub = stubs[found.get("service", "rekognition")]
-        operation, response = found["operation"], dict(found["response"])
         model = stub.client.meta.service_model.operation_model(operation)
-    except KeyError as error:
-        raise InvalidInput(
-            f"{name}: {error} is missing or unknown. A recording has the keys 'operation', 'response' and, "
-            "for S3, 'service': 's3'."
-        ) from error
     except OperationNotFoundError as error:
-        raise InvalidInput(f"{name}: {found['operation']!r} is not an operation of the service.") from error
+        raise InvalidInput(f"{name}: {operation!r} is not an operation of the service.") from error
     if "Error" in response:
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        details = response["Error"]
-        stub.add_client_error(xform_name(operation), details["Code"], details.get("Message", ""), status)
+        code, message, status = _error_details(response)
+        if not isinstance(code, str) or not isinstance(message, str) or type(status) is not int:
+            raise InvalidInput(f"{name}: an 'Error' has a 'Code' and, optionally, a 'Message', both as text.")
+        stub.add_client_error(xform_name(operation), code, message, status)
         return
     try:
-        stub.add_response(xform_name(operation), _typed(model.output_shape, response))
-    except ParamValidationError as error:
+        stub.add_response(xform_name(operation), _typed(model.output_shape, dict(response)))
+    except (ParamValidationError, ValueError, OverflowError) as error:  # the last two: not a valid time
         raise InvalidInput(f"{name}: the response does not match {operation}: {error}") from error
+
+
+def _error_details(response: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return code, message and HTTP status of a recorded error."""
+    details, metadata = response["Error"], response.get("ResponseMetadata", {})
+    if not isinstance(details, Mapping) or not isinstance(metadata, Mapping):
+        return None, None, None
+    found: Mapping[str, Any] = details
+    meta: Mapping[str, Any] = metadata
+    return found.get("Code"), found.get("Message", ""), meta.get("HTTPStatusCode", 400)
 
 
 def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
@@ -120,7 +139,7 @@ def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, M
         return "a recording", recording
     try:
         found: Any = json.loads(Path(recording).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{recording}: cannot be read: {error}.") from error
     if not isinstance(found, dict):
         raise InvalidInput(f"{recording}: expected a JSON object with 'operation' and 'response'.")
