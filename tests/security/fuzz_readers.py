@@ -397,8 +397,9 @@ class ReaderTarget:
             "ProjectArn": f"{_ARN}/1",
             "Status": "CREATED",
             "CreationTimestamp": "2026-01-01T00:00:00Z",
+            "Datasets": (),
         }
-        response = {"ProjectDescriptions": [{**project, "Datasets": []}]}
+        response: dict[str, Any] = {"ProjectDescriptions": [project]}
         recorded = {"operation": "DescribeProjects", "response": response}
         yield b"recorded", json.dumps(recorded).encode()
         failure = {"Error": {"Code": "AccessDeniedException", "Message": "no"}}

@@ -492,6 +492,8 @@ HEADERS = {
         400,
         "InvalidArgument",
     ),
+    "a length": ("PUT", f"Content-Length: {DIGITS}", 400, ""),
+    "a length of many digits": ("PUT", f"Content-Length: {DIGITS[:30]}", 400, ""),
 }
 
 
