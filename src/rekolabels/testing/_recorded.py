@@ -124,11 +124,11 @@ def _add(stubs: Mapping[str, Stubber], recording: str | os.PathLike[str] | Mappi
 
 def _error_details(response: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Return code, message and HTTP status of a recorded error."""
-    details, metadata = response["Error"], response.get("ResponseMetadata", {})
-    if not isinstance(details, Mapping) or not isinstance(metadata, Mapping):
+    details: Any = response["Error"]
+    metadata: Any = response.get("ResponseMetadata", {})
+    if not isinstance(details, dict) or not isinstance(metadata, dict):
         return None, None, None
-    found: Mapping[str, Any] = details
-    meta: Mapping[str, Any] = metadata
+    found, meta = cast("dict[str, Any]", details), cast("dict[str, Any]", metadata)
     return found.get("Code"), found.get("Message", ""), meta.get("HTTPStatusCode", 400)
 
 
