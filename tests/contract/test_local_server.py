@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,12 +18,13 @@ import pytest
 
 from rekolabels.errors import InvalidInput
 from rekolabels.local import LocalService
+from rekolabels.local._http._server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from rekolabels.local._http._server import Server
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 TARGET = {"X-Amz-Target": "RekognitionService.DescribeProjects", "Content-Type": "application/x-amz-json-1.1"}
 
@@ -178,6 +180,50 @@ def test_head_and_range_responses(server: Server) -> None:
     connection.request("GET", "/bucket/a", headers={"Range": "bytes=2-4"})
     assert connection.getresponse().read() == b"234"
     connection.close()
+
+
+@contextmanager
+def serving(headers: list[tuple[str, str]], body: Iterable[bytes]) -> Iterator[Server]:
+    """Start a server of an application that answers every request in the same way."""
+
+    def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return body
+
+    with Server(app, port=0, account="0" * 12, region="us-east-1") as running:
+        yield running
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb", "a\0b"])
+def test_no_header_ends_early(value: str) -> None:
+    """An application that puts a line end into a header, a defect, gets status 500 and no second header."""
+    with serving([("X-Broken", value), ("Content-Length", "0")], []) as server:
+        response = exchange(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    assert response.startswith(b"HTTP/1.1 500 ")
+    assert b"X-Broken" not in response
+
+
+def test_a_failure_within_a_body_is_an_incomplete_body() -> None:
+    """After the head, an error must not look like a part of the body: the connection ends."""
+
+    def fail() -> Iterator[bytes]:
+        yield b"begin"
+        raise RuntimeError
+
+    with serving([("Content-Length", "1000")], fail()) as server:
+        response = exchange(server, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.endswith(b"\r\n\r\nbegin")
+
+
+def test_a_refusal_of_head_has_no_body(server: Server) -> None:
+    """It has the length of the message and not the message."""
+    response = exchange(server, b"HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+
+    assert response.startswith(b"HTTP/1.1 403 ")
+    assert response.endswith(b"\r\n\r\n")
 
 
 def test_many_clients_at_once(server: Server) -> None:

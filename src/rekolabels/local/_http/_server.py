@@ -265,8 +265,9 @@ class _Handler(socketserver.StreamRequestHandler):
             return
         content = f"{message}\n".encode()
         headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(content)))]
+        head = self._encode_head(f"{status} {_REASONS[status]}", headers)
         with contextlib.suppress(OSError):
-            self.wfile.write(self._encode_head(f"{status} {_REASONS[status]}", headers) + content)
+            self.wfile.write(head if line.startswith("HEAD ") else head + content)
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(_LINGER_TIMEOUT)
             for _ in range(_DRAIN_LIMIT >> 16):
