@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -9,6 +10,8 @@ import socket
 import subprocess
 import sys
 import traceback
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
@@ -21,8 +24,7 @@ from rekolabels.errors import AccessDenied, InvalidInput
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from rekolabels.local._http._server import Server
 
@@ -217,30 +219,39 @@ def test_a_token_guards_the_loopback_interface_as_well() -> None:
             client(server, "0" * 12, "s3").list_buckets()
 
 
+@contextmanager
+def running(command: Sequence[str]) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """Start a command that serves; yield the process, the port, and the exports that it prints."""
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            yield process, url.rpartition(":")[2], "".join(process.stdout.readline() for _ in range(6))
+        finally:
+            process.terminate()
+
+
+def status(port: str, host: str, token: str) -> bytes:
+    """Return the status of a request for the list of buckets."""
+    request = f"GET /?X-Amz-Credential={token} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))[9:12]
+
+
 def test_the_command(tmp_path: Path) -> None:
     """It prints how to read the token instead of the token, and warns."""
     file = tmp_path / "the token"
     file.write_text(f"{TOKEN}\n")
     command = [sys.executable, "-m", "rekolabels.local", "--host", EVERYWHERE, "--token-file", str(file)]
     command += ["--allow-host", f"{NAME},other", "--allow-host", "third", "--verbose"]
-    with subprocess.Popen(  # noqa: S603 - our own command
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        url = process.stdout.readline().strip()
-        exports = "".join(process.stdout.readline() for _ in range(6))
-        port = int(url.rpartition(":")[2])
-        request = f"GET /?X-Amz-Credential={TOKEN} HTTP/1.1\r\nHost: third\r\nConnection: close\r\n\r\n"
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            connection.sendall(request.encode())
-            assert connection.recv(12) == b"HTTP/1.1 200"
-            while connection.recv(65536):
-                pass
+    with running(command) as (process, port, exports):
+        assert status(port, "third", TOKEN) == b"200"
         process.send_signal(signal.SIGTERM)
-        output, errors = process.stdout.read(), process.stderr.read()
-        assert process.wait(timeout=30) == 0
-    assert output == ""
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, output) == (0, "")
     shell = subprocess.run(  # noqa: S603 - what the command printed
         ["/bin/sh", "-c", f"{exports}printf %s $AWS_ACCESS_KEY_ID"],
         capture_output=True,
@@ -248,10 +259,26 @@ def test_the_command(tmp_path: Path) -> None:
         check=True,
     )
 
-    assert url.startswith(f"http://{NAME}:")
+    assert f"AWS_ENDPOINT_URL=http://{NAME}:{port}\n" in exports
     assert shell.stdout == TOKEN
     assert "listens on 0.0.0.0" in errors
     assert TOKEN not in exports + errors
+
+
+def test_the_command_of_the_image(tmp_path: Path) -> None:
+    """The entry point of the Dockerfile serves its names to those with the token, without privileges."""
+    text = (Path(__file__).parents[2] / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    instructions = dict(line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    paths = {"python": sys.executable, "4900": "0", "/workspace": str(tmp_path / "ws")}
+    paths["/run/secrets/token"] = str(token)
+    command = [paths.get(word, word) for word in json.loads(instructions["ENTRYPOINT"])]
+
+    with running([*command, "--allow-host", NAME]) as (_, port, _):
+        assert [status(port, name, TOKEN) for name in ("localhost", "rekolabels", NAME)] == [b"200"] * 3
+        assert status(port, "localhost", "other") == status(port, "evil.example", TOKEN) == b"403"
+    assert int(instructions["USER"]) > 0
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ class Server:
         if exposed:
             _log.warning(
                 "The embedded service listens on %s, port %d. Whoever reaches this port and knows the access "
-                "token can %s. Requests are not encrypted, and each shows the token: use a network that you "
-                "trust, or a proxy with TLS. Answered host names: %s and those of the loopback interface.",
+                "token can %s. Requests are not encrypted, and each contains the token: use a network that "
+                "you trust, or a proxy with TLS. Host names: %s and those of the loopback interface.",
                 host,
                 self.port,
                 exposes,
