@@ -21,8 +21,8 @@ __all__ = ["escape_surrogates", "printable_name", "replacing", "without_formula"
 
 _BUFFER = 1 << 16
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a spreadsheet would run as a formula; or that after the quotation marks that prevent it."""
-_FORMULA_STARTS = frozenset("=+-@\t\r'")  # tells most texts apart without the pattern
+"""What a spreadsheet would run as a formula, also after the apostrophes that prevent it."""
+_FORMULA_STARTS = frozenset("=+-@\t\r'")  # most texts need no match of the pattern
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _PERMISSIONS = 0o666  # less the umask
 
@@ -162,8 +162,8 @@ def escape_surrogates(text: str) -> str:
 def without_formula(text: str) -> str:
     """Return text for a cell of a CSV file that no spreadsheet runs as a formula.
 
-    Adds a quotation mark to cells that begin with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, and
-    to those that begin with quotation marks and one of them, so that readers can remove one again.
+    Adds an apostrophe to cells that begin with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return, and
+    to those that begin with apostrophes and one of them, so that readers can remove one again.
 
     >>> [without_formula(text) for text in ("=1+1", "'=1+1", "dog")]
     ["'=1+1", "''=1+1", 'dog']
