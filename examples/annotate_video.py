@@ -62,7 +62,8 @@ def print_changes(outcomes: Iterable[Outcome[VideoFrame]]) -> Iterator[Outcome[V
 def write_video(outcomes: Iterable[Outcome[VideoFrame]], target: Path, *, rate: float) -> int:
     """Write the frames with their detections, each at its own time, and return the number of frames."""
     count = 0
-    with av.open(str(target), "w") as container:
+    part = target.with_stem(target.stem + ".part")  # replaces the target when it is complete
+    with av.open(str(part), "w") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(rate).limit_denominator(1000))
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
@@ -78,6 +79,7 @@ def write_video(outcomes: Iterable[Outcome[VideoFrame]], target: Path, *, rate: 
             count += 1
         if count:
             container.mux(stream.encode())
+    part.replace(target)
     return count
 
 
