@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -192,6 +192,12 @@ def test_pools_whose_workers_never_live_end_the_run(model: ModelVersion, image_p
     with pytest.raises(errors.ExecutorBroken, match="without an answer"):
         list(model.detect_many(image_paths * 100, executor=executor, workers=4))
     assert 2 <= len(made) <= 20
+
+
+def test_a_class_makes_executors(model: ModelVersion, image_paths: list[Path]) -> None:
+    """A class without arguments is a function that returns an executor."""
+    outcomes = list(model.detect_many(image_paths[:3], executor=ThreadPoolExecutor, workers=2))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
 
 
 def test_a_factory_that_fails_ends_the_run(model: ModelVersion, image_paths: list[Path]) -> None:

@@ -170,8 +170,8 @@ class Detects:
         )
 
         def prepare_checked(image: ImageSource) -> Call:
-            self._before_call()  # after the lease has ended, do not read the image or wait for a turn
-            call = prepare(image)
+            with self._during_call():  # after the lease has ended, do not read the image or wait for a turn
+                call = prepare(image)
 
             def checked_call() -> list[Detection]:
                 with self._during_call():

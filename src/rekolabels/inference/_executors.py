@@ -141,7 +141,7 @@ class Workers:
     """
 
     def __init__(self, executor: Executor | Callable[[], Executor]) -> None:
-        is_executor = hasattr(executor, "submit")
+        is_executor = hasattr(executor, "submit") and not isinstance(executor, type)
         if not is_executor and not callable(executor):
             raise InvalidInput(
                 f"executor is a {type(executor).__name__}; expected a concurrent.futures.Executor or a "
