@@ -10,8 +10,8 @@ import attrs
 from rekolabels import _progress
 from rekolabels._aws._arns import parse_project_arn
 from rekolabels._aws._connection import Connection
+from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import TaggedResource
 from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset
 from rekolabels.datasets._dataset import dataset_exists_message

@@ -11,8 +11,8 @@ import attrs
 from rekolabels import _progress
 from rekolabels._aws._arns import parse_dataset_arn
 from rekolabels._aws._connection import Connection
+from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import TaggedResource
 from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
 

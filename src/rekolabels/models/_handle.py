@@ -10,8 +10,8 @@ import attrs
 from rekolabels import _progress
 from rekolabels._aws._arns import parse_version_arn
 from rekolabels._aws._connection import Connection
+from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
-from rekolabels._tags import TaggedResource
 from rekolabels.errors import JobFailed, ResourceInUse, ResourceNotFound
 from rekolabels.models._status import IN_PROGRESS, has_reached, is_trained, timed_out
 
