@@ -9,7 +9,7 @@ from rekolabels.errors import MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["draw_detections"]
+__all__ = ["draw_detections", "upright"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 _MIN_FONT_SIZE = 11
@@ -41,6 +41,16 @@ class _Detection(Protocol):
     def box(self) -> _Box | None: ...
 
 
+def upright(image: Any) -> Any:
+    """Apply the EXIF orientation of a Pillow image, because boxes are relative to the upright image."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - a damaged EXIF block, which fails in many ways, has no orientation
+        return image
+
+
 def draw_detections(image: Any, detections: Iterable[_Detection]) -> Any:
     """Draw boxes and labels into an upright copy of a Pillow image; image-level labels go to the top left.
 
@@ -55,10 +65,12 @@ def draw_detections(image: Any, detections: Iterable[_Detection]) -> Any:
         MissingExtra: Pillow is not installed.
     """
     try:
-        from PIL import ImageDraw, ImageFont, ImageOps
+        from PIL import ImageDraw, ImageFont
     except ImportError as error:
         raise MissingExtra("images", "Drawing") from error
-    copy = ImageOps.exif_transpose(image).convert("RGB")
+    copy = upright(image).convert("RGB")
+    if copy is image:
+        copy = image.copy()
     pen = ImageDraw.Draw(copy)
     font = ImageFont.load_default(max(_MIN_FONT_SIZE, min(copy.size) // 32))
     colours: dict[str, str] = {}

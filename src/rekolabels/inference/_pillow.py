@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from rekolabels._display import upright
 from rekolabels._image_header import EncodedImage
 from rekolabels.errors import InvalidImage, MissingExtra
 
@@ -78,19 +79,12 @@ def decode(image: Any, name: str) -> Any:
     return image
 
 
-def _upright(image: Any) -> Any:
-    """Apply the EXIF orientation, because boxes are relative to the upright image."""
-    from PIL import ImageOps
-
-    return ImageOps.exif_transpose(image)
-
-
 def encode_png(image: Any) -> bytes:
     """Encode a Pillow image as an upright PNG, without loss."""
     body = io.BytesIO()
-    upright = _upright(image)
-    upright = upright if upright.mode in {"RGB", "L"} else upright.convert("RGB")
-    upright.save(body, "PNG", compress_level=1)
+    turned = upright(image)
+    turned = turned if turned.mode in {"RGB", "L"} else turned.convert("RGB")
+    turned.save(body, "PNG", compress_level=1)
     return body.getvalue()
 
 
@@ -106,7 +100,7 @@ def shrink_file(data: bytes, name: str) -> bytes:
         return data
     decode(image, name)
     try:
-        return encode_jpeg(_upright(image))
+        return encode_jpeg(upright(image))
     except Exception as error:  # EXIF data, colour modes and palettes can be damaged, too
         raise InvalidImage(f"{name} cannot be converted to JPEG: {error}.") from error
 
