@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import weakref
 from pathlib import Path
@@ -40,6 +41,8 @@ class TemporaryFolder:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
             with Folder(self.path) as folder:
                 lock = lock_file(folder, _LOCK)
+            if lock is None:
+                shutil.rmtree(self.path, ignore_errors=True)
         os.write(lock.descriptor, self.path.name.encode())
         self._finalizer = weakref.finalize(self, _remove, self.path, lock, os.getpid())
 
