@@ -86,7 +86,8 @@ def _open_workspace(root: Path) -> tuple[Path, Folder]:
     """
     root.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     with Folder(root) as workspace, control_folder(workspace, "rekognition") as folder:
-        control_folder(workspace, "s3").close()
+        if workspace.exists("s3"):  # it stays missing when objects are stored in another S3
+            control_folder(workspace, "s3").close()
         owners = control_folder(folder, "owners")
         control_folder(folder, "versions").close()
         refuse_links(folder, _CHECKED_LEVELS)
