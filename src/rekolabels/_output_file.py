@@ -55,9 +55,9 @@ def replacing(
         InvalidInput: The file cannot be written. Other errors of the block are raised as they are.
     """
     name = printable_name(target)
+    if not Path(target).name:
+        raise InvalidInput(f"Cannot write {name!r}: it has no file name. Expected the path of a file.")
     try:
-        if not Path(target).name:
-            raise ValueError("the path has no file name")  # noqa: TRY301 -- reported as other names that are not valid
         final = Path(os.path.realpath(target))
         part = final.with_name(
             f"{final.name}.part" if keep_part else f".{final.name}.{secrets.token_hex(4)}.part"
