@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sqlite3
+import struct
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from rekolabels.local import LocalService
 from sdk_handles import client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rekolabels import ModelVersion
@@ -206,3 +207,59 @@ def test_the_database_of_another_program_is_refused_untouched(
     with pytest.raises(errors.InvalidInput, match=r"places\.sqlite is the SQLite file of another program"):
         list(model.detect_many(image_paths, journal=path))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def names_a_victim(rollback: Path, database: Path, victim: Path) -> None:
+    """Its end names a "super-journal", which SQLite removes after it has played the file back.
+
+    The format is described at https://www.sqlite.org/fileformat2.html#the_rollback_journal; the end is the
+    number of an unused page, the name, its length and checksum, and the magic number.
+    """
+    with closing(sqlite3.connect(f"{database.as_uri()}?immutable=1", uri=True)) as db:
+        (page_size,) = db.execute("PRAGMA page_size").fetchone()
+        (pages,) = db.execute("PRAGMA page_count").fetchone()
+    magic = bytes.fromhex("d9d505f920a163d7")
+    header = magic + struct.pack(">IIIII", 0, 1, pages, 512, page_size)
+    name = os.fsencode(victim)
+    locked_page = (1 << 30) // page_size + 1
+    end = struct.pack(">I", locked_page) + name + struct.pack(">II", len(name), sum(name)) + magic
+    rollback.write_bytes(header.ljust(512, b"\0") + end)
+
+
+def is_a_link(rollback: Path, database: Path, victim: Path) -> None:
+    """The same, through a link."""
+    names_a_victim(rollback.with_name("elsewhere"), database, victim)
+    rollback.symlink_to(rollback.with_name("elsewhere"))
+
+
+def is_a_pipe(rollback: Path, _database: Path, _victim: Path) -> None:
+    """Opening it would wait for ever."""
+    os.mkfifo(rollback)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs links and pipes")
+@pytest.mark.parametrize("used", ["from-elsewhere/journal", "link"])
+@pytest.mark.parametrize("attack", [names_a_victim, is_a_link, is_a_pipe])
+def test_a_hostile_file_beside_the_journal_is_refused(
+    model: ModelVersion,
+    image_paths: list[Path],
+    tmp_path: Path,
+    attack: Callable[[Path, Path, Path], None],
+    used: str,
+) -> None:
+    """A journal and its ``-journal`` came from elsewhere: no other file is deleted, and nothing hangs."""
+    folder = tmp_path / "from-elsewhere"
+    folder.mkdir()
+    journal, victim = folder / "journal", tmp_path / "diary.txt"
+    victim.write_text("precious", encoding="utf-8")
+    list(model.detect_many(image_paths, journal=journal))
+    attack(folder / "journal-journal", journal, victim)
+    (tmp_path / "link").symlink_to(journal)
+    calls = calls_of(model)
+    with pytest.raises(errors.InvalidInput, match="journal-journal beside it"):
+        list(model.detect_many(image_paths, journal=tmp_path / used))
+    assert victim.read_text(encoding="utf-8") == "precious"
+    assert calls == []
+    (folder / "journal-journal").unlink()
+    assert len(list(model.detect_many(image_paths, journal=tmp_path / used))) == len(image_paths)
+    assert calls == []

@@ -1,4 +1,4 @@
-"""Files and folders of the user only: private, locked or temporary."""
+"""Files and folders of the user only (private, locked or temporary), and checks of files from elsewhere."""
 
 from rekolabels._files._folders import (
     FILE_MODE,
@@ -9,6 +9,7 @@ from rekolabels._files._folders import (
     lock_file,
     open_private,
 )
+from rekolabels._files._rollback import names_another_file
 from rekolabels._files._temporary import TemporaryFolder
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "TemporaryFolder",
     "create_private_file",
     "lock_file",
+    "names_another_file",
     "open_private",
 ]

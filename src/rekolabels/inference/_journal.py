@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from rekolabels._files import names_another_file, open_private
 from rekolabels._output_file import escape_surrogates, printable_name
 from rekolabels.descriptions import Box, Detection, S3Location
 from rekolabels.errors import InvalidInput, JournalFailed, RekolabelsError
@@ -60,9 +61,11 @@ class Journal:
         """Open the file.
 
         Raises:
-            InvalidInput: The file belongs to another run, or is not a journal.
+            InvalidInput: The file belongs to another run, is not a journal, or has a file of SQLite beside it
+                that cannot be trusted.
             JournalFailed: The file cannot be written, or another run has it open.
         """
+        self._run_sql(self._require_safe_rollback)
         self._run_sql(self._require_journal)
         self._db = self._run_sql(
             lambda: sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, check_same_thread=False)
@@ -73,6 +76,24 @@ class Journal:
             self._db.close()
             raise
         return self
+
+    def _require_safe_rollback(self) -> None:
+        """Reject a file beside the journal by which SQLite would delete another one."""
+        # SQLite resolves links in the name of a database before it adds the ending.
+        rollback = Path(f"{os.path.realpath(self._path)}-journal")
+        try:
+            with open_private(rollback, "rb") as file:
+                if not names_another_file(file):
+                    return
+            problem = "would make SQLite delete another file"
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:  # a link, a pipe, or no permission
+            problem = f"cannot be read ({error.strerror or error})"
+        raise InvalidInput(
+            f"Cannot use the journal {printable_name(self._path)}: {printable_name(rollback)} beside it "
+            f"{problem}. Use another journal, or get this one from a source that you trust."
+        )
 
     def _require_journal(self) -> None:
         """Reject the database of another program, without changing its files."""

@@ -12,6 +12,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, get_args
 
+from rekolabels._files import names_another_file
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._job import JobKind
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["check_state", "control_folder", "is_owner_name", "refuse", "refuse_links"]
 
 _OWNER = re.compile(r"[0-9a-f]{32}")
-_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""Ends a rollback journal of SQLite that names another file, which SQLite would then delete."""
 
 
 def refuse(path: str, problem: str) -> InvalidInput:
@@ -71,14 +70,13 @@ def refuse_links(folder: Folder, depth: int) -> None:
         elif not entry.is_file(follow_symlinks=False):
             kind = "a symbolic link" if entry.is_symlink() else "a special file"
             raise refuse(path, f"is {kind} where a file or folder was expected")
-        elif entry.name.endswith("-journal") and _names_another_file(folder, entry.name):
+        elif entry.name.endswith("-journal") and _is_of_several_databases(folder, entry.name):
             raise refuse(path, "is a journal of several databases")
 
 
-def _names_another_file(folder: Folder, name: str) -> bool:
+def _is_of_several_databases(folder: Folder, name: str) -> bool:
     with open(folder.open(name, os.O_RDONLY), "rb") as journal:  # noqa: PTH123 - a descriptor
-        journal.seek(max(0, journal.seek(0, os.SEEK_END) - len(_SUPER_JOURNAL)))
-        return journal.read() == _SUPER_JOURNAL
+        return names_another_file(journal)
 
 
 def is_owner_name(name: object) -> bool:
