@@ -10,7 +10,7 @@ STAMPS := pyproject.toml $(LOCK)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage conformance check fuzz mutation audit format docs bench wheel lock clean
+.PHONY: help quickstart test coverage repeat conformance check fuzz mutation audit format docs bench wheel lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,14 @@ coverage: $(VENV)/.dev ## run all tests and list the lines and branches that the
 	$(BIN)/coverage run -m pytest -n auto --dist loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=97
+
+# Those whose outcome could depend on timing.
+RACES := tests/faults/test_s3_crashes.py tests/faults/test_service_kills.py tests/faults/test_service_stress.py \
+    tests/contract/test_lease_races.py tests/faults/test_lease_endings.py tests/faults/test_service_forks.py \
+    tests/faults/test_service_leaks.py
+
+repeat: $(VENV)/.dev ## repeat the crash, race and ending tests beside two busy processes; COUNT=5 for fewer than 20 runs
+	$(BIN)/python tools/repeat.py --count $(or $(COUNT),20) $(ARGS) $(RACES)
 
 conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with the AWS CLI and the SDK for JavaScript (needs Node.js 20)
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 KILLS = int(os.environ.get("REKOLABELS_KILLS", "4"))
 """How often the test of random kills kills the service."""
+SEED = int(os.environ.get("REKOLABELS_SEED", "7"))
 PICTURE = picture("dark", 1)
 RESULTS = 6
 """Number of files that a training stores in S3."""
@@ -208,7 +209,7 @@ def test_another_service_recovers_the_jobs_of_a_dead_one(tmp_path: Path) -> None
 
 def test_killed_at_random(tmp_path: Path, model: str) -> None:
     """Killed again and again: confirmed changes persist, all statuses are final, and the service works."""
-    rng = random.Random(7)  # noqa: S311 - delays, not secrets
+    rng = random.Random(SEED)  # noqa: S311 - delays, not secrets
     project = project_of(model, tmp_path)
     for turn in range(KILLS):
         confirmed: set[str] = set()
