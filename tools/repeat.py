@@ -19,7 +19,7 @@ BUSY = 2
 
 def main() -> int:
     """Run the tests; return the status of the last run."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=20, help="number of runs")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first run; later ones count on")
     parser.add_argument("tests", nargs="+", help="arguments for pytest")
