@@ -233,7 +233,8 @@ class Thread(threading.Thread):
         if names := sorted(self._arns.keys() - self._datasets.keys()):
             name = self._dice.choice(names)
             count = self._dice.choice([1, 3, 300])
-            key = f"manifests/{self.name}"
+            # A key of its own: the service reads the manifest after its response.
+            key = f"manifests/{self.name}-{self._number}"
             lines = [json.dumps({"source-ref": f"s3://{BUCKET}/{number}.png"}) for number in range(count)]
             self._s3.put_object(Bucket=BUCKET, Key=key, Body="\n".join(lines).encode())
             source = {"GroundTruthManifest": {"S3Object": {"Bucket": BUCKET, "Name": key}}}
