@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
 
 import pytest
 from service_backends import (
@@ -12,6 +16,7 @@ from service_backends import (
     make_project,
 )
 
+from rekolabels.local._http._wire import Wire
 from rekolabels.local._operations import OPERATIONS
 
 PREFIX = "RekognitionService."
@@ -124,3 +129,22 @@ def test_timestamps_are_epoch_seconds(backend: Backend) -> None:
     arn = make_project(backend)
     body = json.loads(backend.post(PREFIX + "DescribeProjects", b"{}").body)
     assert int(arn.rsplit("/", 1)[1]) / 1000 == body["ProjectDescriptions"][0]["CreationTimestamp"]
+
+
+def test_the_first_requests_of_many_threads() -> None:
+    """No request meets a part of the service model that another thread has only begun to read."""
+    request = {"ProjectName": "birds", "Tags": {"kind": "test"}}
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-6)
+        for _ in range(10):
+            wire, barrier = Wire(), Barrier(8)
+
+            def parse(_number: int, wire: Wire = wire, barrier: Barrier = barrier) -> dict[str, Any]:
+                barrier.wait()
+                return wire.parse_request("CreateProject", json.dumps(request).encode())
+
+            with ThreadPoolExecutor(8) as threads:
+                assert list(threads.map(parse, range(8))) == [request] * 8
+    finally:
+        sys.setswitchinterval(interval)

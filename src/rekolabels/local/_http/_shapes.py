@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,10 @@ class ServiceModel:
         description: Any = Loader().load_service_model("rekognition", "service-2")
         self._operations: Mapping[str, Any] = description["operations"]
         self._descriptions: Mapping[str, Any] = description["shapes"]
+        # Shapes with everything in them. Those in `_shapes` may lack members that a thread is still reading.
+        self._complete: dict[str, Shape] = {}
         self._shapes: dict[str, Shape] = {}
+        self._lock = threading.Lock()
         self.target_prefix: str = description["metadata"]["targetPrefix"]
 
     @property
@@ -73,7 +77,14 @@ class ServiceModel:
 
     def _shape_of(self, operation: str, direction: str) -> Shape:
         reference = self._operations[operation].get(direction)
-        return Shape("structure") if reference is None else self._shape(reference["shape"])
+        if reference is None:
+            return Shape("structure")
+        name: str = reference["shape"]
+        shape = self._complete.get(name)
+        if shape is None:
+            with self._lock:
+                shape = self._complete[name] = self._shape(name)
+        return shape
 
     def _shape(self, name: str) -> Shape:
         found = self._shapes.get(name)
