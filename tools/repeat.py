@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--count", type=int, default=20, help="number of runs")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first run; later ones count on")
-    parser.add_argument("tests", nargs="+", help="arguments for pytest")
+    parser.add_argument("tests", nargs="+", help="files of tests")
     options = parser.parse_args()
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *options.tests]
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(BUSY)]
