@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ settings.load_profile("project")
 
 DATA = Path(os.environ.get("REKOLABELS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 """Photographs that are not part of the repository; CONTRIBUTING.md says what they are."""
+
+
+# A shell that starts the tests in the background makes them, and all their processes, ignore these signals.
+for _name, _handler in (("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL)):
+    _number = getattr(signal, _name, None)
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture

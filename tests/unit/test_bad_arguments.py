@@ -26,7 +26,7 @@ IMAGES = [LabelledImage("s3://bucket/a.jpg", labels=["cat"])]
         (lambda: score_boxes([], [], iou_thresholds=50), r"iou_thresholds is \(50,\); expected one or more"),
         (lambda: next(video_frames("", rate=1)), "cannot be read as a video"),
         (lambda: write_manifest(IMAGES, ""), "Cannot write '': .* Expected the path of a file"),
-        (lambda: write_manifest(IMAGES, "a\0b"), r"'a\\x00b': Cannot be written: embedded null"),
+        (lambda: write_manifest(IMAGES, "a\0b"), r"'a\\x00b': Cannot be written: .*embedded null"),
         (lambda: repair_manifest(b"", ""), "Cannot write ''"),
     ],
 )
