@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+import chromium
 from evaluations import SCORES, TRUTHS, classifier, detector
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+FLAGS = (*chromium.FLAGS, "--hide-scrollbars")
+pytestmark = pytest.mark.skipif(chromium.CHROMIUM is None, reason="needs chromium")
 
 
 def browse(page: Path, *flags: str) -> str:
     """Open a page in a new browser and return its output."""
-    assert CHROMIUM is not None
+    assert chromium.CHROMIUM is not None
     profile = page.parent / f"profile-{time.monotonic_ns()}"
     done = subprocess.run(  # noqa: S603 - the installed browser and a page of this test
-        [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
+        [chromium.CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
         capture_output=True,
         check=True,
         timeout=120,

@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from chromium import CHROMIUM, FLAGS
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 
     from rekolabels.local._http._server import Server
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
 LOOPBACK = "127.0.0.1"
