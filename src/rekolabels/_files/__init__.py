@@ -1,4 +1,4 @@
-"""Files and folders of the user only (private, locked or temporary), and checks of files from elsewhere."""
+"""Files and folders: private, locked or temporary ones, output files, and checks of files from elsewhere."""
 
 from rekolabels._files._folders import (
     FILE_MODE,
@@ -9,6 +9,7 @@ from rekolabels._files._folders import (
     lock_file,
     open_private,
 )
+from rekolabels._files._output_file import escape_surrogates, printable_name, replacing, without_formula
 from rekolabels._files._rollback import names_another_file
 from rekolabels._files._temporary import TemporaryFolder
 
@@ -19,7 +20,11 @@ __all__ = [
     "Folder",
     "TemporaryFolder",
     "create_private_file",
+    "escape_surrogates",
     "lock_file",
     "names_another_file",
     "open_private",
+    "printable_name",
+    "replacing",
+    "without_formula",
 ]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from rekolabels import _progress
-from rekolabels._output_file import escape_surrogates
+from rekolabels._files import escape_surrogates
 from rekolabels._threads import map_bounded
 from rekolabels.datasets._upload_workers import UploadTask, upload_all, worker_processes
 from rekolabels.descriptions import S3Location

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from rekolabels._output_file import replacing
+from rekolabels._files import replacing
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, wilson_interval

@@ -9,8 +9,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from rekolabels._files import replacing
 from rekolabels._image_header import image_format, read_header
-from rekolabels._output_file import replacing
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._problems import printable, shown
 from rekolabels.images import ImageSize

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from rekolabels._output_file import escape_surrogates, replacing, without_formula
+from rekolabels._files import escape_surrogates, replacing, without_formula
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidInput, MissingExtra
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 
-from rekolabels._output_file import escape_surrogates, printable_name
+from rekolabels._files import escape_surrogates, printable_name
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.inference._pillow import (

@@ -12,8 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from rekolabels._files import names_another_file, open_private
-from rekolabels._output_file import escape_surrogates, printable_name
+from rekolabels._files import escape_surrogates, names_another_file, open_private, printable_name
 from rekolabels.descriptions import Box, Detection, S3Location
 from rekolabels.errors import InvalidInput, JournalFailed, RekolabelsError
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
-from rekolabels._output_file import printable_name
+from rekolabels._files import printable_name
 from rekolabels.errors import InvalidInput, MissingExtra, RekolabelsError
 from rekolabels.images import ImageSize
 from rekolabels.inference._pillow import encode_jpeg

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
-from rekolabels._output_file import replacing
+from rekolabels._files import replacing
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._label_attributes import LineAttributes

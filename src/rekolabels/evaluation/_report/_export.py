@@ -9,7 +9,7 @@ import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rekolabels._output_file import replacing, without_formula
+from rekolabels._files import replacing, without_formula
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._report._figures import draw_png
