@@ -1,4 +1,4 @@
-"""Drawing detections into images with Pillow."""
+"""Display of values: short reprs, and detections drawn into images with Pillow."""
 
 from __future__ import annotations
 
@@ -7,13 +7,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rekolabels.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sized
 
-__all__ = ["draw_detections", "upright"]
+__all__ = ["counted", "draw_detections", "upright"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 _MIN_FONT_SIZE = 11
 """Pixels."""
+_MAX_SHOWN = 1
+"""Items that a repr shows; with more it has only their number."""
+
+
+def counted(noun: str) -> Callable[[Sized | None], str]:
+    """Return a function for ``attrs.field(repr=...)`` that replaces many items by their number.
+
+    >>> [counted("boxes")(items) for items in ((), ("a",), ("a", "b"))]
+    ["()", "('a',)", '<2 boxes>']
+    """
+
+    def show(items: Sized | None) -> str:
+        return repr(items) if items is None or len(items) <= _MAX_SHOWN else f"<{len(items):,} {noun}>"
+
+    return show
 
 
 # Protocols, because the values themselves (``descriptions``) import this module.

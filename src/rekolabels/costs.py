@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import InvalidInput
 
@@ -67,7 +68,7 @@ class Prices:
     """Price of an inference unit of a running model per hour, whether it is used or not. 0 or more."""
     as_of: str = "given by the caller"
     """Date of the prices."""
-    source: str = "given by the caller"
+    source: str = attrs.field(default="given by the caller", repr=False)
     """Source of the prices."""
 
     def __attrs_post_init__(self) -> None:
@@ -130,7 +131,7 @@ class RunningCost(Generic[ModelT]):
     """``STARTING``, ``RUNNING`` or ``STOPPING``."""
     inference_units: int
     """Inference units that it was started with."""
-    since: datetime | None
+    since: datetime | None = attrs.field(repr=str)
     """When it was started, UTC; None if that is unknown."""
     cost: float | None
     """US dollars so far, by the client's prices; None if the start time or the prices are unknown."""
@@ -224,13 +225,13 @@ def estimate_training(*, prices: Prices, earlier: Iterable[float] = ()) -> Train
 class RunCost:
     """Cost of running a model in a period, estimated and measured; ``print()`` shows both."""
 
-    since: datetime
+    since: datetime = attrs.field(repr=str)
     """Start of the period, UTC."""
-    until: datetime
+    until: datetime = attrs.field(repr=str)
     """End of the period, UTC."""
     inference_units: int
     """Inference units that the model was last started with."""
-    in_service: tuple[UnitsInService, ...] | None
+    in_service: tuple[UnitsInService, ...] | None = attrs.field(repr=counted("periods"))
     """Measurements of CloudWatch; None if there is no CloudWatch, as on the embedded service."""
     prices: Prices
     """Prices of both amounts."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 
 __all__ = ["BoundingBox", "ImageSize", "LabelledImage"]
@@ -65,7 +66,7 @@ class LabelledImage:
     """An ``s3://bucket/key`` URI or a local path."""
     labels: tuple[str, ...] = attrs.field(default=(), converter=_labels)
     """Image-level labels; accepts any iterable."""
-    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes)
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes, repr=counted("boxes"))
     """Bounding boxes; accepts any iterable."""
     size: ImageSize | None = None
     """Size of the image; a manifest needs it when there are boxes."""

@@ -16,9 +16,8 @@ import attrs
 import pytest
 
 import rekolabels
+from public_names import REFERENCE, listed, resolve
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-DIRECTIVE = re.compile(r"^\.\. auto(\w+):: (\S+)\n((?:   :.*\n)*)", re.MULTILINE)
 OPTIONS: dict[str, object] = {
     "group_by": None,
     "kms_key_id": None,
@@ -37,7 +36,6 @@ OPTIONS: dict[str, object] = {
     "wait": True,
 }
 """Options that several functions have, with their defaults."""
-NOT_LISTED = re.compile(r":exclude-members: (.*)")
 
 
 def public_modules() -> list[str]:
@@ -53,21 +51,6 @@ def place(name: str) -> tuple[str, str]:
     if inspect.isclass(value) or inspect.isfunction(value):
         return value.__module__, value.__qualname__
     return module, attribute
-
-
-def listed() -> list[str]:
-    """Return the full names that the reference documents."""
-    names: list[str] = []
-    pages = "".join(page.read_text(encoding="utf-8") for page in sorted(REFERENCE.glob("*.md")))
-    for kind, target, options in DIRECTIVE.findall(pages):
-        if kind == "module":
-            left_out = NOT_LISTED.search(options)
-            excluded = set(left_out[1].split(", ")) if left_out else set[str]()
-            exported: list[str] = importlib.import_module(target).__all__
-            names += [f"{target}.{name}" for name in exported if name not in excluded]
-        else:
-            names.append(target)
-    return names
 
 
 def callables() -> dict[str, inspect.Signature]:
@@ -86,12 +69,6 @@ def callables() -> dict[str, inspect.Signature]:
                 if inspect.isfunction(plain) and (method in made or not method.startswith("_")):
                     found[f"{attribute}.{method}"] = inspect.signature(plain)
     return found
-
-
-def resolve(name: str) -> Any:
-    """Return the object with this full name."""
-    module, _, attribute = name.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def sources(cls: type) -> list[ast.ClassDef]:

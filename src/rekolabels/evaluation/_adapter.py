@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.evaluation._jsonl import as_list, as_object, number_in, object_in, text_in, unreadable
 from rekolabels.evaluation._metrics import Counts
 
@@ -32,9 +33,9 @@ class AdapterThreshold:
 
     confidence_threshold: float
     """Confidence threshold in percent, 0 to 100."""
-    total: AdapterCounts
+    total: AdapterCounts = attrs.field(repr=False)
     """Counts over all labels."""
-    labels: Mapping[str, AdapterCounts] = attrs.field(hash=False)
+    labels: Mapping[str, AdapterCounts] = attrs.field(hash=False, repr=counted("labels"))
     """Counts by label."""
 
 
@@ -44,7 +45,7 @@ class AdapterEvaluation:
 
     requested: AdapterThreshold | None
     """Counts at the threshold that was requested for the training."""
-    thresholds: tuple[AdapterThreshold, ...]
+    thresholds: tuple[AdapterThreshold, ...] = attrs.field(repr=counted("thresholds"))
     """Counts at the thresholds of the file: 5, 10 … 100 %."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._metrics import mean_defined
 
@@ -35,12 +36,14 @@ _Edges = tuple[float, float, float, float, float]
 class BoxMetrics:
     """Average precision and recall of each label at each IoU threshold."""
 
-    iou_thresholds: tuple[float, ...]
+    iou_thresholds: tuple[float, ...] = attrs.field(repr=counted("thresholds"))
     """Intersection over union from which a predicted box matches a true one, 0 to 1."""
-    average_precision: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False)
+    average_precision: Mapping[str, tuple[float | None, ...]] = attrs.field(
+        hash=False, repr=counted("labels")
+    )
     """Average precision by label, one value per IoU threshold, 0 to 1; None for a label without true
     boxes."""
-    recall: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False)
+    recall: Mapping[str, tuple[float | None, ...]] = attrs.field(hash=False, repr=counted("labels"))
     """Recall over predictions of any confidence, by label, one value per IoU threshold, 0 to 1."""
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput, ModelRegressed
 from rekolabels.evaluation._metrics import Counts, mean_defined
 from rekolabels.evaluation._report._table import align, plain_label
@@ -96,7 +97,7 @@ class Difference:
 class Comparison:
     """Comparison of two models on the same test images. Prints as a table."""
 
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...] = attrs.field(repr=counted("differences"))
     """Differences of the means over the labels, then of each label by name: F1, precision and recall."""
     images: int
     """Number of test images that both models share, with the same ground truth."""
@@ -104,7 +105,7 @@ class Comparison:
     """Number of test images that only one model has, or whose ground truth differs."""
     mcnemar: McNemar
     """McNemar's test over images; an image is right if all its labels or boxes are."""
-    by_label: Mapping[str, McNemar] = attrs.field(hash=False)
+    by_label: Mapping[str, McNemar] = attrs.field(hash=False, repr=counted("labels"))
     """McNemar's test for each label; an image is right if this label is."""
 
     def difference(self, label: str | None = None, metric: Metric = "f1") -> Difference:

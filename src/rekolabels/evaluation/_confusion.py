@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
@@ -62,9 +63,9 @@ class ConfusionCounts:
         (background)              dog      1
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = attrs.field(repr=counted("labels"))
     """Labels of the rows (true) and of the columns (predicted)."""
-    counts: Mapping[tuple[str | None, str | None], int] = attrs.field(hash=False)
+    counts: Mapping[tuple[str | None, str | None], int] = attrs.field(hash=False, repr=counted("pairs"))
     """Count by true and predicted label. A predicted label of None means missed; a true label of None means
     background: a prediction where the ground truth has nothing."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._confusion import TopConfusion
@@ -31,7 +32,7 @@ class Evaluation:
 
     result: EvaluationResult
     """The metrics."""
-    verdicts: tuple[tuple[Verdict, ...], ...]
+    verdicts: tuple[tuple[Verdict, ...], ...] = attrs.field(repr=counted("images"))
     """Verdicts of each test image, in the order of the images; the most confident first."""
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in, unreadable
 from rekolabels.evaluation._snapshot import SnapshotImage
@@ -23,6 +24,7 @@ __all__ = [
     "find_mistakes",
     "read_images",
     "read_training_snapshot",
+    "short_image",
 ]
 
 MistakeKind = Literal["false positive", "false negative"]
@@ -50,11 +52,11 @@ class EvaluatedImage:
     """URI of the image."""
     labels: tuple[str, ...] = ()
     """Image-level labels of the ground truth."""
-    boxes: tuple[BoundingBox, ...] = ()
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), repr=counted("boxes"))
     """Boxes of the ground truth, in pixels."""
     size: ImageSize | None = None
     """Size of the image; None for classifiers."""
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[Verdict, ...] = attrs.field(default=(), repr=counted("verdicts"))
     """Verdicts of the file, most confident first. They are predictions, missed objects or labels and, in the
     files of classifiers, true negatives."""
     line: int | None = None
@@ -94,11 +96,16 @@ class EvaluatedImage:
         return self.size is not None
 
 
+def short_image(image: EvaluatedImage) -> str:
+    """Return an image as the reprs of its mistakes show it."""
+    return f"<EvaluatedImage {image.source!r}>"
+
+
 @attrs.frozen
 class Mistake:
     """A mistake of the model on a test image."""
 
-    image: EvaluatedImage
+    image: EvaluatedImage = attrs.field(repr=short_image)
     """The test image."""
     verdict: Verdict
     """The wrong prediction, or what was missed."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels.evaluation._box_metrics import iou
-from rekolabels.evaluation._images import EvaluatedImage
+from rekolabels.evaluation._images import EvaluatedImage, short_image
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _SAME_OBJECT_IOU = 0.5
 class LabelIssue:
     """A label, or a missing label, that may be wrong."""
 
-    image: EvaluatedImage
+    image: EvaluatedImage = attrs.field(repr=short_image)
     """The image."""
     label: str | None
     """Label in the ground truth; None if one seems to be missing."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class CalibrationBin:
 class Calibration:
     """How well confidences agree with the share of correct predictions."""
 
-    bins: tuple[CalibrationBin, ...]
+    bins: tuple[CalibrationBin, ...] = attrs.field(repr=counted("bins"))
     """Intervals of equal width that contain predictions, in ascending order of confidence."""
 
     @property
@@ -133,6 +134,10 @@ class ScoredLabel:
         self._undetected = undetected
         self._unscored = unscored
         self._complete_from = complete_from
+
+    def __repr__(self) -> str:
+        negatives = len(self._negatives) + self._unscored
+        return f"<ScoredLabel: {self.support:,} positives, {negatives:,} negatives>"
 
     @property
     def complete_from(self) -> float:

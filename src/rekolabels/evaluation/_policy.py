@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels._files import replacing
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import to_utf8
@@ -70,13 +71,13 @@ class ThresholdPolicy:
         True
     """
 
-    labels: Mapping[str, ChosenThreshold] = attrs.field(hash=False)
+    labels: Mapping[str, ChosenThreshold] = attrs.field(hash=False, repr=counted("labels"))
     """Thresholds by label."""
     goal: str
     """Goal for which the thresholds were chosen."""
     model_arn: str | None = None
     """ARN of the model version for which they were chosen; None if it is unknown."""
-    test_manifest_sha256: str | None = None
+    test_manifest_sha256: str | None = attrs.field(default=None, repr=False)
     """SHA-256 of the testing snapshot on which they were chosen."""
 
     @classmethod

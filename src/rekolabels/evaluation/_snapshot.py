@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.images import BoundingBox, ImageSize
@@ -46,7 +47,7 @@ class SnapshotImage:
     """URI of the image (``source-ref``)."""
     labels: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     """Image-level labels."""
-    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes_of)
+    boxes: tuple[BoundingBox, ...] = attrs.field(default=(), converter=_boxes_of, repr=counted("boxes"))
     """Bounding boxes, in pixels."""
     size: ImageSize | None = None
     """Size of the image; required for images with boxes."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.evaluation._jsonl import as_list, read_objects
 from rekolabels.manifest._json import short_repr
 
@@ -44,7 +45,7 @@ class ValidationLine:
     """Line number, from 1; the same as in the original manifest."""
     source: str | None
     """URI of the image; None if the service could not read the line."""
-    issues: tuple[ValidationIssue, ...]
+    issues: tuple[ValidationIssue, ...] = attrs.field(repr=counted("issues"))
     """Issues of the line; empty for a valid line."""
     content: dict[str, Any] = attrs.field(repr=False, hash=False)
     """The line as a JSON object."""

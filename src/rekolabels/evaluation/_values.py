@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.images import BoundingBox
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ class ConfusionMatrix:
     numbers of images.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] = attrs.field(repr=counted("labels"))
     """Labels of the rows (true) and of the columns (predicted)."""
-    shares: Mapping[tuple[str, str], float] = attrs.field(hash=False)
+    shares: Mapping[tuple[str, str], float] = attrs.field(hash=False, repr=counted("pairs"))
     """Share by true and predicted label, 0 to 1; pairs that are not in the file are missing."""
 
     def share(self, truth: str, predicted: str) -> float | None:
@@ -84,9 +85,11 @@ class ResultFields:
     """Mean precision over the labels, 0 to 1; "Average precision" in the console. Not the mAP."""
     recall: float | None = None
     """Mean recall over the labels, 0 to 1; "Overall recall" in the console."""
-    labels: Mapping[str, LabelMetrics] = attrs.field(factory=dict[str, LabelMetrics], hash=False)
+    labels: Mapping[str, LabelMetrics] = attrs.field(
+        factory=dict[str, LabelMetrics], hash=False, repr=counted("labels")
+    )
     """Metrics by label, the best F1 first and undefined ones last."""
-    confusion_matrix: ConfusionMatrix | None = None
+    confusion_matrix: ConfusionMatrix | None = attrs.field(default=None, repr=False)
     """Confusion matrix of a classifier; None for detectors."""
     mean_average_precision: float | None = None
     """mAP of a detector, 0 to 1; None for classifiers."""
@@ -96,9 +99,11 @@ class ResultFields:
     """Number of images that the training used."""
     test_images: int | None = None
     """Number of images that the test used."""
-    evaluated_at: datetime | None = attrs.field(default=None, converter=attrs.converters.optional(_utc))
+    evaluated_at: datetime | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_utc), repr=False
+    )
     """End of the evaluation, UTC."""
-    project_version_arn: str | None = None
+    project_version_arn: str | None = attrs.field(default=None, repr=False)
     """ARN of the model version."""
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
     """Fields of the summary file that have no attribute here, nested as in the file."""

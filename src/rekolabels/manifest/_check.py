@@ -11,6 +11,7 @@ from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._dataset_rules import ContentFinding, check_dataset, check_training
 from rekolabels.manifest._image_files import ImageInspector
 from rekolabels.manifest._scan import Scan
+from rekolabels.manifest._sources import source_name
 from rekolabels.manifest.limits import LINES
 from rekolabels.manifest.report import ManifestReport
 
@@ -122,6 +123,10 @@ class CheckedManifest:
             self._sources["testing"] = testing
         self._scans: dict[Side, Scan] = {}
         self._report: ManifestReport | None = None
+
+    def __repr__(self) -> str:
+        names = [source_name(source) for source in self._sources.values()]
+        return f"<CheckedManifest of {' and '.join(names)}>"
 
     def images(self, side: Side = "training") -> Iterator[LabelledImage]:
         """Yield the images that a training would use, in order, with their usable labels and boxes.

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._check import check_manifest
 from rekolabels.manifest._image_files import ImageInspector
@@ -174,9 +175,9 @@ _MAX_KEPT: Final = 1000
 class RepairReport:
     """The repairs of a manifest, and the issues that remain."""
 
-    repairs: tuple[Repair, ...]
+    repairs: tuple[Repair, ...] = attrs.field(repr=counted("repairs"))
     """The repairs, by line: the first thousand of each kind (see ``repair_counts``)."""
-    repair_counts: Mapping[str, int]
+    repair_counts: Mapping[str, int] = attrs.field(repr=False)
     """The number of repairs of each kind."""
     remaining: ManifestReport
     """The check of the repaired manifest. Its issues could not be repaired safely."""

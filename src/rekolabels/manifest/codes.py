@@ -36,9 +36,9 @@ class Code:
     """The service's message, with ``{}`` as placeholder."""
     level: Level
     """The severity."""
-    meaning: str
+    meaning: str = attrs.field(repr=False)
     """The consequence for a training."""
-    fix: str
+    fix: str = attrs.field(repr=False)
     """How to fix it."""
     in_dataset: bool = False
     """Whether dataset entries show it too, in ``cl-errors``."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import MissingExtra
 from rekolabels.manifest._dataset_rules import Side, UseCase
 from rekolabels.manifest._json import short_repr
@@ -28,23 +29,23 @@ class Issue:
 
     code: str
     """The service's code, or ours where it has none; see ``rekolabels.manifest.codes``."""
-    message: str
+    message: str = attrs.field(repr=False)
     """The service's message."""
     level: Level
     """``FILE``, ``CONTENT``, ``LINE``, ``WARNING`` or ``ADVICE``; see ``rekolabels.manifest.codes.Level``."""
     path: str
     """The path of the manifest as it was passed, or ``the manifest``, or ``the images``."""
-    side: Side | None
+    side: Side | None = attrs.field(repr=False)
     """The dataset; None if the issue concerns both together."""
     line: int | None = None
     """The line number, from 1; None if the issue concerns the manifest as a whole."""
     pointer: str = ""
     """The location in the line, as a JSON pointer (RFC 6901); empty for the whole line."""
-    column: int | None = None
+    column: int | None = attrs.field(default=None, repr=False)
     """The position in the line, from 1, if the line is not valid JSON."""
     detail: str = ""
     """What is wrong at this location, with the values found there."""
-    image: str | None = None
+    image: str | None = attrs.field(default=None, repr=False)
     """The image that the line names; None if it names none, or the issue concerns the manifest as a whole."""
 
     @property
@@ -91,13 +92,13 @@ class ManifestCounts:
     """Number of well-formed lines without labels or boxes, which are neither used nor invalid."""
     dropped: int
     """Number of lines that a dataset leaves out without reporting them. They are part of ``invalid``."""
-    error_lines: Sequence[int]
+    error_lines: Sequence[int] = attrs.field(repr=counted("lines"))
     """The numbers of lines with errors, from 1, including valid lines with one bad box of several."""
-    label_images: Mapping[str, int]
+    label_images: Mapping[str, int] = attrs.field(repr=counted("labels"))
     """Number of valid lines for each image-level label."""
-    box_images: Mapping[str, int]
+    box_images: Mapping[str, int] = attrs.field(repr=counted("labels"))
     """Number of valid lines for each label of boxes."""
-    buckets: Mapping[str, int]
+    buckets: Mapping[str, int] = attrs.field(repr=counted("buckets"))
     """Number of images for each S3 bucket."""
 
 
@@ -105,13 +106,13 @@ class ManifestCounts:
 class ManifestReport:
     """The result of a check. Iterate over it for the issues; print it for a summary."""
 
-    issues: tuple[Issue, ...]
+    issues: tuple[Issue, ...] = attrs.field(repr=counted("issues"))
     """The issues, by dataset and line: the first thousand of each code (see ``issue_counts``)."""
-    issue_counts: Mapping[str, int]
+    issue_counts: Mapping[str, int] = attrs.field(repr=False)
     """The number of issues of each code, including those that ``issues`` does not keep."""
-    counts: ManifestCounts
+    counts: ManifestCounts = attrs.field(repr=False)
     """The numbers of the training dataset."""
-    testing_counts: ManifestCounts | None
+    testing_counts: ManifestCounts | None = attrs.field(repr=False)
     """The numbers of the test dataset; None without one."""
     use_case: UseCase
     """The kind of model that would be trained; ``NOT_DETERMINED`` if the training would end before."""

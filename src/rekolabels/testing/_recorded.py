@@ -34,6 +34,9 @@ class Recorded:
         self._retry = retry
         self._stubs: list[Stubber] = []
 
+    def __repr__(self) -> str:
+        return f"<Recorded: {len(self._stubs) // 2} clients>"
+
     def __call__(
         self,
         *recordings: str | os.PathLike[str] | Mapping[str, Any],

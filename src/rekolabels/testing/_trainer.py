@@ -34,6 +34,9 @@ class Trainer:
         self._workspace = workspace
         self._options = options
 
+    def __repr__(self) -> str:
+        return f"<Trainer {str(self._workspace)!r}>"
+
     def __call__(
         self,
         images: Iterable[LabelledImage],

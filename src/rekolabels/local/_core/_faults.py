@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.manifest.codes import CODES
 
@@ -248,5 +249,5 @@ class FaultPlan:
     2
     """
 
-    faults: tuple[Fault, ...] = attrs.field(converter=_faults)
+    faults: tuple[Fault, ...] = attrs.field(converter=_faults, repr=counted("faults"))
     seed: int = 0
