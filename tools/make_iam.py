@@ -36,6 +36,8 @@ Give each job a role of its own, with this policy only:
   models that were started by other means than `model.running()`, and works without it.
 * `project.distribute_datasets()` also needs `rekognition:DistributeDatasetEntries` on
   `arn:aws:rekognition:REGION:ACCOUNT:project/PROJECT/dataset/*`.
+* AWS's managed policy `AmazonRekognitionCustomLabelsFullAccess` is wider than these, but covers only buckets
+  whose names contain `custom-labels`, and creates none.
 * The bucket must be in the Region of the client and belong to the same account. If you use a KMS key, the
   role must be allowed to use it.
 """

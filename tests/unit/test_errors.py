@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from typing import TYPE_CHECKING
 
 import botocore.loaders
 import botocore.model
@@ -12,6 +13,9 @@ from botocore import exceptions as boto
 
 from rekolabels import errors
 from rekolabels._aws._errors import CODES, translate
+
+if TYPE_CHECKING:
+    from rekolabels.testing import Recorded
 
 EVERY = [
     kind
@@ -146,3 +150,35 @@ def test_explained_keeps_what_aws_said() -> None:
     assert type(explained) is errors.ResourceInUse
     assert str(explained) == "Choose another name. [o: c: d]"
     assert explained.request_id == "r"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "count"),
+    [("puppies", 1), ("my-custom-labels-bucket", 0)],
+)
+def test_a_denied_bucket_mentions_the_managed_policy(
+    rekolabels_recorded: Recorded, bucket: str, count: int
+) -> None:
+    """AWS's managed policy for Custom Labels covers only buckets with ``custom-labels`` in their names."""
+    denied = {
+        "service": "s3",
+        "operation": "HeadBucket",
+        "response": {"Error": {"Code": "403", "Message": "Forbidden"}},
+    }
+    with pytest.raises(errors.AccessDenied) as caught:
+        rekolabels_recorded(denied, bucket=bucket).ensure_bucket()
+    message = str(caught.value)
+    assert f"No access to bucket {bucket!r}. The caller lacks the permission s3:ListBucket" in message
+    assert message.count("covers only buckets whose names contain 'custom-labels'") == count
+    assert (caught.value.operation, caught.value.code) == ("HeadBucket", "403")
+
+
+def test_a_bucket_that_cannot_be_created_mentions_the_managed_policy(rekolabels_recorded: Recorded) -> None:
+    """It does not allow CreateBucket, whatever the name."""
+    answers = [("HeadBucket", "404", "Not Found"), ("CreateBucket", "AccessDenied", "Access Denied")]
+    recordings = [
+        {"service": "s3", "operation": name, "response": {"Error": {"Code": code, "Message": message}}}
+        for name, code, message in answers
+    ]
+    with pytest.raises(errors.AccessDenied, match="does not allow CreateBucket"):
+        rekolabels_recorded(*recordings, bucket="custom-labels-7").ensure_bucket()

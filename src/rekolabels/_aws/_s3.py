@@ -33,6 +33,10 @@ __all__ = ["S3", "S3Settings"]
 R = TypeVar("R")
 
 _DEFAULT_REGION = "us-east-1"
+_NO_PERMISSION = frozenset({"403", "AccessDenied"})
+_MANAGED_POLICY = "AWS's managed policy AmazonRekognitionCustomLabelsFullAccess"
+_PERMISSIONS = {"HeadBucket": "ListBucket", "ListObjectsV2": "ListBucket"}
+"""Permissions of the operations for which they have another name."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -46,13 +50,19 @@ class S3:
     processes: int = 1
     """Number of processes that upload images, including this one."""
 
-    def _call(self, operation: str, function: Callable[[], R]) -> R:
-        return call_with_retries(self.policy, lambda: call_boto3(operation, function))
+    def _call(self, operation: str, bucket: str, function: Callable[[], R]) -> R:
+        try:
+            return call_with_retries(self.policy, lambda: call_boto3(operation, function))
+        except AccessDenied as error:
+            if error.code not in _NO_PERMISSION:
+                raise
+            raise error.explained(_no_access(operation, bucket)) from error
 
     def put(self, location: S3Location, body: bytes, *, content_type: str = "application/json") -> None:
         """Write an object (PutObject)."""
         self._call(
             "PutObject",
+            location.bucket,
             lambda: self.client.put_object(
                 Bucket=location.bucket, Key=location.key, Body=body, ContentType=content_type
             ),
@@ -71,7 +81,7 @@ class S3:
             return answer["Body"].read()
 
         try:
-            return self._call("GetObject", once)
+            return self._call("GetObject", location.bucket, once)
         except ObjectNotFound as error:
             raise error.explained(f"{location} does not exist or was deleted.") from error
 
@@ -89,7 +99,7 @@ class S3:
                 file.writelines(answer["Body"].iter_chunks(1 << 20))
 
         try:
-            self._call("GetObject", once)
+            self._call("GetObject", location.bucket, once)
         except ObjectNotFound as error:
             raise error.explained(f"{location} does not exist or was deleted.") from error
 
@@ -97,7 +107,7 @@ class S3:
         """Yield key and size in bytes of each object below a prefix (ListObjectsV2, 1,000 per call)."""
         parameters: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
-            page = self._call("ListObjectsV2", lambda: self.client.list_objects_v2(**parameters))
+            page = self._call("ListObjectsV2", bucket, lambda: self.client.list_objects_v2(**parameters))
             for item in page.get("Contents", ()):
                 yield item.get("Key", ""), item.get("Size", 0)
             token = page.get("NextContinuationToken")
@@ -114,14 +124,9 @@ class S3:
             AccessDenied: The bucket belongs to another account, or the caller lacks ``s3:ListBucket``.
         """
         try:
-            answer = self._call("HeadBucket", lambda: self.client.head_bucket(Bucket=bucket))
+            answer = self._call("HeadBucket", bucket, lambda: self.client.head_bucket(Bucket=bucket))
         except WrongRegion as error:
             raise error.explained(_other_region(bucket, region)) from error
-        except AccessDenied as error:
-            raise error.explained(
-                f"No access to bucket {bucket!r}. It belongs to another account (bucket names are unique in "
-                "all of AWS: choose another name), or the caller lacks s3:ListBucket."
-            ) from error
         except ResourceNotFound as error:
             raise BucketNotFound(
                 f"Bucket {bucket!r} does not exist. Check the name, or create the bucket with "
@@ -156,7 +161,7 @@ class S3:
                 )
 
         try:
-            self._call("CreateBucket", create)
+            self._call("CreateBucket", bucket, create)
         except ResourceAlreadyExists:
             # Ours: created by an attempt whose answer was lost, or by another process just now.
             self.check_bucket(bucket, region)
@@ -175,6 +180,19 @@ class S3Settings:
         """Return a gateway with these settings."""
         session = make_session(self.session)
         return S3(make_client(session, "s3", region_name=self.region_name, config=self.config), self.policy)
+
+
+def _no_access(operation: str, bucket: str) -> str:
+    permission = _PERMISSIONS.get(operation, operation)
+    message = (
+        f"No access to bucket {bucket!r}. The caller lacks the permission s3:{permission}, or the bucket "
+        "belongs to another account (bucket names are unique in all of AWS: choose another name)."
+    )
+    if operation == "CreateBucket":
+        return f"{message} {_MANAGED_POLICY} does not allow CreateBucket."
+    if "custom-labels" in bucket:
+        return message
+    return f"{message} {_MANAGED_POLICY} covers only buckets whose names contain 'custom-labels'."
 
 
 def _other_region(bucket: str, region: str, bucket_region: str | None = None) -> str:

@@ -80,7 +80,8 @@ class ModelHandle(TaggedResource):
         Shows a progress bar in a terminal or notebook if the extra ``progress`` is installed.
 
         Args:
-            timeout: Seconds; by default 26 hours, because a training may take 24.
+            timeout: Seconds; by default 72 hours. A training usually takes 30 minutes to 24 hours, but 34
+                hours are on record.
             on_progress: Called with each snapshot, instead of showing a bar.
 
         Raises:
@@ -101,7 +102,7 @@ class ModelHandle(TaggedResource):
         """Wait until a model that is starting can be used.
 
         Args:
-            timeout: Seconds; by default 26 hours. A start usually takes several minutes.
+            timeout: Seconds; by default 72 hours. A start usually takes several minutes.
 
         Raises:
             ModelFailed: The model could not be started.
@@ -120,7 +121,7 @@ class ModelHandle(TaggedResource):
         """Wait until a model that is stopping has stopped and is no longer billed.
 
         Args:
-            timeout: Seconds; by default 26 hours.
+            timeout: Seconds; by default 72 hours.
 
         Raises:
             ModelFailed: The model could not be stopped.

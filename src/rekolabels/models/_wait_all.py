@@ -34,7 +34,7 @@ def wait_all(
 
     Args:
         models: Model versions of one client, from any of its projects.
-        timeout: Seconds for all trainings together; by default 26 hours.
+        timeout: Seconds for all trainings together; by default 72 hours.
         on_progress: Called after each poll with the snapshots of all versions.
 
     Returns:

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "Context", "Quotas", "check_process"]
 
+# Amazon Rekognition endpoints and quotas (AWS General Reference), read in 2026.
+_TRAININGS = {"ap-southeast-2": 1}
+_MEDIA_JOBS = {"us-east-1": 20, "us-west-2": 20, "eu-west-1": 20}
 _NAMES = {"project": "project", "dataset": "dataset", "version": "project version"}
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Quotas:
     """Quotas of one account in one Region; the defaults are those of a new AWS account."""
 
@@ -36,8 +39,8 @@ class Quotas:
     """Projects."""
     versions_per_project: int = 100
     """Model versions of a project, in any status."""
-    trainings: int = 2
-    """Trainings in progress."""
+    trainings: int | None = None
+    """Trainings in progress; None for AWS's number in the Region: 2, and 1 in ap-southeast-2."""
     running_models: int = 2
     """Models that are starting or running."""
     inference_units: int = 5
@@ -50,8 +53,9 @@ class Quotas:
     """Policies of a project."""
     copies: int = sys.maxsize
     """Copies in progress. No limit by default: AWS has such a quota but does not publish it."""
-    media_jobs: int = 20
-    """Media analysis jobs in progress."""
+    media_jobs: int | None = None
+    """Media analysis jobs in progress; None for AWS's number in the Region: 20 in us-east-1, us-west-2 and
+    eu-west-1, and 5 elsewhere. AWS closed these jobs (bulk analysis) to new customers on 2026-04-30."""
 
     @classmethod
     def off(cls) -> Quotas:
@@ -61,6 +65,24 @@ class Quotas:
         True
         """
         return cls(**{field.name: sys.maxsize for field in attrs.fields(cls)})
+
+    def trainings_in(self, region: str) -> int:
+        """Return the number of trainings in progress that are allowed in a Region."""
+        return _TRAININGS.get(region, 2) if self.trainings is None else self.trainings
+
+    def media_jobs_in(self, region: str) -> int:
+        """Return the number of media analysis jobs in progress that are allowed in a Region."""
+        return _MEDIA_JOBS.get(region, 5) if self.media_jobs is None else self.media_jobs
+
+    def __repr__(self) -> str:
+        if self == Quotas.off():
+            return "Quotas.off()"
+        changed = {
+            field.name: value
+            for field in attrs.fields(Quotas)
+            if (value := getattr(self, field.name)) != field.default
+        }
+        return f"Quotas({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
 
 @attrs.frozen(eq=False)

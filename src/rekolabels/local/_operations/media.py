@@ -139,7 +139,7 @@ def _check_quota(call: Call, db: Connection) -> None:
         "SELECT count(*) FROM media_jobs WHERE account = ? AND region = ? AND status = 'IN_PROGRESS'",
         (call.account, call.region),
     ).fetchone()
-    if count >= call.context.quotas.media_jobs:
+    if count >= call.context.quotas.media_jobs_in(call.region):
         raise ServiceException.limit(
             f"The account has reached its quota of media analysis jobs in progress ({count}). "
             "Wait until one ends."

@@ -296,7 +296,7 @@ def _check_new_version(call: Call, db: Connection, project: Row, name: str) -> N
 
 def _check_training_quota(call: Call, db: Connection) -> None:
     count = _count_versions(call, db, "TRAINING_IN_PROGRESS")
-    if count >= call.context.quotas.trainings:
+    if count >= call.context.quotas.trainings_in(call.region):
         raise ServiceException.limit(
             f"The account has reached its quota of trainings in progress ({count}). Wait until one ends."
         )
