@@ -200,11 +200,11 @@ def test_tests_are_isolated(pytester: pytest.Pytester, workers: int) -> None:
 
 
 def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:
-    """docs/testing.md shows eight tests."""
+    """docs/testing.md shows ten tests."""
     blocks = [block for block in read_blocks(ROOT / "docs" / "testing.md") if block.language == "python"]
     pytester.makepyfile("\n".join(block.code for block in blocks))
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
-    ran.assert_outcomes(passed=8)
+    ran.assert_outcomes(passed=10)
 
 
 def test_other_programs_can_reach_the_service(
@@ -217,3 +217,104 @@ def test_other_programs_can_reach_the_service(
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
         assert Client().model(rekolabels_model.arn).status == "TRAINING_COMPLETED"
+
+
+def serve(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Serve a service, and let the clients that the tested code makes find it."""
+    server = service.serve()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+def test_a_client_of_the_tested_code_does_not_hang(
+    rekolabels_service: LocalService,
+    rekolabels_model: ModelVersion,
+    rekolabels_clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits in real time, for seconds, while the clock of the test moves by hours."""
+    from rekolabels import Client
+
+    began = rekolabels_clock()
+    with serve(rekolabels_service, monkeypatch):
+        model = Client().model(rekolabels_model.arn)
+        model.start()
+        assert model.wait_until_running(timeout=60).status == "RUNNING"
+    assert rekolabels_clock() == began + 600
+
+
+def test_a_program_that_uses_boto3_does_not_hang(
+    rekolabels_service: LocalService, rekolabels_model: ModelVersion, rekolabels_clock: ManualClock
+) -> None:
+    """boto3's waiter polls in real time; here every 0.2 seconds instead of two minutes."""
+    client = rekolabels_service.session().client("rekognition")
+    rekolabels_model.start()
+    client.get_waiter("project_version_running").wait(
+        ProjectArn=rekolabels_model.project_arn,
+        VersionNames=["v1"],
+        WaiterConfig={"Delay": 0.21, "MaxAttempts": 50},  # type: ignore[typeddict-item]  # any number is accepted
+    )
+    assert rekolabels_model.status == "RUNNING"
+    assert rekolabels_clock() == 1_767_225_600 + 600
+
+
+def test_assertions_in_a_row_are_not_a_wait(rekolabels_model: ModelVersion) -> None:
+    """The clock stands still while a test looks at a status."""
+    rekolabels_model.start()
+    assert {rekolabels_model.status for _ in range(30)} == {"STARTING"}
+
+
+def test_the_client_of_a_service_with_a_clock_waits_by_it(rekolabels_service: LocalService) -> None:
+    """``service.client()`` needs no retry policy."""
+    client = rekolabels_service.client(bucket="line")
+    client.create_project("line").delete()  # which takes 30 seconds by the clock
+
+
+SCOPES = """
+import pytest
+
+pytestmark = pytest.mark.rekolabels(account_id="111122223333")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running(module_rekolabels_model):
+    module_rekolabels_model.start()
+    module_rekolabels_model.wait_until_running()
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_module(module_rekolabels_model, module_rekolabels_client, module_rekolabels_images, number):
+    assert module_rekolabels_model.status == "RUNNING"
+    assert ":111122223333:" in module_rekolabels_model.arn
+    assert [found.version_name for found in module_rekolabels_client.running_models()] == ["v1"]
+    assert sorted(path.name for path in module_rekolabels_images.iterdir()) == ["amber", "blue", "green"]
+
+
+def test_session(session_rekolabels_train, session_rekolabels_clock, session_rekolabels_service, request):
+    assert session_rekolabels_service is not request.getfixturevalue("module_rekolabels_service")
+    assert session_rekolabels_clock() == 1_767_225_600
+
+
+def test_function(rekolabels_client):
+    assert list(rekolabels_client.projects()) == []
+"""
+
+
+def test_fixtures_of_wider_scopes(pytester: pytest.Pytester) -> None:
+    """A module and a session have a service of their own, which all their tests share."""
+    pytester.makepyfile(test_one=SCOPES, test_two=SCOPES)
+    ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers")
+    ran.assert_outcomes(passed=8)
+
+
+def test_fixtures_are_listed(pytester: pytest.Pytester) -> None:
+    """``pytest --fixtures`` shows each with its scope and what it is."""
+    ran = pytester.runpytest_subprocess("--fixtures", "-p", "no:cacheprovider")
+    ran.stdout.fnmatch_lines_random(
+        [
+            "rekolabels_model -- *",
+            "module_rekolabels_model [[]module scope[]] -- *",
+            "session_rekolabels_clock [[]session scope[]] -- *",
+        ]
+    )

@@ -259,6 +259,8 @@ class LocalService:
         """Return a ``rekolabels.Client`` of this service; its bucket is created when missing.
 
         By default the client polls ten times per second: trainings take seconds here, and requests are free.
+        If the clock of the service has a ``sleep`` method, as a :class:`ManualClock` does, the client waits
+        by this clock instead.
 
         Args:
             bucket: The bucket for images, manifests and results.
@@ -269,7 +271,13 @@ class LocalService:
         """
         from rekolabels import Client, RetryPolicy
 
-        options.setdefault("retry", RetryPolicy(first_poll=_POLL_SECONDS, max_poll=_POLL_SECONDS))
+        sleep: Callable[[float], None] | None = getattr(self._clock, "sleep", None)
+        retry = (
+            RetryPolicy(first_poll=_POLL_SECONDS, max_poll=_POLL_SECONDS)
+            if sleep is None
+            else RetryPolicy(clock=self._clock, sleep=sleep, time=self._clock)
+        )
+        options.setdefault("retry", retry)
         client = Client(self.session(), bucket=bucket, **options)
         if bucket is not None:
             client.ensure_bucket()

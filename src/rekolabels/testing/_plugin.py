@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -33,71 +33,85 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.fixture
-def rekolabels_clock() -> ManualClock:
-    """A clock that stands still at 2026-01-01, midnight UTC, until it is advanced or slept on."""
-    from rekolabels.local import ManualClock
+def _fixtures(scope: Literal["function", "module", "session"]) -> dict[str, Any]:
+    """Return the fixtures of a scope, by name.
 
-    return ManualClock(_START)
-
-
-@pytest.fixture
-def rekolabels_service(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rekolabels_clock: ManualClock
-) -> Iterator[LocalService]:
-    """An embedded service for one test, which uses ``rekolabels_clock``.
-
-    It trains with the tiny engine. By the clock, operations take about as long as on AWS: a training one
-    hour, a start ten minutes. ``@pytest.mark.rekolabels(...)`` changes these and all other options.
+    As in pytest-mock, names begin with the scope if it is not that of one test.
     """
-    from rekolabels.local import Durations, LocalService
+    prefix = "" if scope == "function" else f"{scope}_"
 
-    durations = Durations(
-        training=3600, starting=600, stopping=300, copying=600, datasets=30, deleting=30, media_jobs=600
-    )
-    options: dict[str, Any] = {"durations": durations, **_options(request)}
-    folder = tmp_path_factory.mktemp("rekolabels-service")
-    with LocalService(folder, clock=rekolabels_clock, **options) as service:
-        yield service
+    def named(request: pytest.FixtureRequest, name: str) -> Any:
+        return request.getfixturevalue(f"{prefix}rekolabels_{name}")
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_clock")
+    def clock() -> ManualClock:
+        """A clock that stands still at 2026-01-01, midnight UTC, until it is advanced or slept on."""
+        from rekolabels.local import ManualClock
+
+        return ManualClock(_START)
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_service")
+    def service(
+        request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[LocalService]:
+        """An embedded service, which uses the clock of the same scope.
+
+        It trains with the tiny engine. By the clock, operations take about as long as on AWS: a training one
+        hour, a start ten minutes. ``@pytest.mark.rekolabels(...)`` changes these and all other options.
+        """
+        from rekolabels.local import Durations, LocalService
+
+        durations = Durations(
+            training=3600, starting=600, stopping=300, copying=600, datasets=30, deleting=30, media_jobs=600
+        )
+        options: dict[str, Any] = {"durations": durations, **_options(request)}
+        folder = tmp_path_factory.mktemp("rekolabels-service")
+        with LocalService(folder, clock=named(request, "clock"), **options) as opened:
+            yield opened
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_client")
+    def client(request: pytest.FixtureRequest) -> Client:
+        """A client of the service with the bucket ``rekolabels-tests``; its waits advance the clock."""
+        found: Client = named(request, "service").client(bucket=_BUCKET)
+        return found
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_images")
+    def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A folder with four small images for each of the labels ``amber``, ``blue`` and ``green``."""
+        return draw_images(tmp_path_factory.mktemp("rekolabels-images"))
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_train")
+    def train(request: pytest.FixtureRequest) -> Trainer:
+        """Trains models in the service, without its faults and without advancing its clock."""
+        ignored = {"durations", "faults", "quotas", "tps"}
+        options = {name: value for name, value in _options(request).items() if name not in ignored}
+        return Trainer(
+            named(request, "client"),
+            named(request, "service").path,
+            {"clock": named(request, "clock"), **options},
+        )
+
+    @pytest.fixture(scope=scope, name=f"{prefix}rekolabels_model")
+    def model(request: pytest.FixtureRequest) -> ModelVersion:
+        """A model of the client that was trained on the images and is not running."""
+        from rekolabels.formats import read_folder
+
+        trained: ModelVersion = named(request, "train")(read_folder(named(request, "images")))
+        return trained
+
+    found = {
+        "clock": clock,
+        "service": service,
+        "client": client,
+        "images": images,
+        "train": train,
+        "model": model,
+    }
+    return {f"{prefix}rekolabels_{name}": fixture for name, fixture in found.items()}
 
 
-@pytest.fixture
-def rekolabels_client(rekolabels_service: LocalService, rekolabels_clock: ManualClock) -> Client:
-    """A client of ``rekolabels_service`` with the bucket ``rekolabels-tests``.
-
-    Its waits advance ``rekolabels_clock`` instead of sleeping.
-    """
-    from rekolabels import RetryPolicy
-
-    policy = RetryPolicy(clock=rekolabels_clock, sleep=rekolabels_clock.sleep, time=rekolabels_clock)
-    return rekolabels_service.client(bucket=_BUCKET, retry=policy)
-
-
-@pytest.fixture
-def rekolabels_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with four small images for each of the labels ``amber``, ``blue`` and ``green``."""
-    return draw_images(tmp_path_factory.mktemp("rekolabels-images"))
-
-
-@pytest.fixture
-def rekolabels_train(
-    request: pytest.FixtureRequest,
-    rekolabels_service: LocalService,
-    rekolabels_client: Client,
-    rekolabels_clock: ManualClock,
-) -> Trainer:
-    """Trains models in ``rekolabels_service``, without its faults and without advancing its clock."""
-    ignored = {"durations", "faults", "quotas", "tps"}
-    options = {name: value for name, value in _options(request).items() if name not in ignored}
-    return Trainer(rekolabels_client, rekolabels_service.path, {"clock": rekolabels_clock, **options})
-
-
-@pytest.fixture
-def rekolabels_model(rekolabels_train: Trainer, rekolabels_images: Path) -> ModelVersion:
-    """A model of ``rekolabels_client`` that was trained on ``rekolabels_images`` and is not running."""
-    from rekolabels.formats import read_folder
-
-    return rekolabels_train(read_folder(rekolabels_images))
+# pytest finds fixtures among the attributes of a plugin.
+globals().update(_fixtures("function") | _fixtures("module") | _fixtures("session"))
 
 
 @pytest.fixture
@@ -111,7 +125,7 @@ def rekolabels_recorded(rekolabels_clock: ManualClock) -> Iterator[Recorded]:
 
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return the options of a test's markers; the closest marker wins."""
+    """Return the options of the markers of a test or module; the closest marker wins."""
     options: dict[str, Any] = {"engine": "tiny"}
     for marker in reversed(list(request.node.iter_markers("rekolabels"))):
         if marker.args or {"path", "clock"} & marker.kwargs.keys():

@@ -13,10 +13,11 @@ __all__ = ["Durations", "ManualClock"]
 
 
 class ManualClock:
-    """A clock that only moves when told to, for ``LocalService(clock=...)``.
+    """A clock that stands still until it is told to move, for ``LocalService(clock=...)``.
 
-    Use the same clock for the SDK: with ``RetryPolicy(clock=clock, sleep=clock.sleep)`` every wait advances
-    it.
+    The waits of ``service.client()`` advance it. So does a client that waits in real time, for example one
+    that the tested code makes: when a request for the status of a job is repeated four times while the clock
+    stands still, the service moves it to the end of the next job.
 
     Args:
         start: Seconds since 1970; by default the current time.

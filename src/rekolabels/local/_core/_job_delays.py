@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,9 +12,10 @@ import attrs
 from rekolabels.local._core._faults import Fault
 from rekolabels.local._core._job import Interrupted, delete_job
 from rekolabels.local._core._models import remove_version_folder
+from rekolabels.local._core._real_time_waits import RealTimeWaits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from pathlib import Path
     from sqlite3 import Connection
 
@@ -86,6 +88,7 @@ class JobDelays:
         self._exact = exact
         self._schedules: dict[threading.Thread, _Schedule] = {}
         self._lock = threading.Lock()
+        self._waits = RealTimeWaits(clock, self._next_due)
         self._seconds: Mapping[JobKind, float] = {
             "version.train": durations.training,
             "version.copy": durations.copying,
@@ -134,6 +137,11 @@ class JobDelays:
         with self._lock:
             self._schedules.pop(threading.current_thread(), None)
 
+    def count_poll(self, poll: Hashable) -> None:
+        """Count a request that asks for the state of jobs: a client may wait for them in real time."""
+        if self._exact:
+            self._waits.count(poll)
+
     def overdue(self) -> list[threading.Thread]:
         """Return the threads whose jobs are due but not done, if requests wait for those."""
         if not self._exact or not self._schedules:
@@ -143,6 +151,12 @@ class JobDelays:
     def is_waiting(self, thread: threading.Thread) -> bool:
         """Return whether the jobs of a thread are not due yet."""
         return bool(self._schedules) and thread in self._split()[1]
+
+    def _next_due(self) -> float:
+        with self._lock:
+            schedules = list(self._schedules.values())
+        now = self._clock()
+        return min((schedule.due for schedule in schedules if schedule.due > now), default=math.inf)
 
     def _split(self) -> tuple[list[threading.Thread], list[threading.Thread]]:
         """Return the threads with jobs that are due, and those with jobs that are not."""

@@ -18,7 +18,7 @@ from rekolabels.local._core._locks import OwnerLock, is_owner_alive, remove_dead
 from rekolabels.local._core._memory import release_free_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Hashable, Sequence
 
     from rekolabels._files import Folder
     from rekolabels.local._core._job_delays import JobDelays
@@ -120,8 +120,14 @@ class JobRunner:
             for thread in running:
                 thread.join()
 
-    def catch_up(self) -> None:
-        """Wait for jobs that are due by a clock that only tests move, unless jobs are held."""
+    def catch_up(self, poll: Hashable | None = None) -> None:
+        """Wait for jobs that are due by a clock that only tests move, unless jobs are held.
+
+        Args:
+            poll: What makes a request for the state of jobs equal to others; None for other requests.
+        """
+        if poll is not None:
+            self._delays.count_poll(poll)
         for thread in self._delays.overdue():
             if self._open_gate.is_set():
                 thread.join()

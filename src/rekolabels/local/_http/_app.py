@@ -29,6 +29,8 @@ _log = logging.getLogger("rekolabels.local")
 CONTENT_TYPE = "application/x-amz-json-1.1"
 _MAX_DIGITS = 18
 """Digits of a Content-Length; Python converts at most 4,300."""
+_POLLING = ("Describe", "Get")
+"""How the names of the operations begin that clients repeat while they wait."""
 _REASONS = {200: "OK", 400: "Bad Request", 402: "Payment Required", 500: "Internal Server Error"}
 # The signature names the caller but is not verified. As in other emulators, an access key ID of twelve digits
 # is an account ID.
@@ -85,8 +87,10 @@ class App:
             name, operation = self._find(target)
             call = self._call(environ)
             self._context.throttle.take(name, call.account, call.region)
-            parameters = self._wire.parse_request(name, _read_body(environ))
-            self._context.jobs.catch_up()
+            body = _read_body(environ)
+            parameters = self._wire.parse_request(name, body)
+            poll = (name, call.account, call.region, body) if name.startswith(_POLLING) else None
+            self._context.jobs.catch_up(poll)
             result = operation(call, parameters)
             return 200, {}, self._wire.serialize_response(name, result)
         except ServiceException as error:
