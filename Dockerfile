@@ -15,5 +15,5 @@ VOLUME /workspace
 EXPOSE 4900
 
 # -P: nothing is imported from the workspace, which is the current folder.
-ENTRYPOINT ["python", "-P", "-m", "rekolabels.local", "--port", "4900", "--workspace", "/workspace", \
+ENTRYPOINT ["python", "-P", "-m", "rekolabels", "serve", "--port", "4900", "--workspace", "/workspace", \
     "--host", "0.0.0.0", "--token-file", "/run/secrets/token", "--allow-host", "rekolabels"]

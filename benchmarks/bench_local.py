@@ -173,7 +173,7 @@ def over_sockets() -> bool:
     """
     version = "arn:aws:rekognition:us-east-1:000000000000:project/birds/version/v1/1"
     image = json.dumps({"ProjectVersionArn": version, "Image": {"Bytes": "eA=="}}).encode()
-    with served("-m", "rekolabels.local") as own, served("-W", "ignore", "-c", MOTO) as moto:
+    with served("-m", "rekolabels", "serve") as own, served("-W", "ignore", "-c", MOTO) as moto:
         own_path, moto_path = prepare(own), prepare(moto)
         session = boto3.Session("000000000000", "x", region_name="us-east-1")
         rekognition = session.client("rekognition", endpoint_url=f"http://127.0.0.1:{own}")

@@ -46,7 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder) / "workspace"
-        command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(workspace)]
+        command = [sys.executable, "-m", "rekolabels", "serve", "--workspace", str(workspace)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
             assert process.stdout is not None
             url = process.stdout.readline().strip()

@@ -51,6 +51,15 @@ def check_pure_packages() -> None:
         assert [image.source for image in read_manifest(path)] == [image.source for image in parts.train]
 
 
+def check_command() -> None:
+    """Run the command `rekolabels` by its entry point."""
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="rekolabels")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.manifest"
+        write_manifest([LabelledImage("s3://bucket/a.jpg", labels=["cat"])], path)
+        assert entry.load()(["check", "--stage", "dataset", str(path)]) == 0
+
+
 def check_missing_extra() -> None:
     """Check that the embedded service names the extra that it needs."""
     message = ""
@@ -77,6 +86,9 @@ if __name__ == "__main__":
     count = import_public_modules()
     check_recorded_answers()
     check_pure_packages()
+    check_command()
     check_missing_extra()
     version = importlib.metadata.version("rekolabels")
-    print(f"rekolabels {version}: {count} modules, recorded answers, manifests, splits, missing extras")
+    print(
+        f"rekolabels {version}: {count} modules, recorded answers, manifests, splits, command, missing extras"
+    )

@@ -1,6 +1,6 @@
 """Test the embedded service with other clients: the AWS CLI, and the SDK for JavaScript on Node.js.
 
-``make conformance`` installs both beside the project and runs this. Against ``python -m rekolabels.local``,
+``make conformance`` installs both beside the project and runs this. Against ``rekolabels serve``,
 each client runs all steps of a project with its own waiters and paginators: bucket, upload, datasets,
 training, start, detect, stop, delete.
 """
@@ -62,7 +62,7 @@ def drive(name: str, command: list[str]) -> bool:
 @contextmanager
 def service(workspace: Path) -> Iterator[dict[str, str]]:
     """Start the service in a process of its own and yield the environment variables that it prints."""
-    command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(workspace)]
+    command = [sys.executable, "-m", "rekolabels", "serve", "--workspace", str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         assert process.stdout is not None
         process.stdout.readline()

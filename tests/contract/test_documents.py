@@ -41,6 +41,7 @@ NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 SHELL = {"cd", "cp", "export", "git", "ls", "mkdir", "rm", "source"}
 """Commands of the shell, which are not checked."""
+MAIN = ROOT / "src" / "rekolabels" / "__main__.py"
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in read_blocks(page))]
 COMMANDS = [
     pytest.param(block, command, id=f"{block}: {command[:40]}")
@@ -129,10 +130,13 @@ def check_printed(block: Block, printed: str) -> None:
 def run_command(command: str) -> str:
     """Run a command of ours from a folder beside the repository, and return its output."""
     words = [word.replace("../examples", str(ROOT / "examples")) for word in shlex.split(command)]
-    assert words[0] == "python"
-    return subprocess.run(  # noqa: S603 -- our own pages
-        [sys.executable, *words[1:]], check=True, capture_output=True, text=True
-    ).stdout
+    assert words[0] in {"python", "rekolabels"}
+    module = ["-m", "rekolabels"] if words[0] == "rekolabels" else []
+    done = subprocess.run(  # noqa: S603 -- our own pages
+        [sys.executable, *module, *words[1:]], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0 or (module and done.returncode == 1), done.stderr  # 1: findings
+    return done.stdout
 
 
 def draw(folder: Path, *arguments: str) -> None:
@@ -161,7 +165,7 @@ def test_commands_exist(block: Block, command: str) -> None:
     assert find_fault(words) is None, f"{block}: {command}"
 
 
-def find_fault(words: list[str]) -> str | None:
+def find_fault(words: list[str]) -> str | None:  # noqa: C901 -- one case for each program
     """Return what is wrong with a command, or None."""
     match Path(words[0]).name, words[1:]:
         case "make", [target, *_]:
@@ -173,6 +177,12 @@ def find_fault(words: list[str]) -> str | None:
             return find_missing_extra(rest)
         case (("python" | "python3"), ["-m", "venv", _] | ["-c", *_]):
             return None
+        case "rekolabels", [command, *rest]:
+            main = ROOT / "src" / "rekolabels" / "__main__.py"
+            known = command.startswith("-") or f'add("{command}"' in main.read_text(encoding="utf-8")
+            return (
+                find_missing_option(main, [command, *rest]) if known else f"no command rekolabels {command}"
+            )
         case "python", ["-m", module, *rest]:
             return find_missing_option(ROOT / "src" / module.replace(".", "/") / "__main__.py", rest)
         case "python", [script, *rest]:
@@ -183,6 +193,12 @@ def find_fault(words: list[str]) -> str | None:
             return None
         case name, _:
             return None if name in SHELL else f"no command {name}"
+
+
+def find_missing_command(command: str) -> str | None:
+    """Return a complaint about a command that ``rekolabels`` lacks, or None."""
+    known = command.startswith("-") or f'add("{command}"' in MAIN.read_text(encoding="utf-8")
+    return None if known else f"no command rekolabels {command}"
 
 
 def find_missing_extra(words: list[str]) -> str | None:

@@ -277,7 +277,16 @@ def test_a_port_in_use(server: Server) -> None:
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_the_command(tmp_path: Path, name: str) -> None:
     """The command prints its endpoint and variables, stops on a signal, and keeps the workspace."""
-    command = [sys.executable, "-m", "rekolabels.local", "--port", "0", "--workspace", str(tmp_path / "ws")]
+    command = [
+        sys.executable,
+        "-m",
+        "rekolabels",
+        "serve",
+        "--port",
+        "0",
+        "--workspace",
+        str(tmp_path / "ws"),
+    ]
     environment = dict(os.environ)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603 - our own command
         assert process.stdout is not None
@@ -301,7 +310,7 @@ def test_the_command(tmp_path: Path, name: str) -> None:
 def test_the_command_reports_a_bad_workspace(tmp_path: Path) -> None:
     """For an unusable workspace the command exits with status 2 and one line, without a traceback."""
     (tmp_path / "file").write_text("x")
-    command = [sys.executable, "-m", "rekolabels.local", "--workspace", str(tmp_path / "file")]
+    command = [sys.executable, "-m", "rekolabels", "serve", "--workspace", str(tmp_path / "file")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own command
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

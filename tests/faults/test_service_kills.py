@@ -83,7 +83,7 @@ class ServiceProcess:
 @contextmanager
 def service_process(workspace: Path, *, slow: bool = False) -> Iterator[ServiceProcess]:
     """Start a service in a process of its own."""
-    command_line = ["-m", "rekolabels.local", "--workspace"]
+    command_line = ["-m", "rekolabels", "serve", "--workspace"]
     command = [sys.executable, *(["-c", SLOW] if slow else command_line), str(workspace)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
         assert process.stdout is not None

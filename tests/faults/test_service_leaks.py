@@ -57,8 +57,8 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGQUIT", "SIGTERM", "SIGINT"])
 def test_a_server_that_is_asked_to_end_removes_its_temporary_workspace(name: str, tmp_path: Path) -> None:
-    """``python -m rekolabels.local`` ends in order at every signal that asks for it."""
-    server = run("", "-m", "rekolabels.local", temporary=tmp_path)
+    """``rekolabels serve`` ends in order at every signal that asks for it."""
+    server = run("", "-m", "rekolabels", "serve", temporary=tmp_path)
     assert server.stdout is not None
     assert server.stdout.readline().startswith("http://127.0.0.1:")
     assert len(list(tmp_path.iterdir())) == 1

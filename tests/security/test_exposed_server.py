@@ -245,7 +245,7 @@ def test_the_command(tmp_path: Path) -> None:
     """It prints how to read the token instead of the token, and warns."""
     file = tmp_path / "the token"
     file.write_text(f"{TOKEN}\n")
-    command = [sys.executable, "-m", "rekolabels.local", "--host", EVERYWHERE, "--token-file", str(file)]
+    command = [sys.executable, "-m", "rekolabels", "serve", "--host", EVERYWHERE, "--token-file", str(file)]
     command += ["--allow-host", f"{NAME},other", "--allow-host", "third", "--verbose"]
     with running(command) as (process, port, exports):
         assert status(port, "third", TOKEN) == b"200"

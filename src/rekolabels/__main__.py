@@ -1,0 +1,302 @@
+"""Command ``rekolabels``: check and convert label files, find running models, serve the embedded service."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from rekolabels._arguments import check_file
+from rekolabels._version import __version__
+from rekolabels.errors import InvalidInput, RekolabelsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rekolabels.client import Client
+    from rekolabels.formats import Problem
+    from rekolabels.images import LabelledImage
+
+__all__ = ["main"]
+
+_FINE, _FINDINGS, _FAILED = 0, 1, 2
+_INTERRUPTED, _BROKEN_PIPE = 130, 141
+"""Statuses of a process that SIGINT or SIGPIPE ended, in a shell."""
+_READABLE = ("coco", "csv", "folder", "ground-truth", "manifest", "voc", "yolo")
+_WRITABLE = ("coco", "csv", "folder", "manifest", "voc", "yolo")
+_WITH_IMAGES = ("coco", "csv", "voc")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: The command line; by default that of the process.
+
+    Returns:
+        The exit status: 0 if all is fine, 1 if there are findings, 2 if the command failed, 130 after Ctrl-C,
+        and 141 if the reader of the output has gone.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes at its end, which would fail again.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except RekolabelsError as error:
+        sys.stderr.write(f"rekolabels: {' '.join(str(error).split())}\n")
+        return _FAILED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rekolabels",
+        description="Amazon Rekognition Custom Labels: check and convert label files, find and stop running "
+        "models, and serve the embedded service.",
+        epilog="Exit status: 0 if all is fine, 1 if there are findings, 2 for errors.",
+    )
+    parser.add_argument("--version", action="version", version=f"rekolabels {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        command.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="print JSON")
+        return command
+
+    check = add("check", _check, "check manifests against the rules of the service")
+    check.add_argument("manifests", nargs="+", metavar="MANIFEST", help="a manifest file on this machine")
+    check.add_argument("--testing", metavar="MANIFEST", help="the test manifest that goes with MANIFEST")
+    check.add_argument(
+        "--stage",
+        choices=("training", "dataset"),
+        default="training",
+        help="check whether a training would start (the default), or a dataset be created",
+    )
+    check.add_argument(
+        "--open-images",
+        action="store_true",
+        help="open the images of this machine too (extra 'local')",
+    )
+
+    convert = add("convert", _convert, "convert labels from one format to another")
+    convert.add_argument("source", metavar="SOURCE", help="the file or folder to read")
+    convert.add_argument("target", metavar="TARGET", help="the file or folder to write")
+    convert.add_argument("--from", dest="read", choices=_READABLE, required=True, help="format of SOURCE")
+    convert.add_argument("--to", dest="write", choices=_WRITABLE, required=True, help="format of TARGET")
+    convert.add_argument(
+        "--images", metavar="PLACE", help=f"folder or s3:// prefix of the images ({', '.join(_WITH_IMAGES)})"
+    )
+
+    running = add("running", _running, "list the models that are billed now")
+    sweep = add("sweep", _sweep, "stop the models that killed processes left running")
+    for command in (running, sweep):
+        command.add_argument(
+            "--region", action="append", metavar="REGION", help="an AWS Region; repeat it for several"
+        )
+    sweep.add_argument("--no-wait", action="store_true", help="do not wait until the models have stopped")
+    sweep.add_argument("--timeout", type=float, metavar="SECONDS", help="longest wait (default: 72 hours)")
+
+    serve = add("serve", _serve, "serve Custom Labels and S3 on http://127.0.0.1, with real training")
+    serve.add_argument("--port", type=int, default=0, help="port (default: 0, a free one)")
+    serve.add_argument("--workspace", metavar="FOLDER", help="folder for all data (default: a temporary one)")
+    serve.add_argument(
+        "--region", default="us-east-1", help="the AWS Region to emulate (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="IP address to listen on (default: %(default)s); one that other machines can reach, such as "
+        "0.0.0.0, requires --token-file and --allow-host",
+    )
+    serve.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with the access token, at least 32 characters, which clients send as their access key ID",
+    )
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME[,NAME]",
+        help="host names that clients use, besides localhost",
+    )
+    serve.add_argument("--verbose", action="store_true", help="log requests and trainings to standard error")
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    from rekolabels.manifest import check_manifest
+
+    if options.testing is not None and len(options.manifests) > 1:
+        raise InvalidInput(
+            f"--testing is given with {len(options.manifests)} manifests; expected one training manifest. "
+            "Check each pair with a command of its own."
+        )
+    for name, path in [("MANIFEST", path) for path in options.manifests] + [("--testing", options.testing)]:
+        if path is not None:
+            check_file(name, path, "a manifest file")
+    found = False
+    records: list[dict[str, Any]] = []
+    for path in options.manifests:
+        report = check_manifest(
+            path, testing=options.testing, stage=options.stage, open_images=options.open_images
+        )
+        found = found or any(issue.level != "ADVICE" for issue in report)
+        if options.json:
+            records.append({"manifest": path, **json.loads(report.to_json())})
+        else:
+            _say(f"{path}: {report}")
+    if options.json:
+        _say_json(records)
+    return _FINDINGS if found else _FINE
+
+
+def _convert(options: argparse.Namespace) -> int:
+    problems: list[Problem] = []
+
+    def on_problem(problem: Problem) -> None:
+        problems.append(problem)
+        if not options.json:
+            sys.stderr.write(f"{problem}\n")
+
+    count = _write(options.write, _read(options, on_problem), options.target, on_problem)
+    if options.json:
+        listed = [attrs.asdict(problem) for problem in problems]
+        _say_json({"images": count, "problems": listed})
+    else:
+        _say(f"{options.target}: {_number(count, 'image')}, {_number(len(problems), 'problem')}.")
+    return _FINDINGS if problems else _FINE
+
+
+def _read(options: argparse.Namespace, on_problem: Callable[[Problem], None]) -> Iterator[LabelledImage]:
+    from rekolabels import formats, manifest
+
+    if options.read == "manifest":
+        return manifest.read_manifest(options.source)
+    readers: dict[str, Callable[..., Iterator[LabelledImage]]] = {
+        "coco": formats.read_coco,
+        "csv": formats.read_csv,
+        "folder": formats.read_folder,
+        "ground-truth": formats.read_ground_truth,
+        "voc": formats.read_voc,
+        "yolo": formats.read_yolo,
+    }
+    place = {}
+    if options.images is not None:
+        if options.read not in _WITH_IMAGES:
+            raise InvalidInput(
+                f"--images is {options.images!r}, but it does not apply to --from {options.read}: that "
+                "format says where its images are."
+            )
+        place = {"images": options.images}
+    return readers[options.read](options.source, on_problem=on_problem, **place)
+
+
+def _write(
+    name: str, images: Iterator[LabelledImage], target: str, on_problem: Callable[[Problem], None]
+) -> int:
+    from rekolabels import formats, manifest
+
+    if name == "manifest":
+        return manifest.write_manifest(images, target)
+    parent = os.path.dirname(target)  # noqa: PTH120 -- "" for the current folder, unlike that of pathlib
+    place: dict[str, Any] = {"relative_to": parent} if parent and name in {"coco", "csv"} else {}
+    if name == "csv":  # which has one layout for labels and one for boxes
+        listed = list(images)
+        boxes = any(image.boxes for image in listed)
+        return formats.write_csv(listed, target, boxes=boxes, on_problem=on_problem, **place)
+    writers: dict[str, Callable[..., int]] = {
+        "coco": formats.write_coco,
+        "folder": formats.write_folder,
+        "voc": formats.write_voc,
+        "yolo": formats.write_yolo,
+    }
+    return writers[name](images, target, on_problem=on_problem, **place)
+
+
+def _running(options: argparse.Namespace) -> int:
+    records: list[dict[str, Any]] = [
+        {
+            "arn": found.arn,
+            "status": found.status,
+            "inference_units": found.inference_units,
+            "since": None if found.since is None else found.since.isoformat(timespec="seconds"),
+            "cost": None if found.cost is None else round(found.cost, 2),
+        }
+        for found in _client(options).running_models(regions=options.region)
+    ]
+    if options.json:
+        _say_json(records)
+        return _FINDINGS if records else _FINE
+    for record in records:
+        cost = "cost unknown" if record["cost"] is None else f"{record['cost']:.2f} USD"
+        _say(
+            f"{record['status']}, {_number(record['inference_units'], 'unit')}, "
+            f"since {record['since'] or 'unknown'}, {cost}: {record['arn']}"
+        )
+    if not records:
+        _say("No model is running.")
+    return _FINDINGS if records else _FINE
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    stopped = _client(options).sweep(
+        regions=options.region, wait=not options.no_wait, timeout=options.timeout
+    )
+    if options.json:
+        _say_json({"stopped": [model.arn for model in stopped]})
+    else:
+        for model in stopped:
+            _say(f"Stopped {model.arn}.")
+        _say(f"{_number(len(stopped), 'model')} stopped.")
+    return _FINE
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from rekolabels.local._serve import serve
+
+    serve(
+        options.workspace,
+        region_name=options.region,
+        port=options.port,
+        host=options.host,
+        token_file=options.token_file,
+        allowed_hosts=[name for names in options.allow_host for name in names.split(",")],
+        verbose=options.verbose,
+        as_json=options.json,
+    )
+    return _FINE
+
+
+def _client(options: argparse.Namespace) -> Client:
+    from rekolabels.client import Client
+
+    return Client(region_name=options.region[0] if options.region else None)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _say_json(value: object) -> None:
+    _say(json.dumps(value, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
