@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from rekolabels._arguments import check_flag, check_limit
 from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
 from rekolabels._aws._connection import Connection
 from rekolabels._aws._retry import RetryPolicy
@@ -156,7 +158,7 @@ class Client:
         name: str,
         *,
         tags: Mapping[str, str] | None = None,
-        auto_update: str | None = None,
+        auto_update: bool | None = None,
         feature: str | None = None,
         exist_ok: bool = False,
     ) -> Project:
@@ -165,7 +167,8 @@ class Client:
         Args:
             name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the account and Region.
             tags: Tags of the project.
-            auto_update: ``"ENABLED"`` or ``"DISABLED"``; required for adapters, not allowed otherwise.
+            auto_update: Whether AWS retrains an adapter when its base model changes; required for adapters,
+                not allowed otherwise.
             feature: ``"CUSTOM_LABELS"`` (the default) or ``"CONTENT_MODERATION"``.
             exist_ok: Return the project if one with this name exists, instead of raising an error.
 
@@ -175,7 +178,10 @@ class Client:
         """
         try:
             arn = self._connection.rekognition.create_project(
-                name, tags=tags, auto_update=auto_update, feature=feature
+                name,
+                tags=tags,
+                auto_update=None if auto_update is None else check_flag("auto_update", auto_update),
+                feature=feature,
             )
         except ResourceInUse as error:
             found = self._find(name)
@@ -210,10 +216,17 @@ class Client:
             )
         return Project(self._connection, found.arn)
 
-    def projects(self) -> Iterator[Project]:
-        """Yield all projects of the Region; pages are fetched as needed (DescribeProjects)."""
-        for found in self._connection.rekognition.describe_projects():
-            yield Project(self._connection, found.arn)
+    def projects(self, *, limit: int | None = None) -> Iterator[Project]:
+        """Yield the projects of the Region; pages are fetched as needed (DescribeProjects).
+
+        Args:
+            limit: Yield at most this many.
+        """
+        found = self._connection.rekognition.describe_projects()
+        return (
+            Project(self._connection, project.arn)
+            for project in itertools.islice(found, check_limit("limit", limit))
+        )
 
     def dataset(self, arn: str) -> Dataset:
         """Return the dataset with this ARN, without a call to the service."""

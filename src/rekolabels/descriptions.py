@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import attrs
 
-from rekolabels._display import draw_detections
+from rekolabels._display import counted, draw_detections
 from rekolabels.errors import InvalidInput
 
 __all__ = [
@@ -70,7 +70,7 @@ class S3Location:
 class DatasetSummary:
     """A dataset in the description of its project (``DatasetMetadata`` of DescribeProjects)."""
 
-    arn: str
+    arn: str = attrs.field(repr=False)
     """ARN of the dataset."""
     kind: DatasetKind
     """``train`` or ``test``."""
@@ -78,7 +78,7 @@ class DatasetSummary:
     """Status of the last operation, such as ``CREATE_COMPLETE``."""
     status_message: str
     """The service's message about the last operation; may be empty."""
-    created_at: datetime | None
+    created_at: datetime | None = attrs.field(repr=str)
     """Time of creation, UTC."""
 
 
@@ -86,20 +86,20 @@ class DatasetSummary:
 class ProjectDescription:
     """A project (``ProjectDescription`` of DescribeProjects)."""
 
-    arn: str
+    arn: str = attrs.field(repr=False)
     """ARN of the project."""
     name: str
     """Name, unique in the account and Region; part of the ARN."""
     status: str
     """``CREATING``, ``CREATED`` or ``DELETING``."""
-    created_at: datetime | None
+    created_at: datetime | None = attrs.field(repr=str)
     """Time of creation, UTC."""
-    datasets: tuple[DatasetSummary, ...] = ()
+    datasets: tuple[DatasetSummary, ...] = attrs.field(default=(), repr=counted("datasets"))
     """At most one training and one test dataset."""
     feature: str = "CUSTOM_LABELS"
     """``CUSTOM_LABELS`` or ``CONTENT_MODERATION``."""
-    auto_update: str | None = None
-    """``ENABLED`` or ``DISABLED``; for adapters only."""
+    auto_update: bool | None = None
+    """Whether AWS retrains the adapter when its base model changes; None for other projects."""
 
 
 @attrs.frozen
@@ -112,11 +112,11 @@ class DatasetDescription:
     """Status of the *last operation*: after a failed update, the earlier content is still usable."""
     status_message: str
     """Reason of a failure; may be empty."""
-    status_code: str | None
+    status_code: str | None = attrs.field(repr=False)
     """``SUCCESS``, ``CLIENT_ERROR`` (fix the input) or ``SERVICE_ERROR`` (retry)."""
-    created_at: datetime | None
+    created_at: datetime | None = attrs.field(repr=False)
     """Time of creation, UTC."""
-    updated_at: datetime | None
+    updated_at: datetime | None = attrs.field(repr=False)
     """Time of the last change, UTC."""
     total_entries: int
     """Number of images in the dataset."""
@@ -156,7 +156,7 @@ class EntryError:
 class ModelDescription:
     """A model version (``ProjectVersionDescription`` of DescribeProjectVersions)."""
 
-    arn: str
+    arn: str = attrs.field(repr=False)
     """ARN of the model version."""
     version_name: str
     """Name, unique in the project; part of the ARN."""
@@ -164,37 +164,37 @@ class ModelDescription:
     """Such as ``TRAINING_IN_PROGRESS``, ``TRAINING_COMPLETED``, ``RUNNING`` or ``STOPPED``."""
     status_message: str
     """The service's message; on failure the reason."""
-    created_at: datetime | None
+    created_at: datetime | None = attrs.field(repr=str)
     """Start of the training, UTC."""
-    training_ended_at: datetime | None
+    training_ended_at: datetime | None = attrs.field(repr=str)
     """End of the training, UTC; None before."""
-    billable_training_seconds: int | None
+    billable_training_seconds: int | None = attrs.field(repr=False)
     """Billed seconds of a successful training; may exceed its duration."""
     f1: float | None
     """Aggregated F1 score, 0 to 1; None before a successful training."""
-    evaluation_summary: S3Location | None
+    evaluation_summary: S3Location | None = attrs.field(repr=False)
     """``EvaluationResultSummary-<project>-<version>.json``."""
-    manifest_summary: S3Location | None
+    manifest_summary: S3Location | None = attrs.field(repr=False)
     """``ManifestSummary-<project>-<version>.json``: the service's counts and errors of the training data."""
-    training_snapshot: S3Location | None
+    training_snapshot: S3Location | None = attrs.field(repr=False)
     """``TrainingGroundTruth-…``: the manifest lines that were used for training."""
-    testing_snapshot: S3Location | None
+    testing_snapshot: S3Location | None = attrs.field(repr=False)
     """``TestingGroundTruth-…``: the manifest lines of the test dataset, with the model's predictions."""
-    training_validation: S3Location | None
+    training_validation: S3Location | None = attrs.field(repr=False)
     """``TrainingManifestWithValidation-…``: the training lines with the service's errors and warnings."""
-    testing_validation: S3Location | None
+    testing_validation: S3Location | None = attrs.field(repr=False)
     """``TestingManifestWithValidation-…``: the same for the test lines."""
-    output: S3Location | None
+    output: S3Location | None = attrs.field(repr=False)
     """Bucket and prefix of the result files, as requested for the training."""
-    min_inference_units: int | None
+    min_inference_units: int | None = attrs.field(repr=False)
     """Inference units that the model was last started with; None before the first start."""
-    max_inference_units: int | None
+    max_inference_units: int | None = attrs.field(repr=False)
     """Upper limit of auto-scaling; None without auto-scaling."""
-    description: str | None = None
+    description: str | None = attrs.field(default=None, repr=False)
     """Description that was given to the training."""
-    source_arn: str | None = None
+    source_arn: str | None = attrs.field(default=None, repr=False)
     """ARN of the original, for a copied version."""
-    kms_key_id: str | None = None
+    kms_key_id: str | None = attrs.field(default=None, repr=False)
     """KMS key that encrypts the copies of the images and the results."""
 
 
@@ -204,13 +204,13 @@ class ProjectPolicy:
 
     name: str
     """Its name, unique in the project."""
-    document: str
+    document: str = attrs.field(repr=False)
     """The policy as JSON text."""
     revision_id: str
     """Id of this revision; every change of the document makes a new one."""
-    created_at: datetime | None
+    created_at: datetime | None = attrs.field(repr=str)
     """Time at which the policy was attached, UTC."""
-    updated_at: datetime | None
+    updated_at: datetime | None = attrs.field(repr=str)
     """Time of the last change, UTC."""
 
 
@@ -242,6 +242,15 @@ class Detection:
     box: Box | None = None
     """Bounding box; None for models with image-level labels."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dictionary, ready for JSON; the box is a dictionary too, or None.
+
+        >>> Detection("puppy", 98.5, Box(0.1, 0.2, 0.3, 0.4)).to_dict()
+        {'label': 'puppy', 'confidence': 98.5,
+         'box': {'left': 0.1, 'top': 0.2, 'width': 0.3, 'height': 0.4}}
+        """
+        return attrs.asdict(self)
+
     def draw(self, image: Any) -> Any:
         """Draw the detection into an upright copy of a Pillow image.
 
@@ -263,9 +272,9 @@ class Detection:
 class UnitsInService:
     """Inference units that a model had in service during a period, as measured by CloudWatch."""
 
-    since: datetime
+    since: datetime = attrs.field(repr=str)
     """Start of the period, UTC."""
-    until: datetime
+    until: datetime = attrs.field(repr=str)
     """End of the period, UTC."""
     units: float
     """Average of ``InServiceInferenceUnits``; 0 or more."""

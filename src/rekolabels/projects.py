@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels import _progress
+from rekolabels._arguments import check_limit
 from rekolabels._aws._arns import parse_project_arn
 from rekolabels._aws._connection import Connection
 from rekolabels._aws._tags import TaggedResource
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from rekolabels.costs import TrainingEstimate
     from rekolabels.datasets._ingest import PreparedImages
     from rekolabels.images import LabelledImage
+    from rekolabels.splits import Split
 
 
 __all__ = ["Project"]
@@ -111,7 +114,7 @@ class Project(TaggedResource):
                 or None for an empty dataset.
             tags: Tags of the dataset. The tags of a copied dataset are not copied.
             wait: Wait until the dataset is ready.
-            timeout: Seconds to wait; by default 26 hours.
+            timeout: Seconds to wait; by default 72 hours.
 
         Raises:
             InvalidImage: The service would reject some of the images. Nothing was uploaded.
@@ -141,7 +144,7 @@ class Project(TaggedResource):
 
     def create_datasets(
         self,
-        images: Iterable[LabelledImage],
+        images: Iterable[LabelledImage] | Split,
         *,
         test: float = 0.2,
         seed: int = 0,
@@ -149,16 +152,18 @@ class Project(TaggedResource):
         near_duplicates: bool = False,
         allow_rare: bool = False,
         tags: Mapping[str, str] | None = None,
+        wait: bool = True,
         timeout: float | None = None,
     ) -> tuple[Dataset, Dataset]:
-        """Create both datasets from one collection of images, and wait until they are ready.
+        """Create both datasets from one collection of images.
 
         Checks the images, splits them by label into a training and a test set, uploads them to the client's
         bucket, and writes two manifests. The same images and seed give the same split. To resume after an
         interruption, run the same code again: no image is uploaded twice.
 
         Args:
-            images: Labelled images, local or in S3.
+            images: Labelled images, local or in S3; or a :class:`~rekolabels.splits.Split`, whose parts
+                become the datasets. The options of splitting are not allowed then.
             test: Share of the images for testing, between 0 and 1.
             seed: Seed of the random split.
             group_by: Returns a key for an image. Images with the same key stay in the same dataset; by
@@ -167,41 +172,46 @@ class Project(TaggedResource):
             allow_rare: Use all images of a label for training if it has too few for both datasets, instead of
                 raising an error.
             tags: Tags of both datasets.
-            timeout: Seconds to wait for each dataset; by default 26 hours.
+            wait: Wait until both datasets are ready.
+            timeout: Seconds to wait for each dataset; by default 72 hours.
 
         Returns:
             The training and the test dataset.
 
         Raises:
-            InvalidInput: There are no images, or they are a path.
+            InvalidInput: There are no images, they are a path, or an option is given that a split excludes.
             InvalidImage: The service would reject some of the images. Nothing was uploaded.
             CannotSplit: A label has too few images, or there are fewer than two labels.
             ResourceAlreadyExists: The project has datasets that were made from other images.
             DatasetFailed: The service could not create a dataset.
         """
-        from rekolabels.datasets._ingest import PreparedImages
+        from rekolabels.datasets._ingest import prepare_parts
 
-        prepared = PreparedImages.prepare(images)
-        created = self._create_from(
-            prepared,
-            prepared.split(
-                test=test,
-                seed=seed,
-                group_by=group_by,
-                near_duplicates=near_duplicates,
-                allow_rare=allow_rare,
-            ),
-            tags=tags,
+        prepared, parts = prepare_parts(
+            images,
+            test=test,
+            seed=seed,
+            group_by=group_by,
+            near_duplicates=near_duplicates,
+            allow_rare=allow_rare,
         )
-        for dataset in created.values():
-            dataset.wait_until_ready(timeout=timeout)
+        created = self._create_from(prepared, parts, tags=tags)
+        if wait:
+            for dataset in created.values():
+                dataset.wait_until_ready(timeout=timeout)
         return created["train"], created["test"]
 
-    def distribute_datasets(self, *, timeout: float | None = None) -> tuple[Dataset, Dataset]:
-        """Let the service move a fifth of the training dataset to an empty test dataset, and wait.
+    def distribute_datasets(
+        self, *, wait: bool = True, timeout: float | None = None
+    ) -> tuple[Dataset, Dataset]:
+        """Let the service move a fifth of the training dataset to an empty test dataset.
 
         This is the service's own split (DistributeDatasetEntries). Unlike it, :meth:`create_datasets` gives
         the same split each time.
+
+        Args:
+            wait: Wait until both datasets are ready.
+            timeout: Seconds to wait for each dataset; by default 72 hours.
 
         Returns:
             The training and the test dataset.
@@ -218,8 +228,9 @@ class Project(TaggedResource):
                 "empty test dataset with `project.create_dataset('test')`."
             )
         self._connection.rekognition.distribute_dataset_entries(train.arn, test.arn)
-        for dataset in (train, test):
-            dataset.wait_until_ready(timeout=timeout)
+        if wait:
+            for dataset in (train, test):
+                dataset.wait_until_ready(timeout=timeout)
         return train, test
 
     def train(
@@ -301,10 +312,17 @@ class Project(TaggedResource):
             ) from error
         return ModelVersion(self._connection, arn, self.arn)
 
-    def models(self) -> Iterator[ModelVersion]:
-        """Yield all model versions, newest first; pages are fetched as needed (DescribeProjectVersions)."""
-        for found in self._connection.rekognition.describe_project_versions(self.arn):
-            yield ModelVersion(self._connection, found.arn, self.arn)
+    def models(self, *, limit: int | None = None) -> Iterator[ModelVersion]:
+        """Yield the model versions, newest first; pages are fetched as needed (DescribeProjectVersions).
+
+        Args:
+            limit: Yield at most this many.
+        """
+        found = self._connection.rekognition.describe_project_versions(self.arn)
+        return (
+            ModelVersion(self._connection, version.arn, self.arn)
+            for version in itertools.islice(found, check_limit("limit", limit))
+        )
 
     def training_estimate(self) -> TrainingEstimate:
         """Estimate the cost of the next training from the billed times of earlier ones of this project.
@@ -368,14 +386,15 @@ class Project(TaggedResource):
         """
         self._connection.rekognition.delete_project_policy(self.arn, name, revision_id=revision_id)
 
-    def delete(self, *, cascade: bool = False, timeout: float | None = None) -> None:
-        """Delete the project, and wait until it is gone (DeleteProject). This cannot be undone.
+    def delete(self, *, cascade: bool = False, wait: bool = True, timeout: float | None = None) -> None:
+        """Delete the project (DeleteProject). This cannot be undone.
 
         Images, manifests and result files in S3 are not deleted.
 
         Args:
             cascade: First delete its model versions and datasets. Running models are stopped, and trainings
                 are waited for, because the service cannot cancel one.
+            wait: Wait until the project is gone. With ``cascade``, its content is waited for in any case.
             timeout: Seconds for each of the waits.
 
         Raises:
@@ -393,6 +412,10 @@ class Project(TaggedResource):
                 f"Cannot delete project {self.name!r}: it still has model versions or datasets. Delete them "
                 "too with `project.delete(cascade=True)`."
             ) from error
+        if wait:
+            self._wait_until_gone(timeout)
+
+    def _wait_until_gone(self, timeout: float | None) -> None:
         wait_until(
             self._describe_or_none,
             lambda found: found is None,

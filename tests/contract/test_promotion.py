@@ -140,6 +140,22 @@ def test_a_copy_continues_after_a_timeout(model: ModelVersion, faulty: Callable[
     assert project.model("v1").status == "COPYING_IN_PROGRESS"
 
 
+def test_a_copy_need_not_be_waited_for(model: ModelVersion) -> None:
+    """The copy is returned while it is in progress."""
+    project = client_of(model).create_project("later")
+    copy = model.copy_to(project, "v9", wait=False)
+    assert copy == project.model("v9")
+    assert copy.wait_until_trained().status == "COPYING_COMPLETED"
+
+
+def test_a_copy_to_another_account_is_waited_for(model: ModelVersion, production: Client) -> None:
+    """Its policy is removed when it is complete; nothing is done without the wait."""
+    project = production.create_project("waited-for")
+    with pytest.raises(errors.InvalidInput, match=f"to account {OTHER_ACCOUNT} with wait=False"):
+        model.copy_to(project, wait=False)
+    assert list(project.models()) == []
+
+
 def test_copies_between_regions_are_an_error(model: ModelVersion, service: LocalService) -> None:
     """The error is raised before any call."""
     other_region = Client(service.session(), region_name="eu-west-1", bucket="far", retry=QUICK)

@@ -23,6 +23,7 @@ from rekolabels import errors, wait_all
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.splits import split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,19 @@ class TestProjects:
         with pytest.raises(errors.ResourceNotFound, match="create_project"):
             client.project("unknown")
 
+    def test_adapters_are_updated_on_request(self, client: Client, project: Project) -> None:
+        """auto_update is True or False for adapters, and None for other projects; a text is an error."""
+        assert project.describe().auto_update is None
+        for auto_update in (True, False):
+            guard = client.create_project(
+                named(client, f"guard-{auto_update}"), feature="CONTENT_MODERATION", auto_update=auto_update
+            )
+            assert guard.describe().auto_update is auto_update
+            guard.delete()
+        wrong: Any = "DISABLED"
+        with pytest.raises(errors.InvalidInput, match="auto_update is 'DISABLED'; expected True or False"):
+            client.create_project("guard", feature="CONTENT_MODERATION", auto_update=wrong)
+
     def test_invalid_arns(self, client: Client) -> None:
         """An invalid ARN is an error without a call to the service."""
         with pytest.raises(errors.InvalidInput, match="not the ARN of a model version"):
@@ -138,6 +152,55 @@ class TestDatasets:
         for dataset in (train, test):
             assert {count.label: count.images for count in dataset.labels()} == {"amber": 3, "blue": 3}
             assert dataset.describe().total_entries == dataset.describe().labelled_entries == 6
+
+    def test_a_split_of_your_own(self, client: Client, project: Project, folder: Path) -> None:
+        """Its parts become the datasets; a second run finds them."""
+        parts = split(read_folder(folder), test=0.5, seed=3)
+        made = project.create_datasets(parts)
+        assert [sorted(image.labels for image in dataset.entries()) for dataset in made] == [
+            sorted(image.labels for image in part) for part in parts
+        ]
+        names = [sorted(image.source.rpartition("/")[2] for image in dataset.entries()) for dataset in made]
+        assert names == [sorted(Path(image.source).name for image in part) for part in parts]
+        assert project.create_datasets(parts) == made
+        assert client.create_project(project.name, exist_ok=True).datasets() == list(made)
+
+    def test_a_split_is_not_split_again(self, project: Project, folder: Path) -> None:
+        """An option of splitting beside a split is an error, and so is an image on both sides."""
+        parts = split(read_folder(folder), test=0.5)
+        with pytest.raises(errors.InvalidInput, match=r"seed is 7, but the images are split already"):
+            project.create_datasets(parts, seed=7)
+        with pytest.raises(errors.InvalidInput, match=r"\.png and 5 more images are in both parts"):
+            project.create_datasets(attrs.evolve(parts, test=parts.train))
+        assert project.datasets() == []
+
+    def test_every_wait_can_be_left_out(self, client: Client, project: Project, folder: Path) -> None:
+        """With wait=False, calls return when the service has accepted the request."""
+        train, test = project.create_datasets(read_folder(folder), wait=False)
+        for dataset in (train, test):
+            dataset.wait_until_ready()
+        assert train.update([attrs.evolve(next(train.entries()), labels=["green"])], wait=False) == []
+        assert train.wait_until_ready().status == "UPDATE_COMPLETE"
+        assert [count.images for count in train.labels() if count.label == "green"] == [1]
+        other = client.create_project(f"{project.name}-2")
+        other.create_dataset("train", read_folder(folder))
+        other.create_dataset("test")
+        for dataset in other.distribute_datasets(wait=False):
+            dataset.wait_until_ready()
+        other.delete(cascade=True, wait=False)
+        left = other._describe_or_none()
+        assert left is None or left.status == "DELETING"
+
+    def test_iterators_can_be_limited(self, client: Client, project: Project, folder: Path) -> None:
+        """limit=0 gives nothing, None everything; a negative one is an error at once."""
+        train, _ = project.create_datasets(read_folder(folder), test=0.5)
+        assert [len(list(train.entries(limit=limit))) for limit in (0, 2, 100, None)] == [0, 2, 6, 6]
+        assert [count.label for count in train.labels(limit=1)] == [next(train.labels()).label]
+        assert list(project.models(limit=1)) == []
+        assert len(list(client.projects(limit=1))) == 1
+        for call in (train.entries, train.labels, project.models, client.projects):
+            with pytest.raises(errors.InvalidInput, match="limit is -1"):
+                call(limit=-1)
 
     def test_running_again_returns_the_same_datasets(self, project: Project, folder: Path) -> None:
         """A second run returns the same datasets."""

@@ -63,7 +63,7 @@ def test_validation_lines(model: ModelVersion) -> None:
     """Every line of both datasets is read; valid lines have no issues."""
     validation = model.validation()
 
-    lines = [*validation.training, *validation.testing]
+    lines = [*validation.training_lines(), *validation.testing_lines()]
 
     assert len(lines) == 20
     assert not any(line.issues for line in lines)

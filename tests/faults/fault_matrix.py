@@ -496,7 +496,7 @@ JOBS = (
     Job("ModelVersion.training_cost", World.trained_here, lambda _, m: m.training_cost()),
     Job("ModelVersion.training_images", World.trained, lambda _, m: len(list(m.training_images()))),
     Job("ModelVersion.untag", World.trained, lambda _, m: m.untag("a"), lambda _, m: not m.tags),
-    Job("ModelVersion.validation", World.trained, lambda _, m: len(list(m.validation().training))),
+    Job("ModelVersion.validation", World.trained, lambda _, m: len(list(m.validation().training_lines()))),
     Job("ModelVersion.wait_until_running", World.starting, lambda _, m: m.wait_until_running()),
     Job("ModelVersion.wait_until_stopped", World.stopping, lambda _, m: m.wait_until_stopped()),
     Job("ModelVersion.wait_until_trained", World.training, lambda _, m: m.wait_until_trained()),

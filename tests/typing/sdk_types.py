@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import boto3
 
@@ -43,6 +43,7 @@ from rekolabels.evaluation import EvaluationResult, SnapshotImage
 from rekolabels.formats import read_folder
 from rekolabels.images import LabelledImage
 from rekolabels.inference import Outcome
+from rekolabels.splits import split
 
 
 def clients() -> None:
@@ -54,7 +55,9 @@ def clients() -> None:
     assert_type(client.ensure_bucket(), str)
     Client(boto3.Session(), prefix="team-a/", region_name="eu-west-1", retry=RetryPolicy(attempts=3))
     assert_type(client.project("PuppyChallenge"), Project)
-    assert_type(client.projects(), Iterator[Project])
+    assert_type(client.projects(limit=5), Iterator[Project])
+    adapters = client.create_project("guard", feature="CONTENT_MODERATION", auto_update=True)
+    assert_type(adapters.describe().auto_update, bool | None)
     assert_type(client.dataset("arn:..."), Dataset)
     assert_type(client.model("arn:..."), ModelVersion)
     assert_type(client.sweep(regions=["us-east-1"]), list[ModelVersion])
@@ -78,9 +81,10 @@ def projects(client: Client) -> None:
     assert_type(
         project.create_datasets(read_folder(Path("puppies")), test=0.2, seed=7), tuple[Dataset, Dataset]
     )
-    assert_type(project.distribute_datasets(), tuple[Dataset, Dataset])
+    assert_type(project.create_datasets(split(read_folder("puppies")), wait=False), tuple[Dataset, Dataset])
+    assert_type(project.distribute_datasets(wait=False), tuple[Dataset, Dataset])
     assert_type(project.train("v1", tags={"run": "7"}), ModelVersion)
-    assert_type(project.models(), Iterator[ModelVersion])
+    assert_type(project.models(limit=5), Iterator[ModelVersion])
     assert_type(project.model("v1"), ModelVersion)
     assert_type(project.policies(), Iterator[ProjectPolicy])
     assert_type(project.put_policy("copy", "{}"), str)
@@ -88,7 +92,7 @@ def projects(client: Client) -> None:
     assert_type(project.tags, dict[str, str])
     project.tag({"run": "7"})
     project.untag("run")
-    project.delete(cascade=True, timeout=3600)
+    project.delete(cascade=True, wait=False, timeout=3600)
 
 
 def datasets(dataset: Dataset) -> None:
@@ -96,7 +100,7 @@ def datasets(dataset: Dataset) -> None:
     assert_type(dataset.kind, DatasetKind)
     assert_type(dataset.describe(), DatasetDescription)
     assert_type(dataset.wait_until_ready(timeout=60), DatasetDescription)
-    assert_type(dataset.entries(labels=["puppy"], labelled=True), Iterator[LabelledImage])
+    assert_type(dataset.entries(labels=["puppy"], labelled=True, limit=5), Iterator[LabelledImage])
     assert_type(dataset.labels(), Iterator[LabelCount])
     assert_type(dataset.update([LabelledImage("dog.jpg", labels=["puppy"])]), list[EntryError])
 
@@ -111,9 +115,9 @@ def models(model: ModelVersion, project: Project) -> None:
     assert_type(wait_all([model], timeout=60), list[ModelDescription])
     assert_type(model.evaluation(), EvaluationResult)
     assert_type(model.training_images(), Iterator[SnapshotImage])
-    for line in model.validation().training:
+    for line in model.validation().training_lines():
         assert_type(line.line, int)
-    assert_type(model.copy_to(project), ModelVersion)
+    assert_type(model.copy_to(project, wait=False), ModelVersion)
     assert_type(model.training_cost(), TrainingCost)
     assert_type(model.run_cost(), RunCost)
     try:
@@ -132,6 +136,7 @@ def detections(model: ModelVersion, paths: list[Path]) -> None:
             assert_type(found, Detection)
             assert_type(found.confidence, float)
             assert_type(found.box, Box | None)
+            assert_type(found.to_dict(), dict[str, Any])
         for outcome in running.detect_many(paths, journal="night.jsonl"):
             assert_type(outcome, Outcome[Path])
             assert_type(outcome.image, Path)

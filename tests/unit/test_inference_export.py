@@ -36,12 +36,13 @@ def interrupted(count: int) -> Iterator[Outcome[str]]:
 
 
 def test_json_lines_have_an_object_for_each_image(tmp_path: Path) -> None:
-    """A detection without a box has no coordinates."""
+    """Detections are as in ``Detection.to_dict()``."""
     assert save_outcomes(OUTCOMES, tmp_path / "found.jsonl") == 3
     lines = (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines()
     first, second, third = map(json.loads, lines)
-    box = {"label": "x, y", "confidence": 50.0, "left": 0.1, "top": 0.2, "width": 0.3, "height": 0.4}
-    label = {"label": "z", "confidence": 40.0}
+    place = {"left": 0.1, "top": 0.2, "width": 0.3, "height": 0.4}
+    box = {"label": "x, y", "confidence": 50.0, "box": place}
+    label = {"label": "z", "confidence": 40.0, "box": None}
     assert first == {"image": "a.png", "detections": [box, label], "error": None}
     assert second == {"image": "s3://bucket/b.png", "detections": [], "error": None}
     assert third == {"image": "c.png", "detections": [], "error": "c.png is empty"}

@@ -52,6 +52,16 @@ def test_shares_are_decimal_numbers(count: int, test: float, expected: int) -> N
     assert expected == len(split(images_of({"a": count}), test=test).test)
 
 
+def test_a_split_unpacks_and_its_balance_is_a_table() -> None:
+    """``train, test = split(images)``; labels can be looked up in the balance."""
+    parts = split(images_of({"a": 10, "b": 5}))
+    train, test = parts
+    assert (train, test) == (parts.train, parts.test)
+    balance = parts.balance
+    assert (len(balance), "a" in balance, "c" in balance) == (2, True, False)
+    assert [balance[entry.label] for entry in balance] == list(balance)
+
+
 def test_every_label_is_on_both_sides_even_if_its_share_is_less() -> None:
     """Two images of a label are put on opposite sides, whatever the share; the balance shows the share."""
     parts = split(images_of({"a": 50, "b": 2, "c": 3}), test=0.05)

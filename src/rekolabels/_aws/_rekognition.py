@@ -92,7 +92,7 @@ class Rekognition:
             parameters["NextToken"] = token
 
     def create_project(
-        self, name: str, *, tags: Mapping[str, str] | None, auto_update: str | None, feature: str | None
+        self, name: str, *, tags: Mapping[str, str] | None, auto_update: bool | None, feature: str | None
     ) -> str:
         """Create a project and return its ARN (CreateProject)."""
 
@@ -109,7 +109,12 @@ class Rekognition:
             self.client.create_project,
             look_up,
             _member("ProjectArn"),
-            **_without_none(ProjectName=name, Tags=tags, AutoUpdate=auto_update, Feature=feature),
+            **_without_none(
+                ProjectName=name,
+                Tags=tags,
+                AutoUpdate=None if auto_update is None else "ENABLED" if auto_update else "DISABLED",
+                Feature=feature,
+            ),
         )
 
     def describe_projects(self, names: Sequence[str] | None = None) -> Iterator[ProjectDescription]:

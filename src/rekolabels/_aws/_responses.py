@@ -53,7 +53,7 @@ def to_project(item: Mapping[str, Any]) -> ProjectDescription:
             for dataset in item.get("Datasets", ())
         ),
         feature=item.get("Feature", "CUSTOM_LABELS"),
-        auto_update=item.get("AutoUpdate"),
+        auto_update=item["AutoUpdate"] == "ENABLED" if "AutoUpdate" in item else None,
     )
 
 

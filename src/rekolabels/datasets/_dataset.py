@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
 from rekolabels import _progress
+from rekolabels._arguments import check_limit
 from rekolabels._aws._arns import parse_dataset_arn
 from rekolabels._aws._connection import Connection
 from rekolabels._aws._tags import TaggedResource
@@ -67,6 +69,7 @@ class Dataset(TaggedResource):
         labelled: bool | None = None,
         has_errors: bool | None = None,
         source_contains: str | None = None,
+        limit: int | None = None,
     ) -> Iterator[LabelledImage]:
         """Yield the images; pages are fetched as needed (ListDatasetEntries).
 
@@ -75,6 +78,7 @@ class Dataset(TaggedResource):
             labelled: True for labelled images only, False for unlabelled images only.
             has_errors: True for images with errors only. The service treats False like None.
             source_contains: Only images whose ``s3://`` URI contains this text.
+            limit: Yield at most this many images.
 
         Raises:
             ResourceNotReady: The dataset is still being created.
@@ -88,15 +92,21 @@ class Dataset(TaggedResource):
             has_errors=has_errors,
             source_contains=source_contains,
         )
-        for line in lines:
-            yield parse_line(line)
+        return map(parse_line, itertools.islice(lines, check_limit("limit", limit)))
 
-    def labels(self) -> Iterator[LabelCount]:
-        """Yield the labels with the number of images of each (ListDatasetLabels)."""
-        return self._connection.rekognition.list_dataset_labels(self.arn)
+    def labels(self, *, limit: int | None = None) -> Iterator[LabelCount]:
+        """Yield the labels with the number of images of each (ListDatasetLabels).
 
-    def update(self, images: Iterable[LabelledImage], *, timeout: float | None = None) -> list[EntryError]:
-        """Add images or replace the labels of existing ones, and wait (UpdateDatasetEntries).
+        Args:
+            limit: Yield at most this many labels.
+        """
+        found = self._connection.rekognition.list_dataset_labels(self.arn)
+        return itertools.islice(found, check_limit("limit", limit))
+
+    def update(
+        self, images: Iterable[LabelledImage], *, wait: bool = True, timeout: float | None = None
+    ) -> list[EntryError]:
+        """Add images or replace the labels of existing ones (UpdateDatasetEntries).
 
         Checks and uploads local images as for a new dataset. The manifest lines are sent in requests of less
         than 5 MB, one after another. Images cannot be removed from a dataset: the service has no operation
@@ -104,10 +114,12 @@ class Dataset(TaggedResource):
 
         Args:
             images: Labelled images, local or in S3. An image in S3 replaces the entry with the same URI.
+            wait: Wait for the last request too. The others are waited for in any case, because the service
+                processes one at a time.
             timeout: Seconds to wait for each request to be processed.
 
         Returns:
-            The errors that the service found in these images.
+            The errors that the service found in these images; empty without ``wait``.
 
         Raises:
             InvalidInput: The images are a path, or the same file is given twice with different labels.
@@ -127,12 +139,17 @@ class Dataset(TaggedResource):
             sent += [image.remote(bucket, prefix) for image in local]
         now = datetime.now(UTC)
         ready = functools.partial(self.wait_until_ready, timeout=timeout)
+        pending = False
         with _progress.bar("Updating the dataset", total=len(sent), unit="image") as bar:
             for batch, count in _batches(format_line(image, created=now) for image in sent):
+                if pending:
+                    ready()
                 self._connection.rekognition.update_dataset_entries(self.arn, batch, wait_until_settled=ready)
-                ready()
+                pending = True
                 bar.update(count)
-        return self._errors_of({image.source for image in sent})
+            if pending and wait:
+                ready()
+        return self._errors_of({image.source for image in sent}) if wait else []
 
     def _errors_of(self, sources: set[str]) -> list[EntryError]:
         if not sources or self.describe().error_entries == 0:
@@ -148,7 +165,7 @@ class Dataset(TaggedResource):
         """Wait until the last operation on the dataset has succeeded.
 
         Args:
-            timeout: Seconds; by default 26 hours.
+            timeout: Seconds; by default 72 hours.
 
         Raises:
             DatasetFailed: The dataset could not be created or updated; the error has the service's reason.
@@ -195,7 +212,7 @@ class Dataset(TaggedResource):
 
         Args:
             wait: Wait until the dataset is gone.
-            timeout: Seconds to wait; by default 26 hours.
+            timeout: Seconds to wait; by default 72 hours.
 
         Raises:
             ResourceInUse: The dataset is being created or updated, or a training uses it.

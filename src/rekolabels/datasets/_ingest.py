@@ -7,7 +7,8 @@ import io
 import logging
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -18,12 +19,12 @@ from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
 from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
 from rekolabels.images import LabelledImage
 from rekolabels.manifest import check_manifest, write_manifest
-from rekolabels.splits import split
+from rekolabels.splits import Split, split
 
 if TYPE_CHECKING:
     from rekolabels._aws._connection import Connection
 
-__all__ = ["PreparedImages"]
+__all__ = ["PreparedImages", "prepare_parts"]
 
 _FINGERPRINT_TAG = "rekolabels:images"
 """Tag with the fingerprint of the images of a dataset, by which an interrupted run finds the dataset
@@ -87,6 +88,24 @@ class PreparedImages:
         )
         _log.info("%s", parts.balance)
         return {"train": parts.train, "test": parts.test}
+
+    def divide(self, parts: Split) -> dict[DatasetKind, Sequence[LabelledImage]]:
+        """Return the images of each part of a split.
+
+        Raises:
+            InvalidInput: An image is in both parts.
+            CannotSplit: There are fewer than two labels.
+        """
+        _require_two_labels(self.images)
+        train, test = ({image.source for image in part} for part in (parts.train, parts.test))
+        both = sorted(train & test)
+        if both:
+            more = f" and {len(both) - 1} more images are" if len(both) > 1 else " is"
+            raise InvalidInput(f"{both[0]}{more} in both parts of the split. Leave them out of one part.")
+        return {
+            "train": [image for image in self.images if image.source in train],
+            "test": [image for image in self.images if image.source in test],
+        }
 
     def create(
         self,
@@ -173,6 +192,34 @@ class PreparedImages:
         """Return the key of a local image below the client's prefix, or the URI of a remote one."""
         local = self.local.get(image.source)
         return local.key("") if local else image.source
+
+
+def prepare_parts(
+    images: Iterable[LabelledImage] | Split, **options: Any
+) -> tuple[PreparedImages, dict[DatasetKind, Sequence[LabelledImage]]]:
+    """Prepare the images of both datasets.
+
+    Args:
+        images: The images, or a split of them.
+        **options: Options of :meth:`PreparedImages.split`; their defaults for images that are split already.
+
+    Returns:
+        All images, and those of each dataset.
+
+    Raises:
+        InvalidInput: An option is given with a split.
+    """
+    if not isinstance(images, Split):
+        prepared = PreparedImages.prepare(images)
+        return prepared, prepared.split(**options)
+    for name, value in options.items():
+        if value != signature(split).parameters[name].default:
+            raise InvalidInput(
+                f"{name} is {value!r}, but the images are split already. Remove it, or give it to "
+                "`rekolabels.splits.split(images, ...)`."
+            )
+    prepared = PreparedImages.prepare([*images.train, *images.test])
+    return prepared, prepared.divide(images)
 
 
 def _check_manifests(manifests: Mapping[DatasetKind, bytes]) -> None:

@@ -42,8 +42,9 @@ def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[st
 
     Args:
         outcomes: The outcomes of ``detect_many``.
-        target: A ``.jsonl`` file, with an object for each image; or a ``.csv`` or ``.parquet`` file, with a
-            row for each detection, and a row with empty columns for an image without detections.
+        target: A ``.jsonl`` file, with an object for each image; its detections are those of
+            :meth:`Detection.to_dict <rekolabels.Detection.to_dict>`. Or a ``.csv`` or ``.parquet`` file, with
+            a row for each detection, and a row with empty columns for an image without detections.
 
     Returns:
         The number of outcomes.
@@ -118,7 +119,7 @@ def _write_line(file: Any, outcome: Outcome[Any]) -> int:
         json.dumps(
             {
                 "image": _image(outcome),
-                "detections": [_without_none(item) for item in _items(outcome)],
+                "detections": [detection.to_dict() for detection in outcome.detections],
                 "error": str(outcome.error) if outcome.error else None,
             },
             ensure_ascii=False,
@@ -154,10 +155,6 @@ def _items(outcome: Outcome[Any]) -> Iterator[dict[str, Any]]:
             "width": box.width if box else None,
             "height": box.height if box else None,
         }
-
-
-def _without_none(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if value is not None}
 
 
 def _escaped(value: object) -> object:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from rekolabels import _progress
+from rekolabels._arguments import shown
 from rekolabels._aws._retry import Retry, RetryPolicy, is_transient, notify_retry
+from rekolabels._display import counted
 from rekolabels._threads import map_bounded
 from rekolabels.descriptions import Detection
 from rekolabels.errors import ExecutorBroken, InvalidInput, RekolabelsError, Throttled
@@ -32,9 +34,9 @@ ImageT = TypeVar("ImageT", bound=ImageSource)
 class Outcome(Generic[ImageT]):
     """The result of ``detect_many`` for one image."""
 
-    image: ImageT
+    image: ImageT = attrs.field(repr=shown)
     """The image, as it was given."""
-    detections: tuple[Detection, ...] = ()
+    detections: tuple[Detection, ...] = attrs.field(default=(), repr=counted("detections"))
     """The detections, most confident first; empty if there are none or an error occurred."""
     error: RekolabelsError | None = None
     """Why the image has no answer; None if it has one."""

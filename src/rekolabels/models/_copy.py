@@ -33,11 +33,13 @@ def copy_model(
     output: S3Location,
     tags: Mapping[str, str] | None,
     kms_key_id: str | None,
+    wait: bool,
     timeout: float | None,
 ) -> str:
-    """Copy a model version, and wait for the copy (CopyProjectVersion).
+    """Copy a model version (CopyProjectVersion).
 
-    The project policy for the copy is removed afterwards, and a failed copy is deleted.
+    For a copy to another account, a project policy is attached, and removed when the copy has ended. A failed
+    copy is deleted.
 
     Args:
         model: The source.
@@ -47,6 +49,7 @@ def copy_model(
         output: Where the result files are copied to.
         tags: Tags of the copy.
         kms_key_id: KMS key for the results.
+        wait: Wait for the copy.
         timeout: Seconds for each of the waits.
 
     Returns:
@@ -58,6 +61,12 @@ def copy_model(
             f"{parse_project_arn(project_arn)!r} in {_region(project_arn)}: both must be in the same Region. "
             "Train the model there instead."
         )
+    if not wait and _account(model.arn) != _account(project_arn):
+        raise InvalidInput(
+            f"Cannot copy model version {model.version_name!r} to account {_account(project_arn)} with "
+            "wait=False: the project policy that allows the copy is removed when the copy is complete. Use "
+            "wait=True."
+        )
     with _temporary_policy(model, project_arn):
         arn = destination.rekognition.copy_project_version(
             model.arn,
@@ -68,6 +77,8 @@ def copy_model(
             tags=tags,
             kms_key_id=kms_key_id,
         )
+        if not wait:
+            return arn
         copy = ModelHandle(destination, arn, project_arn)
         try:
             copy.wait_until_trained(timeout=timeout)

@@ -79,7 +79,7 @@ class ModelVersion(Detects, ModelHandle):
         Examples:
             ::
 
-                for line in model.validation().training:
+                for line in model.validation().training_lines():
                     for issue in line.issues:
                         print(line.line, line.source, issue.code, issue.message)
         """
@@ -196,9 +196,10 @@ class ModelVersion(Detects, ModelHandle):
         output: str | S3Location | None = None,
         tags: Mapping[str, str] | None = None,
         kms_key_id: str | None = None,
+        wait: bool = True,
         timeout: float | None = None,
     ) -> ModelVersion:
-        """Copy the version to another project of the same Region, and wait (CopyProjectVersion).
+        """Copy the version to another project of the same Region (CopyProjectVersion).
 
         The project may belong to another client, in another account. Then a project policy that allows this
         copy is attached to the source project, and removed afterwards. A failed copy is deleted. Copies are
@@ -211,13 +212,14 @@ class ModelVersion(Detects, ModelHandle):
                 of the project's client.
             tags: Tags of the copy. The tags of this version are not copied.
             kms_key_id: KMS key for the results.
-            timeout: Seconds to wait; by default 26 hours.
+            wait: Wait until the copy is complete. A copy to another account must be waited for.
+            timeout: Seconds to wait; by default 72 hours.
 
         Returns:
-            The copy, which can be started.
+            The copy, which can be started when it is complete.
 
         Raises:
-            InvalidInput: The project is in another Region.
+            InvalidInput: The project is in another Region; or in another account, and ``wait`` is False.
             ResourceInUse: A version with this name exists, or this version is not trained.
             LimitExceeded: The source project cannot have another policy.
             ModelFailed: The copy failed, and was deleted.
@@ -240,6 +242,7 @@ class ModelVersion(Detects, ModelHandle):
             output=place,
             tags=tags,
             kms_key_id=kms_key_id,
+            wait=wait,
             timeout=timeout,
         )
         return ModelVersion(destination, arn, project.arn)

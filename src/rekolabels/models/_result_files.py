@@ -34,7 +34,7 @@ class ResultFile:
         self._folder: TemporaryFolder | None = None
 
     def __repr__(self) -> str:
-        return f"<ResultFile {self._location}>"
+        return str(self._location)
 
     def __call__(self) -> Iterator[bytes]:
         """Return the lines from the beginning.
@@ -64,7 +64,7 @@ def _lines_of(path: Path, _owner: ResultFile) -> Iterator[bytes]:
 class Validation:
     """Training and test manifest with the errors that the service found in their lines.
 
-    ``model.validation()`` returns one. Each manifest is streamed from S3 when it is read.
+    ``model.validation()`` returns one. A manifest is fetched from S3 when its lines are first read.
     """
 
     def __init__(self, s3: S3, training: S3Location | None, testing: S3Location | None) -> None:
@@ -72,16 +72,14 @@ class Validation:
         self._testing = None if testing is None else ResultFile(s3, testing)
 
     def __repr__(self) -> str:
-        return f"<Validation {self._training} {self._testing}>"
+        return f"<Validation of {self._training} and {self._testing}>"
 
-    @property
-    def training(self) -> Iterator[ValidationLine]:
-        """Lines of the training manifest (``TrainingManifestWithValidation-…``)."""
+    def training_lines(self) -> Iterator[ValidationLine]:
+        """Yield the lines of the training manifest (``TrainingManifestWithValidation-…``)."""
         return _validated(self._training)
 
-    @property
-    def testing(self) -> Iterator[ValidationLine]:
-        """Lines of the test manifest (``TestingManifestWithValidation-…``)."""
+    def testing_lines(self) -> Iterator[ValidationLine]:
+        """Yield the lines of the test manifest (``TestingManifestWithValidation-…``)."""
         return _validated(self._testing)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -49,7 +51,7 @@ class Balance:
     """Number of training images."""
     test: int
     """Number of test images."""
-    labels: tuple[LabelBalance, ...]
+    labels: tuple[LabelBalance, ...] = attrs.field(repr=counted("labels"))
     """One entry per label, sorted by label."""
 
     @property
@@ -59,6 +61,12 @@ class Balance:
 
     def __iter__(self) -> Iterator[LabelBalance]:
         return iter(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __contains__(self, label: object) -> bool:
+        return any(label in (entry.label, entry) for entry in self.labels)
 
     def __getitem__(self, label: str) -> LabelBalance:
         for entry in self.labels:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._display import counted
 from rekolabels.errors import CannotSplit, InvalidInput
 from rekolabels.images import LabelledImage
 from rekolabels.splits._assign import assign_test, check_divisible
@@ -23,21 +24,24 @@ from rekolabels.splits._groups import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 __all__ = ["Split", "folds", "split"]
 
 
 @attrs.frozen
 class Split:
-    """Training and test images without an image in common."""
+    """Training and test images without an image in common; ``train, test = split(images)`` unpacks it."""
 
-    train: tuple[LabelledImage, ...] = attrs.field(repr=False)
+    train: tuple[LabelledImage, ...] = attrs.field(repr=counted("images"))
     """The training images, in the order of their sources."""
-    test: tuple[LabelledImage, ...] = attrs.field(repr=False)
+    test: tuple[LabelledImage, ...] = attrs.field(repr=counted("images"))
     """The test images, in the order of their sources."""
     balance: Balance
     """Counts, label by label; ``print`` shows a table."""
+
+    def __iter__(self) -> Iterator[tuple[LabelledImage, ...]]:
+        return iter((self.train, self.test))
 
 
 def split(
