@@ -70,6 +70,13 @@ def detector() -> EvaluationResult:
     """
     truths = [[box(10), box(200)], [box(10, "watch")], [box(50)], []]
     found = [[(box(11), 0.9)], [(box(10, "watch"), 0.8), (box(300), 0.6)], [(box(50), 0.1)], [(box(5), 0.2)]]
+    return detector_of(truths, found)
+
+
+def detector_of(
+    truths: Sequence[Sequence[BoundingBox]], found: Sequence[Sequence[tuple[BoundingBox, float]]]
+) -> EvaluationResult:
+    """Return the result of a detector of caps and watches, with its test images."""
     evaluation = evaluate_detection(truths, found, ["cap", "watch"], training_images=30, evaluated_at=NOW)
     images = [
         SnapshotImage(f"s3://b/{number}.jpg", boxes=boxes, size=ImageSize(640, 480))
@@ -77,3 +84,15 @@ def detector() -> EvaluationResult:
     ]
     lines = tuple(write_testing_snapshot(images, evaluation.verdicts, NOW))
     return EvaluationResult.from_summary(evaluation.result.to_summary(), snapshot=lines)
+
+
+def noisy_detector() -> EvaluationResult:
+    """Return the result of a detector whose snapshot does not list all false positives.
+
+    Three caps are found, with confidences 0.9, 0.8 and 0.1; the assumed threshold is 0.55. Five false
+    positives have a confidence of 0.3.
+    """
+    truths = [[box(10)], [box(10)], [box(10)]]
+    noise = [(box(left), 0.3) for left in (100, 150, 200, 250, 300)]
+    found = [[(box(10), 0.9)], [(box(10), 0.8)], [(box(10), 0.1), *noise]]
+    return detector_of(truths, found)

@@ -7,6 +7,7 @@
     │   ├── InvalidImage                 an image file that the service would reject
     │   ├── InvalidManifest              a manifest, or a line of one
     │   ├── InvalidEvaluation            an evaluation file that cannot be read
+    │   ├── GoalNotReached               labels that reach a precision or recall at no threshold
     │   └── CannotSplit                  images that cannot be divided into training and test
     ├── MissingExtra (ImportError)       an optional package is not installed
     ├── ConfigurationError               this machine is not set up for AWS
@@ -60,6 +61,7 @@ __all__ = [
     "CredentialsExpired",
     "DatasetFailed",
     "ExecutorBroken",
+    "GoalNotReached",
     "ImageRejected",
     "InvalidEvaluation",
     "InvalidImage",
@@ -133,6 +135,18 @@ class InvalidManifest(InvalidInput):
 
 class InvalidEvaluation(InvalidInput):
     """An evaluation file that cannot be read."""
+
+
+class GoalNotReached(InvalidInput):
+    """Labels that reach the precision or recall of a threshold policy at no threshold.
+
+    Attributes:
+        reachable: The best value that each of these labels reaches, 0 to 1; None if it is unknown.
+    """
+
+    def __init__(self, message: str, *, reachable: Mapping[str, float | None]) -> None:
+        super().__init__(message)
+        self.reachable = reachable
 
 
 class CannotSplit(InvalidInput):

@@ -337,19 +337,19 @@ def test_invalid_policies(text: str, expected: str) -> None:
     [
         (
             partial(ThresholdPolicy.precision_at_least, precision=95),
-            "precision=95 is out of range. Pass a share from 0 to 1, such as precision=0.9.",
+            "precision is 95; expected a fraction from 0 to 1. For 95 %, use precision=0.95.",
         ),
         (
             partial(ThresholdPolicy.recall_at_least, recall=-0.1),
-            "recall=-0.1 is out of range. Pass a share from 0 to 1, such as recall=0.9.",
+            "recall is -0.1; expected a fraction from 0 to 1.",
         ),
         (
             partial(ThresholdPolicy.least_cost, false_alarm=-1, miss=1),
-            "false_alarm=-1 is not a valid cost. Pass a finite number of at least 0.",
+            "false_alarm is -1; expected a number, 0 or more.",
         ),
         (
             partial(ThresholdPolicy.least_cost, false_alarm=0, miss=math.inf),
-            "miss=inf is not a valid cost. Pass a finite number of at least 0.",
+            "miss is inf; expected a finite number, 0 or more.",
         ),
     ],
 )
@@ -358,6 +358,63 @@ def test_invalid_goals(choose: Callable[[EvaluationResult], object], expected: s
     made = classifier(TRUTHS, SCORES)
     with pytest.raises(errors.InvalidInput) as caught:
         choose(made)
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        (
+            lambda result: result.at(50),
+            "thresholds is 50; expected a fraction from 0 to 1. For 50 %, use thresholds=0.5.",
+        ),
+        (
+            lambda result: result.at({"cat": -0.5}),
+            "thresholds['cat'] is -0.5; expected a fraction from 0 to 1.",
+        ),
+        (
+            lambda result: result.at({"Cat ": 0.5}),
+            (
+                "A label in thresholds is 'Cat ', which is not a label of this evaluation. Did you mean "
+                "'cat'? Its labels are 'cat', 'dog'."
+            ),
+        ),
+        (
+            lambda result: result.confusion({"eel": 0.5}),
+            (
+                "A label in thresholds is 'eel', which is not a label of this evaluation. Its labels are "
+                "'cat', 'dog'."
+            ),
+        ),
+        (
+            lambda result: result.confusion(80),
+            "thresholds is 80; expected a fraction from 0 to 1. For 80 %, use thresholds=0.8.",
+        ),
+        (
+            lambda result: result.confusion(iou_threshold=50),
+            "iou_threshold is 50; expected a fraction from 0 to 1. For 50 %, use iou_threshold=0.5.",
+        ),
+        (
+            lambda result: result.mistakes(label="dogs"),
+            (
+                "label is 'dogs', which is not a label of this evaluation. Did you mean 'dog'? Its labels "
+                "are 'cat', 'dog'."
+            ),
+        ),
+        (
+            lambda result: result.scores()["cat"].counts(90),
+            "threshold is 90; expected a fraction from 0 to 1. For 90 %, use threshold=0.9.",
+        ),
+        (
+            lambda result: ThresholdPolicy.best_f1(result, min_support=-1),
+            "min_support is -1; expected a whole number, 0 or more.",
+        ),
+    ],
+)
+def test_invalid_thresholds_and_labels(wrong: Callable[[EvaluationResult], object], expected: str) -> None:
+    """The error has the value, what was expected and the nearest label."""
+    with pytest.raises(errors.InvalidInput) as caught:
+        wrong(classifier(TRUTHS, SCORES))
     assert str(caught.value) == expected
 
 

@@ -15,6 +15,7 @@ from evaluations import SCORES, TRUTHS, classifier, detector
 from recordings import recording
 from rekolabels.errors import ObjectNotFound
 from rekolabels.evaluation import EvaluationResult, LabelMetrics
+from rekolabels.evaluation._report._figures import rules_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,49 @@ def test_page_shows_thresholds_matrix_mistakes_and_advice(tmp_path: Path) -> Non
         assert wanted in page.text
     assert page.values.count(("type", "range")) == 3
     assert "data-metric" in dict(page.values)
+
+
+def test_page_says_which_rule_of_decision_each_part_uses(tmp_path: Path) -> None:
+    """Metrics count by thresholds, the matrix by the most confident label, mAR without thresholds."""
+    page = Page(classifier(TRUTHS, SCORES).save(tmp_path / "page.html").read_text(encoding="utf-8"))
+    boxes = Page(detector().save(tmp_path / "boxes.html").read_text(encoding="utf-8"))
+    summary = recording("evaluation-summary-classification")
+    alone = EvaluationResult.from_summary(summary).save(tmp_path / "alone.html").read_text(encoding="utf-8")
+
+    for text in (page.text, boxes.text, alone):
+        assert "F1, precision and recall count the predictions that reach the assumed threshold" in text
+    for text in (page.text, alone):
+        assert "by their most confident label. The table of labels counts by the assumed thresholds" in text
+        assert "so the diagonal is not the recall" in text
+        assert "mAR" not in text
+    assert "Here the two rules decide differently for 1 of 20 images." in page.text
+    assert "4 mistakes at the assumed thresholds, the most confident first" in page.text
+    assert "The cells count boxes at the assumed thresholds, as the table of labels does." in boxes.text
+    assert (
+        "mAR is the recall without thresholds, so it is at least as high as the overall recall" in boxes.text
+    )
+
+
+def test_picture_says_which_rule_of_decision_each_part_uses() -> None:
+    """The note below it has one line for each rule."""
+    assert rules_note(classifier(TRUTHS, SCORES), with_matrix=True) == (
+        "F1, precision and recall count predictions that reach the assumed threshold of their label;\n"
+        "the matrix counts the most confident label of each image, so its diagonal is not the recall."
+    )
+    assert rules_note(detector(), with_matrix=False) == (
+        "F1, precision and recall count predictions that reach the assumed threshold of their label;\n"
+        "mAP and mAR count predictions of any confidence."
+    )
+
+
+def test_page_at_other_thresholds(tmp_path: Path) -> None:
+    """The metrics are those of the test images, so there is nothing to disagree with."""
+    strict = classifier(TRUTHS, SCORES).at(0.9)
+
+    page = Page(strict.save(tmp_path / "page.html").read_text(encoding="utf-8"))
+
+    assert "disagree" not in page.text
+    assert "0.900" in page.text
 
 
 def test_page_of_a_detector_draws_boxes(tmp_path: Path) -> None:

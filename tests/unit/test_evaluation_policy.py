@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from evaluations import SCORES, TRUTHS, classifier, detector
+from evaluations import SCORES, TRUTHS, box, classifier, detector, detector_of, noisy_detector
 from rekolabels.descriptions import Detection
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import GoalNotReached, InvalidInput
 from rekolabels.evaluation import ChosenThreshold, EvaluationResult, ThresholdPolicy
 
 if TYPE_CHECKING:
@@ -97,14 +97,77 @@ def test_a_label_without_test_images_keeps_its_assumed_threshold() -> None:
 
 
 def test_precision_of_a_detector_is_unknown_below_its_assumed_threshold() -> None:
-    """No precision goal is reached there, and a recall goal notes it."""
-    found = detector()
-    policy = ThresholdPolicy.recall_at_least(found, 1.0)
+    """A recall goal notes it; a precision goal stays above, and says what is reachable."""
+    found = noisy_detector()
+    recall = ThresholdPolicy.recall_at_least(found, 1.0).labels["cap"]
+    precision = ThresholdPolicy.precision_at_least(found, 0.9).labels["cap"]
 
-    assert policy.labels["cap"].precision is None
-    assert "precision unknown" in policy.labels["cap"].note
-    complete_from = found.scores()["cap"].complete_from
-    assert ThresholdPolicy.precision_at_least(found, 0.1).thresholds["cap"] >= complete_from - 0.5
+    assert recall.threshold == pytest.approx(0.05)
+    assert (recall.recall, recall.precision) == (1.0, None)
+    assert "precision unknown" in recall.note
+    assert precision.threshold == pytest.approx(0.55)
+    assert precision.precision == 1.0
+    assert precision.threshold == found.labels["cap"].threshold == found.scores()["cap"].complete_from
+
+
+def test_a_lower_threshold_does_not_make_false_positives_known() -> None:
+    """The result at another threshold remembers from which confidence its test images list everything."""
+    found = noisy_detector()
+
+    lowered = found.at(0.1)
+
+    assert lowered.labels["cap"].precision is None
+    assert lowered.assumed_thresholds == found.assumed_thresholds
+    assert ThresholdPolicy.precision_at_least(lowered, 0.9) == ThresholdPolicy.precision_at_least(found, 0.9)
+    assert lowered.discrepancies() == ()
+
+
+def test_labels_that_cannot_reach_the_goal_raise() -> None:
+    """The error names them and what they can reach, and how to choose thresholds for the others."""
+    found = detector()
+    with pytest.raises(GoalNotReached) as caught:
+        ThresholdPolicy.recall_at_least(found, 0.9)
+    assert str(caught.value) == (
+        "Cannot reach a recall of at least 0.9 for 1 of 2 labels: 'cap' (at most 0.666). Use recall=0.666, "
+        "or leave out these labels: `never_report=['cap']`."
+    )
+    assert caught.value.reachable == {"cap": pytest.approx(2 / 3)}
+    assert ThresholdPolicy.recall_at_least(found, 0.666).thresholds.keys() == {"cap", "watch"}
+
+    policy = ThresholdPolicy.recall_at_least(found, 0.9, never_report=caught.value.reachable)
+    assert policy.thresholds.keys() == {"watch"}
+    assert policy.labels["cap"].note == ""
+
+
+def test_precision_that_a_detector_cannot_reach() -> None:
+    """The error says that lower thresholds are unknown, and lists few of many labels."""
+    watches = [(box(left, "watch"), 0.9) for left in (100, 200)]
+    found = detector_of([[box(10)], [box(10, "watch")]], [watches, [(box(10), 0.8)]])
+    with pytest.raises(GoalNotReached) as caught:
+        ThresholdPolicy.precision_at_least(found, 0.5)
+    assert str(caught.value) == (
+        "Cannot reach a precision of at least 0.5 for 2 of 2 labels: 'cap' (unknown), 'watch' (unknown). The "
+        "snapshot lists false positives only from the assumed thresholds; lower ones are unknown. Leave out "
+        "these labels: `never_report=['cap', 'watch']`."
+    )
+    names = [f"label {number}" for number in range(7)]
+    wrong = classifier([[name] for name in names], [{**dict.fromkeys(names, 0.5)}] * 7)
+    with pytest.raises(
+        GoalNotReached, match=r"and 2 more\. Use precision=0\.142.*never_report=error\.reachable"
+    ):
+        ThresholdPolicy.precision_at_least(wrong, 0.5)
+
+
+def test_an_untested_label_with_false_positives_is_never_reported() -> None:
+    """Its precision at the assumed threshold is 0; a recall goal keeps the threshold."""
+    made = classifier(TRUTHS, [{**scores, "fox": 0.6} for scores in SCORES])
+    labels = {**made.labels, "fox": attrs.evolve(made.labels["fox"], threshold=0.5)}
+    result = attrs.evolve(made, labels=labels)
+
+    quiet = ThresholdPolicy.precision_at_least(result, 0.5).labels["fox"]
+
+    assert (quiet.threshold, quiet.note) == (None, "no test image has this label, so it is never reported")
+    assert ThresholdPolicy.recall_at_least(result, 0.5).thresholds["fox"] == 0.5
 
 
 def test_save_and_load(result: EvaluationResult, tmp_path: Path) -> None:
@@ -140,9 +203,13 @@ def test_invalid_files_raise(text: str, message: str) -> None:
 def test_goals_out_of_range_raise() -> None:
     """Shares are 0 to 1; costs are not negative."""
     made = classifier(TRUTHS, SCORES)
-    with pytest.raises(InvalidInput, match="Pass a share from 0 to 1"):
+    with pytest.raises(InvalidInput, match=r"precision is 95; .*use precision=0\.95"):
         ThresholdPolicy.precision_at_least(made, 95)
-    with pytest.raises(InvalidInput, match="not a valid cost"):
+    with pytest.raises(InvalidInput, match=r"A label in never_report is 'cta'.*Did you mean 'cat'"):
+        ThresholdPolicy.precision_at_least(made, 0.5, never_report=["cta"])
+    with pytest.raises(InvalidInput, match="never_report is 'cat'; expected a list of labels"):
+        ThresholdPolicy.recall_at_least(made, 0.5, never_report="cat")
+    with pytest.raises(InvalidInput, match="false_alarm is -1; expected a number, 0 or more"):
         ThresholdPolicy.least_cost(made, false_alarm=-1, miss=1)
 
 
@@ -163,3 +230,13 @@ def test_apply_filters_by_the_threshold_of_each_label() -> None:
     assert [found[0], found[2]] == policy.apply(found)
     assert policy.min_confidence == 30.0
     assert ThresholdPolicy({}, goal="nothing").min_confidence == 100.0
+
+
+def test_thresholds_by_hand_are_checked() -> None:
+    """They are fractions, and values of a policy are ChosenThresholds."""
+    with pytest.raises(InvalidInput, match="threshold is 80; expected a fraction from 0 to 1"):
+        ChosenThreshold(80)
+    with pytest.raises(InvalidInput, match=r"labels\['cat'\] is 0.8; .* Use ChosenThreshold\(0.8\)"):
+        ThresholdPolicy({"cat": 0.8}, goal="by hand")  # type: ignore[dict-item]  # wrong on purpose
+    with pytest.raises(InvalidInput, match="labels is None; expected a dict"):
+        ThresholdPolicy(None, goal="by hand")  # type: ignore[arg-type]  # wrong on purpose

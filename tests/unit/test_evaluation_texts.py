@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from evaluations import NOW, SCORES, TRUTHS, classifier, detector
+from evaluations import NOW, SCORES, TRUTHS, classifier, detector, noisy_detector
 from rekolabels import errors
 from rekolabels.evaluation import (
     Counts,
@@ -200,22 +200,23 @@ def test_notes_of_policies(caplog: pytest.LogCaptureFixture) -> None:
     """Unknown precision, labels that are never reported, few test examples; notes are logged."""
     with caplog.at_level(logging.WARNING, "rekolabels"):
         lost = ThresholdPolicy.least_cost(classifier(TRUTHS, SCORES), false_alarm=1, miss=0).labels["cat"]
-    found = ThresholdPolicy.recall_at_least(detector(), 1.0).labels
+    noisy = ThresholdPolicy.recall_at_least(noisy_detector(), 1.0).labels["cap"]
+    found = ThresholdPolicy.recall_at_least(detector(), 0.6).labels
 
     assert lost.note == (
         "no threshold reaches the goal, so the label is never reported; only 10 test examples, "
         "recall 0.00 (95 % interval 0.00 to 0.28)"
     )
     assert caplog.records[0].getMessage() == f"Threshold of 'cat': {lost.note}."
-    assert found["cap"].note == (
+    assert noisy.note == (
         "precision unknown: the snapshot lists no false positives below the assumed threshold; only 3 test "
-        "examples, recall 0.67 (95 % interval 0.21 to 0.94)"
+        "examples, recall 1.00 (95 % interval 0.44 to 1.00)"
     )
     assert found["watch"].note == (
         "only 1 test example, precision 1.00 (95 % interval 0.21 to 1.00), "
         "recall 1.00 (95 % interval 0.21 to 1.00)"
     )
-    assert (found["cap"].threshold, found["cap"].precision, found["cap"].support) == (0.0, None, 3)
+    assert (noisy.precision, noisy.support) == (None, 3)
 
 
 @pytest.mark.parametrize("threshold", [0, 0.0, 1, 1.0, 0.5, None])
@@ -359,7 +360,7 @@ def test_occurrences_without_a_verdict_count_as_missed() -> None:
         lines = list(write_testing_snapshot([image] * 3, [[], [], []], NOW))
         tallied = tally(EvaluationResult.from_snapshot(lines).images)
         assert tallied.counts(label).false_negatives == expected
-        assert tallied.scored()[label].support == expected
+        assert tallied.scored({})[label].support == expected
 
 
 def test_one_image_with_boxes_makes_a_detector() -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_fraction
 from rekolabels._display import counted
 from rekolabels.evaluation._box_metrics import iou
+from rekolabels.evaluation._checks import check_thresholds
 from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from rekolabels.evaluation._images import EvaluatedImage
     from rekolabels.evaluation._values import Verdict
 
-__all__ = ["ConfusionCounts", "TopConfusion", "count_confusion"]
+__all__ = ["ConfusionCounts", "TopConfusion", "count_confusion", "most_confident"]
 
 
 class TopConfusion:
@@ -121,7 +123,7 @@ def _name(label: str | None, otherwise: str) -> str:
 
 def count_confusion(
     images: Iterable[EvaluatedImage],
-    thresholds: Mapping[str, float] | None,
+    thresholds: float | Mapping[str, float] | None,
     iou_threshold: float,
     labels: Iterable[str] = (),
 ) -> ConfusionCounts:
@@ -129,37 +131,50 @@ def count_confusion(
 
     Args:
         images: The test images.
-        thresholds: Confidence by label from which a prediction counts, 0 to 1; a label without one keeps the
-            verdicts of the file. With None, a classifier's images count by as many of the most confident
-            labels as the image has labels, whatever their confidence.
+        thresholds: Confidence from which a prediction counts, 0 to 1, for all labels or by label; a label
+            without one keeps the verdicts of the file. With None, a classifier's images count by as many of
+            the most confident labels as the image has labels, whatever their confidence.
         iou_threshold: Intersection over union from which boxes match, whatever their labels are.
         labels: Labels to list in addition to those that occur.
+
+    Raises:
+        InvalidInput: A threshold is not between 0 and 1, or of an unknown label.
     """
+    check_fraction("iou_threshold", iou_threshold)
+    check_thresholds("thresholds", thresholds)
     counts: Counter[tuple[str | None, str | None]] = Counter()
+    scored: set[str] = set()
     for image in images:
+        scored.update(verdict.label for verdict in image.verdicts)
         if image.is_detection:
-            counts.update(_boxes(image, thresholds or {}, iou_threshold))
+            counts.update(_boxes(image, {} if thresholds is None else thresholds, iou_threshold))
         else:
             counts.update(_labels(image, thresholds))
     known = {label for pair in counts for label in pair if label is not None} | set(labels)
+    check_thresholds("thresholds", thresholds, known | scored)
     return ConfusionCounts(tuple(sorted(known)), dict(counts))
 
 
-def _is_predicted(verdict: Verdict, thresholds: Mapping[str, float]) -> bool:
+def most_confident(image: EvaluatedImage) -> list[str]:
+    """Return as many of the most confident labels as the image has labels; of equals, the first by name."""
+    ranked = sorted(image.verdicts, key=lambda verdict: (-verdict.confidence, verdict.label))
+    return [verdict.label for verdict in ranked[: len(set(image.labels))]]
+
+
+def _is_predicted(verdict: Verdict, thresholds: float | Mapping[str, float]) -> bool:
     """Whether a prediction counts at the thresholds; without a threshold, the file's verdict decides."""
-    threshold = thresholds.get(verdict.label)
+    threshold = thresholds.get(verdict.label) if isinstance(thresholds, Mapping) else thresholds
     if threshold is None:
         return verdict.kind in {"true positive", "false positive"}
     return verdict.confidence >= threshold
 
 
 def _labels(
-    image: EvaluatedImage, thresholds: Mapping[str, float] | None
+    image: EvaluatedImage, thresholds: float | Mapping[str, float] | None
 ) -> list[tuple[str | None, str | None]]:
     true = set(image.labels)
     if thresholds is None:
-        ranked = sorted(image.verdicts, key=lambda verdict: (-verdict.confidence, verdict.label))
-        predicted = [verdict.label for verdict in ranked[: len(true)]]
+        predicted = most_confident(image)
     else:
         predicted = [verdict.label for verdict in image.verdicts if _is_predicted(verdict, thresholds)]
     missed = sorted(true.difference(predicted))
@@ -172,7 +187,7 @@ def _labels(
 
 
 def _boxes(
-    image: EvaluatedImage, thresholds: Mapping[str, float], iou_threshold: float
+    image: EvaluatedImage, thresholds: float | Mapping[str, float], iou_threshold: float
 ) -> list[tuple[str | None, str | None]]:
     """Match each prediction, most confident first, to the free true box with the highest IoU.
 

@@ -8,6 +8,7 @@ import attrs
 
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in, unreadable
 from rekolabels.evaluation._snapshot import SnapshotImage
 from rekolabels.evaluation._values import Verdict, VerdictKind
@@ -121,19 +122,35 @@ class Mistake:
 
 
 def find_mistakes(
-    images: Iterable[EvaluatedImage], label: str | None, kind: MistakeKind | None, limit: int | None
+    images: Iterable[EvaluatedImage],
+    label: str | None = None,
+    kind: MistakeKind | None = None,
+    limit: int | None = None,
+    labels: Iterable[str] = (),
 ) -> list[Mistake]:
-    """Return the mistakes, most confident first; ties in the order of the file."""
+    """Return the mistakes, most confident first; ties in the order of the file.
+
+    Args:
+        images: The test images.
+        label: Return only mistakes of this label.
+        kind: Return only this kind.
+        limit: Return at most this many mistakes.
+        labels: Labels that are known in addition to those that occur.
+    """
     if kind not in {None, "false positive", "false negative"}:
         raise InvalidInput(
             f"kind={kind!r} is not a kind of mistake. Use 'false positive', 'false negative' or None (both)."
         )
-    found = [
-        Mistake(image, verdict)
-        for image in images
-        for verdict in image.mistakes
-        if label in {None, verdict.label} and kind in {None, verdict.kind}
-    ]
+    known, found = set(labels), list[Mistake]()
+    for image in images:
+        known.update(image.truths, (verdict.label for verdict in image.verdicts))
+        found += [
+            Mistake(image, verdict)
+            for verdict in image.mistakes
+            if label in {None, verdict.label} and kind in {None, verdict.kind}
+        ]
+    if label is not None:
+        check_label("label", label, known)
     found.sort(key=lambda mistake: -mistake.certainty)
     return found if limit is None else found[:limit]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_fraction
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 
@@ -133,7 +134,7 @@ class ScoredLabel:
         self._negatives = sorted(negatives)
         self._undetected = undetected
         self._unscored = unscored
-        self._complete_from = complete_from
+        self._complete_from = check_fraction("complete_from", complete_from)
 
     def __repr__(self) -> str:
         negatives = len(self._negatives) + self._unscored
@@ -150,7 +151,14 @@ class ScoredLabel:
         return len(self._positives) + self._undetected
 
     def counts(self, threshold: float | None) -> Counts:
-        """Count at a threshold, 0 to 1; with None, no prediction counts."""
+        """Count at a threshold, 0 to 1; with None, no prediction counts.
+
+        Raises:
+            InvalidInput: The threshold is not between 0 and 1.
+        """
+        return self._count(None if threshold is None else check_fraction("threshold", threshold))
+
+    def _count(self, threshold: float | None) -> Counts:
         if threshold is None:
             return Counts(0, 0, self.support, len(self._negatives) + self._unscored)
         missed = bisect_left(self._positives, threshold)
@@ -170,7 +178,7 @@ class ScoredLabel:
         for confidence in sorted(known.union(self._positives, self._negatives), reverse=True):
             if confidence < self._complete_from:
                 return
-            yield confidence, self.counts(confidence)
+            yield confidence, self._count(confidence)
 
     def calibration(self, bins: int = 10) -> Calibration:
         """Compare confidences with the share of correct predictions.
@@ -214,13 +222,21 @@ class ScoredLabel:
                 break
             if index and self._positives[index - 1] == lowest:
                 continue  # equal confidences count together
-            f1 = self.counts(lowest).f1 or 0.0
+            f1 = self._count(lowest).f1 or 0.0
             if f1 > best:
                 best, cut = f1, lowest
         return None if cut is None else self.threshold_for(cut)
 
     def threshold_for(self, lowest: float) -> float:
-        """Return a threshold that includes this confidence: midway between it and the next lower one."""
+        """Return a threshold that includes this confidence: midway between it and the next lower one.
+
+        The threshold is not below ``complete_from`` unless the confidence itself is: predictions that the
+        file does not list would count.
+
+        Examples:
+            >>> ScoredLabel([0.9, 0.1], [], complete_from=0.8).threshold_for(0.9)
+            0.8
+        """
         below = [
             scores[at - 1]
             for scores in (self._positives, self._negatives)
@@ -228,7 +244,8 @@ class ScoredLabel:
         ]
         lower = max(below, default=0.0)
         middle = (lower + lowest) / 2
-        return middle if lower < middle else lowest
+        threshold = middle if lower < middle else lowest
+        return max(threshold, self._complete_from) if lowest >= self._complete_from else threshold
 
     def confidence_for_recall(self, recall: float) -> float | None:
         """Return the highest confidence at which the recall is reached, 0 to 1; None if none reaches it.
@@ -237,7 +254,12 @@ class ScoredLabel:
             >>> ScoredLabel(positives=[0.9, 0.8, 0.3], negatives=[]).confidence_for_recall(0.6)
             0.8
         """
-        needed = max(1, math.ceil(recall * self.support - 1e-9))
+        support = self.support
+        needed = max(1, math.ceil(check_fraction("recall", recall) * support))
+        if needed > 1 and (needed - 1) / support >= recall:
+            needed -= 1  # the product was rounded up
+        elif support and needed / support < recall:
+            needed += 1  # the product was rounded down
         return self._positives[-needed] if needed <= len(self._positives) else None
 
     def average_precision(self) -> float | None:
@@ -254,7 +276,7 @@ class ScoredLabel:
             lowest = self._positives[index - 1]
             first = bisect_left(self._positives, lowest, 0, index)
             found = len(self._positives) - first
-            total += (index - first) * found / (found + self.counts(lowest).false_positives)
+            total += (index - first) * found / (found + self._count(lowest).false_positives)
             index = first
         return total / self.support
 
@@ -268,7 +290,7 @@ class ScoredLabel:
             return None
         precisions: list[float] = []
         for found, index in enumerate(range(len(self._positives) - 1, -1, -1), start=1):
-            precisions.append(found / (found + self.counts(self._positives[index]).false_positives))
+            precisions.append(found / (found + self._count(self._positives[index]).false_positives))
         for index in range(len(precisions) - 2, -1, -1):
             precisions[index] = max(precisions[index], precisions[index + 1])
         recalls = [(index + 1) / self.support for index in range(len(precisions))]

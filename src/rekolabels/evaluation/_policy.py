@@ -8,13 +8,15 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
 
+from rekolabels._arguments import check_fraction, check_integer, check_items, check_number, invalid
 from rekolabels._display import counted
 from rekolabels._files import replacing
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import GoalNotReached, InvalidInput
+from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._jsonl import to_utf8
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, wilson_interval
 from rekolabels.manifest._json import short_repr
@@ -30,16 +32,35 @@ __all__ = ["ChosenThreshold", "ThresholdPolicy"]
 _VERSION = 1
 """Version of the file format."""
 _MIN_SUPPORT = 30
-_Choice: TypeAlias = Callable[[ScoredLabel], "float | None"]
+_MAX_LISTED = 5
+"""Maximum number of labels that an error lists."""
+_Choice: TypeAlias = Callable[[ScoredLabel, "float | None"], "float | None"]
+"""Returns the threshold for a label, given its confidences and its assumed threshold; None for none."""
+_Best: TypeAlias = Callable[[ScoredLabel], "float | None"]
+"""Returns the best value of the goal's metric that a label reaches; None if it is unknown."""
 
 _log = logging.getLogger("rekolabels")
+
+
+def _check_threshold(_chosen: object, _field: object, threshold: Any) -> None:
+    if threshold is not None:
+        check_fraction("threshold", threshold)
+
+
+def _check_labels(_policy: object, _field: object, labels: Any) -> None:
+    if not isinstance(labels, Mapping):
+        raise invalid("labels", labels, "a dict of ChosenThreshold by label")
+    for label, chosen in cast("Mapping[object, object]", labels).items():
+        if not isinstance(chosen, ChosenThreshold):
+            fix = f"Use ChosenThreshold({chosen!r})." if isinstance(chosen, (int, float)) else ""
+            raise invalid(f"labels[{label!r}]", chosen, "a ChosenThreshold", fix)
 
 
 @attrs.frozen
 class ChosenThreshold:
     """Threshold of one label, with its metrics on the test images."""
 
-    threshold: float | None
+    threshold: float | None = attrs.field(validator=_check_threshold)
     """Confidence from which a detection counts, 0 to 1; None if the label is never reported."""
     precision: float | None = None
     """Precision on the test images at this threshold, 0 to 1; None if it is undefined or unknown."""
@@ -71,7 +92,9 @@ class ThresholdPolicy:
         True
     """
 
-    labels: Mapping[str, ChosenThreshold] = attrs.field(hash=False, repr=counted("labels"))
+    labels: Mapping[str, ChosenThreshold] = attrs.field(
+        hash=False, repr=counted("labels"), validator=_check_labels
+    )
     """Thresholds by label."""
     goal: str
     """Goal for which the thresholds were chosen."""
@@ -88,57 +111,108 @@ class ThresholdPolicy:
             result: An evaluation with test images.
             min_support: Warn about labels with fewer test images (for detectors: objects).
         """
-        return _choose(result, "best F1", ScoredLabel.best_threshold, min_support)
+
+        def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
+            return scored.best_threshold() if scored.support else assumed
+
+        return _choose(result, "best F1", choose, min_support)
 
     @classmethod
     def precision_at_least(
-        cls, result: EvaluationResult, precision: float, *, min_support: int = _MIN_SUPPORT
+        cls,
+        result: EvaluationResult,
+        precision: float,
+        *,
+        never_report: Iterable[str] = (),
+        min_support: int = _MIN_SUPPORT,
     ) -> ThresholdPolicy:
         """Choose the thresholds with the best recall among those that reach this precision.
 
-        A label that reaches the precision at no threshold is never reported.
+        Each label reaches the precision on the test images of the result. A label without test images keeps
+        its assumed threshold if it has no false positives there, and is never reported otherwise.
 
         Args:
             result: An evaluation with test images.
             precision: Share of the reported detections that must be correct, 0 to 1.
+            never_report: Labels to leave out, such as those that cannot reach the precision.
             min_support: Warn about labels with fewer test images (for detectors: objects).
+
+        Raises:
+            GoalNotReached: A label reaches the precision at no threshold at which it is known. The snapshot
+                of a detector lists false positives only from the assumed threshold of each label.
         """
-        _check_share("precision", precision)
+        check_fraction("precision", precision)
 
-        def choose(scored: ScoredLabel) -> float | None:
-            good = [at for at, counts in scored.curve() if (counts.precision or 0.0) >= precision]
-            return scored.threshold_for(good[-1]) if good else None
+        def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
+            if not scored.support:
+                return assumed if not scored.counts(assumed).false_positives else None
+            found, lowest = -1, None
+            for confidence, counts in scored.curve():
+                if counts.true_positives > found and (counts.precision or 0.0) >= precision:
+                    found, lowest = counts.true_positives, confidence
+            return None if lowest is None else scored.threshold_for(lowest)
 
-        return _choose(result, f"precision of at least {precision:g}", choose, min_support)
+        return _choose(
+            result,
+            f"precision of at least {precision:g}",
+            choose,
+            min_support,
+            limit=_Limit("precision", precision, _best_precision),
+            never_report=never_report,
+        )
 
     @classmethod
     def recall_at_least(
-        cls, result: EvaluationResult, recall: float, *, min_support: int = _MIN_SUPPORT
+        cls,
+        result: EvaluationResult,
+        recall: float,
+        *,
+        never_report: Iterable[str] = (),
+        min_support: int = _MIN_SUPPORT,
     ) -> ThresholdPolicy:
         """Choose the highest thresholds that reach this recall.
 
-        If no threshold of a label reaches the recall, every detection of the label is reported.
+        Each label reaches the recall on the test images of the result. A label without test images keeps its
+        assumed threshold. Below the assumed threshold of a detector, the precision is unknown, which the
+        ``note`` of the label says.
 
         Args:
             result: An evaluation with test images.
             recall: Share of the occurrences that must be found, 0 to 1.
+            never_report: Labels to leave out, such as those that cannot reach the recall.
             min_support: Warn about labels with fewer test images (for detectors: objects).
+
+        Raises:
+            GoalNotReached: A label reaches the recall at no threshold: no predicted box of any confidence
+                matches enough of its objects.
         """
-        _check_share("recall", recall)
+        check_fraction("recall", recall)
 
-        def choose(scored: ScoredLabel) -> float | None:
+        def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
             if not scored.support:
-                return None
+                return assumed
             confidence = scored.confidence_for_recall(recall)
-            return 0.0 if confidence is None else scored.threshold_for(confidence)
+            return None if confidence is None else scored.threshold_for(confidence)
 
-        return _choose(result, f"recall of at least {recall:g}", choose, min_support)
+        return _choose(
+            result,
+            f"recall of at least {recall:g}",
+            choose,
+            min_support,
+            limit=_Limit("recall", recall, ScoredLabel.recall_at_any_confidence),
+            never_report=never_report,
+        )
 
     @classmethod
     def least_cost(
         cls, result: EvaluationResult, *, false_alarm: float, miss: float, min_support: int = _MIN_SUPPORT
     ) -> ThresholdPolicy:
         """Choose the thresholds at which the mistakes on the test images cost the least.
+
+        A label is never reported if all of its thresholds cost more than missing it. Of a detector, only
+        thresholds from the assumed one on are considered, because its snapshot does not list the false
+        positives below. A label without test images keeps its assumed threshold if it has no false positives
+        there, and is never reported otherwise.
 
         Args:
             result: An evaluation with test images.
@@ -147,10 +221,12 @@ class ThresholdPolicy:
             min_support: Warn about labels with fewer test images (for detectors: objects).
         """
         for name, cost in (("false_alarm", false_alarm), ("miss", miss)):
-            if not (math.isfinite(cost) and cost >= 0):
-                raise InvalidInput(f"{name}={cost} is not a valid cost. Pass a finite number of at least 0.")
+            if math.isinf(check_number(name, cost, at_least=0)):
+                raise invalid(name, cost, "a finite number, 0 or more")
 
-        def choose(scored: ScoredLabel) -> float | None:
+        def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
+            if not scored.support:
+                return assumed if not scored.counts(assumed).false_positives else None
             best, chosen = miss * scored.support, None
             for confidence, counts in scored.curve():
                 cost = false_alarm * counts.false_positives + miss * counts.false_negatives
@@ -255,21 +331,95 @@ class ThresholdPolicy:
         return cls.from_json(Path(path).read_bytes())
 
 
-def _choose(result: EvaluationResult, goal: str, choose: _Choice, min_support: int) -> ThresholdPolicy:
+@attrs.frozen
+class _Limit:
+    """A value that every label has to reach."""
+
+    metric: str
+    value: float
+    best: _Best
+
+
+def _best_precision(scored: ScoredLabel) -> float | None:
+    known = [counts.precision for _, counts in scored.curve() if counts.precision is not None]
+    return max(known, default=None)
+
+
+def _choose(
+    result: EvaluationResult,
+    goal: str,
+    choose: _Choice,
+    min_support: int,
+    *,
+    limit: _Limit | None = None,
+    never_report: Iterable[str] = (),
+) -> ThresholdPolicy:
+    check_integer("min_support", min_support, at_least=0)
+    if isinstance(never_report, Mapping):  # such as error.reachable
+        never_report = list(cast("Mapping[str, object]", never_report))
+    left_out = check_items("never_report", never_report, str, "a list of labels")
+    scores, assumed = result.scores(), result.assumed_thresholds
+    known = sorted({*scores, *result.labels})
+    for label in left_out:
+        check_label("A label in never_report", label, known)
+    labels: dict[str, ChosenThreshold] = {}
+    unreached: dict[str, float | None] = {}
+    incomplete = False
+    for label in known:
+        scored = scores.get(label, ScoredLabel([], []))
+        if label in left_out:
+            labels[label] = attrs.evolve(_describe(scored, None, 0), note="")
+            continue
+        threshold = choose(scored, assumed.get(label))
+        if threshold is None and limit is not None and scored.support:
+            reachable = limit.best(scored)
+            if reachable is None or reachable < limit.value:
+                unreached[label] = reachable
+                incomplete |= scored.complete_from > 0
+        labels[label] = _describe(scored, threshold, min_support)
+    if limit is not None and unreached:
+        raise _not_reached(limit, goal, unreached, len(known), incomplete=incomplete)
+    for label, chosen in labels.items():
+        if chosen.note:
+            _log.warning("Threshold of %r: %s.", label, chosen.note)
+    return ThresholdPolicy(labels, goal, result.project_version_arn, _digest(result))
+
+
+def _digest(result: EvaluationResult) -> str:
     digest = hashlib.sha256()
     for line in result.snapshot() if result.snapshot is not None else ():
         digest.update((line.encode() if isinstance(line, str) else line).strip() + b"\n")
-    scores = result.scores()
-    labels: dict[str, ChosenThreshold] = {}
-    for label in sorted({*scores, *result.labels}):
-        scored = scores.get(label, ScoredLabel([], []))
-        threshold = choose(scored)
-        if not scored.support and threshold is None and label in result.labels:
-            threshold = result.labels[label].threshold
-        labels[label] = _describe(scored, threshold, min_support)
-        if labels[label].note:
-            _log.warning("Threshold of %r: %s.", label, labels[label].note)
-    return ThresholdPolicy(labels, goal, result.project_version_arn, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _not_reached(
+    limit: _Limit, goal: str, unreached: Mapping[str, float | None], total: int, *, incomplete: bool
+) -> GoalNotReached:
+    """Return the error that lists the labels, the worst first, and what they can reach."""
+    worst = sorted(unreached.items(), key=lambda item: (item[1] is not None, item[1] or 0.0, item[0]))
+    listed = ", ".join(
+        f"{label!r} ({'unknown' if best is None else f'at most {_rounded_down(best)}'})"
+        for label, best in worst[:_MAX_LISTED]
+    )
+    more = f" and {len(worst) - _MAX_LISTED} more" if len(worst) > _MAX_LISTED else ""
+    lowest = worst[0][1]
+    reason = ""
+    if incomplete and limit.metric == "precision":
+        reason = (
+            " The snapshot lists false positives only from the assumed thresholds; lower ones are unknown."
+        )
+    use = f"Use {limit.metric}={_rounded_down(lowest)}, or leave" if lowest else "Leave"
+    names = "error.reachable" if more else str([label for label, _ in worst])
+    return GoalNotReached(
+        f"Cannot reach a {goal} for {len(worst)} of {total} labels: {listed}{more}.{reason} {use} out these "
+        f"labels: `never_report={names}`.",
+        reachable=dict(worst),
+    )
+
+
+def _rounded_down(share: float) -> str:
+    """Format a share so that the printed value is within reach."""
+    return f"{math.floor(1000 * share) / 1000:g}"
 
 
 def _describe(scored: ScoredLabel, threshold: float | None, min_support: int) -> ChosenThreshold:
@@ -289,7 +439,8 @@ def _describe(scored: ScoredLabel, threshold: float | None, min_support: int) ->
 
 def _note(chosen: ChosenThreshold, min_support: int, counts: Counts, *, known: bool) -> str:
     if not chosen.support:
-        return "no test image has this label, so its threshold could not be checked"
+        outcome = "it is never reported" if chosen.threshold is None else "its threshold could not be checked"
+        return f"no test image has this label, so {outcome}"
     notes: list[str] = []
     if chosen.threshold is None:
         notes.append("no threshold reaches the goal, so the label is never reported")
@@ -355,8 +506,3 @@ def _interval(fields: Mapping[str, Any], name: str) -> tuple[float, float] | Non
 
 def _is_share(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _check_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
-        raise InvalidInput(f"{name}={share} is out of range. Pass a share from 0 to 1, such as {name}=0.9.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from rekolabels.evaluation._checks import check_thresholds
 from rekolabels.evaluation._confusion import TopConfusion
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, mean_defined
 from rekolabels.evaluation._values import LabelMetrics, ResultFields, Verdict, VerdictKind, by_f1
@@ -71,6 +72,16 @@ class _LabelTally:
         else:
             self.positives.append(confidence)
 
+    def complete_from(self, threshold: float | None) -> float:
+        """Return the confidence from which the file lists all predictions, given the assumed threshold.
+
+        Without one, or if the verdicts contradict it, only what counts is known to be complete.
+        """
+        lowest = 1.0 if self.lowest_counted is None else self.lowest_counted
+        if threshold is None or (self.highest_rejected is not None and self.highest_rejected >= threshold):
+            return lowest
+        return max(0.0, min(threshold, lowest))
+
     def miss(self, times: int, *, detection: bool) -> None:
         """Count occurrences without a verdict in the file: the model missed them."""
         self.kinds["false negative"] += times
@@ -89,27 +100,29 @@ class Tally:
     detection: bool = False
     confusion: TopConfusion = attrs.field(factory=TopConfusion)
 
-    def scored(self, thresholds: Mapping[str, float | None] | None = None) -> dict[str, ScoredLabel]:
-        """Return the confidences of each label; a detector's are complete from the assumed thresholds."""
-        assumed = thresholds or {}
-        return {
-            label: ScoredLabel(
-                counted.positives,
-                counted.negatives,
-                counted.undetected,
-                unscored=0
-                if self.detection
-                else self.images - len(counted.positives) - len(counted.negatives) - counted.undetected,
-                complete_from=self._complete_from(counted, assumed.get(label)),
-            )
-            for label, counted in sorted(self.labels.items())
-        }
+    def scored(self, assumed: Mapping[str, float]) -> dict[str, ScoredLabel]:
+        """Return the confidences of each label.
 
-    def _complete_from(self, counted: _LabelTally, threshold: float | None) -> float:
-        if not self.detection:
-            return 0.0
-        known = [value for value in (threshold, counted.lowest_counted) if value is not None]
-        return min(known, default=1.0)
+        Args:
+            assumed: The assumed thresholds that are known, 0 to 1.
+        """
+        return {label: self._scored(self.labels[label], assumed.get(label)) for label in sorted(self.labels)}
+
+    def _scored(self, counted: _LabelTally, threshold: float | None) -> ScoredLabel:
+        listed = len(counted.positives) + len(counted.negatives)
+        unscored = 0 if self.detection else self.images - listed
+        complete_from = 0.0
+        if (
+            self.detection or unscored
+        ):  # the file lists what counts at the assumed threshold, but not the rest
+            complete_from = counted.complete_from(threshold)
+        return ScoredLabel(
+            counted.positives,
+            counted.negatives,
+            counted.undetected,
+            unscored=unscored,
+            complete_from=complete_from,
+        )
 
     def counts(self, label: str) -> Counts:
         """Count the file's own verdicts."""
@@ -159,18 +172,25 @@ def recompute(
         base: A result with what the images do not contain: assumed thresholds, times, names.
         thresholds: Confidence from which a prediction counts, 0 to 1, for all labels or by label. A label
             without one keeps the verdicts of the file, and so do all labels with None.
+
+    Raises:
+        InvalidInput: A threshold is not between 0 and 1, or of an unknown label.
     """
     counted = tally(images)
     for label in base.labels:
         counted.labels.setdefault(label, _LabelTally())
-    scored = counted.scored({label: metrics.threshold for label, metrics in base.labels.items()})
+    thresholds = check_thresholds("thresholds", thresholds, counted.labels)
+    assumed = base.assumed_thresholds
+    scored = counted.scored(assumed)
     metrics: dict[str, LabelMetrics] = {}
     for label, label_tally in counted.labels.items():
         threshold = thresholds.get(label) if isinstance(thresholds, Mapping) else thresholds
         if threshold is None:
-            counts, threshold = counted.counts(label), base.labels.get(label, LabelMetrics()).threshold
-            threshold = counted.threshold(label) if threshold is None else threshold
-            known = True
+            counts, threshold, known = (
+                counted.counts(label),
+                assumed.get(label, counted.threshold(label)),
+                True,
+            )
         else:
             counts = scored[label].counts(threshold)
             known = threshold >= scored[label].complete_from
@@ -196,11 +216,17 @@ def recompute(
         else None,
         test_images=counted.images,
         extra={},
+        _assumed=assumed,
     )
 
 
 def compare_with_summary(images: Iterable[EvaluatedImage], summary: ResultFields) -> tuple[Discrepancy, ...]:
-    """Compare the values of the summary with those computed from the test images."""
+    """Compare the values of the summary with those computed from the test images.
+
+    A result that was itself computed from test images has no summary to compare with.
+    """
+    if summary.is_recomputed:
+        return ()
     counted = recompute(images, summary, None)
     found = [
         Discrepancy(None, metric, said, computed)

@@ -156,8 +156,11 @@ class EvaluationResult(ResultFields):
             label: Return only mistakes of this label.
             kind: Return only this kind, ``"false positive"`` or ``"false negative"``.
             limit: Return at most this many mistakes.
+
+        Raises:
+            InvalidInput: The label is unknown.
         """
-        return find_mistakes(self.images, label, kind, limit)
+        return find_mistakes(self.images, label, kind, limit, self.labels)
 
     def label_issues(self, *, limit: int | None = None) -> list[LabelIssue]:
         """Return labels of test images that the model disagrees with, the highest score first.
@@ -171,7 +174,7 @@ class EvaluationResult(ResultFields):
 
     def scores(self) -> dict[str, ScoredLabel]:
         """Return the confidences on the test images by label, for counts, curves and calibration."""
-        return tally(self.images).scored({label: metrics.threshold for label, metrics in self.labels.items()})
+        return tally(self.images).scored(self.assumed_thresholds)
 
     def at(self, thresholds: float | Mapping[str, float]) -> EvaluationResult:
         """Return the result at other thresholds than the assumed ones, computed from the test images.
@@ -181,7 +184,10 @@ class EvaluationResult(ResultFields):
 
         Args:
             thresholds: One threshold for all labels, 0 to 1, or thresholds by label. A label without one
-                keeps the verdicts of the file.
+                keeps its assumed threshold.
+
+        Raises:
+            InvalidInput: A threshold is not between 0 and 1, or of an unknown label.
         """
         return recompute(self.images, self, thresholds)
 
@@ -194,15 +200,18 @@ class EvaluationResult(ResultFields):
         return compare_with_summary(self.images, self)
 
     def confusion(
-        self, thresholds: Mapping[str, float] | None = None, *, iou_threshold: float = 0.5
+        self, thresholds: float | Mapping[str, float] | None = None, *, iou_threshold: float = 0.5
     ) -> ConfusionCounts:
         """Count how often each label is predicted as each label, including missed and background ones.
 
         Args:
-            thresholds: Confidence by label from which a prediction counts, 0 to 1. By default, a classifier's
-                images count by their most confident labels, as in the summary, and a detector's boxes by the
-                assumed thresholds.
+            thresholds: One threshold for all labels, 0 to 1, or thresholds by label, such as
+                ``result.assumed_thresholds``. By default, a classifier's images count by their most confident
+                labels, as in the summary, and a detector's boxes by the assumed thresholds.
             iou_threshold: Intersection over union from which boxes match, 0 to 1, whatever their labels are.
+
+        Raises:
+            InvalidInput: A threshold is not between 0 and 1, or of an unknown label.
         """
         return count_confusion(self.images, thresholds, iou_threshold, self.labels)
 

@@ -107,6 +107,30 @@ class ResultFields:
     """ARN of the model version."""
     extra: Mapping[str, Any] = attrs.field(factory=dict[str, Any], repr=False, hash=False)
     """Fields of the summary file that have no attribute here, nested as in the file."""
+    _assumed: Mapping[str, float] | None = attrs.field(
+        default=None, repr=False, eq=False, kw_only=True, alias="_assumed"
+    )
+    """Assumed thresholds that are known; None if they are those of ``labels``."""
+
+    @property
+    def assumed_thresholds(self) -> dict[str, float]:
+        """Assumed thresholds by label, 0 to 1, as the service states them in the summary.
+
+        The result of :meth:`EvaluationResult.at` keeps those of the model. A result that was computed from a
+        snapshot alone has none, because the file does not contain them.
+        """
+        if self._assumed is not None:
+            return dict(self._assumed)
+        return {
+            label: metrics.threshold
+            for label, metrics in self.labels.items()
+            if metrics.threshold is not None
+        }
+
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether the metrics were computed from the test images, and not read from a summary."""
+        return self._assumed is not None
 
     @property
     def kind(self) -> str | None:

@@ -13,7 +13,7 @@ from rekolabels.evaluation._report._table import plain_label, scores
 if TYPE_CHECKING:
     from rekolabels.evaluation._values import ConfusionMatrix, ResultFields
 
-__all__ = ["draw_png"]
+__all__ = ["draw_png", "rules_note"]
 
 _MAX_BARS = 30
 """Maximum number of labels with a bar; of more, the ones with the lowest F1 are drawn."""
@@ -51,6 +51,7 @@ def draw_png(result: ResultFields) -> bytes:
     _draw_bars(axes[0], [(label, metrics.f1) for label, metrics in shown], hidden=len(labels) - len(shown))
     if matrix is not None and with_matrix:
         _draw_matrix(axes[1], matrix)
+    figure.supxlabel(rules_note(result, with_matrix=with_matrix), fontsize=9, color=_SOFT)
     target = io.BytesIO()
     with warnings.catch_warnings():
         # Characters that no installed font has are drawn as boxes; the caller cannot do anything about it.
@@ -58,6 +59,21 @@ def draw_png(result: ResultFields) -> bytes:
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         canvas.print_png(target)
     return target.getvalue()
+
+
+def rules_note(result: ResultFields, *, with_matrix: bool) -> str:
+    """Return which predictions the parts of the picture count."""
+    if result.kind == "detection":
+        return (
+            "F1, precision and recall count predictions that reach the assumed threshold of their label;\n"
+            "mAP and mAR count predictions of any confidence."
+        )
+    text = "F1, precision and recall count predictions that reach the assumed threshold of their label"
+    if with_matrix:
+        text += (
+            ";\nthe matrix counts the most confident label of each image, so its diagonal is not the recall"
+        )
+    return f"{text}."
 
 
 def _draw_bars(axis: Any, bars: list[tuple[str, float | None]], *, hidden: int) -> None:
@@ -70,7 +86,8 @@ def _draw_bars(axis: Any, bars: list[tuple[str, float | None]], *, hidden: int) 
     _disable_math(axis.get_yticklabels())
     axis.set_xlim(0, 1.12)
     axis.invert_yaxis()
-    title = "F1 score by label" + (f" (the {len(bars)} lowest)" if hidden else "")
+    lowest = f" (the {len(bars)} lowest)" if hidden else ""
+    title = f"F1 score by label{lowest}, at the assumed thresholds"
     axis.set_title(title, fontsize=11, color=_SOFT)
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -90,7 +107,7 @@ def _draw_matrix(axis: Any, matrix: ConfusionMatrix) -> None:
                 text = f"{share:.2f}".lstrip("0")
                 colour = "white" if share > _DARK_CELL else _INK
                 axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
-    axis.set_title("Rows: true label, columns: predicted label", fontsize=11, color=_SOFT)
+    axis.set_title("True label (rows), most confident label (columns)", fontsize=11, color=_SOFT)
 
 
 def _disable_math(texts: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels.errors import RekolabelsError
-from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
+from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion, most_confident
 from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes
 from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
 from rekolabels.evaluation._metrics import Counts, ScoredLabel
@@ -40,6 +40,10 @@ __all__ = ["make_page"]
 _MAX_MATRIX_LABELS = 60
 """Maximum number of labels for which the confusion matrix is shown."""
 _MAX_DISCREPANCIES = 8
+_DIFFERENCE = (
+    "The table of labels counts by the assumed thresholds instead: there, an image can have several labels "
+    "or none, so the diagonal is not the recall."
+)
 _ROW_TOLERANCE = 0.01
 """How far the sum of a row may be from 1 before the page explains why."""
 
@@ -50,7 +54,13 @@ class _ImageData:
 
     scores: dict[str, ScoredLabel] = attrs.field(factory=dict[str, ScoredLabel])
     counts: dict[str, Counts] = attrs.field(factory=dict[str, Counts])
+    images: int = 0
     confusion: ConfusionCounts | None = None
+    """By the most confident labels for a classifier, at the assumed thresholds for a detector."""
+    confusion_at_thresholds: ConfusionCounts | None = None
+    """At the assumed thresholds."""
+    decided_differently: int = 0
+    """Number of images whose most confident labels are not those that reach their thresholds."""
     mistakes: list[Mistake] | None = None
     issues: list[LabelIssue] = attrs.field(factory=list[LabelIssue])
     discrepancies: tuple[Discrepancy, ...] = ()
@@ -86,7 +96,7 @@ def make_page(
     about = "".join(f"<p>{escape(line)}</p>" for line in _about(result))
     advice = "".join(
         f"<li>{label_text(line)}</li>"
-        for line in give_advice(result, data.counts, data.confusion, data.issues)
+        for line in give_advice(result, data.counts, data.confusion_at_thresholds, data.issues)
     )
     mistakes = "" if data.mistakes is None else worst_mistakes(data.mistakes, read_image)
     return f"""<!DOCTYPE html>
@@ -108,6 +118,7 @@ def make_page(
 <h2>What to do next</h2>
 <ul class="advice">{advice}</ul>
 <h2>Labels</h2>
+<p>{_rules(result)}</p>
 {_table(result)}
 {cards}
 {_confusion(result, data)}
@@ -129,13 +140,23 @@ def _read_images(result: ResultFields, read: Callable[[], Iterable[EvaluatedImag
         return _ImageData(error=str(error))
     counted = tally(images)
     return _ImageData(
-        counted.scored({label: metrics.threshold for label, metrics in result.labels.items()}),
+        counted.scored(result.assumed_thresholds),
         {label: counted.counts(label) for label in counted.labels},
+        counted.images,
         count_confusion(images, None, 0.5, result.labels),
-        find_mistakes(images, None, None, None),
+        count_confusion(images, {}, 0.5, result.labels),
+        sum(_is_decided_differently(image) for image in images),
+        find_mistakes(images),
         find_label_issues(images),
         compare_with_summary(images, result),
     )
+
+
+def _is_decided_differently(image: EvaluatedImage) -> bool:
+    """Whether the most confident labels of a classifier's image are not those that reach their thresholds."""
+    if image.is_detection:
+        return False
+    return set(most_confident(image)) != {verdict.label for verdict in image.predictions}
 
 
 def _about(result: ResultFields) -> list[str]:
@@ -171,6 +192,17 @@ def _notices(data: _ImageData) -> str:
     )
 
 
+def _rules(result: ResultFields) -> str:
+    """Return which predictions the metrics count."""
+    text = "F1, precision and recall count the predictions that reach the assumed threshold of their label."
+    if result.kind == "detection":
+        text += (
+            " mAP and mAR count predictions of any confidence: mAR is the recall without thresholds, so it "
+            "is at least as high as the overall recall."
+        )
+    return text
+
+
 def _table(result: ResultFields) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADER)
     rows = "".join(
@@ -202,12 +234,11 @@ def _confusion(result: ResultFields, data: _ImageData) -> str:
     if len(labels) > _MAX_MATRIX_LABELS:
         return f"<h2>Confusion matrix</h2>\n<p>Only shown for up to {_MAX_MATRIX_LABELS} labels.</p>"
     if data.confusion is not None:
-        return _counts(data.confusion, detection=result.kind == "detection")
+        return _counts(data, data.confusion, detection=result.kind == "detection")
     return "" if result.confusion_matrix is None else _shares(result.confusion_matrix)
 
 
-def _counts(confusion: ConfusionCounts, *, detection: bool) -> str:
-    what = "boxes at the assumed thresholds" if detection else "images by their most confident label"
+def _counts(data: _ImageData, confusion: ConfusionCounts, *, detection: bool) -> str:
     rows = confusion.rows()
     missed = any(row[-1] for row in rows[:-1])
     background = any(rows[-1])
@@ -221,13 +252,23 @@ def _counts(confusion: ConfusionCounts, *, detection: bool) -> str:
         (name, [(f"{count:,}" if count else "", count / (sum(row) or 1)) for count in row])
         for name, row in body
     ]
-    text = f"Rows: true label. Columns: predicted label. The cells count {what}."
+    text = "Rows: true label. Columns: predicted label. "
+    if detection:
+        text += "The cells count boxes at the assumed thresholds, as the table of labels does."
+    else:
+        text += f"The cells count images by their most confident label. {_DIFFERENCE}"
+        if data.decided_differently:
+            text += (
+                f" Here the two rules decide differently for {data.decided_differently:,} of {data.images:,} "
+                "images."
+            )
     return _heat_table(text, names, cells)
 
 
 def _shares(matrix: ConfusionMatrix) -> str:
     text = (
-        "Rows: true label. Columns: predicted label. Each cell is a share of the images with the true label."
+        "Rows: true label. Columns: predicted label. Each cell is a share of the images with the true label, "
+        f"by their most confident label. {_DIFFERENCE}"
     )
     if any(abs(sum(share or 0.0 for share in row) - 1) > _ROW_TOLERANCE for row in matrix.rows() if any(row)):
         text += (

@@ -173,9 +173,13 @@ def worst_mistakes(mistakes: Sequence[Mistake], read: Callable[[str], bytes] | N
         _figure(image, thumbnails, [_mistake_text(verdict) for verdict in image.mistakes])
         for image in images.values()
     )
-    total = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes):,} mistakes, the most confident first"
+    total = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes):,} mistakes"
+    order = "" if len(mistakes) == 1 else ", the most confident first"
     legend = f" {_LEGEND}" if any(image.is_detection for image in images.values()) else ""
-    return f'<h2>Mistakes</h2>\n<p>{total}.{legend}</p>\n<div class="figures">{figures}</div>'
+    return (
+        f"<h2>Mistakes</h2>\n<p>{total} at the assumed thresholds{order}.{legend}</p>\n"
+        f'<div class="figures">{figures}</div>'
+    )
 
 
 def disputed_labels(issues: Sequence[LabelIssue], read: Callable[[str], bytes] | None) -> str:
