@@ -293,7 +293,8 @@ def test_the_command_refuses_a_bad_token(tmp_path: Path, content: bytes | None) 
         [
             sys.executable,
             "-m",
-            "rekolabels.local",
+            "rekolabels",
+            "serve",
             "--host",
             EVERYWHERE,
             "--token-file",
