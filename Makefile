@@ -69,8 +69,9 @@ format: $(VENV)/.dev ## format the code and apply automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.docs ## build the documentation in docs/_build/html; warnings are errors
+docs: $(VENV)/.docs ## build the documentation in docs/_build/html; warnings are errors, pages too wide or long as well
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python tools/check_docs.py
 	@echo "docs/_build/html/index.html"
 
 bench: $(VENV)/.bench ## run the benchmarks; each figure is a ratio to a peer in the same run

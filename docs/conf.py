@@ -1,5 +1,6 @@
 """How Sphinx builds the documentation."""
 
+import inspect
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -22,7 +23,6 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_default_options = {"members": True}
@@ -46,6 +46,42 @@ NOT_CONSTRUCTED = {
 }
 
 
+class Default:
+    """The default of a parameter, as the reference shows it."""
+
+    def __init__(self, value: object) -> None:
+        self.text = as_code(value)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def as_code(value: Any) -> str:
+    """Return the code for a default: ``time.sleep`` for a function, ``RetryPolicy()`` for a value with its defaults."""
+    if inspect.isroutine(value) or isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if attrs.has(type(value)) and not any(field.init and field.default is attrs.NOTHING for field in attrs.fields(type(value))):
+        return f"{type(value).__name__}()" if value == type(value)() else repr(value)
+    return repr(value)
+
+
+def show_defaults(_app: object, documented: Any, bound_method: bool) -> None:  # noqa: FBT001 -- Sphinx calls it
+    """Show the values of defaults instead of the private constants and expressions in the code."""
+    try:
+        found = inspect.signature(documented)
+    except (TypeError, ValueError):  # built-in
+        return
+    parameters = [
+        one if one.default is one.empty else one.replace(default=Default(one.default))
+        for one in found.parameters.values()
+    ]
+    if bound_method and inspect.ismethod(documented):  # Sphinx removes the first parameter again
+        parameters.insert(0, inspect.Parameter("cls", inspect.Parameter.POSITIONAL_OR_KEYWORD))
+        documented.__func__.__signature__ = found.replace(parameters=parameters)
+    else:
+        documented.__signature__ = found.replace(parameters=parameters)
+
+
 def class_signature(
     _app: object, _kind: str, name: str, documented: Any, _options: object, signature: str | None, *_: object
 ) -> tuple[str, str] | None:
@@ -54,17 +90,20 @@ def class_signature(
         return "", ""
     if signature is None or not isinstance(documented, type) or not attrs.has(documented):
         return None
-    parts = [_parameter(field) for field in attrs.fields(documented) if field.init]
-    return f"({', '.join(parts)})", ""
+    fields = [field for field in attrs.fields(documented) if field.init]
+    parts = [_parameter(field) for field in fields if not field.kw_only]
+    named = [_parameter(field) for field in fields if field.kw_only]
+    return f"({', '.join([*parts, *['*'] * bool(named), *named])})", ""
 
 
 def _parameter(field: Any) -> str:
     if field.default is attrs.NOTHING:
         return str(field.alias)
-    opaque = callable(field.default) or isinstance(field.default, type(attrs.Factory(list)))
-    return f"{field.alias}={'...' if opaque else repr(field.default)}"
+    made = field.default.factory() if isinstance(field.default, type(attrs.Factory(list))) else field.default
+    return f"{field.alias}={as_code(made)}"
 
 
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.connect("autodoc-before-process-signature", show_defaults)
     app.connect("autodoc-process-signature", class_signature)

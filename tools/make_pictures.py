@@ -46,6 +46,7 @@ def main() -> None:
         draw_puppies(folder / "meadow", "--boxes")
         write_portraits(folder / "puppies")
         with LocalService(folder / "workspace") as service:
+            write_overview(service, folder)
             write_first_model(service, folder, options.browser)
             fix_labels(folder / "puppies")
             write_second_model(service, folder)
@@ -71,6 +72,43 @@ def write_portraits(puppies: Path) -> None:
                 Image.open(path).resize((side, side), Image.Resampling.LANCZOS), (column * side, row * side)
             )
     sheet.save(TARGET / "puppies.jpg", quality=82)
+
+
+def write_overview(service: LocalService, folder: Path) -> None:
+    """Write the picture of the README: labelled images, the metrics of its model, and new images."""
+    model = train(service, "Overview", read_folder(folder / "puppies"), test=0.2)
+    result = model.evaluation()
+    with model.running() as running:
+        found = {path: running.detect(path)[0] for path in sorted((folder / "unseen").rglob("*.jpg"))}
+    picture = Image.new("RGBA", (1600, 480))
+    pen = ImageDraw.Draw(picture)
+    text, title = ImageFont.load_default(24), ImageFont.load_default(28)
+    for left, heading in ((0, "your labelled images"), (640, "F1 score of the model"), (1150, "new images")):
+        pen.text((left + 225, 0), heading, GREY, title, anchor="ma")
+    for middle in (570, 1080):
+        pen.line([(middle, 230), (middle + 24, 260), (middle, 290)], GREY, 5, joint="curve")
+
+    for row, breed in enumerate(sorted(result.labels)):
+        top = 60 + 106 * row
+        pen.text((118, top + 48), f"{breed}/", GREY, text, anchor="rm")
+        for column, path in enumerate(sorted((folder / "puppies" / breed).iterdir())[2:6]):
+            picture.paste(thumbnail(path, 96), (134 + 102 * column, top))
+        f1 = result.labels[breed].f1 or 0.0
+        pen.text((758, top + 48), breed, GREY, text, anchor="rm")
+        pen.rounded_rectangle((774, top + 30, 774 + 220 * f1, top + 66), 6, BLUE)
+        pen.text((1006, top + 48), f"{f1:.3f}", GREY, text, anchor="lm")
+
+    for number, (path, detected) in enumerate(found.items()):
+        left, top = 1180 + 216 * (number % 2), 60 + 212 * (number // 2)
+        picture.paste(thumbnail(path, 160), (left, top))
+        caption = f"{detected.label} {detected.confidence:.1f} %"
+        pen.text((left + 80, top + 166), caption, GREY, text, anchor="ma")
+    picture.quantize(200, Image.Quantize.FASTOCTREE).save(TARGET / "overview.png", optimize=True)
+
+
+def thumbnail(path: Path, side: int) -> Image.Image:
+    """Return a square image in another size."""
+    return Image.open(path).resize((side, side), Image.Resampling.LANCZOS)
 
 
 def write_first_model(service: LocalService, folder: Path, browser: str) -> None:
@@ -113,10 +151,12 @@ def write_detector(service: LocalService, folder: Path) -> None:
     draw(Image.open(path), found).save(TARGET / "meadow.jpg", quality=85)
 
 
-def train(service: LocalService, name: str, images: Iterable[LabelledImage]) -> ModelVersion:
+def train(
+    service: LocalService, name: str, images: Iterable[LabelledImage], *, test: float = 0.25
+) -> ModelVersion:
     """Train a model as the tutorial does."""
     project = service.client(bucket="puppies").create_project(name)
-    project.create_datasets(images, test=0.25, seed=7)
+    project.create_datasets(images, test=test, seed=7)
     model = project.train("v1")
     model.wait_until_trained()
     return model

@@ -22,10 +22,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
-from functools import partialmethod
+from functools import partial, partialmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import boto3
@@ -35,13 +36,18 @@ from document_pages import PAGES, ROOT, Block, commands, is_given_the_tutorial, 
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
-LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"`[^`]*`")
 NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
+TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = {"cd", "cp", "export", "git", "ls", "mkdir", "rm", "source"}
 """Commands of the shell, which are not checked."""
-MAIN = ROOT / "src" / "rekolabels" / "__main__.py"
+COMPLETE = {"README.md", "index.md", "tutorial.md"}
+"""Pages that draw their own images and train with the real engine."""
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in read_blocks(page))]
 COMMANDS = [
     pytest.param(block, command, id=f"{block}: {command[:40]}")
@@ -74,14 +80,15 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_page_runs(page: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block of Python of a page runs, in order, in a folder with puppies.
 
-    Accuracy is not checked. To save time, the tiny engine trains, except in the tutorial.
+    Accuracy is not checked. To save time, the tiny engine trains, except in pages that show a complete run, and
+    the waits of boto3 are short.
     """
     blocks = [block for block in read_blocks(page) if block.language in {"python", "text", "console"}]
     folder = tmp_path / "puppy-challenge"
     given = is_given_the_tutorial(page)
     names = ["puppies", "unseen", "meadow", "dog.jpg", *["workspace", "evaluation.html"] * given]
-    if page.name == "tutorial.md":
-        names = []  # it draws its own images
+    if page.name in COMPLETE:
+        names = []
     else:
         tiny = partialmethod(LocalService.__init__, engine="tiny")
         monkeypatch.setattr(LocalService, "__init__", tiny)
@@ -92,8 +99,14 @@ def test_every_page_runs(page: Path, drawn: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setattr(time, "sleep", partial(sleep_briefly, time.sleep))
     with patch.dict(os.environ):
         run_page(blocks, {"__name__": "__main__"})
+
+
+def sleep_briefly(sleep: Callable[[float], None], seconds: float) -> None:
+    """Sleep a twentieth of a second at most: programs that poll AWS every minute poll the embedded service."""
+    sleep(min(seconds, 0.05))
 
 
 def run_page(blocks: list[Block], names: dict[str, Any]) -> None:
@@ -128,8 +141,10 @@ def check_printed(block: Block, printed: str) -> None:
 
 
 def run_command(command: str) -> str:
-    """Run a command of ours from a folder beside the repository, and return its output."""
-    words = [word.replace("../examples", str(ROOT / "examples")) for word in shlex.split(command)]
+    """Run a command of ours in or beside the repository, and return its output."""
+    words = [re.sub(r"^(\.\./)?examples/", f"{ROOT}/examples/", word) for word in shlex.split(command)]
+    if words[0] == "source":
+        return ""  # the environment of the tests is active
     assert words[0] in {"python", "rekolabels"}
     module = ["-m", "rekolabels"] if words[0] == "rekolabels" else []
     done = subprocess.run(  # noqa: S603 -- our own pages
@@ -195,12 +210,6 @@ def find_fault(words: list[str]) -> str | None:  # noqa: C901 -- one case for ea
             return None if name in SHELL else f"no command {name}"
 
 
-def find_missing_command(command: str) -> str | None:
-    """Return a complaint about a command that ``rekolabels`` lacks, or None."""
-    known = command.startswith("-") or f'add("{command}"' in MAIN.read_text(encoding="utf-8")
-    return None if known else f"no command rekolabels {command}"
-
-
 def find_missing_extra(words: list[str]) -> str | None:
     """Return a complaint about an extra that ``pyproject.toml`` lacks, or None."""
     known = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
@@ -242,14 +251,71 @@ def dashed(name: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_resolve(page: Path) -> None:
-    """Every link to a file of the project points to an existing file."""
+    """Every link to a file of the project, and to a heading in it, points to an existing one."""
     text = CODE.sub("", page.read_text(encoding="utf-8"))
-    targets = [page.parent / target for target in LINK.findall(text)]
-    assert [target for target in targets if not target.exists()] == []
+    targets = [(page.parent / name if name else page, anchor) for name, anchor in LINK.findall(text)]
+    assert [
+        f"{path}#{anchor}"
+        for path, anchor in targets
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path))
+    ] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub and MyST make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    plain = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(text))
+    return {heading.strip().replace(" ", "-") for heading in plain}
 
 
 def test_every_page_is_in_the_index() -> None:
-    """Every page of the documentation is listed in the index."""
-    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    pages = {page.stem for page in PAGES if page.parent.name == "docs"} - {"index"}
-    assert pages - set(re.findall(r"^[\w-]+$", index, re.MULTILINE)) == set()
+    """Every page is listed once, in the index or in a page that the index lists."""
+    listed = [
+        (page.parent / name).relative_to(ROOT / "docs")
+        for page in PAGES
+        for tree in TOCTREE.findall(page.read_text(encoding="utf-8"))
+        for name in re.findall(r"^[\w/-]+$", tree, re.MULTILINE)
+    ]
+    pages = [page.relative_to(ROOT / "docs").with_suffix("") for page in PAGES if page.parent != ROOT]
+    assert sorted(listed) == sorted(set(pages) - {Path("index")})
+
+
+def test_every_example_is_in_the_gallery() -> None:
+    """docs/examples.md links each program in examples/, and no other."""
+    gallery = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    examples = {path for path in (ROOT / "examples").iterdir() if path.suffix == ".py"}
+    assert {f"[{path.name}](../examples/{path.name})" for path in examples} == set(
+        re.findall(r"\[[\w.]+\]\(\.\./examples/\w+\.py\)", gallery)
+    )
+
+
+WRITES = """
+from rekolabels.formats import read_folder
+from rekolabels.local import LocalService
+
+for path in ("workspace", None):
+    with LocalService(path) as service:
+        project = service.client(bucket="puppies").create_project("Puppies")
+        project.create_datasets(read_folder("puppies"))
+        model = project.train("v1")
+        model.wait_until_trained()
+        with model.running() as running:
+            running.detect("dog.jpg")
+"""
+
+
+def test_nothing_is_written_elsewhere(drawn: Path, tmp_path: Path) -> None:
+    """docs/install.md: a run writes to the workspace only, and leaves no temporary folder."""
+    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "work")}
+    for folder in folders.values():
+        folder.mkdir()
+    shutil.copytree(drawn / "puppies", folders["work"] / "puppies")
+    shutil.copy(drawn / "dog.jpg", folders["work"])
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "XDG_"))},
+        **{name: str(folders[name]) for name in ("HOME", "TMPDIR")},
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    subprocess.run([sys.executable, "-c", WRITES], cwd=folders["work"], env=environment, check=True)  # noqa: S603 -- our own program
+    left = [path.relative_to(tmp_path).as_posix() for folder in folders.values() for path in folder.iterdir()]
+    assert sorted(left) == ["work/dog.jpg", "work/puppies", "work/workspace"]
