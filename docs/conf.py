@@ -57,10 +57,12 @@ class Default:
 
 
 def as_code(value: Any) -> str:
-    """Return the code for a default: ``time.sleep`` for a function, ``RetryPolicy()`` for a value with its defaults."""
+    """Return the code for a default, such as ``time.sleep`` or ``RetryPolicy()``."""
     if inspect.isroutine(value) or isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    if attrs.has(type(value)) and not any(field.init and field.default is attrs.NOTHING for field in attrs.fields(type(value))):
+    if attrs.has(type(value)) and not any(
+        field.init and field.default is attrs.NOTHING for field in attrs.fields(type(value))
+    ):
         return f"{type(value).__name__}()" if value == type(value)() else repr(value)
     return repr(value)
 

@@ -1,4 +1,4 @@
-"""Open each page of the built documentation in Chromium, in a wide and in a narrow window (part of `make docs`).
+"""Open each page of the documentation in Chromium, in a wide and in a narrow window (part of `make docs`).
 
     python tools/check_docs.py                          # docs/_build/html
     python tools/check_docs.py --screenshots FOLDER     # also write a picture of each page, light and dark
@@ -50,7 +50,8 @@ const measure = async (page, width) => {
   const wide = root.scrollWidth <= width ? [] : [...frame.contentDocument.querySelectorAll("article *")]
     .filter((one) => one.getBoundingClientRect().right > width + 1 && !scrolls(one))
     .map((one) => `${one.tagName.toLowerCase()}.${one.className}: ${one.textContent.trim().slice(0, 60)}`);
-  rows.push({page, width, height: root.scrollHeight, overflow: root.scrollWidth - width, wide: wide.slice(0, 3)});
+  const overflow = root.scrollWidth - width;
+  rows.push({page, width, height: root.scrollHeight, overflow, wide: wide.slice(0, 3)});
   frame.remove();
 };
 (async () => {
@@ -128,9 +129,8 @@ def take_screenshots(row: dict[str, Any], name: str, target: Path, folder: Path)
 
 def browse(page: Path, folder: Path, *flags: str) -> str:
     """Open a page in a new browser, and return its output."""
-    assert chromium.CHROMIUM is not None
     command = [
-        chromium.CHROMIUM,
+        str(chromium.CHROMIUM),
         *chromium.FLAGS,
         "--allow-file-access-from-files",
         f"--user-data-dir={folder / 'profile'}",
@@ -147,7 +147,7 @@ def report(rows: list[dict[str, Any]], built: Path) -> int:
     for row in sorted(wide, key=lambda row: -row["height"])[:SHOWN]:
         print(f"{row['height']:6} px  {name_of(row, built)}")
     faults = [
-        f"{name_of(row, built)} is {row['overflow']} px wider than a window of {row['width']} px: {row['wide']}"
+        f"{name_of(row, built)} is {row['overflow']} px wider than {row['width']} px: {row['wide']}"
         for row in rows
         if row["overflow"] > 0
     ]

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from sdk_backends import QUICK, write_folder
 
 from rekolabels import Client, LabelledImage, RekolabelsError, RetryPolicy
 from rekolabels.evaluation import ThresholdPolicy
 from rekolabels.formats import read_folder
 from rekolabels.inference import video_frames
 from rekolabels.local import Durations, Fault, FaultPlan, LocalService, Quotas
-from sdk_backends import QUICK, write_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 ENTRY = re.compile(r"^### (.+)\n\n((?:^> .*\n)+)", re.MULTILINE)
-ENTRIES = {title: text.replace("\n> ", " ").removeprefix("> ") for title, text in ENTRY.findall(PAGE.read_text())}
+ENTRIES = {
+    title: text.replace("\n> ", " ").removeprefix("> ") for title, text in ENTRY.findall(PAGE.read_text())
+}
 
 PROVOKED: dict[str, Callable[[], object]] = {}
 """What provokes each error, by the title of its entry. It runs in a folder with images in ``puppies``."""
@@ -196,8 +198,8 @@ def _() -> object:
 
 
 @provokes("A quota is reached")
-def _() -> object:
-    return trained(quotas=Quotas(running_models=0)).start()
+def _() -> None:
+    trained(quotas=Quotas(running_models=0)).start()
 
 
 @provokes("The model is not running")
@@ -206,10 +208,10 @@ def _() -> object:
 
 
 @provokes("A model cannot be started")
-def _() -> object:
+def _() -> None:
     made = project(durations=Durations(training=3600))
     made.create_datasets(read_folder("puppies"))
-    return made.train("v1").start()
+    made.train("v1").start()
 
 
 @provokes("A limit of a running block was reached")

@@ -144,6 +144,9 @@ def _table() -> dict[str, Any]:
 @functools.cache
 def _session(threads: int) -> Any:
     """Return the session of this process for a number of threads; created on first use."""
+    # By default onnxruntime, since 1.29, writes an id of the machine to the home directory and sends reports.
+    # The embedded service uses no network.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         ort: Any = import_module("onnxruntime")
     except ImportError as error:
