@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 import attrs
 
+from rekolabels._arguments import (
+    check_instance,
+    check_integer,
+    check_items,
+    check_number,
+    check_seconds,
+    check_text,
+    invalid,
+)
 from rekolabels._display import counted
 from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "KNOWN_PRICES",
@@ -36,6 +43,8 @@ __all__ = [
 ]
 
 _HOUR = 3600.0
+_MOST = 10**15
+"""Larger counts are neither of images nor of units."""
 
 
 class _Named(Protocol):
@@ -46,6 +55,8 @@ class _Named(Protocol):
 
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import TypeVar
 
     # The default lets users write RunningCost without an argument.
@@ -72,10 +83,9 @@ class Prices:
     """Source of the prices."""
 
     def __attrs_post_init__(self) -> None:
+        check_text("region", self.region, "an AWS Region, such as 'us-east-1'")
         for name in ("training_hour", "inference_unit_hour"):
-            value = getattr(self, name)
-            if not value >= 0:
-                raise InvalidInput(f"{name} is {value!r}; expected US dollars, 0 or more.")
+            check_number(name, getattr(self, name), at_least=0, kind="a number of US dollars")
 
     def training(self, seconds: float) -> float:
         """Return the cost of billed training seconds, in US dollars.
@@ -83,7 +93,7 @@ class Prices:
         >>> KNOWN_PRICES["us-east-1"].training(1899)  # BillableTrainingTimeInSeconds
         0.5275
         """
-        return self.training_hour * seconds / _HOUR
+        return self.training_hour * _seconds("seconds", seconds) / _HOUR
 
     def running(self, seconds: float, units: float = 1) -> float:
         """Return the cost of running a model with inference units for seconds, in US dollars.
@@ -91,7 +101,8 @@ class Prices:
         >>> KNOWN_PRICES["us-east-1"].running(8 * 3600, units=2)
         64.0
         """
-        return self.inference_unit_hour * units * seconds / _HOUR
+        units = check_number("units", units, at_least=0)
+        return self.inference_unit_hour * units * _seconds("seconds", seconds) / _HOUR
 
 
 KNOWN_PRICES: dict[str, Prices] = {
@@ -112,6 +123,7 @@ def prices_for(region: str) -> Prices:
     Raises:
         InvalidInput: No prices are known for the Region.
     """
+    check_text("region", region, "an AWS Region, such as 'us-east-1'")
     if region not in KNOWN_PRICES:
         raise InvalidInput(
             f"No prices are known for {region}. Look them up on the pricing page of Amazon Rekognition and "
@@ -213,7 +225,10 @@ def estimate_training(*, prices: Prices, earlier: Iterable[float] = ()) -> Train
     >>> estimate_training(prices=KNOWN_PRICES["us-east-1"], earlier=[1899, 3600, 5400]).usual
     1.0
     """
-    costs = [prices.training(seconds) for seconds in earlier]
+    _check_prices(prices)
+    expected = "a list of billed seconds, such as [1899, 3600]"
+    billed: list[object] = check_items("earlier", earlier, object, expected)
+    costs = [prices.training(_seconds(f"earlier[{at}]", seconds)) for at, seconds in enumerate(billed)]
     if not costs:
         guide = "the developer guide: typically 30 minutes to 24 hours"
         return TrainingEstimate(prices.training(_HOUR / 2), None, prices.training(24 * _HOUR), guide, prices)
@@ -314,22 +329,29 @@ def plan(
     >>> print(plan(100_000, prices=KNOWN_PRICES["us-east-1"], deadline=3 * 3600))
     100,000 images with 3 inference units: 1.9 h, 25.22 USD (prices of us-east-1, undated...
     """
-    if images < 0 or images_per_second <= 0 or max_units < 1 or not (budget is None or budget >= 0):
-        raise InvalidInput(
-            "Invalid plan; expected images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
-        )
+    if isinstance(images, Collection):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise invalid("images", images, "the number of images", "Pass len(images).")
+    images = check_integer("images", images, at_least=0, at_most=_MOST)
+    _check_prices(prices)
+    images_per_second = check_number("images_per_second", images_per_second, above=0, at_most=_MOST)
+    if deadline is not None:
+        deadline = _seconds("deadline", deadline)
+    if budget is not None:
+        budget = check_number("budget", budget, at_least=0, kind="a number of US dollars", optional=True)
+    max_units = check_integer("max_units", max_units, at_least=1, at_most=_MOST)
+    start_seconds = _seconds("start_seconds", start_seconds)
     units = 1
     if deadline is not None:
-        useful = deadline - start_seconds
-        capacity = int(max_units * images_per_second * max(0.0, useful))
-        units = math.ceil(images / (images_per_second * useful)) if useful > 0 else max_units + 1
-        if units > max_units:
+        per_unit = images_per_second * max(0.0, deadline - start_seconds)
+        capacity = max_units * per_unit
+        if deadline <= start_seconds or images > capacity:
             raise InvalidInput(
                 f"Cannot analyse {images:,} images in {deadline / _HOUR:.1f} h. {max_units} inference units "
-                f"at {images_per_second:g} images per second each can analyse {capacity:,}, after a start of "
-                f"{start_seconds / 60:.0f} min. Allow more time, or request a higher quota of units."
+                f"at {images_per_second:g} images per second each can analyse {math.floor(capacity):,}, "
+                f"after a start of {start_seconds / 60:.0f} min. Allow more time, or request a "
+                "higher quota of units."
             )
-        units = max(1, units)
+        units = min(max_units, max(1, math.ceil(images / per_unit))) if images else 1
     seconds = images / (images_per_second * units)
     cost = prices.running(seconds + start_seconds, units)
     if budget is not None and cost > budget:
@@ -341,6 +363,18 @@ def plan(
             f"budget{' or more time' if units > 1 else ''}."
         )
     return Plan(images, units, seconds, cost, prices)
+
+
+def _seconds(name: str, value: object) -> float:
+    """Check a number of seconds, which may not be None."""
+    if value is None or value == math.inf:
+        raise invalid(name, value, "a number of seconds")
+    return check_seconds(name, value) or 0.0
+
+
+def _check_prices(prices: object) -> None:
+    fix = f"Pass prices_for({prices!r})." if isinstance(prices, str) else "Pass prices_for('us-east-1')."
+    check_instance("prices", prices, Prices, "the Prices of a Region", fix)
 
 
 def _basis(prices: Prices) -> str:

@@ -6,10 +6,12 @@ A snapshot does not change; ``describe()`` of the handle returns a new one.
 from __future__ import annotations
 
 from datetime import datetime
+from types import NoneType
 from typing import Any, Literal
 
 import attrs
 
+from rekolabels._arguments import check_instance, check_number, check_text
 from rekolabels._display import counted, draw_detections
 from rekolabels.errors import InvalidInput
 
@@ -41,6 +43,10 @@ class S3Location:
     key: str
     """Key of the object."""
 
+    def __attrs_post_init__(self) -> None:
+        check_text("bucket", self.bucket, "the name of a bucket")
+        check_instance("key", self.key, str, "the key of an object")
+
     @classmethod
     def parse(cls, uri: str) -> S3Location:
         """Parse ``s3://bucket/key``; the key may be empty, for a bucket.
@@ -51,6 +57,7 @@ class S3Location:
         >>> S3Location.parse("s3://puppies/train/rex.jpg")
         S3Location(bucket='puppies', key='train/rex.jpg')
         """
+        check_instance("uri", uri, str, "s3://bucket/key")
         scheme, separator, rest = uri.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme.lower() != "s3" or not separator or not bucket:
@@ -230,6 +237,12 @@ class Box:
     height: float
     """Height, as a fraction of the height of the image."""
 
+    def __attrs_post_init__(self) -> None:
+        for name in ("left", "top", "width", "height"):
+            value = getattr(self, name)
+            if type(value) is not float:
+                check_number(name, value, kind="a fraction of the side of the image")
+
 
 @attrs.frozen
 class Detection:
@@ -241,6 +254,12 @@ class Detection:
     """Confidence of the model in percent, 0 to 100."""
     box: Box | None = None
     """Bounding box; None for models with image-level labels."""
+
+    def __attrs_post_init__(self) -> None:
+        check_instance("label", self.label, str, "a label, as text")
+        if type(self.confidence) is not float or not 0 <= self.confidence <= 100:  # noqa: PLR2004 - a percentage
+            check_number("confidence", self.confidence, at_least=0, at_most=100, kind="a percentage")
+        check_instance("box", self.box, (Box, NoneType), "a Box or None")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dictionary, ready for JSON; the box is a dictionary too, or None.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
+from rekolabels._arguments import check_instance, check_integer, check_items, check_number, invalid
 from rekolabels._display import counted
-from rekolabels.errors import InvalidInput
 
 __all__ = ["BoundingBox", "ImageSize", "LabelledImage"]
+
+_NUMBERS = frozenset({int, float})
+_TEXT = frozenset({str})
 
 
 @attrs.frozen
@@ -28,6 +32,16 @@ class BoundingBox:
     height: float
     """Height in pixels; the service requires more than 1."""
 
+    def __attrs_post_init__(self) -> None:
+        # Types only: a manifest may state any numbers, and check_manifest() has the rules for them.
+        kinds = {type(self.left), type(self.top), type(self.width), type(self.height)}
+        if type(self.label) is str and kinds <= _NUMBERS:
+            return
+        check_instance("label", self.label, str, "the label of a box, as text")
+        for name in ("left", "top", "width", "height"):
+            value = check_number(name, getattr(self, name), kind="a number of pixels")
+            object.__setattr__(self, name, value)
+
 
 @attrs.frozen
 class ImageSize:
@@ -40,17 +54,31 @@ class ImageSize:
     depth: int = 3
     """Number of channels, 3 for RGB. The service ignores it."""
 
+    def __attrs_post_init__(self) -> None:
+        for name in ("width", "height", "depth"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                object.__setattr__(self, name, check_integer(name, value, at_least=1))
+
+
+def _source(source: str | os.PathLike[str]) -> str:
+    path: object = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+    if not isinstance(path, str):
+        raise invalid("source", source, "the path or s3:// URI of an image")
+    return path
+
 
 def _labels(labels: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise InvalidInput(
-            f"Invalid labels={labels!r}: expected a list of labels. Write labels=[{labels!r}]."
-        )
-    return tuple(labels)
+    # Readers make millions of images: only unusual labels take the time of a full check.
+    if isinstance(labels, (tuple, list)) and {*map(type, labels)} <= _TEXT:
+        return tuple(labels)
+    return tuple(check_items("labels", labels, str, "a list of labels, as text"))
 
 
 def _boxes(boxes: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
-    return tuple(boxes)
+    if isinstance(boxes, (tuple, list)) and {*map(type, boxes)} <= {BoundingBox}:
+        return tuple(boxes)
+    return tuple(check_items("boxes", boxes, BoundingBox, "a list of BoundingBox values"))
 
 
 @attrs.frozen
@@ -62,7 +90,7 @@ class LabelledImage:
     ('puppy',)
     """
 
-    source: str = attrs.field(converter=str)
+    source: str = attrs.field(converter=_source)
     """An ``s3://bucket/key`` URI or a local path."""
     labels: tuple[str, ...] = attrs.field(default=(), converter=_labels)
     """Image-level labels; accepts any iterable."""
@@ -76,3 +104,10 @@ class LabelledImage:
     ``write_manifest`` keeps them. Where they disagree with the fields above, because the image was changed
     with ``attrs.evolve``, the fields win.
     """
+
+    def __attrs_post_init__(self) -> None:
+        if self.size is not None and type(self.size) is not ImageSize:
+            fix = "Write ImageSize(width, height)."
+            check_instance("size", self.size, ImageSize, "an ImageSize or None", fix)
+        if not isinstance(self.attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise invalid("attributes", self.attributes, "a mapping from keys to JSON values")

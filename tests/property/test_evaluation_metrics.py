@@ -101,7 +101,7 @@ def test_sparse_scores_equal_scikit_learn_on_dense_ones(
     cases: list[tuple[set[str], dict[str, float]]], threshold: float
 ) -> None:
     """A missing confidence counts as 0, in counts at any threshold and in average precision."""
-    labels = "abcd"
+    labels = list("abcd")
     found = score_classification([true for true, _ in cases], [scores for _, scores in cases], labels)
 
     for label in labels:
@@ -127,7 +127,7 @@ def test_confusion_counts_equal_scikit_learn(cases: list[tuple[str, tuple[float,
     """An image counts by its most confident label; ties are resolved by name."""
     images = [SnapshotImage(f"s3://b/{n}.jpg", [true]) for n, (true, _) in enumerate(cases)]
     predictions = [dict(zip("abc", scores, strict=True)) for _, scores in cases]
-    evaluation = evaluate_classification([[true] for true, _ in cases], predictions, "abc")
+    evaluation = evaluate_classification([[true] for true, _ in cases], predictions, list("abc"))
     lines = write_testing_snapshot(images, evaluation.verdicts, datetime(2026, 1, 2, tzinfo=UTC))
 
     counted = EvaluationResult.from_snapshot(lines).confusion()
@@ -176,7 +176,9 @@ def test_summary_of_any_predictions_is_read_back(
     cases: list[tuple[set[str], dict[str, float]]],
 ) -> None:
     """Metrics are 0 to 1, rows of the matrix add up to 1, and reading the file loses nothing."""
-    evaluation = evaluate_classification([true for true, _ in cases], [found for _, found in cases], "abcd")
+    evaluation = evaluate_classification(
+        [true for true, _ in cases], [found for _, found in cases], list("abcd")
+    )
 
     matrix = evaluation.result.confusion_matrix
     assert matrix is not None

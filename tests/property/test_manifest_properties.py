@@ -156,7 +156,7 @@ USUAL = st.builds(
     LabelledImage,
     source=KEYS.map(lambda key: f"s3://bucket/{key}"),
     boxes=st.lists(SMALL_BOXES, min_size=1, max_size=3),
-    size=st.builds(ImageSize, PIXELS, PIXELS),
+    size=st.builds(ImageSize, PIXELS.filter(bool), PIXELS.filter(bool)),
 )
 PATCHES = st.sampled_from(
     [

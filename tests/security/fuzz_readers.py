@@ -180,11 +180,11 @@ class ReaderTarget:
 
     def _coco(self, content: bytes) -> None:
         file = self._file("coco.json", content)
-        self._write(formats.read_coco(file, images=self.folder, on_problem=self.problems.append))
+        self._write(formats.read_coco(file, images="s3://b", on_problem=self.problems.append))
 
     def _csv(self, content: bytes) -> None:
         file = self._file("a.csv", content)
-        self._write(formats.read_csv(file, on_problem=self.problems.append))
+        self._write(formats.read_csv(file, images="s3://b", on_problem=self.problems.append))
 
     def _ground_truth(self, content: bytes) -> None:
         file = self._file("output.manifest", content)

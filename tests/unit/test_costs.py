@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -154,9 +155,7 @@ def test_invalid_numbers_of_a_plan(images: int, rate: float, units: int, budget:
     """Each invalid argument is an error by itself."""
     with pytest.raises(InvalidInput) as caught:
         plan(images, prices=PRICES, images_per_second=rate, max_units=units, budget=budget)
-    assert str(caught.value) == (
-        "Invalid plan; expected images >= 0, images_per_second > 0, max_units >= 1 and budget >= 0."
-    )
+    assert re.match(r"(images|images_per_second|max_units|budget) is -?[0-9.]+; expected ", str(caught.value))
 
 
 def test_the_smallest_plan() -> None:

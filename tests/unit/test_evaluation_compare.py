@@ -91,11 +91,11 @@ def test_images_with_changed_labels_are_not_shared() -> None:
 
 
 def test_compare_detectors() -> None:
-    """Metrics are computed over boxes; an unknown label raises KeyError."""
+    """Metrics are computed over boxes; an unknown label is refused."""
     comparison = detector().compare(detector(), n_resamples=50)
 
     assert comparison.difference("cap", "recall").before == detector().labels["cap"].recall
-    with pytest.raises(KeyError):
+    with pytest.raises(InvalidInput, match="label is 'hat'"):
         comparison.difference("hat")
 
 

@@ -440,7 +440,10 @@ def test_other_errors(tmp_path: Path) -> None:
         (
             lambda: EvaluationResult.from_snapshot(tmp_path / "gone"),
             errors.InvalidEvaluation,
-            f"Cannot read {tmp_path / 'gone'}: No such file or directory.",
+            (
+                f"lines is {str(tmp_path / 'gone')!r}, which does not exist; expected the path of a JSON "
+                "Lines file, its content as bytes, an open file, or its lines."
+            ),
         ),
         (
             lambda: detector().mistakes(kind="x"),  # type: ignore[arg-type]  # wrong on purpose

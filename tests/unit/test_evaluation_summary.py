@@ -165,7 +165,7 @@ def test_summary_of_an_adapter_keeps_its_part() -> None:
     ("content", "message"),
     [
         ({"Statistics": {}}, "it has none of AggregatedEvaluationResults"),
-        ([1], "expected an object, found list"),
+        ([1], r"summary is \[1\]; expected the content of the file"),
         (summary(F1Score="high"), r"AggregatedEvaluationResults\.F1Score: expected a number, found 'high'"),
         (summary(Recall=True), "expected a number, found True"),
         (summary(ConfusionMatrix={}), "ConfusionMatrix: expected a list"),

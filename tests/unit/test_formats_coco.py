@@ -53,8 +53,8 @@ def test_large_files_are_read_in_windows(tmp_path: Path) -> None:
     ]
     for indent in (None, 3):
         text = json.dumps({"images": images, "annotations": [], "categories": []}, indent=indent)
-        found = list(read_coco(write_file(tmp_path, text), on_problem=raise_problem))
-        assert [str(tmp_path / f"{n}.jpg") for n in range(999)] == [image.source for image in found]
+        found = list(read_coco(write_file(tmp_path, text), images="s3://b", on_problem=raise_problem))
+        assert [f"s3://b/{n}.jpg" for n in range(999)] == [image.source for image in found]
 
 
 def test_an_s3_url_is_used_as_it_is(tmp_path: Path) -> None:
@@ -120,7 +120,9 @@ def test_flaws_of_images_and_categories(tmp_path: Path) -> None:
         ("{1: []}", "expected a name in quotes"),
         ('{"images": [' + "[" * 100_000, "Nested too deeply"),
         ('{"images": [' + "9" * 5000 + "]}", "Cannot be read"),
-        (b"\xff\xfe{\x00", "Not UTF-8"),
+        (b"\xff\xfe{\x00", "Is UTF-16 text"),
+        (b'{"images": ["caf\xe9"]}', "Not UTF-8 text in line 1"),
+        ('{"images": [{}]}', "Has no usable images"),
     ],
 )  # fmt: skip
 def test_invalid_files_are_refused(tmp_path: Path, content: str | bytes, message: str) -> None:

@@ -117,5 +117,5 @@ def test_rejected_and_failed_lines_are_reported(tmp_path: Path, line: Any, messa
 
 def test_a_missing_output_manifest_is_refused(tmp_path: Path) -> None:
     """A missing file raises InvalidInput."""
-    with pytest.raises(InvalidInput, match="Cannot be read"):
+    with pytest.raises(InvalidInput, match="which does not exist"):
         list(read_ground_truth(tmp_path / "none"))

@@ -18,6 +18,7 @@ from rekolabels.formats import (
     from_fiftyone,
     from_huggingface,
     from_supervision,
+    raise_problem,
     read_coco,
     read_csv,
     read_folder,
@@ -118,7 +119,9 @@ def test_many_crowds_are_summarized(tmp_path: Path) -> None:
     content = {"images": images, "annotations": crowds, "categories": [{"id": 7, "name": "cat"}]}
     write_files(tmp_path, {"x.json": json.dumps(content)})
 
-    _, text = collect(lambda report: read_coco(tmp_path / "x.json", on_problem=report), tmp_path)
+    _, text = collect(
+        lambda report: read_coco(tmp_path / "x.json", images="s3://b", on_problem=report), tmp_path
+    )
 
     assert "Each crowd (iscrowd) is read as one box (annotation ids 0, 1, 2 and 6 more)." in text
 
@@ -141,7 +144,7 @@ def test_many_crowds_are_summarized(tmp_path: Path) -> None:
         ('{"images" []}', "Not JSON at character 11: expected a colon, found '[]}'"),
         ("{1: []}", "Not JSON at character 3: expected a name in quotes, found ': []}'"),
         ('{"images": [' + "[" * 100_000, "Nested too deeply for image labels"),
-        (b"\xff\xfe{\x00", "Not UTF-8 text: invalid start byte"),
+        (b"\xff\xfe{\x00", "Is UTF-16 text. Expected JSON text"),
     ],
 )
 def test_invalid_coco_files(tmp_path: Path, content: str | bytes, expected: str) -> None:
@@ -183,7 +186,7 @@ def test_csv_with_boxes(tmp_path: Path) -> None:
     )
     write_files(tmp_path, {"b.csv": text})
 
-    found = collect(lambda report: read_csv(tmp_path / "b.csv", on_problem=report), tmp_path)
+    found = collect(lambda report: read_csv(tmp_path / "b.csv", images="s3://b", on_problem=report), tmp_path)
 
     assert found == (
         1,
@@ -242,7 +245,7 @@ def test_folders(tmp_path: Path) -> None:
             FOLDER/in/cat/e.jpg: A JPEG file that is truncated or damaged before its size (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/cat/f.png: Its header states the size 0 x 5 (image left out). Remove it or convert it to JPEG or PNG.
             FOLDER/in/dog/loop: A link to a folder above it. Remove the link.
-            FOLDER/in/loose.png: Not in a label folder (image left out). If it is an image, move it into a folder that is named after its label.
+            FOLDER/in: Not in a label folder: FOLDER/in/loose.png (image left out). If they are images, move them into folders that are named after their labels.
         """),
     )
 
@@ -357,7 +360,6 @@ def test_voc(tmp_path: Path) -> None:
         dedent("""
             FOLDER/Annotations/a.xml: States no valid size; the image has 100 x 80 pixels.
             FOLDER/Annotations/a.xml: Has no boxes. Label the image: the service ignores images without labels.
-            FOLDER/Annotations/b.xml: Image FOLDER/JPEGImages/b.png does not exist (image left out). Pass images='<folder of the images>' or remove the XML file.
             FOLDER/Annotations/c.xml: Not XML: unclosed token: line 1, column 0 (image left out). Export it again.
             FOLDER/Annotations/d.xml: The root element is <b>, not <annotation> (image left out). Remove it.
             FOLDER/Annotations/e.xml: Declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Export it again.
@@ -373,6 +375,7 @@ def test_voc(tmp_path: Path) -> None:
             FOLDER/Annotations/k.xml: Image '../k.png' is outside 'FOLDER/JPEGImages' (image left out). Name images relative to their folder.
             FOLDER/Annotations/l.xml: Larger than 16 MB, which no annotation of an image is (image left out).
             FOLDER/Annotations/m.xml: Cannot be read: Is a directory (image left out). Check its permissions.
+            FOLDER/Annotations: 1 of 7 images do not exist: FOLDER/JPEGImages/b.png (image left out). Pass images='<folder of the images>', or images='s3://<bucket>/<prefix>' if they are in S3.
         """),
     )
     expected = "Expected the folder of Pascal VOC annotations."
@@ -424,9 +427,11 @@ def test_yolo(tmp_path: Path) -> None:
     assert text.startswith(
         "FOLDER/bad.txt: Not UTF-8 text at byte 0. Expected a list of images (file left out).\n"
     )
-    _, text = collect(lambda report: read_yolo(tmp_path / "d" / "e", on_problem=report), tmp_path)
-    assert text == (
-        "FOLDER/d/e/data.yaml: '../../images' is outside the folder of the dataset (file left out). To read it, pass root='<folder of the dataset>'.\n"
+    assert message_of(lambda: read_yolo(tmp_path / "d" / "e"), tmp_path) == (
+        "FOLDER/d/e/data.yaml: Has no usable images in train ('../../images'). Check the paths, or pass root='<folder of the dataset>'."
+    )
+    assert message_of(lambda: read_yolo(tmp_path / "d" / "e", on_problem=raise_problem), tmp_path) == (
+        "FOLDER/d/e/data.yaml: '../../images' is outside the folder of the dataset (file left out). To read it, pass root='<folder of the dataset>'."
     )
 
 
@@ -513,25 +518,25 @@ def test_writers(tmp_path: Path) -> None:
     assert collect(lambda report: write_coco([both], tmp_path / "o.json", on_problem=report), tmp_path) == (
         1,
         dedent("""
-            x/a.jpg: COCO has no image-level labels (label left out).
-            x/a.jpg: COCO states the size of each image, and this one has none. Set its size.
+            FOLDER/o.json: COCO has no image-level labels: x/a.jpg (label left out).
+            FOLDER/o.json: COCO states sizes, and these have none: x/a.jpg. Set their size.
         """),
     )
     assert collect(lambda report: write_csv([both], tmp_path / "o.csv", on_problem=report), tmp_path) == (
         1,
-        "x/a.jpg: This layout has no boxes (box left out). Pass boxes=True.\n",
+        "FOLDER/o.csv: This layout has no boxes: x/a.jpg (box left out). Pass boxes=True.\n",
     )
     assert collect(
         lambda report: write_csv([both], tmp_path / "o.csv", boxes=True, on_problem=report), tmp_path
-    ) == (1, "x/a.jpg: This layout has no image-level labels (label left out).\n")
+    ) == (1, "FOLDER/o.csv: This layout has no image-level labels: x/a.jpg (label left out).\n")
     assert collect(
         lambda report: write_voc([both, again], tmp_path / "voc", on_problem=report), tmp_path
     ) == (
         1,
         dedent("""
-            x/a.jpg: Pascal VOC has no image-level labels (label left out).
-            x/a.jpg: Pascal VOC states the size of each image, and this one has none. Set its size.
             y/a.jpg: Another image is also named a (image left out). Write it to another folder.
+            FOLDER/voc: Pascal VOC has no image-level labels: x/a.jpg (label left out).
+            FOLDER/voc: Pascal VOC states sizes, and these have none: x/a.jpg. Set their size.
         """),
     )
     pytest.importorskip("yaml")
@@ -543,9 +548,9 @@ def test_writers(tmp_path: Path) -> None:
         ) == (
             1,
             dedent("""
-                x/a.jpg: YOLO has no image-level labels (label left out).
                 y/a.jpg: Another image is also named a (image left out). Write it to another folder.
-                b.jpg: YOLO needs the size of each image, and this one has none (image left out). Set its size.
+                FOLDER/yolo: YOLO has no image-level labels: x/a.jpg (label left out).
+                FOLDER/yolo: YOLO needs sizes, and these have none: b.jpg (image left out). Set their size.
             """),
         )
 
@@ -564,10 +569,10 @@ def test_label_folders_are_written(tmp_path: Path) -> None:
     assert collect(lambda report: write_folder(images, tmp_path / "out", on_problem=report), tmp_path) == (
         1,
         dedent("""
-            FOLDER/a.png: A label folder holds images with one label, and this one has 2 (image left out).
             FOLDER/a.png: Label '../up' cannot be the name of a folder (image left out).
-            s3://b/k.png: Not a local file (image left out). Download it first.
-            FOLDER/a.png: A label folder has no boxes (box left out).
             FOLDER/a.png: FOLDER/out/cat/a.png already exists (image left out). Write to an empty folder.
+            FOLDER/out: A label folder holds images with one label, and these have 2: FOLDER/a.png (image left out).
+            FOLDER/out: Not local files: s3://b/k.png (image left out). Download them first.
+            FOLDER/out: A label folder has no boxes: FOLDER/a.png (box left out).
         """),
     )

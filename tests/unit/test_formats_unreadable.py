@@ -95,7 +95,8 @@ def test_invalid_parts_of_a_data_yaml_are_reported(tmp_path: Path) -> None:
     file.write_text('names: [a]\ntrain: "nul\\0character"\nval: list.txt\n', encoding="utf-8")
     problems: list[Problem] = []
 
-    assert list(read_yolo(file, on_problem=problems.append)) == []
+    with pytest.raises(InvalidInput, match="Has no usable images"):
+        list(read_yolo(file, on_problem=problems.append))
     assert [problem.lost for problem in problems] == ["file", "file"]
     assert "is not a valid path" in problems[0].message
     assert "Not UTF-8 text" in problems[1].message

@@ -76,12 +76,13 @@ def test_images_in_s3_have_the_size_of_the_xml(voc: Path) -> None:
 def test_flaws_are_reported_by_file(voc: Path, old: str, new: str, message: str, lost: str) -> None:
     """The problem names the file and the object, and what was left out."""
     file = voc / "Annotations" / "a.xml"
+    (voc / "Annotations" / "z.xml").write_text(GOOD.format(name="a.png"))
     file.write_text(file.read_text().replace(old, new))
     images, problems = read(voc)
     assert str(file) == problems[0].file
     assert message in problems[0].message
     assert lost == problems[0].lost
-    assert int(lost != "image") == len(images)
+    assert 1 + int(lost != "image") == len(images)
     assert all(image.size == ImageSize(100, 80) for image in images)
 
 
@@ -95,13 +96,13 @@ def test_a_rotated_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
 
 def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
     """Images that do not exist or are neither JPEG nor PNG are reported."""
-    image = voc / "JPEGImages" / "a.png"
-    image.write_bytes(b"GIF89a")
-    assert "Neither JPEG nor PNG" in read(voc)[1][0].message
-    image.unlink()
+    for name in ("b", "c"):
+        (voc / "Annotations" / f"{name}.xml").write_text(GOOD.format(name=f"{name}.png"))
+    (voc / "JPEGImages" / "b.png").write_bytes(b"GIF89a")
     images, problems = read(voc)
-    assert images == []
-    assert "does not exist" in problems[0].message
+    assert len(images) == 1
+    assert "Neither JPEG nor PNG" in problems[0].message
+    assert "1 of 3 images do not exist" in problems[1].message
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_writing_reports_what_voc_cannot_hold(tmp_path: Path) -> None:
     problems: list[Problem] = []
     images = [LabelledImage("x/a.jpg", ["cat"]), LabelledImage("y/a.png", size=ImageSize(64, 64))]
     assert write_voc(images, tmp_path / "new", on_problem=problems.append) == 1
-    assert [problem.lost for problem in problems] == ["label", "nothing", "image"]
+    assert [problem.lost for problem in problems] == ["image", "label", "nothing"]
     with pytest.raises(InvalidInput, match="Cannot be"):
         write_voc(images, tmp_path / "new" / "a.xml")
 

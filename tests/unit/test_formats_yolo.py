@@ -110,10 +110,12 @@ def test_a_data_yaml_cannot_name_folders_elsewhere(tmp_path: Path) -> None:
         "d/e/list.txt": "../../else/images/a.png\n",
     })  # fmt: skip
     problems: list[Problem] = []
-    assert list(read_yolo(tmp_path / "d" / "e", on_problem=problems.append)) == []
+    with pytest.raises(InvalidInput, match="Has no usable images in train"):
+        list(read_yolo(tmp_path / "d" / "e", on_problem=problems.append))
     assert "is outside the folder" in problems[0].message
     assert len(list(read_yolo(tmp_path / "d" / "e", root=tmp_path / "else", on_problem=raise_problem))) == 1
-    assert list(read_yolo(tmp_path / "d" / "e" / "list.yaml", on_problem=problems.append)) == []
+    with pytest.raises(InvalidInput, match="Has no usable images in train"):
+        list(read_yolo(tmp_path / "d" / "e" / "list.yaml", on_problem=problems.append))
     assert [
         next(
             part
@@ -134,7 +136,7 @@ def test_writing_reports_what_yolo_cannot_hold(tmp_path: Path) -> None:
     ]
     problems: list[Problem] = []
     assert write_yolo(images, tmp_path / "new", names=["cat"], on_problem=problems.append) == 1
-    assert [problem.lost for problem in problems] == ["label", "image", "image"]
+    assert [problem.lost for problem in problems] == ["image", "label", "image"]
     assert (tmp_path / "new" / "labels" / "a.txt").read_text().startswith("1 0.25000000 ")
     with pytest.raises(InvalidInput, match="Cannot be created"):
         write_yolo([], tmp_path / "new" / "data.yaml")

@@ -263,7 +263,7 @@ def test_all_kinds_of_sources_are_read(tmp_path: Path) -> None:
         ("nowhere.manifest", "Cannot read nowhere"),
         ("s3://b/train.manifest", "is in S3"),
         (CLASSIFIED, "as bytes"),
-        ([7], "one is of type int"),
+        ([7], r"one is 7 \(int\)"),
     ],
 )
 def test_sources_that_are_not_manifests(source: Any, message: str) -> None:

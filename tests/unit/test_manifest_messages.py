@@ -259,7 +259,7 @@ def test_headlines_of_good_manifests() -> None:
             "s3://b/train.manifest",
             "s3://b/train.manifest is in S3. Download it first, or pass get_object(...)['Body'] of an S3 client.",
         ),
-        ([7], "The lines of a manifest must be str or bytes, but one is of type int."),
+        ([7], "The lines of a manifest must be str or bytes, but one is 7 (int)."),
         (
             b'{"source-ref":"a"}\n{"source-ref":"\xc3\xbc\xff"}',
             "Line 2 of the manifest is not UTF-8 text (column 17).",

@@ -120,7 +120,7 @@ def test_order_folder_and_separator_do_not_matter() -> None:
 def test_another_seed_gives_another_split() -> None:
     """Ten seeds give ten different test parts."""
     images = images_of({"a": 40, "b": 40})
-    found = {tuple(names(split(images, seed=seed).test)) for seed in range(-5, 5)}
+    found = {tuple(names(split(images, seed=seed).test)) for seed in range(10)}
     assert len(found) == 10
 
 
@@ -213,20 +213,20 @@ def test_shares_outside_of_zero_and_one_are_refused(test: float) -> None:
     """The message shows the value and what was expected."""
     with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), test=test)
-    assert str(caught.value) == f"Invalid test={test!r}: expected a number between 0 and 1, such as 0.2."
+    assert str(caught.value).startswith(f"test is {test!r}; expected a fraction ")
 
 
-@pytest.mark.parametrize("seed", [1.5, "x", None, True])
+@pytest.mark.parametrize("seed", [1.5, "x", None, True, -1])
 def test_seeds_are_integers(seed: int) -> None:
     """A float or a string is a mistake that would otherwise go unnoticed."""
     with pytest.raises(InvalidInput) as caught:
         split(images_of({"a": 5}), seed=seed)
-    assert str(caught.value) == f"Invalid seed={seed!r}: expected an integer."
+    assert str(caught.value) == f"seed is {seed!r}; expected a whole number from 0 to 4,294,967,295."
 
 
 def test_only_labelled_images_are_accepted() -> None:
     """For a list of paths, the message names the readers."""
-    with pytest.raises(InvalidInput, match=r"of type str: expected LabelledImage values\. Read them with"):
+    with pytest.raises(InvalidInput, match=r"images\[0\] is .*; expected a LabelledImage\."):
         split(["a.jpg", "b.jpg"])  # type: ignore[list-item]  # the mistake under test
 
 
@@ -291,7 +291,7 @@ def test_the_balance_prints_as_a_table() -> None:
         "a\\x1b\\n         8     2     2.0  20.0%           16           4",
         "all images      8     2     2.0  20.0%           16           4",
     ]
-    with pytest.raises(KeyError):
+    with pytest.raises(InvalidInput, match="which the images of the split do not have"):
         split(images).balance["absent"]
 
 
@@ -322,7 +322,7 @@ def test_folds_are_at_least_two(k: int) -> None:
     """A single fold would have no training images."""
     with pytest.raises(InvalidInput) as caught:
         folds(images_of({"a": 9}), k)
-    assert str(caught.value) == f"Invalid k={k!r}: expected at least 2 folds."
+    assert str(caught.value).startswith(f"k is {k!r}; expected a whole number, 2 or more.")
 
 
 def test_more_folds_than_images() -> None:

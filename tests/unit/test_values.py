@@ -22,7 +22,7 @@ def test_a_single_string_is_refused_as_labels() -> None:
     """``labels="puppy"`` would give five labels of one letter."""
     with pytest.raises(errors.InvalidInput) as caught:
         LabelledImage("rex.jpg", labels="puppy")
-    assert str(caught.value) == "Invalid labels='puppy': expected a list of labels. Write labels=['puppy']."
+    assert str(caught.value) == "labels is 'puppy'; expected a list of labels, as text. Use labels=['puppy']."
 
 
 @pytest.mark.parametrize(

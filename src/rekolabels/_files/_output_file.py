@@ -133,7 +133,14 @@ def _sync_folder(folder: Path) -> None:
 
 def _failed(name: str, error: Exception, note: str = "") -> InvalidInput:
     reason = getattr(error, "strerror", None) or error
-    return InvalidInput(f"{name}: Cannot be written: {reason}. The file was not changed.{note}")
+    if isinstance(error, FileNotFoundError):
+        folder = str(Path(name).parent)
+        hint = f"The folder {folder!r} does not exist. Make it first: Path({folder!r}).mkdir(parents=True)."
+    elif isinstance(error, IsADirectoryError):
+        hint = "Expected the path of a file, not of a folder."
+    else:
+        hint = f"The file was not changed.{note}"
+    return InvalidInput(f"{name}: Cannot be written: {reason}. {hint}")
 
 
 def printable_name(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> str:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_fraction, check_integer, invalid
 from rekolabels._display import counted
-from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._inputs import check_boxes, check_candidates, check_per_image
 from rekolabels.evaluation._metrics import mean_defined
+from rekolabels.images import BoundingBox
+from rekolabels.manifest._given_images import is_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from rekolabels.images import BoundingBox
-
-__all__ = ["COCO_IOU_THRESHOLDS", "BoxMetrics", "iou", "score_boxes"]
+__all__ = ["COCO_IOU_THRESHOLDS", "BoxMetrics", "check_iou_thresholds", "iou", "score_boxes"]
 
 _STEP = (0.95 - 0.5) / 9
 COCO_IOU_THRESHOLDS = (*(0.5 + at * _STEP for at in range(9)), 0.95)
@@ -84,17 +85,14 @@ def score_boxes(
         >>> scores.average_precision["cap"][0], scores.mean_average_precision
         (1.0, 0.7)
     """
-    thresholds = (iou_thresholds,) if isinstance(iou_thresholds, (int, float)) else tuple(iou_thresholds)
-    truths, predictions = list(truths), list(predictions)
-    if len(truths) != len(predictions):
-        raise InvalidInput(
-            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
-        )
+    thresholds = check_iou_thresholds(iou_thresholds)
+    max_detections = check_integer("max_detections", max_detections, at_least=1)
+    truths, predictions = check_per_image(truths, predictions)
     support: Counter[str] = Counter()
     # by label, for each prediction: its negated confidence, and a bit for each threshold at which it matches
     matched: dict[str, list[tuple[float, int]]] = {}
     match = _Matcher(thresholds)
-    for true_boxes, predicted in zip(truths, predictions, strict=True):
+    for true_boxes, predicted in zip(check_boxes(truths), check_candidates(predictions), strict=True):
         true_by_label: dict[str, list[_Edges]] = {}
         for box in true_boxes:
             left, top, width, height = box.left, box.top, box.width, box.height
@@ -124,6 +122,17 @@ def score_boxes(
     return BoxMetrics(thresholds, precisions, recalls)
 
 
+def check_iou_thresholds(iou_thresholds: object) -> tuple[float, ...]:
+    """Check one IoU threshold or several, and return them."""
+    if not is_collection(iou_thresholds):
+        return (check_fraction("iou_thresholds", iou_thresholds),)
+    expected = "one fraction from 0 to 1, or several"
+    values = list(iou_thresholds)
+    if not values:
+        raise invalid("iou_thresholds", iou_thresholds, expected)
+    return tuple(check_fraction(f"iou_thresholds[{at}]", value) for at, value in enumerate(values))
+
+
 def iou(one: BoundingBox, other: BoundingBox) -> float:
     """Return the intersection over union of two boxes, 0 to 1; labels do not matter.
 
@@ -132,6 +141,9 @@ def iou(one: BoundingBox, other: BoundingBox) -> float:
         >>> iou(BoundingBox("a", 0, 0, 10, 10), BoundingBox("a", 5, 0, 10, 10))
         0.333...
     """
+    if type(one) is not BoundingBox or type(other) is not BoundingBox:
+        name, value = ("other", other) if isinstance(one, BoundingBox) else ("one", one)  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise invalid(name, value, "a BoundingBox")
     width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
     height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
     if width <= 0 or height <= 0:
@@ -147,8 +159,6 @@ class _Matcher:
     """Match each prediction, most confident first, to the free true box with the highest IoU."""
 
     def __init__(self, iou_thresholds: tuple[float, ...]) -> None:
-        if not iou_thresholds or not all(0 <= threshold <= 1 for threshold in iou_thresholds):
-            raise InvalidInput(f"iou_thresholds is {iou_thresholds!r}; expected one or more from 0 to 1.")
         self._thresholds = [min(threshold, _NEARLY_ONE) for threshold in iou_thresholds]
         self._lowest = min(self._thresholds)
 

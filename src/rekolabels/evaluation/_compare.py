@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
+from rekolabels._arguments import check_choice, check_flag, check_fraction, check_integer, check_seed, shown
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput, ModelRegressed
+from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._metrics import Counts, mean_defined
 from rekolabels.evaluation._report._table import align, plain_label
 
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 
     from rekolabels.evaluation._images import EvaluatedImage
 
-__all__ = ["Comparison", "Difference", "McNemar", "check_no_regression", "compare_images"]
+__all__ = ["METRICS", "Comparison", "Difference", "McNemar", "check_no_regression", "compare_images"]
 
 Metric = Literal["f1", "precision", "recall"]
-_METRICS: tuple[Metric, ...] = ("f1", "precision", "recall")
+METRICS: tuple[Metric, ...] = ("f1", "precision", "recall")
 _TAIL = 0.025
 """Share of the resamples outside of a 95 % interval, on each side."""
 _COLUMNS = ("Label", "Metric", "Before", "After", "Change", "95 % interval")
@@ -87,6 +89,7 @@ class Difference:
             tolerance: Acceptable loss, such as 0.02.
             strict: Also count losses that are not significant.
         """
+        tolerance, strict = check_fraction("tolerance", tolerance), check_flag("strict", strict)
         if self.change is None:
             return self.before is not None  # a metric that was defined no longer is
         lost = self.change < -tolerance
@@ -116,17 +119,22 @@ class Comparison:
             metric: ``f1``, ``precision`` or ``recall``.
 
         Raises:
-            KeyError: The comparison has no such label.
+            InvalidInput: The comparison has no such label or metric.
         """
+        check_choice("metric", metric, METRICS)
+        if label is not None:
+            check_label("label", label, self.by_label)
         for difference in self.differences:
             if (difference.label, difference.metric) == (label, metric):
                 return difference
-        raise KeyError(label)
+        raise InvalidInput(f"The comparison has no {metric} of {shown(label)}.")
 
     def worse(
         self, tolerance: float = 0.0, *, metric: Metric = "f1", strict: bool = False
     ) -> tuple[Difference, ...]:
         """Return the differences that are worse; see :meth:`Difference.is_worse`."""
+        check_choice("metric", metric, METRICS)
+        check_fraction("tolerance", tolerance)
         return tuple(
             difference
             for difference in self.differences
@@ -170,6 +178,9 @@ def compare_images(
     Raises:
         InvalidInput: The test sets differ, or have no image in common.
     """
+    only_shared = check_flag("only_shared", only_shared)
+    n_resamples = check_integer("n_resamples", n_resamples, at_least=1)
+    seed = check_seed("seed", seed)
     first, second = _by_image(before), _by_image(after)
     shared = [key for key, image in first.items() if key in second and _truth(image) == _truth(second[key])]
     left_out = len(first) + len(second) - 2 * len(shared)
@@ -279,11 +290,11 @@ def _values(
                     total[at] += times * count
     sides = [{label: Counts(*total[at : at + 3]) for label, total in totals.items()} for at in (0, 3)]
     found: dict[tuple[str | None, Metric], tuple[float | None, float | None]] = {}
-    for metric in _METRICS:
+    for metric in METRICS:
         means = [mean_defined(getattr(counts, metric) for counts in side.values()) for side in sides]
         found[None, metric] = means[0], means[1]
     for label in labels:
-        for metric in _METRICS:
+        for metric in METRICS:
             found[label, metric] = getattr(sides[0][label], metric), getattr(sides[1][label], metric)
     return found
 

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_fraction
 from rekolabels._display import counted
-from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._confusion import TopConfusion
+from rekolabels.evaluation._inputs import (
+    check_boxes,
+    check_candidates,
+    check_labels,
+    check_per_image,
+    check_scores,
+    check_truths,
+)
 from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_classification
 from rekolabels.evaluation._result import EvaluationResult
 from rekolabels.evaluation._values import LabelMetrics, Verdict, VerdictKind, by_f1
@@ -64,7 +72,7 @@ def evaluate_classification(
         project_version_arn: ARN of the model version, for the summary.
 
     Raises:
-        InvalidInput: There are not as many predictions as truths.
+        InvalidInput: An argument is not valid, or there are not as many predictions as truths.
 
     Examples:
         >>> evaluation = evaluate_classification(
@@ -79,9 +87,10 @@ def evaluate_classification(
         >>> [verdict.kind for verdict in evaluation.verdicts[0]]
         ['true positive', 'true negative']
     """
-    known = tuple(sorted(set(labels)))
-    true_labels = [frozenset(truth).intersection(known) for truth in truths]
-    _check_lengths(truths, predictions)
+    truths, predictions = check_per_image(truths, predictions)
+    known = tuple(sorted(set(check_labels(labels, len(truths)))))
+    check_scores(predictions)
+    true_labels = [truth.intersection(known) for truth in check_truths(truths)]
     metrics = {
         label: _metrics_of(scored, scored.support)
         for label, scored in score_classification(true_labels, predictions, known).items()
@@ -140,7 +149,7 @@ def evaluate_detection(
         project_version_arn: ARN of the model version, for the summary.
 
     Raises:
-        InvalidInput: There are not as many predictions as truths.
+        InvalidInput: An argument is not valid, or there are not as many predictions as truths.
 
     Examples:
         >>> truth = BoundingBox("cap", left=10, top=10, width=20, height=20)
@@ -152,12 +161,12 @@ def evaluate_detection(
         >>> [verdict.kind for verdict in evaluation.verdicts[0]]
         ['true positive']
     """
-    known = sorted(set(labels))
-    _check_lengths(truths, predictions)
+    truths, predictions = check_per_image(truths, predictions)
+    known = sorted(set(check_labels(labels, len(truths))))
+    iou_threshold = check_fraction("iou_threshold", iou_threshold)
     images: list[list[_Match]] = []
     images_with: dict[str, int] = dict.fromkeys(known, 0)
-    for true, predicted in zip(truths, predictions, strict=True):
-        boxes, candidates = list(true), list(predicted)
+    for boxes, candidates in zip(check_boxes(truths), check_candidates(predictions), strict=True):
         matches: list[_Match] = []
         for label in known:
             true_boxes = [box for box in boxes if box.label == label]
@@ -187,13 +196,6 @@ def evaluate_detection(
         project_version_arn=project_version_arn,
     )
     return Evaluation(result, tuple(_box_verdicts(matches, metrics) for matches in images))
-
-
-def _check_lengths(truths: Sequence[object], predictions: Sequence[object]) -> None:
-    if len(truths) != len(predictions):
-        raise InvalidInput(
-            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
-        )
 
 
 def _metrics_of(scored: ScoredLabel, test_images: int) -> LabelMetrics:

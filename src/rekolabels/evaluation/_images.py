@@ -6,10 +6,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from rekolabels._arguments import check_text
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._checks import check_label
-from rekolabels.evaluation._jsonl import as_list, number_in, object_in, read_objects, text_in, unreadable
+from rekolabels.evaluation._jsonl import (
+    Lines,
+    as_list,
+    line_stream,
+    number_in,
+    object_in,
+    read_objects,
+    text_in,
+    unreadable,
+)
 from rekolabels.evaluation._snapshot import SnapshotImage
 from rekolabels.evaluation._values import Verdict, VerdictKind
 from rekolabels.images import BoundingBox, ImageSize
@@ -174,13 +184,11 @@ def read_images(lines: Iterable[str] | Iterable[bytes], name: str) -> Iterator[E
         )
 
 
-def read_training_snapshot(
-    lines: Iterable[str] | Iterable[bytes], name: str = "the training snapshot"
-) -> Iterator[SnapshotImage]:
+def read_training_snapshot(lines: Lines, name: str = "the training snapshot") -> Iterator[SnapshotImage]:
     """Read ``TrainingGroundTruth-<project>-<version>.json``: the images that the training used.
 
     Args:
-        lines: The lines of the file, or the open file.
+        lines: A path, the content of the file as bytes, an open file, or its lines.
         name: Name of the file, for error messages.
 
     Raises:
@@ -193,6 +201,11 @@ def read_training_snapshot(
         >>> list(read_training_snapshot(lines))
         [SnapshotImage(source='s3://b/a.jpg', labels=('cat',), boxes=(), size=None)]
     """
+    check_text("name", name, "the name of the file, for messages")
+    return _training_images(line_stream(lines, "lines"), name)
+
+
+def _training_images(lines: Iterable[str] | Iterable[bytes], name: str) -> Iterator[SnapshotImage]:
     for _, where, fields in read_objects(lines, name):
         yield SnapshotImage(text_in(fields, "source-ref", where), *_ground_truth(fields, where))
 
@@ -247,9 +260,7 @@ def _boxes(
     if not sizes:
         raise unreadable(f"{place}: image_size", "expected one size, found none")
     stated = sizes[0] if sizes[0].get("depth") else {**sizes[0], "depth": 3}
-    size = ImageSize(
-        *(int(_pixels(stated, side, f"{place}.image_size")) for side in ("width", "height", "depth"))
-    )
+    size = ImageSize(*(_side(stated, side, f"{place}.image_size") for side in ("width", "height", "depth")))
     annotations = _list(content, "annotations", place)
     classes = object_in(metadata, "class-map", f"{place}{_METADATA}") if annotations else {}
     boxes: list[BoundingBox] = []
@@ -270,6 +281,14 @@ def _pixels(fields: Mapping[str, Any], name: str, where: str) -> float:
     if abs(number) > _MAX_PIXELS:
         raise unreadable(f"{where}: {name}", f"expected a number of pixels, found {number:g}")
     return number
+
+
+def _side(fields: Mapping[str, Any], name: str, where: str) -> int:
+    """Return the field, which must be a side of an image."""
+    side = int(_pixels(fields, name, where))
+    if side < 1:
+        raise unreadable(f"{where}: {name}", f"expected 1 or more, found {side}")
+    return side
 
 
 def _list(fields: Mapping[str, Any], name: str, where: str) -> list[dict[str, Any]]:

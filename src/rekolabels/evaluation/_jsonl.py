@@ -6,11 +6,15 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, TypeAlias, Union, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
-from rekolabels.errors import InvalidEvaluation
+from rekolabels._arguments import check_file, invalid
+from rekolabels.errors import InvalidEvaluation, InvalidInput
+from rekolabels.manifest._given_images import check_unused, is_collection
 from rekolabels.manifest._json import short_repr
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = [
     "LineSource",
@@ -19,6 +23,7 @@ __all__ = [
     "as_list",
     "as_object",
     "finite",
+    "line_stream",
     "number_in",
     "object_in",
     "read_objects",
@@ -33,21 +38,48 @@ LineSource: TypeAlias = Callable[[], Iterable[str] | Iterable[bytes]]
 """Returns the lines from the beginning each time it is called."""
 
 
-def as_lines(lines: Lines) -> LineSource:
-    """Return a source of lines that can be read repeatedly; iterators are kept in memory."""
-    if isinstance(lines, bytes):
-        kept: tuple[Any, ...] = tuple(lines.split(b"\n"))
-        return lambda: kept
-    if isinstance(lines, str) and lines.lstrip().startswith("{"):
+_EXPECTED = "the path of a JSON Lines file, its content as bytes, an open file, or its lines"
+
+
+def as_lines(lines: Lines, name: str) -> LineSource:
+    """Return a source of lines that can be read repeatedly; iterators are kept in memory.
+
+    Args:
+        lines: The lines, or where they are.
+        name: Name of the argument, for messages.
+    """
+    if isinstance(lines, (str, os.PathLike)):
+        path = _path(lines, name)
+        return lambda: _lines_of(path)
+    kept: tuple[Any, ...] = tuple(line_stream(lines, name))
+    return lambda: kept
+
+
+def line_stream(lines: Lines, name: str) -> Iterable[str] | Iterable[bytes]:
+    """Return the lines as a stream; arguments as for :func:`as_lines`."""
+    if isinstance(lines, (bytes, bytearray)):
+        return bytes(lines).split(b"\n")
+    if isinstance(lines, (str, os.PathLike)):
+        return _lines_of(_path(lines, name))
+    stream: Any = lines
+    if not is_collection(stream):
+        raise invalid(name, lines, _EXPECTED)
+    check_unused(stream, name)
+    # The body of an object in S3 iterates over chunks, not over lines.
+    by_lines: Any = getattr(lines, "iter_lines", None)
+    return lines if by_lines is None else by_lines()
+
+
+def _path(path: str | os.PathLike[str], name: str) -> Path:
+    if isinstance(path, str) and path.lstrip().startswith("{"):
         raise InvalidEvaluation(
             "A str is treated as a path, but this one contains JSON. Pass bytes or lines instead: "
             "`text.encode()` or `text.splitlines()`."
         )
-    if isinstance(lines, (str, os.PathLike)):
-        path = Path(lines)
-        return lambda: _lines_of(path)
-    kept = tuple(lines)
-    return lambda: kept
+    try:
+        return check_file(name, path, _EXPECTED)
+    except InvalidInput as error:
+        raise InvalidEvaluation(str(error)) from error
 
 
 def _lines_of(path: Path) -> Iterator[bytes]:
@@ -73,9 +105,11 @@ def read_objects(
         InvalidEvaluation: A line is not a JSON object, such as the last line of a truncated file.
     """
     for number, raw in enumerate(cast("Iterable[str | bytes]", lines), start=1):
+        where = f"line {number} of {name}"
+        if not isinstance(raw, (str, bytes)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+            raise unreadable(where, f"expected text, found {_type_name(raw)}")
         if not raw.strip():
             continue
-        where = f"line {number} of {name}"
         try:
             content: Any = json.loads(raw)
         except (ValueError, RecursionError) as error:

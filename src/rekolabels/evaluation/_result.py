@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from rekolabels._arguments import (
+    check_callable,
+    check_choice,
+    check_flag,
+    check_fraction,
+    check_instance,
+    check_path,
+)
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._adapter import AdapterEvaluation, read_adapter
-from rekolabels.evaluation._box_metrics import COCO_IOU_THRESHOLDS, BoxMetrics, score_boxes
-from rekolabels.evaluation._compare import Comparison, check_no_regression, compare_images
+from rekolabels.evaluation._box_metrics import (
+    COCO_IOU_THRESHOLDS,
+    BoxMetrics,
+    check_iou_thresholds,
+    score_boxes,
+)
+from rekolabels.evaluation._compare import METRICS, Comparison, check_no_regression, compare_images
 from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
 from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes, read_images
 from rekolabels.evaluation._jsonl import Lines, LineSource, as_lines
@@ -23,12 +35,18 @@ from rekolabels.evaluation._values import ResultFields
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rekolabels.evaluation._metrics import ScoredLabel
 
 __all__ = ["EvaluationResult"]
 
 _NOT_PICKLED = ("snapshot", "read_image")
+
+
+def _check_reader(read_image: object) -> None:
+    if read_image is not None:
+        check_callable("read_image", read_image, "a function that returns the bytes of an image for its URI")
 
 
 @attrs.frozen
@@ -98,7 +116,8 @@ class EvaluationResult(ResultFields):
         # Imported here to keep importing rekolabels.evaluation fast.
         from rekolabels.evaluation._summary import read_summary
 
-        lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot)
+        _check_reader(read_image)
+        lines = snapshot if snapshot is None or callable(snapshot) else as_lines(snapshot, "snapshot")
         values = read_summary(summary)
         fields = {field.name: getattr(values, field.name) for field in attrs.fields(ResultFields)}
         return cls(**fields, snapshot=lines, read_image=read_image)
@@ -121,7 +140,8 @@ class EvaluationResult(ResultFields):
         Raises:
             InvalidEvaluation: A line is not in the format of the service.
         """
-        empty = cls(snapshot=as_lines(lines), read_image=read_image)
+        _check_reader(read_image)
+        empty = cls(snapshot=as_lines(lines, "lines"), read_image=read_image)
         return recompute(empty.images, empty, None)
 
     @property
@@ -224,12 +244,12 @@ class EvaluationResult(ResultFields):
         Args:
             iou_thresholds: One IoU threshold or several, 0 to 1; by default COCO's, 0.50 to 0.95.
         """
-        thresholds = COCO_IOU_THRESHOLDS if iou_thresholds is None else iou_thresholds
+        thresholds = COCO_IOU_THRESHOLDS if iou_thresholds is None else check_iou_thresholds(iou_thresholds)
         pairs = [(image.boxes, image.candidates) for image in self.images]
         return score_boxes(
             [boxes for boxes, _ in pairs],
             [candidates for _, candidates in pairs],
-            iou_thresholds=thresholds if isinstance(thresholds, (int, float)) else tuple(thresholds),
+            iou_thresholds=thresholds,
         )
 
     def compare(
@@ -249,6 +269,7 @@ class EvaluationResult(ResultFields):
         Raises:
             InvalidInput: The test sets differ; the message says how many images they have in common.
         """
+        check_instance("baseline", baseline, EvaluationResult, "the EvaluationResult of the other model")
         return compare_images(
             baseline.images, self.images, only_shared=only_shared, n_resamples=n_resamples, seed=seed
         )
@@ -279,6 +300,9 @@ class EvaluationResult(ResultFields):
             ModelRegressed: The model is worse. This is an AssertionError with a table of the losses.
             InvalidInput: The test sets differ.
         """
+        check_fraction("tolerance", tolerance)
+        check_choice("metric", metric, METRICS)
+        check_flag("strict", strict)
         comparison = self.compare(baseline, only_shared=only_shared)
         check_no_regression(comparison, tolerance, metric, strict=strict)
         return comparison
@@ -321,7 +345,7 @@ class EvaluationResult(ResultFields):
 
         return save_result(
             self,
-            Path(path),
+            check_path("path", path, "the path of a file"),
             images=None if self.snapshot is None else lambda: self.images,
             read_image=self.read_image,
         )

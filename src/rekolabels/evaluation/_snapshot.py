@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._arguments import check_instance, check_items, invalid
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._jsonl import to_utf8
+from rekolabels.evaluation._values import Verdict
 from rekolabels.images import BoundingBox, ImageSize
+from rekolabels.manifest._given_images import is_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from rekolabels.evaluation._values import Verdict
 
 __all__ = ["SnapshotImage", "write_testing_snapshot", "write_training_snapshot"]
 
@@ -32,11 +34,11 @@ _DETAILS = f"{_EVALUATION}-details"
 
 
 def _texts(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(values)
+    return tuple(check_items("labels", values, str, "a list of labels"))
 
 
 def _boxes_of(values: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
-    return tuple(values)
+    return tuple(check_items("boxes", values, BoundingBox, "a list of BoundingBox values"))
 
 
 @attrs.frozen
@@ -52,6 +54,10 @@ class SnapshotImage:
     size: ImageSize | None = None
     """Size of the image; required for images with boxes."""
 
+    def __attrs_post_init__(self) -> None:
+        check_instance("source", self.source, str, "the URI of an image")
+        check_instance("size", self.size, (ImageSize, NoneType), "an ImageSize or None")
+
 
 def write_training_snapshot(images: Iterable[SnapshotImage], created: datetime) -> Iterator[str]:
     """Yield the lines of ``TrainingGroundTruth-<project>-<version>.json``, without line endings.
@@ -60,8 +66,8 @@ def write_training_snapshot(images: Iterable[SnapshotImage], created: datetime) 
         images: The images that the training used.
         created: Time for ``creation-date``; a naive time is UTC.
     """
-    for number, image in enumerate(images, start=1):
-        yield _line(_ground_truth(image, _timestamp(created)), number)
+    stamp = _timestamp(created)
+    return (_line(_ground_truth(image, stamp), number) for number, image in enumerate(_each(images), start=1))
 
 
 def write_testing_snapshot(
@@ -90,11 +96,32 @@ def write_testing_snapshot(
         'cat'
     """
     stamp = _timestamp(created)
-    images = list(images)
-    if len(images) != len(verdicts):
+    images = list(_each(images))
+    listed = [
+        check_items(f"verdicts[{at}]", found, Verdict, "a list of Verdict values")
+        for at, found in enumerate(check_items("verdicts", verdicts, object, "the verdicts of each image"))
+    ]
+    if len(images) != len(listed):
         raise InvalidInput(
-            f"Got {len(images)} images and verdicts of {len(verdicts)}; pass one of each per image."
+            f"Got {len(images)} images and verdicts of {len(listed)}; pass one of each per image."
         )
+    return _testing_lines(images, listed, stamp)
+
+
+def _each(images: object) -> Iterator[SnapshotImage]:
+    if not is_collection(images):
+        raise invalid("images", images, "a list of SnapshotImage values")
+    return _checked(images)
+
+
+def _checked(images: Iterable[object]) -> Iterator[SnapshotImage]:
+    for at, image in enumerate(images):
+        yield check_instance(f"images[{at}]", image, SnapshotImage, "a SnapshotImage")
+
+
+def _testing_lines(
+    images: Iterable[SnapshotImage], verdicts: Sequence[Sequence[Verdict]], stamp: str
+) -> Iterator[str]:
     for number, (image, listed) in enumerate(zip(images, verdicts, strict=True), start=1):
         truth = _ground_truth(image, stamp)
         boxed = image.size is not None and (image.boxes or any(verdict.box is not None for verdict in listed))
@@ -110,6 +137,7 @@ def _line(content: dict[str, Any], number: int) -> str:
 
 def _timestamp(time: datetime) -> str:
     """Format a time as the service does: UTC, without a zone."""
+    check_instance("created", time, datetime, "a datetime")
     utc = time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="microseconds")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from rekolabels._arguments import shown
 from rekolabels.errors import InvalidEvaluation
 from rekolabels.evaluation._jsonl import finite, unreadable
 from rekolabels.evaluation._values import ConfusionMatrix, LabelMetrics, ResultFields, by_f1
@@ -31,6 +33,16 @@ def read_summary(summary: Mapping[str, Any]) -> ResultFields:
     Raises:
         InvalidEvaluation: The content is not an evaluation summary, or a field has the wrong type.
     """
+    if isinstance(summary, (str, os.PathLike)):
+        raise InvalidEvaluation(
+            f"Cannot read the evaluation summary: summary is {shown(summary)}; expected the content of the "
+            "file. Use `json.loads(Path(...).read_bytes())`."
+        )
+    if not isinstance(summary, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise InvalidEvaluation(
+            f"Cannot read the evaluation summary: summary is {shown(summary)}; expected the content of the "
+            "file, as json.load() returns it."
+        )
     root = _mapping(summary, "")
     if _depth(summary) > _MAX_DEPTH:
         raise _unreadable("", f"it is nested more than {_MAX_DEPTH} levels deep")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import attrs
 
+from rekolabels._arguments import check_text
 from rekolabels._display import counted
-from rekolabels.evaluation._jsonl import as_list, read_objects
+from rekolabels.evaluation._jsonl import Lines, as_list, line_stream, read_objects
 from rekolabels.manifest._json import short_repr
 
 if TYPE_CHECKING:
@@ -56,13 +57,11 @@ class ValidationLine:
         return tuple(dict.fromkeys(issue.code for issue in self.issues))
 
 
-def read_validation(
-    lines: Iterable[str] | Iterable[bytes], name: str = "the manifest with validation"
-) -> Iterator[ValidationLine]:
+def read_validation(lines: Lines, name: str = "the manifest with validation") -> Iterator[ValidationLine]:
     """Read ``TrainingManifestWithValidation-…`` or ``TestingManifestWithValidation-…``.
 
     Args:
-        lines: The lines of the file, or the open file.
+        lines: A path, the content of the file as bytes, an open file, or its lines.
         name: Name of the file, for error messages.
 
     Raises:
@@ -73,6 +72,11 @@ def read_validation(
         >>> [line.codes for line in read_validation([text])]
         [('WARNING_UNANNOTATED_RECORD',)]
     """
+    check_text("name", name, "the name of the file, for messages")
+    return _read(line_stream(lines, "lines"), name)
+
+
+def _read(lines: Iterable[str] | Iterable[bytes], name: str) -> Iterator[ValidationLine]:
     for number, _, fields in read_objects(lines, name):
         source = fields.get("source-ref")
         issues = tuple(_issues(fields, "", _MAX_DEPTH))

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._common import (
     Location,
@@ -19,9 +20,18 @@ from rekolabels.formats._common import (
     writable_boxes,
 )
 from rekolabels.formats._files import writing
+from rekolabels.formats._inputs import (
+    ExistingImages,
+    check_callback,
+    check_location,
+    check_prefix,
+    check_source,
+    not_empty,
+)
 from rekolabels.formats._json_stream import stream_lists
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
+from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, LabelledImage
+from rekolabels.manifest._given_images import check_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,6 +57,7 @@ def read_coco(
     The file is read as a stream; only the numbers of its boxes stay in memory. Images come in the order of
     the file, including those without annotations. Masks are ignored, because Custom Labels has boxes only. A
     crowd (``iscrowd``) is kept as one box, as in AWS's own conversion script, and reported; so are RLE masks.
+    Images that do not exist are left out and reported together at the end.
 
     Args:
         path: The JSON file. Its lists may be in any order.
@@ -58,10 +69,15 @@ def read_coco(
         One image for each entry of ``images``, with boxes in pixels.
 
     Raises:
-        InvalidInput: The file does not exist, is not JSON, or has no list of images.
+        InvalidInput: The file does not exist, is not JSON, has no list of images, or none of them exists.
     """
-    report = Report(os.fspath(path), on_problem)
-    folder = Path(path).parent if images is None else images
+    name = check_source(path, on_problem, "the path of a COCO file", suffix=".json")
+    folder = Path(path).parent if images is None else check_location("images", images)
+    found = _read(name, folder, Report(name, on_problem))
+    return not_empty(found, name, "Has no usable images. Expected them in the list 'images'.")
+
+
+def _read(path: str, folder: Location, report: Report) -> Iterator[LabelledImage]:
     content = _Content()
     for key, entries in stream_lists(path, _LISTS):
         content.lists.add(key)
@@ -145,6 +161,7 @@ class _Content:
 
     def labelled_images(self, folder: Location, report: Report) -> Iterator[LabelledImage]:
         seen: set[Any] = set()
+        existing = ExistingImages(report)
         for number, name, url, width, height in self.images:
             key = _hashable(number)
             subject = f"Image {shown(number)}"
@@ -156,13 +173,15 @@ class _Content:
             source = url if in_s3 else locate_image(folder, name, report)
             if source is None:
                 continue
+            stored = self.boxes.pop(key, ())
+            if not existing.has(source):
+                continue
             size = make_size(width, height)
             if size is None:
                 report(
                     f"{subject} ({printable(source)}) has no valid size: {shown(width)} x {shown(height)}",
                     fix="Set width and height in pixels: a manifest needs them.",
                 )
-            stored = self.boxes.pop(key, ())
             yield LabelledImage(source, (), tuple(self.labelled_boxes(stored, source, size, report)), size)
         for key, orphans in self.boxes.items():
             report(
@@ -170,6 +189,7 @@ class _Content:
                 fix="Add it to 'images'.",
                 lost="box",
             )
+        existing.report()
 
     def labelled_boxes(
         self, stored: Iterable[tuple[Any, ...]], source: str, size: ImageSize | None, report: Report
@@ -246,6 +266,11 @@ def write_coco(
     Raises:
         InvalidInput: The file cannot be written.
     """
+    checked = check_images(images)
+    check_callback(on_problem)
+    check_prefix("relative_to", relative_to)
+    check_path("target", target, "the path of a COCO file")
+    summary = Summary(Report(os.fspath(target), on_problem))
     categories: dict[str, int] = {}
     annotations = 0
     count = 0
@@ -253,12 +278,12 @@ def write_coco(
         file.write('{"images": [')
         # Boxes wait as text, because the lists of the file follow each other.
         lines: list[str] = []
-        for count, image in enumerate(images, start=1):
+        for count, image in enumerate(checked, start=1):
             report = Report(image.source, on_problem)
             if image.labels:
-                report("COCO has no image-level labels", lost="label")
+                summary.add(image.source, "COCO has no image-level labels", lost="label")
             if image.size is None:
-                report("COCO states the size of each image, and this one has none", fix="Set its size.")
+                summary.add(image.source, "COCO states sizes, and these have none", fix="Set their size.")
             name = relative_name(image.source, relative_to)
             entry: dict[str, Any] = {"id": count, "file_name": name}
             if image.size is not None:
@@ -281,4 +306,5 @@ def write_coco(
         file.write('\n],\n"annotations": [\n' + ",\n".join(lines) + "\n],\n")
         named = [{"id": number, "name": label} for label, number in categories.items()]
         file.write(f'"categories": {json.dumps(named)}}}\n')
+        summary.report()
     return count

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
+from rekolabels._arguments import check_flag, check_path, check_text, invalid
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._common import (
     Location,
@@ -20,16 +21,25 @@ from rekolabels.formats._common import (
     to_number,
     writable_boxes,
 )
-from rekolabels.formats._files import reading, writing
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable
+from rekolabels.formats._files import open_text, writing
+from rekolabels.formats._inputs import (
+    ExistingImages,
+    check_callback,
+    check_location,
+    check_prefix,
+    check_source,
+    not_empty,
+)
+from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest._given_images import check_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["read_csv", "write_csv"]
+__all__ = ["IMAGE_COLUMNS", "LABEL_COLUMNS", "read_csv", "write_csv"]
 
-_IMAGE_COLUMNS = (
+IMAGE_COLUMNS = (
     "path",
     "filename",
     "file_name",
@@ -40,12 +50,19 @@ _IMAGE_COLUMNS = (
     "source-ref",
     "filepath",
 )
-_LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
+LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
 _MAX_LINE = 1 << 20
 """Characters. A file without line breaks must not exhaust the memory."""
 _SIDES = ("width", "height")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX_HEADER = ("filename", *_SIDES, "class", *_CORNERS)
+_DELIMITERS = (",", ";", "\t", "|")
+_EXTENSIONS = (".jpg", ".jpeg", ".png")
+_OTHER_FILES = {
+    "an Excel workbook": "Save it as CSV, or pass `pandas.read_excel(...)` to from_dataframe().",
+    "a Parquet file": "Pass `pandas.read_parquet(...)` to from_dataframe().",
+    "UTF-16 text": "Pass encoding='utf-16'.",
+}
 
 
 def read_csv(
@@ -55,6 +72,7 @@ def read_csv(
     header: bool | None = None,
     delimiter: str = ",",
     label_separator: str | None = None,
+    encoding: str = "utf-8",
     on_problem: OnProblem = log_problem,
 ) -> Iterator[LabelledImage]:
     """Read labels or bounding boxes from a CSV file, row by row.
@@ -68,42 +86,64 @@ def read_csv(
       image together, with optional ``width`` and ``height`` of the image.
 
     Empty label fields and empty rows are skipped. An image that occurs again is left out, as in the sample
-    script of AWS.
+    script of AWS. Images that do not exist are left out, too, and reported together at the end.
 
     Args:
-        path: The file, in UTF-8.
+        path: The file.
         images: Folder or ``s3://`` prefix of the images; by default the folder of the file. Names that are
             ``s3://`` URIs are used as they are.
         header: Whether the first row is a header; None decides by its words.
         delimiter: Character between the fields.
         label_separator: Text between several labels in one field, such as ``"|"``; None for one label per
             field.
+        encoding: Encoding of the file, such as ``"cp1252"`` for one that a spreadsheet saved on Windows.
         on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged.
 
     Yields:
         One image for each row (or for each group of rows, with boxes), in the order of the file.
 
     Raises:
-        InvalidInput: The file cannot be read, is empty or not UTF-8, or its header lacks a column.
+        InvalidInput: The file cannot be read, is empty, has another encoding or delimiter, its header lacks a
+            column, or none of its images exists.
     """
-    name = printable(os.fspath(path))
-    report = Report(os.fspath(path), on_problem)
-    folder = Path(path).parent if images is None else images
-    rows = _rows(path, delimiter, report)
+    name = check_source(path, on_problem, "the path of a CSV file", suffix=".csv")
+    if header is not None:
+        header = check_flag("header", header)
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise invalid("delimiter", delimiter, "one character", r"For tabs, pass delimiter='\t'.")
+    if label_separator is not None:
+        check_text("label_separator", label_separator, "text between labels, such as '|', or None")
+    _check_encoding(encoding)
+    folder = Path(path).parent if images is None else check_location("images", images)
+    report = Report(name, on_problem)
+    rows = _rows(name, encoding, delimiter, report)
     first = next(rows, None)
     if first is None:
-        raise InvalidInput(f"{name}: Has no rows. Expected an image and its labels in each row.")
+        raise InvalidInput(f"{printable(name)}: Has no rows. Expected an image and its labels in each row.")
     words = [field.strip().lower() for field in first[1]]
     if header is None:
-        header = words[0] in _IMAGE_COLUMNS or bool(
-            set(words) & set(_IMAGE_COLUMNS) and set(words) & set(_LABEL_COLUMNS)
-        )
-    if not header:
+        header = _is_header(words)
+    if header:
+        layout = _Layout.of(words, printable(name))
+    else:
         layout = _Layout(image=0)
         rows = itertools.chain([first], rows)
-    else:
-        layout = _Layout.of(words, name)
-    return _images(rows, layout, folder, label_separator, report)
+    found = _images(rows, layout, folder, label_separator, report)
+    return not_empty(found, name, "Has no usable images below its header.") if header else found
+
+
+def _check_encoding(encoding: object) -> None:
+    try:
+        "a".encode(encoding)  # type: ignore[arg-type]  # whatever the caller passed
+    except (LookupError, TypeError, ValueError) as error:
+        expected = "the name of a text encoding, such as 'utf-8' or 'cp1252'"
+        raise invalid("encoding", encoding, expected) from error
+
+
+def _is_header(words: Sequence[str]) -> bool:
+    return words[0] in IMAGE_COLUMNS or bool(
+        set(words) & set(IMAGE_COLUMNS) and set(words) & set(LABEL_COLUMNS)
+    )
 
 
 @attrs.frozen
@@ -123,13 +163,13 @@ class _Layout:
     @classmethod
     def of(cls, words: Sequence[str], name: str) -> _Layout:
         """Recognize the layout by the words of the header."""
-        image = next((words.index(word) for word in _IMAGE_COLUMNS if word in words), None)
-        label = next((words.index(word) for word in _LABEL_COLUMNS if word in words), None)
+        image = next((words.index(word) for word in IMAGE_COLUMNS if word in words), None)
+        label = next((words.index(word) for word in LABEL_COLUMNS if word in words), None)
         if image is None or label is None:
             raise InvalidInput(
                 f"{name}: The header {printable(','.join(words))!r} has no column for the "
                 f"{'image' if image is None else 'label'}. Expected one of "
-                f"{', '.join(_IMAGE_COLUMNS if image is None else _LABEL_COLUMNS)}."
+                f"{', '.join(IMAGE_COLUMNS if image is None else LABEL_COLUMNS)}."
             )
         box = tuple(words.index(word) for word in _CORNERS if word in words)
         size = tuple(words.index(word) for word in _SIDES if word in words)
@@ -152,13 +192,14 @@ def _fields(row: Sequence[str], columns: Sequence[int]) -> list[str]:
     return [row[column] if column < len(row) else "" for column in columns]
 
 
-def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: str, encoding: str, delimiter: str, report: Report) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not empty, each with the number of its last line."""
-    with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.reader(_lines(file, name), delimiter=delimiter, strict=True)
-        except TypeError as error:
-            raise InvalidInput(f"Invalid delimiter {delimiter!r}: {error}.") from error
+    fix = "Save it as UTF-8, or pass its encoding, such as encoding='cp1252' for one saved on Windows."
+    with open_text(path, "CSV text", encoding=encoding, fix=fix, fixes=_OTHER_FILES) as file:
+        lines = _lines(file, printable(path))
+        start = next(lines, "")
+        _check_delimiter(start, delimiter, printable(path))
+        reader = csv.reader(itertools.chain([start], lines), delimiter=delimiter, strict=True)
         while True:
             try:
                 row = next(reader)
@@ -170,6 +211,21 @@ def _rows(path: str | os.PathLike[str], delimiter: str, report: Report) -> Itera
                 continue
             if any(field.strip() for field in row):
                 yield reader.line_num, row
+
+
+def _check_delimiter(line: str, delimiter: str, name: str) -> None:
+    """Refuse a file whose first line has a header, or an image and a label, with another delimiter."""
+    for other in _DELIMITERS:
+        fields = [field.strip(' "\r\n').lower() for field in line.split(other)]
+        if (
+            line.count(other) > line.count(delimiter)
+            and other != delimiter
+            and (_is_header(fields) or fields[0].endswith(_EXTENSIONS))
+        ):
+            raise InvalidInput(
+                f"{name}: Its fields are separated by {other!r}, not by {delimiter!r}: "
+                f"{shown(line.strip())}. Pass delimiter={other!r}."
+            )
 
 
 def _lines(file: TextIO, name: str) -> Iterator[str]:
@@ -188,6 +244,7 @@ def _images(
     report: Report,
 ) -> Iterator[LabelledImage]:
     seen: set[str] = set()
+    existing = ExistingImages(report)
 
     def name_of(numbered: tuple[int, list[str]]) -> str:
         return "".join(_fields(numbered[1], (layout.image,))).strip()
@@ -209,6 +266,8 @@ def _images(
         if source is None or source in seen:
             continue
         seen.add(source)
+        if not existing.has(source, line=line):
+            continue
         if layout.box:
             yield _with_boxes(group, layout, source, report)
             continue
@@ -216,6 +275,7 @@ def _images(
         if not labels:
             report(f"Image {printable(name)} has no label", fix="Label it.", line=line)
         yield LabelledImage(source=source, labels=labels)
+    existing.report()
 
 
 def _with_boxes(
@@ -264,6 +324,12 @@ def write_csv(
     Raises:
         InvalidInput: The file cannot be written.
     """
+    checked = check_images(images)
+    check_callback(on_problem)
+    check_prefix("relative_to", relative_to)
+    header, boxes = check_flag("header", header), check_flag("boxes", boxes)
+    check_path("target", target, "the path of a CSV file")
+    summary = Summary(Report(os.fspath(target), on_problem))
     count = 0
     with writing(target) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -271,18 +337,19 @@ def write_csv(
             writer.writerow(_BOX_HEADER)
         elif header:
             writer.writerow(("path", "label"))
-        for image in images:
+        for image in checked:
             count += 1
             report = Report(image.source, on_problem)
             name = relative_name(image.source, relative_to)
             if boxes:
                 writer.writerows(_box_rows(image, name, report))
                 if image.labels:
-                    report("This layout has no image-level labels", lost="label")
+                    summary.add(image.source, "This layout has no image-level labels", lost="label")
                 continue
             writer.writerow((name, *image.labels))
             if image.boxes:
-                report("This layout has no boxes", fix="Pass boxes=True.", lost="box")
+                summary.add(image.source, "This layout has no boxes", fix="Pass boxes=True.", lost="box")
+        summary.report()
     return count
 
 

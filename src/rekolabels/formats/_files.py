@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import os
@@ -9,6 +10,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from rekolabels._arguments import check_instance, is_url
 from rekolabels._files import replacing
 from rekolabels._image_header import image_format, read_header
 from rekolabels.errors import InvalidImage, InvalidInput
@@ -16,7 +18,7 @@ from rekolabels.formats._problems import printable, shown
 from rekolabels.images import ImageSize
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 __all__ = [
     "exists",
@@ -25,19 +27,45 @@ __all__ = [
     "is_folder",
     "is_within",
     "make_folder",
+    "open_text",
     "read_text",
     "reading",
     "writing",
 ]
 
+_CHUNK = 1 << 16
+_SNIPPET = 20
+"""Bytes around those that are not text, for the message."""
+_SIGNATURES = {
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF file",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+_WORKBOOK = (b"[Content_Types].xml", b"xl/", b"opendocument.spreadsheet")
+"""Names in the first entry of the ZIP archives that are workbooks."""
+
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike[str], expected: str = "") -> Generator[str]:
+def reading(
+    path: str | os.PathLike[str],
+    expected: str = "",
+    *,
+    encoding: str = "utf-8",
+    fix: str = "Save it as UTF-8.",
+) -> Generator[str]:
     """Turn what goes wrong while a file is read into an ``InvalidInput`` that names the file.
 
     Args:
         path: The file.
         expected: What the file should be, such as ``"a data.yaml"``; empty when the reader's name says it.
+        encoding: Encoding of its text.
+        fix: What to do when the file is in another encoding.
 
     Yields:
         The file's name as messages show it.
@@ -54,11 +82,71 @@ def reading(path: str | os.PathLike[str], expected: str = "") -> Generator[str]:
     except OSError as error:
         raise InvalidInput(f"{name}: Cannot be read: {error.strerror or error}.{hint}") from error
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{name}: Not UTF-8 text: {error.reason}.{hint}") from error
+        raise InvalidInput(f"{name}: {_not_text(path, encoding)}.{hint} {fix}") from error
     except RecursionError as error:
         raise InvalidInput(f"{name}: Nested too deeply for image labels.{hint}") from error
     except ValueError as error:  # a NUL character in the path, or a number with more digits than Python reads
         raise InvalidInput(f"{name}: Cannot be read: {error}.{hint}") from error
+
+
+def _not_text(path: str | os.PathLike[str], encoding: str) -> str:
+    """Describe the first bytes of a file that are not text, with their line."""
+    described = f"Not {encoding.upper()} text"
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line = 1
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        chunk = b" "
+        while chunk:
+            chunk = file.read(_CHUNK)
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                content, start = error.object, error.start
+                line += content.count(b"\n", 0, start)
+                before = content[max(0, start - _SNIPPET) : start].rpartition(b"\n")[2]
+                after = content[start : start + _SNIPPET].partition(b"\n")[0]
+                return f"{described} in line {line:,}, at {before + after!r}"
+            line += chunk.count(b"\n")
+    return described
+
+
+@contextlib.contextmanager
+def open_text(
+    path: str | os.PathLike[str],
+    expected: str,
+    *,
+    encoding: str = "utf-8",
+    fix: str = "Save it as UTF-8.",
+    fixes: Mapping[str, str] | None = None,
+) -> Generator[TextIO]:
+    """Open a text file for reading, unless its first bytes are those of another kind of file.
+
+    Args:
+        path: The file.
+        expected: What the file should be, such as ``"CSV text"``.
+        encoding: Its encoding; a byte order mark is skipped.
+        fix: What to do when the file is in another encoding.
+        fixes: What to do with other kinds of files, such as ``"an Excel workbook"``.
+
+    Raises:
+        InvalidInput: The file cannot be read, is not text in this encoding, or is of another kind.
+    """
+    utf_8 = codecs.lookup(encoding).name == "utf-8"
+    with reading(path, encoding=encoding, fix=fix) as name, Path(path).open("rb") as raw:
+        kind = _kind(raw.peek(_CHUNK))
+        if kind is not None and (utf_8 or kind != "UTF-16 text"):
+            advice = (fixes or {}).get(kind) or ("Unpack it." if "archive" in kind else "")
+            raise InvalidInput(f"{name}: Is {kind}. Expected {expected}.{f' {advice}' if advice else ''}")
+        with io.TextIOWrapper(raw, encoding="utf-8-sig" if utf_8 else encoding, newline="") as file:
+            yield file
+
+
+def _kind(start: bytes) -> str | None:
+    """Return what a file is by its first bytes; None when it may be text in UTF-8."""
+    kind = next((kind for signature, kind in _SIGNATURES.items() if start.startswith(signature)), None)
+    if kind == "a ZIP archive" and any(name in start[:_CHUNK] for name in _WORKBOOK):
+        return "an Excel workbook"
+    return kind
 
 
 @contextlib.contextmanager
@@ -135,8 +223,10 @@ def image_size(path: str | os.PathLike[str]) -> ImageSize:
         path: The image file.
 
     Raises:
+        InvalidInput: The path is not one.
         InvalidImage: The file cannot be read, is neither JPEG nor PNG, or is damaged before its size.
     """
+    check_instance("path", path, (str, os.PathLike), "the path of an image file")
     name = printable(os.fspath(path))
     try:
         # A pipe or device would block or never end: only regular files hold images.
@@ -148,6 +238,8 @@ def image_size(path: str | os.PathLike[str]) -> ImageSize:
                 file.seek(0)
                 raise InvalidImage(f"{name}: {_image_fault(file.read(8))}")
     except OSError as error:
+        if is_url(path):
+            raise InvalidImage(f"{name}: A URL, not a file on this machine. Download it first.") from error
         raise InvalidImage(f"{name}: Cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
         if isinstance(error, InvalidImage):

@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import file_name
 from rekolabels.formats._files import image_size
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
+from rekolabels.formats._inputs import check_callback
+from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import LabelledImage
+from rekolabels.manifest._given_images import check_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["read_folder", "write_folder"]
 
 _LAYOUT = "Expected a folder for each label, with its JPEG or PNG images: {root}/<label>/<image>.jpg"
+_MOVE = "If they are images, move them into folders that are named after their labels."
 _WINDOWS_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 _SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 
@@ -44,6 +48,8 @@ def read_folder(
     Raises:
         InvalidInput: ``path`` is not a readable folder, or there is no image in its label folders.
     """
+    check_callback(on_problem)
+    check_path("path", path, "the path of a folder with a folder for each label")
     root = os.fspath(path)
     entries = _entries(root)
     splits = [entry.name for entry in entries if entry.name.lower() in _SPLIT_NAMES and _is_folder(entry)]
@@ -57,6 +63,7 @@ def read_folder(
 
 def _images(root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem) -> Iterator[LabelledImage]:
     found = False
+    summary = Summary(Report(root, on_problem))
     for entry in entries:
         if _is_folder(entry):
             for file in _files(entry, _identity(root), on_problem):
@@ -65,11 +72,8 @@ def _images(root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem) -
                     found = True
                     yield image
         else:
-            Report(entry.path, on_problem)(
-                "Not in a label folder",
-                fix="If it is an image, move it into a folder that is named after its label.",
-                lost="image",
-            )
+            summary.add(entry.path, "Not in a label folder", fix=_MOVE, lost="image")
+    summary.report()
     if not found:
         layout = _LAYOUT.format(root=printable(root.rstrip("/")))
         raise InvalidInput(f"{printable(root)}: Contains no images. {layout}.")
@@ -175,14 +179,16 @@ def write_folder(
     Raises:
         InvalidInput: A file cannot be written.
     """
+    checked = check_images(images)
+    check_callback(on_problem)
+    check_path("folder", folder, "the path of a folder")
+    summary = Summary(Report(os.fspath(folder), on_problem))
     count = 0
-    for image in images:
+    for image in checked:
         report = Report(image.source, on_problem)
         if len(image.labels) != 1:
-            report(
-                f"A label folder holds images with one label, and this one has {len(image.labels)}",
-                lost="image",
-            )
+            has = f"these have {len(image.labels) or 'none'}"
+            summary.add(image.source, f"A label folder holds images with one label, and {has}", lost="image")
             continue
         label = image.labels[0]
         name = file_name(image.source)
@@ -190,7 +196,7 @@ def write_folder(
             report(f"Label {shown(label)} cannot be the name of a folder", lost="image")
             continue
         if image.boxes:
-            report("A label folder has no boxes", lost="box")
+            summary.add(image.source, "A label folder has no boxes", lost="box")
         target = Path(folder, label, name)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -200,9 +206,10 @@ def write_folder(
             report(f"{printable(target)} already exists", fix="Write to an empty folder.", lost="image")
         except FileNotFoundError:
             target.unlink(missing_ok=True)
-            report("Not a local file", fix="Download it first.", lost="image")
+            summary.add(image.source, "Not local files", fix="Download them first.", lost="image")
         except (OSError, ValueError) as error:
             raise InvalidInput(f"{printable(target)}: Cannot be written: {error}.") from error
         else:
             count += 1
+    summary.report()
     return count

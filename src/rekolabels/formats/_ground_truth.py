@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.errors import InvalidManifest
 from rekolabels.formats._common import as_dict
 from rekolabels.formats._files import reading
+from rekolabels.formats._inputs import check_source
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.manifest import parse_line
 from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from rekolabels.images import LabelledImage
@@ -50,7 +51,12 @@ def read_ground_truth(
     Raises:
         InvalidInput: The file cannot be read.
     """
-    report = Report(os.fspath(path), on_problem)
+    expected = "the path of an output.manifest of Ground Truth"
+    name = check_source(path, on_problem, expected, suffix=".manifest")
+    return _read(name, Report(name, on_problem))
+
+
+def _read(path: str, report: Report) -> Iterator[LabelledImage]:
     with reading(path), Path(path).open("rb") as file:
         number = 0
         while raw := file.readline(_MAX_LINE + 1):

@@ -6,21 +6,30 @@ their attributes are used.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._arguments import check_path, check_text, invalid
 from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import as_dict, as_list, is_s3, make_box
+from rekolabels.formats._csv import IMAGE_COLUMNS, LABEL_COLUMNS
 from rekolabels.formats._files import image_size, is_file
+from rekolabels.formats._inputs import check_callback
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest._given_images import is_mapping
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
 __all__ = ["from_dataframe", "from_fiftyone", "from_huggingface", "from_supervision"]
+
+_EXAMPLES = 12
+"""Columns that a message names."""
 
 
 def from_dataframe(
@@ -39,29 +48,67 @@ def from_dataframe(
         One image per row.
 
     Raises:
-        InvalidInput: A column does not exist.
+        InvalidInput: A column does not exist, or a label is not a string.
 
     Examples:
         >>> table = {"path": ["a.jpg", "b.jpg"], "label": ["cat", ["cat", "dog"]]}
         >>> [found.labels for found in from_dataframe(table)]
         [('cat',), ('cat', 'dog')]
     """
-    try:
-        columns = [list(frame[name]) for name in (image, label)]
-    except Exception as error:  # each library has its own exceptions
+    check_callback(on_problem)
+    columns = _column(frame, "image", image), _column(frame, "label", label)
+    if len(columns[0]) != len(columns[1]):
         raise InvalidInput(
-            f"The table has no columns {image!r} and {label!r}: {printable(error)}."
-        ) from error
-    return _rows(columns, Report("table", on_problem))
+            f"The columns of the table differ in length: {image!r} has {len(columns[0]):,} rows and "
+            f"{label!r} {len(columns[1]):,}."
+        )
+    return _rows(columns, label, Report("table", on_problem))
 
 
-def _rows(columns: list[list[Any]], report: Report) -> Iterator[LabelledImage]:
+def _column(frame: Any, argument: str, name: object) -> list[Any]:
+    """Return a column of a table as a list."""
+    check_text(argument, name, "the name of a column")
+    names = _column_names(frame)
+    try:
+        column = frame[name]
+        if not isinstance(column, (str, bytes)):
+            return list(column)
+    except Exception as error:  # each library has its own exceptions
+        if names is None:
+            fix = "Read it with pandas.DataFrame(...), or with read_csv() if it is a file."
+            raise invalid("frame", frame, "a DataFrame or a mapping of columns", fix) from error
+        raise InvalidInput(_no_column(argument, str(name), names)) from error
+    raise invalid(f"frame[{name!r}]", column, "a column with one value per image")
+
+
+def _column_names(frame: Any) -> list[str] | None:
+    """Return the names of the columns of a table; None for what is not one."""
+    names: Any = list(frame) if is_mapping(frame) else getattr(frame, "columns", None)
+    return [str(name) for name in names] if hasattr(names, "__iter__") else None
+
+
+def _no_column(argument: str, name: str, names: list[str]) -> str:
+    usual = IMAGE_COLUMNS if argument == "image" else LABEL_COLUMNS
+    close = difflib.get_close_matches(name, names, 1) or [one for one in names if one.lower() in usual]
+    fix = f"Pass {argument}={close[0]!r}." if close else f"Pass {argument}='<name of the column>'."
+    return (
+        f"The table has no column {name!r}. Its columns are {', '.join(map(shown, names[:_EXAMPLES]))}. {fix}"
+    )
+
+
+def _rows(columns: tuple[list[Any], list[Any]], label: str, report: Report) -> Iterator[LabelledImage]:
     for row, (source, value) in enumerate(zip(*columns, strict=True), start=1):
         name = _path(source)
         if not name:
             report(f"Row {row} has no image: {shown(source)}", lost="image")
             continue
         labels = _labels(value)
+        if labels is None:
+            raise InvalidInput(
+                f"Row {row} of the table ({printable(name)}) has the label {shown(value)} "
+                f"({type(value).__name__}); expected text, or a list of texts. To use numbers as labels, "
+                f"convert the column: frame[{label!r}].map(str)."
+            )
         if not labels:
             report(f"Row {row} ({printable(name)}) has no label: {shown(value)}", fix="Label it.")
         yield LabelledImage(source=name, labels=labels)
@@ -72,15 +119,29 @@ def _path(value: Any) -> str:
     return str(value) if isinstance(value, str) or hasattr(value, "__fspath__") else ""
 
 
-def _labels(value: Any) -> tuple[str, ...]:
-    """Return the labels in a cell, which may hold one or several; none for None and NaN."""
+def _labels(value: Any) -> tuple[str, ...] | None:
+    """Return the labels in a cell, which may hold one or several; None for what is not text."""
     if isinstance(value, str):
-        return (value,) if value.strip() else ()
-    if hasattr(value, "__iter__"):
-        texts = [str(part) for part in value if part is not None]
-        return tuple(dict.fromkeys(text for text in texts if text.strip()))
-    # NaN, the missing value of tables, is the only value that differs from itself.
-    return () if value is None or value != value else (str(value),)  # noqa: PLR0124
+        parts: list[Any] = [value]
+    elif _is_missing(value):
+        parts = []
+    elif hasattr(value, "__iter__") and not isinstance(value, (bytes, Mapping)):
+        parts = [part for part in value if not _is_missing(part)]
+    else:
+        return None
+    if not all(isinstance(part, str) for part in parts):
+        return None
+    return tuple(dict.fromkeys(str(part) for part in parts if part.strip()))
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or pandas.NA, the missing values of tables."""
+    if value is None or hasattr(value, "__len__"):
+        return value is None
+    try:
+        return bool(value != value)  # noqa: PLR0124 - only NaN differs from itself
+    except (TypeError, ValueError):  # pandas.NA is neither
+        return type(value).__name__ == "NAType"
 
 
 def from_huggingface(
@@ -111,13 +172,44 @@ def from_huggingface(
         One image per row.
 
     Raises:
-        InvalidInput: An embedded image needs a ``folder`` and none is given, or it cannot be written.
+        InvalidInput: The dataset is not one split, or lacks a column; an embedded image needs a ``folder``
+            and none is given, or it cannot be written.
     """
+    check_callback(on_problem)
+    for argument, name in (("image", image), ("label", label), ("objects", objects)):
+        check_text(argument, name, "the name of a column")
+    if folder is not None:
+        check_path("folder", folder, "the path of a folder")
+    _check_split(dataset)
+    return _huggingface(dataset, folder, (image, label, objects), on_problem)
+
+
+def _check_split(dataset: Any) -> None:
+    expected = "one split of a Hugging Face dataset"
+    if isinstance(dataset, str):
+        raise invalid(
+            "dataset", dataset, expected, f"Load it: datasets.load_dataset({dataset!r}, split='train')."
+        )
+    if is_mapping(dataset):
+        splits = [shown(split) for split in dataset]
+        fix = f"Its splits are {', '.join(splits)}: pass dataset[{splits[0]}]." if splits else ""
+        raise InvalidInput(
+            f"dataset is a {type(dataset).__name__}; expected {expected}.{f' {fix}' if fix else ''}"
+        )
+    if not isinstance(dataset, Iterable):
+        raise invalid("dataset", dataset, expected)
+
+
+def _huggingface(
+    dataset: Any, folder: str | os.PathLike[str] | None, columns: tuple[str, str, str], on_problem: OnProblem
+) -> Iterator[LabelledImage]:
+    image, label, objects = columns
     features: Any = getattr(dataset, "features", None)
     names = _class_names(features, label)
     box_names = _class_names(features, objects, "category")
     for index, row in enumerate(dataset):
         report = Report(f"row {index}", on_problem)
+        _check_row(row, index, image, () if features is None else (label, objects))
         source = _local_file(row.get(image), index, folder, report)
         if source is None:
             continue
@@ -135,6 +227,17 @@ def from_huggingface(
         values = as_list(value) or ([] if value is None or as_list(value) is not None else [value])
         labels = [_class_name(number, names) for number in values]
         yield LabelledImage(source, labels, [box for box in boxes if box is not None], size)
+
+
+def _check_row(row: Any, index: int, image: str, others: tuple[str, ...]) -> None:
+    """Check that a row has a column for the image and, if the columns are known, one for labels or boxes."""
+    if not is_mapping(row):
+        raise invalid(f"row {index} of the dataset", row, "a mapping of columns, as in Hugging Face datasets")
+    names = [str(name) for name in row]
+    if image not in names:
+        raise InvalidInput(_no_column("image", image, names))
+    if others and not any(name in names for name in others):
+        raise InvalidInput(_no_column("label", others[0], names))
 
 
 def _listed(value: Any) -> list[Any]:
@@ -219,20 +322,23 @@ def from_supervision(dataset: Any, *, on_problem: OnProblem = log_problem) -> It
     Raises:
         InvalidInput: The object is not such a dataset.
     """
+    check_callback(on_problem)
     classes, annotations = getattr(dataset, "classes", None), getattr(dataset, "annotations", None)
     if classes is None or not hasattr(annotations, "items"):
-        raise InvalidInput(f"Expected a dataset of supervision, not {printable(type(dataset).__name__)}.")
+        raise invalid("dataset", dataset, "a DetectionDataset or ClassificationDataset of supervision")
     return _annotated(list(classes), annotations, on_problem)
 
 
 def _annotated(classes: list[str], annotations: Any, on_problem: OnProblem) -> Iterator[LabelledImage]:
     for source, found in annotations.items():
         report = Report(str(source), on_problem)
+        if not hasattr(found, "class_id"):
+            raise invalid(f"dataset.annotations[{str(source)!r}]", found, "Detections or Classifications")
         ids = [] if found.class_id is None else [int(number) for number in found.class_id]
         names = [_class_name(number, classes) for number in ids]
         corners = getattr(found, "xyxy", None)
         if corners is None:
-            yield LabelledImage(str(source), dict.fromkeys(names), size=_size(str(source), report))
+            yield LabelledImage(str(source), tuple(dict.fromkeys(names)), size=_size(str(source), report))
             continue
         size = _size(str(source), report)
         boxes: list[BoundingBox | None] = []
@@ -257,8 +363,25 @@ def from_fiftyone(
 
     Yields:
         One image per sample.
+
+    Raises:
+        InvalidInput: These are not samples, or they have no such field.
     """
-    for sample in samples:
+    check_callback(on_problem)
+    check_text("field", field, "the name of a field")
+    if isinstance(samples, str) or not isinstance(samples, Iterable):
+        fix = f"Load it: fiftyone.load_dataset({samples!r})." if isinstance(samples, str) else ""
+        raise invalid("samples", samples, "a dataset or view of FiftyOne", fix)
+    return _fiftyone(samples, field, on_problem)
+
+
+def _fiftyone(samples: Any, field: str, on_problem: OnProblem) -> Iterator[LabelledImage]:
+    for number, sample in enumerate(samples):
+        if not hasattr(sample, "filepath"):
+            raise invalid(f"samples[{number}]", sample, "a sample of FiftyOne")
+        names = [str(name) for name in getattr(sample, "field_names", ())]
+        if names and field not in names:
+            raise InvalidInput(f"The samples have no field {field!r}. Their fields are {', '.join(names)}.")
         source = str(sample.filepath)
         report = Report(source, on_problem)
         try:
@@ -281,4 +404,5 @@ def from_fiftyone(
             left, top, width, height = map(float, detection.bounding_box)
             sides = (left * size.width, top * size.height, width * size.width, height * size.height)
             boxes.append(make_box(str(detection.label), sides, size, report, subject=f"Detection {position}"))
-        yield LabelledImage(source, dict.fromkeys(labels), [box for box in boxes if box is not None], size)
+        found_boxes = [box for box in boxes if box is not None]
+        yield LabelledImage(source, tuple(dict.fromkeys(labels)), found_boxes, size)

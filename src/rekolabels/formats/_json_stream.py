@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rekolabels.errors import InvalidInput
-from rekolabels.formats._files import reading
-from rekolabels.formats._problems import shown
+from rekolabels.formats._files import open_text
+from rekolabels.formats._problems import printable, shown
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Container, Iterator
 
 __all__ = ["stream_lists"]
@@ -41,8 +40,8 @@ def stream_lists(path: str | os.PathLike[str], keys: Container[str]) -> Iterator
     Raises:
         InvalidInput: The file cannot be read, is not JSON, holds no object, or a named member is not a list.
     """
-    with reading(path) as name, Path(path).open(encoding="utf-8-sig", newline="") as file:
-        yield from _Stream(file, name).lists(keys)
+    with open_text(path, "JSON text") as file:
+        yield from _Stream(file, printable(os.fspath(path))).lists(keys)
 
 
 class _Stream:

@@ -10,7 +10,17 @@ import attrs
 
 from rekolabels.errors import InvalidInput
 
-__all__ = ["Lost", "OnProblem", "Problem", "Report", "log_problem", "printable", "raise_problem", "shown"]
+__all__ = [
+    "Lost",
+    "OnProblem",
+    "Problem",
+    "Report",
+    "Summary",
+    "log_problem",
+    "printable",
+    "raise_problem",
+    "shown",
+]
 
 _logger = logging.getLogger("rekolabels.formats")
 _MAX_LENGTH = 200
@@ -102,3 +112,26 @@ class Report:
         """Report an error; its message loses the name of this file and the full stop."""
         message = str(error).removeprefix(f"{printable(self.file)}: ").removesuffix(".")
         self(message, fix=fix, line=line, lost=lost)
+
+
+class Summary:
+    """Problems that many images share: each is reported once, with the number of images.
+
+    Args:
+        report: Receives the problems, when all images are done.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._found: dict[tuple[str, str, Lost], tuple[int, str]] = {}
+
+    def add(self, image: str, message: str, *, fix: str = "", lost: Lost = "nothing") -> None:
+        """Count an image with a problem."""
+        count, first = self._found.get((message, fix, lost), (0, image))
+        self._found[message, fix, lost] = count + 1, first
+
+    def report(self) -> None:
+        """Report each problem with the number of its images."""
+        for (message, fix, lost), (count, first) in self._found.items():
+            images = printable(first) if count == 1 else f"{count:,} images, such as {printable(first)}"
+            self._report(f"{message}: {images}", fix=fix, lost=lost)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
+import itertools
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats._common import (
     Location,
@@ -19,12 +20,15 @@ from rekolabels.formats._common import (
     writable_boxes,
 )
 from rekolabels.formats._files import exists, image_size, is_file, is_folder, make_folder, writing
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
+from rekolabels.formats._inputs import ExistingImages, check_callback, check_location, not_empty
+from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest._given_images import check_images
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
     from xml.etree.ElementTree import Element
 
 __all__ = ["read_voc", "write_voc"]
@@ -33,6 +37,9 @@ _MAX_BYTES = 16 * 1024 * 1024
 """Annotation files have some kilobytes; a hostile one must not exhaust the memory."""
 _IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
 _EXTENSIONS = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_EXAMPLES = 3
+"""Folders that a message names."""
+_MAX_GLOBBED = 10_000
 
 
 def read_voc(
@@ -51,21 +58,24 @@ def read_voc(
         images: Folder or ``s3://`` prefix of the images; by default ``JPEGImages`` or ``images`` beside the
             folder of the XML files, otherwise that folder itself.
         on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged. Files that
-            cannot be read, and images that do not exist, are left out.
+            cannot be read, and images that do not exist, are left out; the latter are reported together.
 
     Yields:
         One image per XML file, in the order of their names. The size is that of the image file; for images in
         S3 it is that of the XML.
 
     Raises:
-        InvalidInput: ``path`` does not exist, or there is no XML file.
+        InvalidInput: ``path`` does not exist, there is no XML file, or none of the images exists.
         MissingExtra: defusedxml is not installed.
     """
+    check_callback(on_problem)
+    folder = check_path("path", path, "the folder of Pascal VOC annotations")
+    if images is not None:
+        check_location("images", images)
     try:
         importlib.import_module("defusedxml.ElementTree")  # fail here rather than at the first image
     except ImportError as error:
         raise MissingExtra("formats", "Reading Pascal VOC") from error
-    folder = Path(path)
     try:
         files = sorted(folder.glob("*.xml")) if is_folder(folder) else [folder]
         missing = not exists(folder)
@@ -73,9 +83,28 @@ def read_voc(
         raise InvalidInput(f"{printable(folder)}: Cannot be read: {error}.") from error
     if not files or missing:
         fault = "The file or folder does not exist" if missing else "Contains no .xml files"
-        raise InvalidInput(f"{printable(folder)}: {fault}. Expected the folder of Pascal VOC annotations.")
+        raise InvalidInput(
+            f"{printable(folder)}: {fault}. Expected the folder of Pascal VOC annotations."
+            f"{_annotations_in(folder)}"
+        )
     image_folder = _images_beside(files[0].parent) if images is None else images
-    return _read(files, image_folder, on_problem)
+    found = _read(files, image_folder, Report(str(folder), on_problem))
+    return not_empty(
+        found, folder, "Contains no usable annotations. Expected Pascal VOC files and their images."
+    )
+
+
+def _annotations_in(folder: Path) -> str:
+    """Name the folders below a folder that have XML files, for the message."""
+    patterns = ("*/*.xml", "*/*/*.xml") if is_folder(folder) else ()
+    found = {
+        file.parent for pattern in patterns for file in itertools.islice(folder.glob(pattern), _MAX_GLOBBED)
+    }
+    if not found:
+        return ""
+    calls = [f"read_voc({str(inside)!r})" for inside in sorted(found)]
+    more = f" and {len(calls) - _EXAMPLES} more" if len(calls) > _EXAMPLES else ""
+    return f" Read the folders in it that have them: {', '.join(calls[:_EXAMPLES])}{more}."
 
 
 def _images_beside(folder: Path) -> Location:
@@ -83,14 +112,16 @@ def _images_beside(folder: Path) -> Location:
     return next((found for found in beside if is_folder(found)), folder)
 
 
-def _read(files: Iterable[Path], image_folder: Location, on_problem: OnProblem) -> Iterator[LabelledImage]:
+def _read(files: Iterable[Path], image_folder: Location, folder: Report) -> Iterator[LabelledImage]:
+    existing = ExistingImages(folder)
     for file in files:
-        report = Report(str(file), on_problem)
+        report = Report(str(file), folder.on_problem)
         root = _parse(file, report)
         if root is not None:
-            image = _image(root, file, image_folder, report)
+            image = _image(root, file, image_folder, existing, report)
             if image is not None:
                 yield image
+    existing.report()
 
 
 def _parse(file: Path, report: Report) -> Element | None:
@@ -119,8 +150,10 @@ def _parse(file: Path, report: Report) -> Element | None:
     return None
 
 
-def _image(root: Element, file: Path, image_folder: Location, report: Report) -> LabelledImage | None:
-    source = _source(root, file, image_folder, report)
+def _image(
+    root: Element, file: Path, image_folder: Location, existing: ExistingImages, report: Report
+) -> LabelledImage | None:
+    source = _source(root, file, image_folder, existing, report)
     if source is None:
         return None
     size = _size(root, source, report)
@@ -136,11 +169,16 @@ def _image(root: Element, file: Path, image_folder: Location, report: Report) ->
     return LabelledImage(source=source, boxes=boxes, size=size)
 
 
-def _source(root: Element, file: Path, image_folder: Location, report: Report) -> str | None:
+def _source(
+    root: Element, file: Path, image_folder: Location, existing: ExistingImages, report: Report
+) -> str | None:
     """Find the image under the name in the XML, otherwise under the name of the XML file."""
     name = (root.findtext("filename") or "").strip()
     source = locate_image(image_folder, name or file.stem, report)
-    if source is None or is_s3(source) or is_file(source):
+    if source is None:
+        return None
+    existing.total += 1
+    if is_s3(source) or is_file(source):
         return source
     for stem in dict.fromkeys([name, file.stem]):
         for extension in _EXTENSIONS:
@@ -148,11 +186,7 @@ def _source(root: Element, file: Path, image_folder: Location, report: Report) -
             if found is not None and is_file(found):
                 report(f"Image {shown(name)} does not exist; {printable(found)} is used instead")
                 return found
-    report(
-        f"Image {printable(source)} does not exist",
-        fix="Pass images='<folder of the images>' or remove the XML file.",
-        lost="image",
-    )
+    existing.miss(source)
     return None
 
 
@@ -218,10 +252,13 @@ def write_voc(
     Raises:
         InvalidInput: A file cannot be written.
     """
-    target = Path(folder)
+    checked = check_images(images)
+    check_callback(on_problem)
+    target = check_path("folder", folder, "the path of a folder")
+    summary = Summary(Report(str(target), on_problem))
     names: set[str] = set()
     count = 0
-    for image in images:
+    for image in checked:
         report = Report(image.source, on_problem)
         name = file_name(image.source)
         stem = name.rsplit(".", 1)[0] or name
@@ -234,13 +271,14 @@ def write_voc(
             continue
         names.add(stem)
         if image.labels:
-            report("Pascal VOC has no image-level labels", lost="label")
+            summary.add(image.source, "Pascal VOC has no image-level labels", lost="label")
         if image.size is None:
-            report("Pascal VOC states the size of each image, and this one has none", fix="Set its size.")
+            summary.add(image.source, "Pascal VOC states sizes, and these have none", fix="Set their size.")
         make_folder(target)
         with writing(target / f"{stem}.xml", sync=False) as file:
             file.write(_xml(image, name, writable_boxes(image, report)))
         count += 1
+    summary.report()
     return count
 
 

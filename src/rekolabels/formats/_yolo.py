@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._arguments import check_choice, check_folder, check_items, check_path, invalid
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
 from rekolabels.formats._common import (
     as_dict,
@@ -27,8 +28,10 @@ from rekolabels.formats._files import (
     read_text,
     writing,
 )
-from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
+from rekolabels.formats._inputs import check_callback, not_empty
+from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+from rekolabels.manifest._given_images import check_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["read_yolo", "write_yolo"]
 
 _PARTS = ("train", "val", "test")
+_PARTS_EXPECTED = "a list of parts, such as ['train']"
+_SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
 _EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
 _ROUNDING = 0.005
 """Pixels: the error of a ratio with six digits at 4096 pixels."""
@@ -51,7 +56,7 @@ _BOX, _BOX_AND_CONFIDENCE, _POLYGON = 5, 6, 7
 def read_yolo(
     path: str | os.PathLike[str],
     *,
-    parts: Sequence[str] = _PARTS,
+    parts: Sequence[str] | None = None,
     root: str | os.PathLike[str] | None = None,
     on_problem: OnProblem = log_problem,
 ) -> Iterator[LabelledImage]:
@@ -66,7 +71,8 @@ def read_yolo(
 
     Args:
         path: The ``data.yaml`` or its folder; ``names``, ``path`` and the parts are used.
-        parts: Parts to read, in this order; those that ``data.yaml`` does not have are skipped.
+        parts: Parts to read, in this order, such as ``["train"]``; by default those of ``train``, ``val`` and
+            ``test`` that ``data.yaml`` has.
         root: Folder of the dataset, instead of ``path`` in ``data.yaml``. Without it, only images in or
             beside the folder of ``data.yaml`` are read, because a file from elsewhere could name any folder.
         on_problem: Called with a :class:`Problem` for each flaw; by default flaws are logged.
@@ -75,22 +81,46 @@ def read_yolo(
         The images of each part, in the order of their names.
 
     Raises:
-        InvalidInput: ``data.yaml`` does not exist, is not YAML, or has no names or none of the parts.
+        InvalidInput: ``data.yaml`` does not exist, is not YAML, has no names or not the parts, or there is no
+            image in them.
         MissingExtra: PyYAML is not installed.
     """
-    file = Path(path)
+    check_callback(on_problem)
+    file = check_path("path", path, "the path of a data.yaml or its folder")
+    given = None if root is None else check_folder("root", root, "the folder of the dataset")
+    if parts is not None:
+        parts = check_items("parts", parts, str, _PARTS_EXPECTED)
+        if not parts:
+            raise invalid("parts", parts, _PARTS_EXPECTED)
     if is_folder(file):
-        file /= "data.yaml"
+        file = _data_yaml(file)
     report = Report(str(file), on_problem)
     data = _load(file)
     names = _class_names(data.get("names"), str(file))
-    wanted = {part: data[part] for part in parts if data.get(part)}
-    if not wanted:
-        raise InvalidInput(f"{printable(file)}: Has none of the parts {', '.join(parts)}.")
-    locations = _Locations(
-        file, data.get("path") if root is None else None, None if root is None else Path(root)
-    )
-    return _read(wanted, names, locations, report)
+    wanted = _parts(data, parts, file)
+    locations = _Locations(file, data.get("path") if root is None else None, given)
+    paths = ", ".join(f"{part} ({shown(value)})" for part, value in wanted.items())
+    problem = f"Has no usable images in {paths}. Check the paths, or pass root='<folder of the dataset>'."
+    return not_empty(_read(wanted, names, locations, report), file, problem)
+
+
+def _data_yaml(folder: Path) -> Path:
+    """Return the data.yaml of a folder, or the only other YAML file in it."""
+    expected = folder / "data.yaml"
+    others = [] if exists(expected) else [*folder.glob("*.yaml"), *folder.glob("*.yml")]
+    return others[0] if len(others) == 1 else expected
+
+
+def _parts(data: Mapping[str, Any], parts: Sequence[str] | None, file: Path) -> dict[str, Any]:
+    """Return the parts to read, with their paths."""
+    present = {key: value for key, value in data.items() if value and key in {*_PARTS, *(parts or ())}}
+    if not present:
+        raise InvalidInput(f"{printable(file)}: Has none of the parts {', '.join(parts or _PARTS)}.")
+    if parts is None:
+        return {part: present[part] for part in _PARTS if part in present}
+    for number, part in enumerate(parts):
+        check_choice(f"parts[{number}]", part, [*present], _SYNONYMS)
+    return {part: present[part] for part in parts}
 
 
 def _load(file: Path) -> Mapping[str, Any]:
@@ -365,20 +395,25 @@ def write_yolo(
         yaml: Any = importlib.import_module("yaml")
     except ImportError as error:
         raise MissingExtra("formats", "Writing YOLO") from error
-    target = Path(folder)
+    checked = check_images(images)
+    check_callback(on_problem)
+    target = check_path("folder", folder, "the path of a folder")
+    if names is not None:
+        names = check_items("names", names, str, "a list of labels")
+    summary = Summary(Report(str(target), on_problem))
     classes = {name: index for index, name in enumerate(names or ())}
     stems: set[str] = set()
     for part in ("images", "labels"):
         make_folder(target / part)
-    for image in images:
+    for image in checked:
         report = Report(image.source, on_problem)
         name = file_name(image.source)
         stem = name.rsplit(".", 1)[0] or name
         if image.labels:
-            report("YOLO has no image-level labels", lost="label")
+            summary.add(image.source, "YOLO has no image-level labels", lost="label")
         if image.size is None or make_size(image.size.width, image.size.height) is None:
-            report(
-                "YOLO needs the size of each image, and this one has none", fix="Set its size.", lost="image"
+            summary.add(
+                image.source, "YOLO needs sizes, and these have none", fix="Set their size.", lost="image"
             )
         elif stem in stems:
             report(
@@ -393,6 +428,7 @@ def write_yolo(
     with writing(target / "data.yaml") as file:
         content = {"path": ".", "train": "images", "names": dict(enumerate(classes))}
         file.write(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
+    summary.report()
     return len(stems)
 
 

@@ -64,10 +64,10 @@ def to_labelled_image(
                 f"size is missing: the boxes of {source} are shares of its width and height. Give "
                 "size=ImageSize(width, height)."
             )
-        return LabelledImage(source, labels=dict.fromkeys(detection.label for detection in found))
+        return LabelledImage(source, labels=tuple(dict.fromkeys(detection.label for detection in found)))
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     labels = dict.fromkeys(detection.label for detection in found if detection.box is None)
-    return LabelledImage(source, labels=labels, boxes=[_clip(box, size) for box in boxes], size=size)
+    return LabelledImage(source, labels=tuple(labels), boxes=[_clip(box, size) for box in boxes], size=size)
 
 
 def draw(image: ImageSource, detections: Iterable[Detection]) -> Any:

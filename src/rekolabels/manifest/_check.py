@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from rekolabels.errors import InvalidManifest
-from rekolabels.manifest._dataset_rules import ContentFinding, check_dataset, check_training
+from rekolabels._arguments import check_callable, check_choice, check_flag, check_integer
+from rekolabels.errors import InvalidInput, InvalidManifest
+from rekolabels.manifest._dataset_rules import ContentFinding, check_dataset, check_side, check_training
 from rekolabels.manifest._image_files import ImageInspector
 from rekolabels.manifest._scan import Scan
-from rekolabels.manifest._sources import source_name
+from rekolabels.manifest._sources import check_source, source_name
 from rekolabels.manifest.limits import LINES
 from rekolabels.manifest.report import ManifestReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rekolabels.images import LabelledImage
     from rekolabels.manifest._dataset_rules import Side, UseCase
     from rekolabels.manifest._image_files import ImageOpener
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from rekolabels.manifest.report import Stage
 
 __all__ = ["CheckedManifest", "check_manifest"]
+
+_STAGES: Final[tuple[Stage, ...]] = ("training", "dataset")
+_STAGE_SYNONYMS: Final[dict[str, Stage]] = {"train": "training", "datasets": "dataset", "create": "dataset"}
 
 
 def check_manifest(
@@ -113,11 +116,20 @@ class CheckedManifest:
         open_image: ImageOpener | None = None,
         max_lines: int = LINES,
     ) -> None:
-        self._stage: Stage = stage
-        self._auto_split = auto_split
-        self._open_images = open_images
+        check_source(source)
+        if testing is not None:
+            check_source(testing, "testing")
+            if testing is source and isinstance(testing, Iterator):
+                raise InvalidInput(
+                    "source and testing are the same iterator, which can be read once. Make a list of each."
+                )
+        self._stage: Stage = check_choice("stage", stage, _STAGES, _STAGE_SYNONYMS)
+        self._auto_split = check_flag("auto_split", auto_split)
+        self._open_images = check_flag("open_images", open_images)
+        if open_image is not None:
+            check_callable("open_image", open_image, "a function that returns the content of an image")
         self._open_image = open_image
-        self._max_lines = max_lines
+        self._max_lines = check_integer("max_lines", max_lines, at_least=1)
         self._sources: dict[Side, CheckSource] = {"training": source}
         if testing is not None:
             self._sources["testing"] = testing
@@ -134,8 +146,12 @@ class CheckedManifest:
         Raises:
             InvalidManifest: There is no manifest for this side, or it was already read.
         """
+        check_side(side)
         if side not in self._sources:
             raise InvalidManifest(f"No {side} manifest was given.")
+        return self._read(side)
+
+    def _read(self, side: Side) -> Iterator[LabelledImage]:
         if side in self._scans:
             raise InvalidManifest(
                 f"The {side} manifest was already read. Create another CheckedManifest to read it again."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
+from rekolabels._arguments import check_choice
 from rekolabels.manifest._line_rules import SOURCE_REF
 from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import (
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from rekolabels.manifest._fast_path import CleanBlock
     from rekolabels.manifest._line_rules import LineCheck
 
-__all__ = ["ContentFinding", "DatasetStatistics", "Side", "UseCase", "check_dataset", "check_training"]
+__all__ = [
+    "ContentFinding",
+    "DatasetStatistics",
+    "Side",
+    "UseCase",
+    "check_dataset",
+    "check_side",
+    "check_training",
+]
 
 _MAX_NAMES: Final = 10_000
 """Number of different labels and buckets that are counted: far beyond every limit, but bounded."""
@@ -176,6 +185,8 @@ UseCase: TypeAlias = Literal["IMAGE_LEVEL_LABELS", "OBJECT_LOCALIZATION", "NOT_D
 """The kind of model, as the manifest summary names it."""
 Side: TypeAlias = Literal["training", "testing"]
 """The training or the test dataset, as the manifest summary names them."""
+_SIDES: Final[tuple[Side, ...]] = ("training", "testing")
+_SIDE_SYNONYMS: Final[dict[str, Side]] = {"train": "training", "test": "testing"}
 
 _MIN_IMAGES_TO_SPLIT: Final = 2
 """Images that each label needs for a split. The service does not publish its number."""
@@ -364,3 +375,8 @@ def _count_images(counts: DatasetStatistics, label: str) -> int:
 def _list_names(labels: list[str], limit: int = 5) -> str:
     shown_labels = ", ".join(repr(label[:60]) for label in labels[:limit])
     return shown_labels if len(labels) <= limit else f"{shown_labels} and {len(labels) - limit} more"
+
+
+def check_side(side: object) -> Side:
+    """Check that an argument names the training or the test dataset."""
+    return check_choice("side", side, _SIDES, _SIDE_SYNONYMS)

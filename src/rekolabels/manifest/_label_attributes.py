@@ -186,7 +186,15 @@ def _read_size(key: str, stated: object) -> tuple[ImageSize | None, list[FormatP
             detail = f"'{name}' must be an integer"
             return None, [_attribute_problem(key, detail, "image_size", 0, name, unreadable=False)]
         sides.append(side)
-    return ImageSize(*sides), []
+    return _stated_size(*sides), []
+
+
+def _stated_size(width: int, height: int, depth: int) -> ImageSize:
+    """Return the size that a line states, also one that is not possible: the rules of the check report it."""
+    size = ImageSize.__new__(ImageSize)
+    for name, side in (("width", width), ("height", height), ("depth", depth)):
+        object.__setattr__(size, name, side)
+    return size
 
 
 def _read_box(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rekolabels._arguments import check_instance
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._fast_path import FastPath
 from rekolabels.manifest._json import InvalidJson, load_object, short_repr
@@ -13,7 +14,7 @@ from rekolabels.manifest._label_attributes import (
     label_attribute_keys,
     read_label_attribute,
 )
-from rekolabels.manifest._sources import Block, Source, UnreadableLine, read_blocks
+from rekolabels.manifest._sources import Block, Source, UnreadableLine, check_source, read_blocks
 from rekolabels.manifest.limits import LINE_LENGTH
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def parse_line(text: str, *, line: int | None = None) -> LabelledImage:
     >>> image.source, image.labels, image.attributes["camera"]
     ('s3://puppies/1.jpg', ('rust',), 7)
     """
+    fix = "Decode it: text.decode()." if hasattr(text, "decode") else ""
+    check_instance("text", text, str, "a line of a manifest, as text", fix)
     if len(text) > LINE_LENGTH:
         message = f"has {len(text):,} characters; at most {LINE_LENGTH:,} are allowed"
         raise _invalid(line, message, "LINE_TOO_LONG")
@@ -89,6 +92,11 @@ def read_manifest(source: Source) -> Iterator[LabelledImage]:
     >>> [image.source for image in read_manifest([b'{"source-ref": "s3://puppies/1.jpg"}'])]
     ['s3://puppies/1.jpg']
     """
+    check_source(source)
+    return _read(source)
+
+
+def _read(source: Source) -> Iterator[LabelledImage]:
     fast_path = FastPath()
     for block in read_blocks(source):
         if isinstance(block, UnreadableLine):

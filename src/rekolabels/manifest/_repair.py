@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import attrs
 
+from rekolabels._arguments import check_callable, check_flag
 from rekolabels._display import counted
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._check import check_manifest
@@ -24,8 +25,8 @@ from rekolabels.manifest._label_attributes import (
 )
 from rekolabels.manifest._line_rules import check_line
 from rekolabels.manifest._serialize import format_date
-from rekolabels.manifest._sources import UnreadableLine, read_blocks
-from rekolabels.manifest._write import open_target
+from rekolabels.manifest._sources import UnreadableLine, check_source, read_blocks
+from rekolabels.manifest._write import check_target, open_target
 from rekolabels.manifest.report import ManifestReport
 
 if TYPE_CHECKING:
@@ -225,6 +226,11 @@ def repair_manifest(
     >>> repair_manifest([line, "", line], io.BytesIO()).repair_counts
     {'human-annotated filled in': 2, 'blank line removed': 1, 'repeated line removed': 1}
     """
+    check_source(source)
+    check_target(target)
+    open_images = check_flag("open_images", open_images)
+    if open_image is not None:
+        check_callable("open_image", open_image, "a function that returns the content of an image")
     with (
         ImageInspector(open_image) if open_images else nullcontext() as inspector,
         open_target(target) as file,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from rekolabels._arguments import invalid
 from rekolabels.errors import InvalidManifest
 from rekolabels.images import BoundingBox
 from rekolabels.manifest._json import is_list, is_object, short_repr
@@ -58,6 +59,8 @@ def format_date(created: datetime | str | None) -> str:
         return UNKNOWN_DATE
     if isinstance(created, str):
         return created
+    if not isinstance(created, datetime):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise invalid("created", created, "a datetime or text, such as '2024-03-01T09:30:00'")
     utc = created if created.tzinfo is None else created.astimezone(UTC)
     return utc.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 

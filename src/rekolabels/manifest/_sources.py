@@ -10,8 +10,11 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import attrs
 
-from rekolabels.errors import InvalidManifest
+from rekolabels._arguments import shown
+from rekolabels._files import printable_name
+from rekolabels.errors import InvalidInput, InvalidManifest
 from rekolabels.images import LabelledImage
+from rekolabels.manifest._given_images import IMAGE_FILES, check_unused, is_collection, is_path, reader_for
 from rekolabels.manifest._write import format_line
 from rekolabels.manifest.limits import LINE_LENGTH
 
@@ -28,6 +31,7 @@ __all__ = [
     "UnreadableLine",
     "UnwritableImage",
     "check_encoding",
+    "check_source",
     "image_blocks",
     "read_blocks",
     "resolve_source",
@@ -42,6 +46,8 @@ _BLOCK: Final = 64 * 1024
 _LINE_BYTES: Final = 4 * LINE_LENGTH
 """A line of more bytes is too long in any case: UTF-8 has at most four bytes per character."""
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
+_UNSUPPORTED: Final = "ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT"
+_EXPECTED: Final = "the path of a manifest, its bytes, an open file, its lines, or labelled images"
 _UTF16_STARTS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
 
 
@@ -201,21 +207,53 @@ def _capitalized(name: str) -> str:
 
 
 def _unsupported(message: str) -> InvalidManifest:
-    return InvalidManifest(message, code="ERROR_MANIFEST_INACCESSIBLE_OR_UNSUPPORTED_FORMAT")
+    return InvalidManifest(message, code=_UNSUPPORTED)
+
+
+def check_source(source: object, name: str = "source") -> None:
+    """Check that an argument can be a manifest, before it is read.
+
+    Raises:
+        InvalidManifest: It is something else, such as a folder of images.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)) or hasattr(source, "read"):
+        return
+    if isinstance(source, LabelledImage):
+        raise InvalidManifest(f"{name} is one image. Pass a list of images: {name}=[image].")
+    if is_path(source):
+        _check_path(os.fspath(source), name)
+        return
+    if not is_collection(source):
+        raise InvalidManifest(f"{name} is {shown(source)}; expected {_EXPECTED}.")
+    try:
+        check_unused(source, name)
+    except InvalidInput as error:
+        raise InvalidManifest(str(error)) from error
+
+
+def _check_path(path: object, name: str) -> None:
+    if not isinstance(path, str) or not path:
+        raise InvalidManifest(f"{name} is {shown(path)}; expected {_EXPECTED}.")
+    if path.lstrip().startswith("{"):
+        raise InvalidManifest(
+            "A str must be the path of a manifest, not its content. Pass the content as bytes: text.encode()."
+        )
+    if path.lower().startswith("s3://"):
+        raise InvalidManifest(
+            f"{path} is in S3. Download it first, or pass get_object(...)['Body'] of an S3 client.",
+            code=_UNSUPPORTED,
+        )
+    if os.path.isdir(path):  # noqa: PTH112 - unlike Path.is_dir, it does not raise for invalid names
+        raise InvalidManifest(
+            f"{name} is {path!r}, a folder; expected {_EXPECTED}. To use the images in the folder, pass "
+            f"read_folder({path!r})."
+        )
 
 
 def _open_chunks(source: Source) -> Iterator[bytes]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         raw = bytes(source)
         return (raw[at : at + _BLOCK] for at in range(0, len(raw), _BLOCK))
-    if isinstance(source, str) and source.lstrip().startswith("{"):
-        raise InvalidManifest(
-            "A str must be the path of a manifest, not its content. Pass the content as bytes: text.encode()."
-        )
-    if isinstance(source, str) and source.lower().startswith("s3://"):
-        raise _unsupported(
-            f"{source} is in S3. Download it first, or pass get_object(...)['Body'] of an S3 client."
-        )
     if isinstance(source, (str, os.PathLike)):
         return _file_chunks(Path(source))
     if hasattr(source, "read"):
@@ -228,8 +266,9 @@ def _file_chunks(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             while chunk := file.read(_BLOCK):
                 yield chunk
-    except OSError as error:
-        raise _unsupported(f"Cannot read {path}: {error.strerror or error}.") from error
+    except (OSError, ValueError) as error:  # ValueError: not a valid name
+        reason = getattr(error, "strerror", None) or error
+        raise _unsupported(f"Cannot read {printable_name(path)}: {reason}.") from error
 
 
 def _read_chunks(file: IO[bytes] | IO[str]) -> Iterator[bytes]:
@@ -250,9 +289,7 @@ def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
         elif isinstance(line, bytes):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may pass anything
             raw = line
         else:
-            raise InvalidManifest(
-                f"The lines of a manifest must be str or bytes, but one is of type {type(line).__name__}."
-            )
+            raise InvalidManifest(_not_a_line(line))
         gathered.append(raw.removesuffix(b"\n"))
         size += len(raw)
         if size >= _BLOCK:
@@ -260,6 +297,16 @@ def _join_lines(lines: Iterable[str] | Iterable[bytes]) -> Iterator[bytes]:
             gathered, size = [], 0
     if gathered:
         yield b"\n".join([*gathered, b""])
+
+
+def _not_a_line(line: object) -> str:
+    """Say what is wrong with an element of a list that is not a line of a manifest."""
+    found = f"The lines of a manifest must be str or bytes, but one is {shown(line)} ({type(line).__name__})."
+    if is_path(line):
+        return f"{found} For images: {reader_for(line)}"
+    if isinstance(line, LabelledImage):
+        return f"{found} Write labelled images with write_manifest()."
+    return found
 
 
 CheckSource: TypeAlias = "Source | Iterable[LabelledImage]"
@@ -296,14 +343,12 @@ def resolve_source(source: CheckSource) -> Source | ImageStream:
     """
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
         return cast("Source", source)
-    try:
-        elements: Iterator[Any] = iter(source)
-    except TypeError as error:
-        raise InvalidManifest(
-            f"Cannot check an object of type {type(source).__name__}. Pass the path of a manifest, its "
-            "bytes, an open file, its lines, or labelled images."
-        ) from error
+    elements: Iterator[Any] = iter(source)
     first = list(islice(elements, 1))
+    if first and isinstance(first[0], str) and first[0].lower().endswith(IMAGE_FILES):
+        raise InvalidManifest(
+            f"The first element is {shown(first[0])}, not a line of a manifest. {reader_for(first[0])}"
+        )
     everything = chain(first, elements)
     return ImageStream(everything) if first and isinstance(first[0], LabelledImage) else everything
 
@@ -342,7 +387,7 @@ def _line(
     image: object, number: int, size_of: Callable[[str], ImageSize | None] | None
 ) -> str | UnwritableImage:
     if not isinstance(image, LabelledImage):
-        raise InvalidManifest(f"Image {number} is of type {type(image).__name__}, not LabelledImage.")
+        raise InvalidManifest(f"Image {number} is {shown(image)}; expected a LabelledImage.")
     if image.boxes and image.size is None and size_of is not None:
         image = attrs.evolve(image, size=size_of(image.source))
     try:

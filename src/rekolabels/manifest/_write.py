@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
+from io import TextIOBase
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
+from rekolabels._arguments import check_path, check_text, invalid
 from rekolabels._files import replacing
 from rekolabels.errors import InvalidManifest
+from rekolabels.images import LabelledImage
+from rekolabels.manifest._given_images import check_images
 from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._label_attributes import LineAttributes
 from rekolabels.manifest._serialize import (
@@ -28,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
-    from rekolabels.images import LabelledImage
-
-__all__ = ["Target", "format_line", "open_target", "write_manifest"]
+__all__ = ["Target", "check_target", "format_line", "open_target", "write_manifest"]
 
 Target: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 """A target for a manifest: a path, or a file that is open for writing bytes."""
@@ -64,6 +66,9 @@ def format_line(
 "type":"groundtruth/image-classification","human-annotated":"yes","creation-date":"2024-03-01T09:30:00",\
 "job-name":"labeling-job/puppy"}}
     """
+    if not isinstance(image, LabelledImage):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        raise invalid("image", image, "a LabelledImage")
+    _check_job_name(job_name)
     return _line(image, format_date(created), job_name)
 
 
@@ -91,10 +96,28 @@ def write_manifest(
         InvalidManifest: An image cannot be written; see ``format_line``.
         InvalidInput: The file cannot be written.
     """
+    checked = check_images(images)
+    check_target(target)
+    _check_job_name(job_name)
     date = format_date(created)
-    lines = (_line(image, date, job_name) for image in images)
+    lines = (_line(image, date, job_name) for image in checked)
     with open_target(target) as file:
         return _write(lines, file)
+
+
+def _check_job_name(job_name: object) -> None:
+    if job_name is not None:
+        check_text("job_name", job_name, "the name of a labeling job, or None")
+
+
+def check_target(target: object) -> None:
+    """Check that an argument is a path or a file that is open for writing bytes."""
+    expected = "the path of a manifest, or a file that is open for writing bytes"
+    if isinstance(target, TextIOBase):
+        raise invalid("target", target, expected, "Open the file with mode 'wb'.")
+    if hasattr(target, "write"):
+        return
+    check_path("target", target, expected)
 
 
 @contextmanager
@@ -148,16 +171,6 @@ def _is_unchanged(image: LabelledImage, known: LineAttributes) -> bool:
 
 
 def _format_new(image: LabelledImage, created: str, job_name: str | None) -> str:
-    try:
-        return _format_labels_and_boxes(image, created, job_name)
-    except (TypeError, AttributeError) as error:  # type checkers would report it, but data may contain None
-        raise InvalidManifest(
-            f"The labels of {short_repr(image.source)} must be strings: {error}.",
-            code="ERROR_INVALID_LABEL_ATTRIBUTE_METADATA_FORMAT",
-        ) from error
-
-
-def _format_labels_and_boxes(image: LabelledImage, created: str, job_name: str | None) -> str:
     labels = format_labels(image.labels, created, job_name) if image.labels else ""
     if not image.boxes:
         return labels

@@ -11,7 +11,7 @@ import attrs
 
 from rekolabels._display import counted
 from rekolabels.errors import MissingExtra
-from rekolabels.manifest._dataset_rules import Side, UseCase
+from rekolabels.manifest._dataset_rules import Side, UseCase, check_side
 from rekolabels.manifest._json import short_repr
 from rekolabels.manifest._line_rules import LineCheck
 from rekolabels.manifest._serialize import dataset_entry, validation_line
@@ -211,13 +211,14 @@ class ManifestReport:
         Raises:
             InvalidManifest: The manifest is a stream, or there is none for this side.
         """
-        return map(validation_line, self._checks(side))
+        return map(validation_line, self._checks(check_side(side)))
 
     def dataset_entries(self, side: Side = "training") -> Iterator[str]:
         """Yield the entries of a dataset created from the manifest, as ListDatasetEntries returns them.
 
         Lines that the service leaves out are missing. The manifest is read again; see ``validation_lines``.
         """
+        check_side(side)
         return (entry for check in self._checks(side) if (entry := dataset_entry(check)) is not None)
 
     def to_json(self) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import shown
 from rekolabels._display import counted
+from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -72,7 +75,9 @@ class Balance:
         for entry in self.labels:
             if entry.label == label:
                 return entry
-        raise KeyError(label)
+        near = difflib.get_close_matches(str(label), [entry.label for entry in self.labels], 1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise InvalidInput(f"label is {shown(label)}, which the images of the split do not have.{meant}")
 
     def __str__(self) -> str:
         boxes = any(entry.train_boxes or entry.test_boxes for entry in self.labels)

@@ -11,8 +11,10 @@ from typing import TypeAlias
 
 import attrs
 
+from rekolabels._arguments import check_callable, check_flag, check_seed
 from rekolabels.errors import InvalidInput
 from rekolabels.images import LabelledImage
+from rekolabels.manifest._given_images import check_images, is_mapping
 from rekolabels.splits._near_duplicates import near_duplicates as find_near_duplicates
 from rekolabels.splits._stratify import Feature, Row
 
@@ -57,13 +59,7 @@ def gather_images(images: Iterable[LabelledImage]) -> list[LabelledImage]:
     Raises:
         InvalidInput: A value is not a ``LabelledImage``.
     """
-    gathered = list(images)
-    kinds: set[type] = set(map(type, gathered))
-    if not all(issubclass(kind, LabelledImage) for kind in kinds):
-        raise InvalidInput(
-            f"Cannot split values of type {', '.join(kind.__name__ for kind in kinds)}: expected "
-            "LabelledImage values. Read them with rekolabels.formats or rekolabels.manifest."
-        )
+    gathered = list(check_images(images))
     gathered.sort(key=_source)
     return gathered
 
@@ -75,14 +71,19 @@ def make_groups(
 
     Args:
         images: All images in the order of their sources.
-        seed: Any integer.
+        seed: 0 to 2**32 - 1.
         group_by: Gives the key of an image. Images with the same key stay together; None is not a key.
         near_duplicates: Whether images of the same picture stay together, too.
 
     Raises:
-        InvalidInput: The seed is not an integer, or ``group_by`` gives a key that is not hashable.
+        InvalidInput: An argument is not valid, or ``group_by`` gives a key that is not hashable.
         MissingExtra: ``near_duplicates`` without the extra ``dedupe``.
     """
+    seed = check_seed("seed", seed)
+    near_duplicates = check_flag("near_duplicates", near_duplicates)
+    if group_by is not None and not is_mapping(group_by):
+        expected = "a function that returns the key of an image, or a mapping from sources to keys"
+        check_callable("group_by", group_by, expected)
     sources = list(map(_source, images))
     digests = _digests(sources, seed)
     clusters: list[Sequence[int]] = [*_same_source(sources), *_same_key(images, group_by)]
@@ -102,8 +103,6 @@ def _digests(sources: Sequence[str], seed: int) -> list[bytes]:
     They depend only on the part of the sources below their common folder, with ``/`` as separator. So the
     same images are split the same way in another folder, on another system, and in S3 after the upload.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
-        raise InvalidInput(f"Invalid seed={seed!r}: expected an integer.")
     keyed = hashlib.blake2b(b"%d\0" % seed, digest_size=8)
     names = sources
     if any("\\" in source for source in sources):

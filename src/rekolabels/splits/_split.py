@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_flag, check_fraction, check_integer, invalid
 from rekolabels._display import counted
-from rekolabels.errors import CannotSplit, InvalidInput
+from rekolabels.errors import CannotSplit
 from rekolabels.images import LabelledImage
 from rekolabels.splits._assign import assign_test, check_divisible
 from rekolabels.splits._balance import Balance, make_balance
@@ -67,7 +68,7 @@ def split(
     Args:
         images: The images; all are held in memory.
         test: Share of the test images, more than 0 and less than 1.
-        seed: Any integer; another seed gives another split.
+        seed: Any whole number from 0 to 2**32 - 1; another seed gives another split.
         group_by: Keeps images together that belong together, such as bursts, patients or products: a function
             that returns the key of an image, or a mapping from sources to keys. Images whose key is None are
             not grouped.
@@ -97,6 +98,7 @@ def split(
         all images     12     3     3.0  20.0%
     """
     share = _share(test)
+    allow_rare = check_flag("allow_rare", allow_rare)
     gathered = gather_images(images)
     groups = make_groups(gathered, seed=seed, group_by=group_by, near_duplicates=near_duplicates)
     table = make_table(groups)
@@ -122,7 +124,7 @@ def folds(
     Args:
         images: The images; all are held in memory.
         k: Number of folds, at least 2 and at most the number of images or groups.
-        seed: Any integer; another seed gives other folds.
+        seed: Any whole number from 0 to 2**32 - 1; another seed gives other folds.
         group_by: As for :func:`split`.
         near_duplicates: As for :func:`split`.
         allow_rare: Whether to accept labels with one image or in one group only. They are tested once, by a
@@ -141,8 +143,8 @@ def folds(
         >>> [len(fold.test) for fold in folds(cats, k=3)]
         [3, 4, 3]
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 2:  # noqa: PLR2004  # pyright: ignore[reportUnnecessaryIsInstance] - one fold has no training part; callers without types
-        raise InvalidInput(f"Invalid k={k!r}: expected at least 2 folds.")
+    k = check_integer("k", k, at_least=2)  # a single fold would have no training part
+    allow_rare = check_flag("allow_rare", allow_rare)
     gathered = gather_images(images)
     groups = make_groups(gathered, seed=seed, group_by=group_by, near_duplicates=near_duplicates)
     table = make_table(groups)
@@ -171,14 +173,10 @@ def _halve(table: FeatureTable, count: int, rows: Sequence[int]) -> list[tuple[i
 
 def _share(test: float) -> Fraction:
     """Return the test share as the decimal number that was written: 0.2 is 1/5, not 0.200000000000000011."""
-    try:
-        share = Fraction(str(float(test)))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(
-            f"Invalid test={test!r}: expected a number between 0 and 1, such as 0.2."
-        ) from error
+    number = check_fraction("test", test)
+    share = Fraction(str(float(number)))
     if not 0 < share < 1:
-        raise InvalidInput(f"Invalid test={test!r}: expected a number between 0 and 1, such as 0.2.")
+        raise invalid("test", test, "a fraction above 0 and below 1, such as 0.2")
     return share
 
 
