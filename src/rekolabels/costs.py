@@ -308,6 +308,7 @@ def plan(
     deadline: float | None = None,
     budget: float | None = None,
     max_units: int = 5,
+    max_images_per_second: float = 50.0,
     start_seconds: float = 900.0,
 ) -> Plan:
     """Return the smallest number of inference units that meets a deadline, with time and cost.
@@ -320,6 +321,8 @@ def plan(
         deadline: Seconds within which all images must be analysed, including the start of the model.
         budget: Maximum cost in US dollars.
         max_units: Quota of inference units of a model; 5 by default in AWS.
+        max_images_per_second: Quota of the account for calls of DetectCustomLabels, for all models together;
+            50 by default in AWS.
         start_seconds: Seconds that the model takes to start. It serves no images in that time, but may be
             billed.
 
@@ -339,27 +342,35 @@ def plan(
     if budget is not None:
         budget = check_number("budget", budget, at_least=0, kind="a number of US dollars", optional=True)
     max_units = check_integer("max_units", max_units, at_least=1, at_most=_MOST)
+    most = check_number("max_images_per_second", max_images_per_second, above=0, at_most=_MOST)
     start_seconds = _seconds("start_seconds", start_seconds)
     units = 1
     if deadline is not None:
-        per_unit = images_per_second * max(0.0, deadline - start_seconds)
-        capacity = max_units * per_unit
+        useful = max(0.0, deadline - start_seconds)
+        per_unit = images_per_second * useful
+        capacity = min(max_units * per_unit, most * useful)
         if deadline <= start_seconds or images > capacity:
+            by_account = most < max_units * images_per_second
+            what = (
+                f"An account with a quota of {most:g} images per second"
+                if by_account
+                else (f"{max_units} inference units at {images_per_second:g} images per second each")
+            )
             raise InvalidInput(
-                f"Cannot analyse {images:,} images in {deadline / _HOUR:.1f} h. {max_units} inference units "
-                f"at {images_per_second:g} images per second each can analyse {math.floor(capacity):,}, "
-                f"after a start of {start_seconds / 60:.0f} min. Allow more time, or request a "
-                "higher quota of units."
+                f"Cannot analyse {images:,} images in {deadline / _HOUR:.1f} h. {what} can analyse "
+                f"{math.floor(capacity):,}, after a start of {start_seconds / 60:.0f} min. Allow more time, "
+                f"or request a higher quota of {'calls' if by_account else 'units'}."
             )
         units = min(max_units, max(1, math.ceil(images / per_unit))) if images else 1
-    seconds = images / (images_per_second * units)
+    rate = min(images_per_second * units, most)
+    seconds = images / rate
     cost = prices.running(seconds + start_seconds, units)
     if budget is not None and cost > budget:
         useful = max(0.0, budget / prices.running(1, units) - start_seconds)
         raise InvalidInput(
             f"{images:,} images cost {cost:.2f} USD with {units} inference "
             f"unit{'s' if units > 1 else ''}, more than the budget of {budget:.2f} USD, which is enough for "
-            f"{int(useful * images_per_second * units):,} images. Analyse fewer images, or allow a larger "
+            f"{int(useful * rate):,} images. Analyse fewer images, or allow a larger "
             f"budget{' or more time' if units > 1 else ''}."
         )
     return Plan(images, units, seconds, cost, prices)

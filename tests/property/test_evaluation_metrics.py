@@ -64,7 +64,7 @@ def test_curves_equal_scikit_learn(pairs: list[tuple[bool, float]]) -> None:
         return
     precision, recall, thresholds = metrics.precision_recall_curve(truths, [c for _, c in pairs])
 
-    points = list(separate(pairs).curve())[::-1]
+    points = separate(pairs).curve()[::-1]
 
     assert list(thresholds) == [threshold for threshold, _ in points]
     assert list(precision[:-1]) == pytest.approx([counts.precision for _, counts in points], abs=1e-9)

@@ -194,3 +194,16 @@ def test_unknown_prices_name_the_call_that_gives_them() -> None:
         "No prices are known for eu-west-1. Look them up on the pricing page of Amazon Rekognition and give "
         "them: `Client(..., prices=Prices(region='eu-west-1', training_hour=..., inference_unit_hour=...))`."
     )
+
+
+def test_a_plan_knows_the_quota_of_the_account() -> None:
+    """More units than 50 calls per second can use do not make it faster, unless the quota is higher."""
+    fast = plan(180_000, prices=PRICES, images_per_second=25, deadline=900 + 3600)
+    assert (fast.inference_units, fast.seconds) == (2, 3600)
+    with pytest.raises(InvalidInput, match="a quota of 50 images per second can analyse 180,000, after"):
+        plan(180_001, prices=PRICES, images_per_second=25, deadline=900 + 3600)
+    raised = plan(
+        360_000, prices=PRICES, images_per_second=25, deadline=900 + 3600, max_images_per_second=100
+    )
+    assert raised.inference_units == 4
+    assert plan(7200, prices=PRICES, images_per_second=100).seconds == 144

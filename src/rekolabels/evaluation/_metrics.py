@@ -17,7 +17,7 @@ from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 __all__ = [
     "Calibration",
@@ -168,17 +168,18 @@ class ScoredLabel:
         false_positives = len(self._negatives) + self._unscored - rejected
         return Counts(len(self._positives) - missed, false_positives, missed + self._undetected, rejected)
 
-    def curve(self) -> Iterator[tuple[float, Counts]]:
-        """Yield each confidence that occurs, in descending order, and the counts at it.
+    def curve(self) -> list[tuple[float, Counts]]:
+        """Return each confidence that occurs, in descending order, and the counts at it.
 
         These are the points of the precision-recall curve and of threshold curves. The curve stops at
         ``complete_from``, below which the precision is unknown.
         """
         known = {0.0} if self._unscored else set[float]()
-        for confidence in sorted(known.union(self._positives, self._negatives), reverse=True):
-            if confidence < self._complete_from:
-                return
-            yield confidence, self._count(confidence)
+        return [
+            (confidence, self._count(confidence))
+            for confidence in sorted(known.union(self._positives, self._negatives), reverse=True)
+            if confidence >= self._complete_from
+        ]
 
     def calibration(self, bins: int = 10) -> Calibration:
         """Compare confidences with the share of correct predictions.

@@ -146,7 +146,10 @@ class EvaluationResult(ResultFields):
 
     @property
     def images(self) -> Iterator[EvaluatedImage]:
-        """Test images with their ground truth and verdicts, read from the snapshot during iteration.
+        """Test images with their ground truth and verdicts, as an iterator.
+
+        Each access reads the snapshot again, during the iteration. A result of ``model.evaluation()`` fetches
+        it from S3 once, at the first iteration.
 
         Raises:
             InvalidInput: The result has no snapshot.
