@@ -1,4 +1,4 @@
-"""Display of values: short reprs, and detections drawn into images with Pillow."""
+"""Display of values: short reprs, Pillow images as a viewer shows them, and detections drawn into them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rekolabels.errors import MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sized
 
-__all__ = ["counted", "draw_detections", "upright"]
+__all__ = ["counted", "draw_detections", "to_rgb", "upright"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 _MIN_FONT_SIZE = 11
@@ -64,6 +64,24 @@ def upright(image: Any) -> Any:
         return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - a damaged EXIF block, which fails in many ways, has no orientation
         return image
+
+
+def to_rgb(image: Any) -> Any:
+    """Return a Pillow image in RGB: transparent images on white, 16 bits scaled to 8."""
+    from PIL.Image import alpha_composite, new
+
+    if image.mode.startswith("I"):
+        # convert() would clip 16-bit grey to 255 instead of scaling it.
+        return image.convert("F").point(_upper_byte).convert("L").convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = new("RGBA", rgba.size, (255, 255, 255, 255))
+        return alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upper_byte(value: Any) -> Any:
+    return value * (1 / 256)
 
 
 def draw_detections(image: Any, detections: Iterable[_Detection]) -> Any:

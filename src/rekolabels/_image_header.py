@@ -1,8 +1,7 @@
-"""Headers of JPEG and PNG files: format, size, channels and EXIF orientation; and image files for Pillow.
+"""Image files, read without an imaging library: format, size, channels, EXIF orientation, completeness.
 
-Headers are read without decoding, so a hostile file cannot exhaust the memory, and no imaging library is
-needed. The EXIF orientation is read here too, because Pillow warns about a damaged EXIF block instead of
-ignoring it.
+Headers are read without decoding, so a hostile file cannot exhaust the memory. The EXIF
+orientation is read here too, because Pillow warns about a damaged EXIF block instead of ignoring it.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EncodedImage", "Header", "image_format", "read_header"]
+__all__ = ["EncodedImage", "Header", "image_format", "is_complete", "other_format", "read_header"]
 
 _JPEG = b"\xff\xd8\xff"
 _MARKER = 0xFF
 """First byte of each marker of a JPEG."""
 _APP1 = 0xE1
 """Marker of a segment that may hold EXIF."""
+_END_OF_IMAGE = b"\xff\xd9"
+"""Marker at the end; in the pixels the first byte is followed by a zero or a restart marker."""
 _START_OF_SCAN = 0xDA
 """Marker after which the pixels follow; the header ends here."""
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -46,6 +47,21 @@ _IHDR_END = 29
 """Signature 8, chunk header 8, content of IHDR 13 bytes."""
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Channels by colour type; a palette holds RGB."""
+
+_OTHER_FORMATS = {
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+"""Formats by their first bytes; those of BigTIFF have a plus sign."""
+_ISO_MEDIA = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+}
+"""Image formats by the brand of their ISO media file; others are videos."""
 
 _EXIF = b"Exif\x00\x00"
 _MAX_EXIF = 1 << 20
@@ -75,6 +91,8 @@ class Header:
     """EXIF orientation, 1 to 8; 1 (upright) when there is none or it is damaged."""
     exif: tuple[int, int] | None = None
     """First byte of a JPEG's EXIF segment, and the first byte after it; None without one."""
+    bits: int = 8
+    """Bits per channel, such as 16 for some PNG files."""
 
     @property
     def upright_size(self) -> tuple[int, int]:
@@ -87,6 +105,46 @@ def image_format(start: bytes) -> Literal["JPEG", "PNG"] | None:
     if start.startswith(_JPEG):
         return "JPEG"
     return "PNG" if start.startswith(_PNG) else None
+
+
+def other_format(start: bytes) -> str | None:
+    r"""Return the name of an image format that is neither JPEG nor PNG, by the first 12 bytes of the file.
+
+    Knows the formats that cameras, phones, scanners and the web use; None for anything else.
+
+    >>> other_format(b"RIFF\x24\x00\x00\x00WEBP"), other_format(b"just a text")
+    ('WebP', None)
+    """
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return "WebP"
+    if start.startswith(b"BM") and start[6:10] == bytes(4):  # two letters alone could begin a text
+        return "BMP"
+    if start[4:8] == b"ftyp":
+        return _ISO_MEDIA.get(start[8:12])
+    return next((name for magic, name in _OTHER_FORMATS.items() if start.startswith(magic)), None)
+
+
+def is_complete(data: bytes) -> bool:
+    """Return whether a JPEG or PNG file has its end, judged by its structure: nothing is decoded."""
+    return _has_png_end(data) if data.startswith(_PNG) else _has_jpeg_end(data)
+
+
+def _has_png_end(data: bytes) -> bool:
+    at = len(_PNG)
+    while at + 12 <= len(data):  # length, kind and checksum of a chunk
+        kind = data[at + 4 : at + 8]
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if kind == b"IEND":
+            return at <= len(data)
+    return False
+
+
+def _has_jpeg_end(data: bytes) -> bool:
+    # The segments before the pixels may hold a thumbnail with an end of its own.
+    pixels = 2
+    for _, start, length in _jpeg_segments(io.BytesIO(data)):
+        pixels = start + 2 + length
+    return data.find(_END_OF_IMAGE, pixels) >= 0
 
 
 def read_header(file: BinaryIO, *, exif: bool = True) -> Header | None:
@@ -121,12 +179,12 @@ def read_header(file: BinaryIO, *, exif: bool = True) -> Header | None:
 def _read_png(start: bytes, file: BinaryIO, *, exif: bool) -> Header | None:
     if len(start) < _IHDR_END or start[12:16] != b"IHDR":
         return None
-    width, height, _, colour = struct.unpack(">IIBB", start[16:26])
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
     orientation = _UPRIGHT
     if exif:
         chunk = _png_chunk(file, b"eXIf")
         orientation = _UPRIGHT if chunk is None else _read_orientation(chunk)
-    return Header("PNG", width, height, _PNG_CHANNELS.get(colour, 3), orientation)
+    return Header("PNG", width, height, _PNG_CHANNELS.get(colour, 3), orientation, bits=bits)
 
 
 def _png_chunk(file: BinaryIO, wanted: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from rekolabels._display import to_rgb
 from rekolabels._image_header import EncodedImage, Header, read_header
 from rekolabels.errors import MissingExtra
 from rekolabels.images import ImageSize
@@ -87,7 +88,7 @@ def decode(data: bytes, *, side: int | None = None) -> Image:
             image.draft("RGB", (side, side))
         try:
             image.load()
-            rgb = _to_rgb(image)
+            rgb: Image = to_rgb(image)
         except _DECODING_ERRORS as error:
             _raise_unreadable(f"it is damaged or incomplete ({error})", error)
     return _rotate(rgb, header.orientation)
@@ -148,19 +149,6 @@ def _open(data: bytes) -> Image:
         return Image.open(EncodedImage(data), formats=("JPEG", "PNG"))
     except _DECODING_ERRORS as error:
         _raise_unreadable(f"its header is damaged or incomplete ({error})", error)
-
-
-def _to_rgb(image: Image) -> Image:
-    from PIL.Image import alpha_composite, new
-
-    if image.mode.startswith("I"):
-        # convert() would clip 16-bit grey to 255 instead of scaling it.
-        return image.convert("F").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = new("RGBA", rgba.size, (255, 255, 255, 255))
-        return alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
 
 
 def _rotate(image: Image, orientation: int) -> Image:
