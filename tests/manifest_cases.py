@@ -337,6 +337,7 @@ MANIFESTS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("FEW_IMAGES", {"source": TWO[:9]}),
     ("MIXED_LABEL_KINDS", {"source": [*TWO, *BOXES]}),
+    ("SIMILAR_LABELS", {"source": many(20, "rust", "clean", "Rust ")}),
     ("IMAGE_IN_BOTH_DATASETS", {"source": TWO, "testing": TWO}),
     (
         "TOO_MANY_TEST_IMAGES_FOR_LABEL",

@@ -14,7 +14,6 @@ from rekolabels.formats import read_voc, read_yolo, write_yolo
 from rekolabels.inference import save_outcomes, to_supervision, video_frames
 from rekolabels.inference._pillow import open_encoded
 from rekolabels.manifest import check_manifest
-from rekolabels.manifest._image_files import probe
 from rekolabels.splits import split
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ IMAGES = [LabelledImage(f"{number}.jpg", ["cat"]) for number in range(4)]
     [
         ("PIL", lambda _: draw_detections(None, [Detection("cat", 90.0)]), "images", "Drawing"),
         ("PIL", lambda _: open_encoded(b"", "x.jpg"), "images", "Encoding images"),
-        ("PIL", lambda _: probe(b""), "local", "Opening images"),
+        ("PIL", lambda _: check_manifest([], open_images=True), "images", "Opening images"),
         ("imagehash", lambda _: split(IMAGES, near_duplicates=True), "dedupe", "near_duplicates=True"),
         ("defusedxml.ElementTree", read_voc, "formats", "Reading Pascal VOC"),
         ("yaml", read_yolo, "formats", "Reading YOLO"),

@@ -100,6 +100,9 @@ TESTED_ELSEWHERE = {
     "ERROR_MANIFEST_SIZE_TOO_LARGE",
     # tests/unit/test_manifest_given_images.py
     "IMAGES_NOT_UPLOADED",
+    "REPEATED_IMAGE",
+    # tests/unit/test_image_checks.py
+    "IMAGES_REFUSED",
 }
 
 

@@ -65,11 +65,14 @@ def test_local_files_are_opened(tmp_path: Path) -> None:
     """The report names files that the service would reject and files that do not exist."""
     image = pytest.importorskip("PIL.Image")
     for number in range(12):
-        image.new("RGB", (100, 80)).save(tmp_path / f"{number}.jpg")
+        image.new("RGB", (100, 80), (9 * number, 0, 0)).save(tmp_path / f"{number}.jpg")
     image.new("RGB", (10, 10)).save(tmp_path / "12.jpg")
     report = check_manifest(list(many(14, folder=f"{tmp_path}/")), open_images=True)
 
-    assert report.ok
+    assert not report.ok
+    assert report.headline() == (
+        "Training would not start: create_datasets() refuses the images. 2 of 14 images cannot be used."
+    )
     wrong = [issue for issue in report if issue.code == "ERROR_INVALID_IMAGE"]
     assert [f"{tmp_path}/12.jpg", f"{tmp_path}/13.jpg"] == [issue.image for issue in wrong]
     assert "64 to 4096" in str(wrong[0])
@@ -116,17 +119,47 @@ def test_a_bad_image_is_an_issue(image: LabelledImage, code: str) -> None:
 
 def test_several_bad_images_keep_their_numbers() -> None:
     """Bad images may be first, last or adjacent."""
-    bad = LabelledImage("1.jpg", boxes=[BOX])
-    images = [bad, bad, *many(3, folder="a/"), bad, *many(1, folder="b/"), bad]
-    issues = [issue for issue in check_manifest(images) if issue.code != "DUPLICATE_SOURCE_REF"]
+    bad = [LabelledImage(f"{number}.jpg", boxes=[BOX]) for number in range(4)]
+    images = [*bad[:2], *many(3, folder="a/"), bad[2], *many(1, folder="b/"), bad[3]]
+    issues = check_manifest(images)
 
     assert [issue.line for issue in issues if issue.level == "LINE"] == [1, 2, 6, 8]
 
 
 def test_the_same_path_twice() -> None:
-    """The same path is a duplicate; paths that differ in their first letter are not."""
-    assert "DUPLICATE_SOURCE_REF" in codes([*many(20, folder="a"), *many(1, folder="a")])
-    assert "DUPLICATE_SOURCE_REF" not in codes([*many(20, folder="a"), *many(20, folder="s")])
+    """A local image that is given again is used once; in S3 it is an error, as in a manifest."""
+    report = check_manifest([*many(20, folder="a"), *many(2, folder="a")])
+    assert report.ok
+    assert report.counts.total == 20
+    repeated = [issue for issue in report if issue.code == "REPEATED_IMAGE"]
+    assert [(issue.line, issue.image) for issue in repeated] == [(21, "a0.jpg"), (22, "a1.jpg")]
+    assert repeated[0].detail == "'a0.jpg' is the same as 'a0.jpg'."
+    assert "REPEATED_IMAGE" not in codes([*many(20, folder="a"), *many(1, folder="s")])
+    assert "DUPLICATE_SOURCE_REF" in codes([*many(20), *many(1)])
+
+
+def test_the_same_path_with_other_labels() -> None:
+    """create_datasets refuses it, and the report says so."""
+    report = check_manifest([*many(20, folder="a"), LabelledImage("a0.jpg", ["rust"])])
+    assert not report.ok
+    [issue] = [issue for issue in report if issue.code == "IMAGES_REFUSED"]
+    assert "a0.jpg (clean) and a0.jpg (rust)" in issue.detail
+
+
+def test_mixed_kinds_are_refused() -> None:
+    """Images that are given must be of one kind, wherever they are; a manifest may mix them."""
+    boxed = [LabelledImage(f"s3://bucket/b{n}.jpg", boxes=[BOX], size=ImageSize(640, 480)) for n in range(20)]
+    assert "IMAGES_REFUSED" in codes([*many(20), *boxed])
+    assert "IMAGES_REFUSED" not in codes(boxed)
+    assert check_manifest([format_line(image) for image in (*many(20), *boxed)]).ok
+
+
+def test_a_label_with_one_local_image() -> None:
+    """Without test images, local images are checked as for create_datasets, which splits them."""
+    images = [*many(20, folder="a"), LabelledImage("rare.jpg", ["rare"])]
+    assert not check_manifest(images).ok
+    assert check_manifest(images, testing=many(20, folder="b")).ok
+    assert check_manifest([*many(20), LabelledImage("s3://bucket/rare.jpg", ["rare"])]).ok
 
 
 def test_manifest_lines_must_not_have_local_paths() -> None:

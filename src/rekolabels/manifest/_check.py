@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Final
 
 from rekolabels._arguments import check_callable, check_choice, check_flag, check_integer
 from rekolabels.errors import InvalidInput, InvalidManifest
-from rekolabels.manifest._dataset_rules import ContentFinding, check_dataset, check_side, check_training
+from rekolabels.manifest._dataset_rules import (
+    ContentFinding,
+    check_dataset,
+    check_side,
+    check_training,
+    list_names,
+)
 from rekolabels.manifest._image_files import ImageInspector
 from rekolabels.manifest._scan import Scan
 from rekolabels.manifest._sources import check_source, source_name
+from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINES
 from rekolabels.manifest.report import ManifestReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rekolabels.images import LabelledImage
+    from rekolabels.manifest._collection import Collection
     from rekolabels.manifest._dataset_rules import Side, UseCase
     from rekolabels.manifest._image_files import ImageOpener
     from rekolabels.manifest._line_rules import LineCheck
@@ -48,6 +58,11 @@ def check_manifest(
     and counts the others. All codes and messages are in ``rekolabels.manifest.codes``, all limits in
     ``rekolabels.manifest.limits``.
 
+    Local images are checked as ``project.create_datasets`` checks them, which is stricter than the service:
+    it refuses a collection with an unusable file, with labels and boxes mixed, or with one picture under two
+    labels, and it splits the images if no ``testing`` is given. ``report.ok`` says whether it would accept
+    them.
+
     Args:
         source: The manifest of the training dataset: a path, its bytes, an open file, or lines. Or labelled
             images from any reader (``read_folder``, ``read_coco``) or a list. They may be local files; the
@@ -58,7 +73,8 @@ def check_manifest(
             whether datasets can be created from them, which drops some lines silently (``issue.dropped``).
         auto_split: Whether the service is to split off a test dataset.
         open_images: Whether to open the images too, to check their format, file size and dimensions, whether
-            they can be decoded, and whether they have the stated size. Requires the extra ``local``.
+            they can be decoded to their ends, and whether they have the stated size. Requires the extra
+            ``images``.
         open_image: Returns the content of an image (bytes or an open binary file) for its path or URI.
             Required with ``open_images`` for images in S3; by default, images are opened as local files.
             Called from up to 16 threads at once.
@@ -178,8 +194,7 @@ class CheckedManifest:
             side,
             max_lines=self._max_lines,
             allow_empty=self._stage == "dataset",
-            inspect=None if inspector is None else inspector.inspect,
-            size_of=None if inspector is None else inspector.size_of,
+            inspector=inspector,
         )
 
     def _make_report(self) -> ManifestReport:
@@ -192,8 +207,13 @@ class CheckedManifest:
                     findings += check_dataset(scan.statistics, side)
             else:
                 counts = None if testing is None else testing.statistics
-                use_case, found = check_training(training.statistics, counts, auto_split=self._auto_split)
+                auto_split = self._auto_split or bool(testing is None and training.statistics.local_images)
+                use_case, found = check_training(training.statistics, counts, auto_split=auto_split)
                 findings += found
+                if auto_split and testing is None:
+                    findings += _check_copies(training, found)
+            for side, scan in self._scans.items():
+                findings += _check_collection(scan.collection, side)
         for side, scan in self._scans.items():
             if scan.statistics.local_images:
                 detail = f"{scan.statistics.local_images:,} images are local files."
@@ -225,3 +245,22 @@ class CheckedManifest:
             )
         with ImageInspector(self._open_image) if self._open_images else nullcontext() as inspector:
             yield from self._scan(side, inspector).checks()
+
+
+def _check_copies(training: Scan, found: Sequence[ContentFinding]) -> list[ContentFinding]:
+    """Check whether each label has two different pictures, so that it can be in both datasets."""
+    rare = [] if training.collection is None else training.collection.rare_labels()
+    if not rare or any(CODES[finding.code].level == "CONTENT" for finding in found):
+        return []
+    detail = f"Labels with a single picture: {list_names(sorted(rare))}."
+    return [ContentFinding("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT", "training", detail)]
+
+
+def _check_collection(collection: Collection | None, side: Side) -> list[ContentFinding]:
+    """Check whether ``create_datasets`` would accept the images that were given."""
+    if collection is None:
+        return []
+    reasons = collection.problems()
+    if collection.unusable:
+        reasons.insert(0, f"{collection.unusable:,} of {collection.total:,} images cannot be used.")
+    return [ContentFinding("IMAGES_REFUSED", side, " ".join(reasons))] if reasons else []

@@ -22,7 +22,7 @@ from rekolabels.manifest.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from rekolabels.manifest._fast_path import CleanBlock
     from rekolabels.manifest._line_rules import LineCheck
@@ -35,6 +35,8 @@ __all__ = [
     "check_dataset",
     "check_side",
     "check_training",
+    "list_names",
+    "similar_labels",
 ]
 
 _MAX_NAMES: Final = 10_000
@@ -314,7 +316,7 @@ def _check_auto_split(training: DatasetStatistics) -> list[ContentFinding]:
     rare = [label for label, count in images.items() if count < _MIN_IMAGES_TO_SPLIT]
     if not rare:
         return []
-    detail = f"Labels with a single image: {_list_names(rare)}."
+    detail = f"Labels with a single image: {list_names(rare)}."
     return [ContentFinding("ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT", "training", detail)]
 
 
@@ -325,7 +327,7 @@ def _check_overlap(code: str, labels: Mapping[Side, set[str]]) -> list[ContentFi
     missing = training - labels["testing"]
     if len(missing) <= len(training) * (1 - LABEL_OVERLAP):
         return []
-    names = _list_names(sorted(missing))
+    names = list_names(sorted(missing))
     return [
         ContentFinding(
             code, None, f"{len(missing)} of {len(training)} training labels have no test image: {names}."
@@ -354,13 +356,18 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
                 f"Lines with only image-level labels: {labels_only}; lines with boxes: {counts.boxed_lines}."
             )
             found.append(ContentFinding("MIXED_LABEL_KINDS", side, detail))
+    alike = similar_labels({label for counts in sides.values() for label in counts.labels()})
+    if alike:
+        detail = "; ".join(" and ".join(map(repr, names)) for names in alike[:5])
+        more = f"; and {len(alike) - 5} more" if len(alike) > 5 else ""  # noqa: PLR2004 - those shown
+        found.append(ContentFinding("SIMILAR_LABELS", None, f"{detail}{more}."))
     testing = sides.get("testing")
     if testing is not None:
         over_limit = [
             label for label in testing.labels() if _count_images(testing, label) > IMAGES_PER_TEST_LABEL
         ]
         if over_limit:
-            detail = f"Labels over the limit: {_list_names(sorted(over_limit))}."
+            detail = f"Labels over the limit: {list_names(sorted(over_limit))}."
             found.append(ContentFinding("TOO_MANY_TEST_IMAGES_FOR_LABEL", "testing", detail))
         shared = sides["training"].count_shared_images(testing)
         if shared:
@@ -368,11 +375,24 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
     return found
 
 
+def similar_labels(labels: Iterable[str]) -> list[list[str]]:
+    """Return the labels that differ only in upper and lower case or in spaces.
+
+    >>> similar_labels(["corgi", "husky", "Corgi "])
+    [['Corgi ', 'corgi']]
+    """
+    alike: dict[str, list[str]] = {}
+    for label in labels:
+        alike.setdefault("".join(label.split()).casefold(), []).append(label)
+    return sorted(sorted(names) for names in alike.values() if len(names) > 1)
+
+
 def _count_images(counts: DatasetStatistics, label: str) -> int:
     return max(counts.label_images[label], counts.box_images[label])
 
 
-def _list_names(labels: list[str], limit: int = 5) -> str:
+def list_names(labels: list[str], limit: int = 5) -> str:
+    """Return labels for a message: the first few, and the number of the others."""
     shown_labels = ", ".join(repr(label[:60]) for label in labels[:limit])
     return shown_labels if len(labels) <= limit else f"{shown_labels} and {len(labels) - limit} more"
 

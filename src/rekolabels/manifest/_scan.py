@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Final
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._dataset_rules import DatasetStatistics
 from rekolabels.manifest._fast_path import FastPath
-from rekolabels.manifest._json import json_pointer
+from rekolabels.manifest._image_stream import GivenImages
+from rekolabels.manifest._json import json_pointer, short_repr
 from rekolabels.manifest._line_rules import Finding, LineCheck, check_line
 from rekolabels.manifest._sources import (
     Block,
     CheckSource,
     ImageStream,
+    Piece,
+    RepeatedImage,
     UnreadableLine,
     UnwritableImage,
     image_blocks,
@@ -26,10 +29,12 @@ from rekolabels.manifest.limits import LINE_LENGTH, MANIFEST_BYTES
 from rekolabels.manifest.report import Issue, ManifestCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from rekolabels.images import ImageSize, LabelledImage
+    from rekolabels.images import LabelledImage
+    from rekolabels.manifest._collection import Collection
     from rekolabels.manifest._dataset_rules import ContentFinding, Side
+    from rekolabels.manifest._image_files import ImageInspector
 
 __all__ = ["Scan"]
 
@@ -45,8 +50,7 @@ class Scan:
         side: The dataset that they are for.
         max_lines: Maximum number of lines.
         allow_empty: Whether a manifest without lines is valid.
-        inspect: Adds the findings from the image files to checked lines.
-        size_of: Returns the true size of an image, or None if it cannot be read.
+        inspector: Opens the images; None to check without them.
 
     Attributes:
         side: The dataset that the manifest is for.
@@ -63,8 +67,7 @@ class Scan:
         *,
         max_lines: int,
         allow_empty: bool,
-        inspect: Callable[[list[LineCheck]], Iterable[LineCheck]] | None = None,
-        size_of: Callable[[str], ImageSize | None] | None = None,
+        inspector: ImageInspector | None = None,
     ) -> None:
         self.side: Side = side
         self.path = source_name(source)
@@ -74,18 +77,19 @@ class Scan:
         self._source = source
         self._max_lines = max_lines
         self._allow_empty = allow_empty
-        self._inspect = inspect
-        self._size_of = size_of
-        self._local = False  # whether images may be local files
+        self._inspector = inspector
+        self._given: GivenImages | None = None  # None for a manifest
         self._has_byte_order_mark = False
         self._issues: list[Issue] = []
 
     def images(self) -> Iterator[LabelledImage]:
         """Read the manifest to its end, and yield the usable images."""
-        fast_path = FastPath() if self._inspect is None else None
+        fast_path = FastPath() if self._inspector is None else None
         for block in self._blocks():
             clean = fast_path.read(block) if fast_path and isinstance(block, Block) else None
             if clean is not None and self.statistics.add_block(clean, block.line):
+                if self._given is not None:
+                    self._given.count_all(clean.images)
                 yield from clean.images
                 continue
             for check in self._checks(block):
@@ -116,6 +120,11 @@ class Scan:
             buckets=dict(found.buckets),
         )
 
+    @property
+    def collection(self) -> Collection | None:
+        """The images as they were given; None for a manifest."""
+        return None if self._given is None else self._given.collection
+
     def report(self, finding: ContentFinding) -> None:
         """Add a finding that concerns the manifest as a whole."""
         self._add_issue(
@@ -129,21 +138,22 @@ class Scan:
             )
         )
 
-    def _open(self) -> Iterator[Block | UnreadableLine | UnwritableImage]:
+    def _open(self) -> Iterator[Piece]:
         source = resolve_source(self._source)
         if not isinstance(source, ImageStream):
             return read_blocks(source, on_byte_order_mark=self._note_byte_order_mark)
-        self.path, self._local = "the images", True
-        return image_blocks(source.images, self._size_of)
+        self.path, self._given = "the images", GivenImages(self._inspector)
+        size_of = None if self._inspector is None else self._inspector.size_of
+        return image_blocks(self._given.read(source.images), size_of)
 
     def _note_byte_order_mark(self) -> None:
         self._has_byte_order_mark = True
 
-    def _blocks(self) -> Iterator[Block | UnreadableLine | UnwritableImage]:
+    def _blocks(self) -> Iterator[Piece]:
         found = self.statistics
         try:
             for block in self._open():
-                found.size += 0 if isinstance(block, UnwritableImage) else block.size
+                found.size += block.size if isinstance(block, (Block, UnreadableLine)) else 0
                 last = block.line + (block.count - 1 if isinstance(block, Block) else 0)
                 if found.size > MANIFEST_BYTES:
                     detail = f"The manifest has more than {MANIFEST_BYTES:,} bytes."
@@ -167,16 +177,22 @@ class Scan:
         if not found.total and not self._allow_empty and not self.aborted:
             self._abort("ERROR_EMPTY_MANIFEST", "")
 
-    def _checks(self, block: Block | UnreadableLine | UnwritableImage) -> Iterator[LineCheck]:
+    def _checks(self, block: Piece) -> Iterator[LineCheck]:
+        if isinstance(block, RepeatedImage):
+            self._add_repeated(block)
+            return
         if not isinstance(block, Block):
             checks: Iterable[LineCheck] = [_check_unreadable(block)]
         else:
+            local = self._given is not None
             texts = enumerate(block.text.split("\n"), start=block.line)
-            checks = [check_line(text, line=number, allow_local=self._local) for number, text in texts]
-        if self._inspect is not None:
-            checks = self._inspect(list(checks))
+            checks = [check_line(text, line=number, allow_local=local) for number, text in texts]
+        if self._inspector is not None:
+            checks = self._inspector.inspect(list(checks), {} if self._given is None else self._given.probes)
         for check in checks:
             counted = self.statistics.add(check)
+            if self._given is not None:
+                self._given.count(counted)
             for finding in counted.findings:
                 self._add_finding(counted, finding)
             yield counted
@@ -194,6 +210,22 @@ class Scan:
                 finding.column,
                 finding.detail,
                 check.source_ref,
+            )
+        )
+
+    def _add_repeated(self, image: RepeatedImage) -> None:
+        code = CODES["REPEATED_IMAGE"]
+        detail = f"{short_repr(image.source)} is the same as {short_repr(image.earlier)}."
+        self._add_issue(
+            Issue(
+                code.name,
+                code.message,
+                code.level,
+                self.path,
+                self.side,
+                line=image.line,
+                detail=detail,
+                image=image.source,
             )
         )
 

@@ -27,6 +27,8 @@ __all__ = [
     "Block",
     "CheckSource",
     "ImageStream",
+    "Piece",
+    "RepeatedImage",
     "Source",
     "UnreadableLine",
     "UnwritableImage",
@@ -328,6 +330,22 @@ class UnwritableImage:
 
 
 @attrs.frozen
+class RepeatedImage:
+    """An image that is the same as an earlier one, with the same labels and boxes."""
+
+    line: int
+    """The number of the image, from 1."""
+    source: str
+    """The path of the image."""
+    earlier: str
+    """The path of the earlier image."""
+
+
+Piece: TypeAlias = Block | UnreadableLine | UnwritableImage | RepeatedImage
+"""A part of a manifest, or of the images that would be written as one."""
+
+
+@attrs.frozen
 class ImageStream:
     """Labelled images instead of a manifest."""
 
@@ -353,13 +371,11 @@ def resolve_source(source: CheckSource) -> Source | ImageStream:
     return ImageStream(everything) if first and isinstance(first[0], LabelledImage) else everything
 
 
-def image_blocks(
-    images: Iterator[Any], size_of: Callable[[str], ImageSize | None] | None
-) -> Iterator[Block | UnreadableLine | UnwritableImage]:
+def image_blocks(images: Iterator[Any], size_of: Callable[[str], ImageSize | None] | None) -> Iterator[Piece]:
     """Write labelled images as blocks of manifest lines, in bounded memory.
 
     Args:
-        images: The images.
+        images: The images; repeated ones are yielded as they are.
         size_of: Returns the size of an image that has boxes but no size.
 
     Raises:
@@ -385,7 +401,9 @@ def image_blocks(
 
 def _line(
     image: object, number: int, size_of: Callable[[str], ImageSize | None] | None
-) -> str | UnwritableImage:
+) -> str | UnwritableImage | RepeatedImage:
+    if isinstance(image, RepeatedImage):
+        return image
     if not isinstance(image, LabelledImage):
         raise InvalidManifest(f"Image {number} is {shown(image)}; expected a LabelledImage.")
     if image.boxes and image.size is None and size_of is not None:

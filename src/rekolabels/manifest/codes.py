@@ -415,6 +415,27 @@ _ALL: Final = (
         "Write the true size; check whether the boxes were drawn on a resized copy.",
     ),
     Code(
+        "IMAGES_REFUSED",
+        "create_datasets() refuses the images.",
+        "CONTENT",
+        "Nothing is uploaded. The service itself would train without the images that it cannot use.",
+        "Fix the images or leave them out; create_datasets(images, convert=True) converts formats and sizes.",
+    ),
+    Code(
+        "REPEATED_IMAGE",
+        "The image is given more than once.",
+        "ADVICE",
+        "create_datasets() uses it once.",
+        "Leave out one of them.",
+    ),
+    Code(
+        "SIMILAR_LABELS",
+        "Some labels differ only in case or spaces.",
+        "ADVICE",
+        f"{_SILENT} The model would learn them as different labels.",
+        "Spell the label in one way.",
+    ),
+    Code(
         "IMAGES_NOT_UPLOADED",
         "Some images are not in S3 yet.",
         "ADVICE",

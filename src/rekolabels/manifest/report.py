@@ -122,7 +122,11 @@ class ManifestReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the training would start, or the dataset be created. Single lines may still be unusable."""
+        """Whether the training would start, or the dataset be created.
+
+        Single lines of a manifest may still be unusable. Local images must all be usable, because
+        ``create_datasets`` accepts no others.
+        """
         return not any(issue.level in ("FILE", "CONTENT") for issue in self.issues)
 
     def headline(self) -> str:
