@@ -48,8 +48,9 @@ def train_model(run: TrainingRun) -> None:
     split_seed = run.context.seed if auto_create else None
     data = reader.read(split_seed)
     trained: TrainingResult | None = None
-    if data.failure is None:
-        with contextlib.suppress(UnusableImage):  # an image can be damaged behind a valid header
+    # An image can be damaged behind a valid header. The training decodes those that it uses, but no others.
+    if data.failure is None and not reader.has_damaged_image(data.unused_lines()):
+        with contextlib.suppress(UnusableImage):
             trained = _fit(run, data)
     if trained is None:
         # Decode every image now: the results then list all damaged ones, whatever else is wrong.

@@ -31,7 +31,7 @@ from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import LINES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from sqlite3 import Connection
 
     from rekolabels.local._core._context import Context
@@ -122,6 +122,15 @@ class CheckedData:
             samples.append(Sample(line.source, read, labels, boxes))
         return samples
 
+    def unused_lines(self) -> list[UsableLine]:
+        """Return the valid lines of both datasets whose annotations are for the other use case."""
+        return [
+            line
+            for dataset in (self.train, self.test)
+            for line in dataset.usable
+            if not any(self.annotations(line, dataset))
+        ]
+
     def lines_in_use(self, dataset: CheckedDataset) -> list[UsableLine]:
         """Return the lines of a dataset that have annotations for the detected use case."""
         return [line for line in dataset.usable if any(self.annotations(line, dataset))]
@@ -189,12 +198,20 @@ class DataReader:
     def find_damaged_images(self) -> None:
         """Decode every image completely; the next ``read`` reports the damaged ones."""
         for kind in ("train", "test"):
-            for line in self._read_dataset(kind).usable if self._path(kind).exists() else ():
-                self._check()
-                try:
-                    decode(self._images.read(line.source), side=64)
-                except UnusableImage:
-                    self._damaged.add(line.source)
+            if self._path(kind).exists():
+                self.has_damaged_image(self._read_dataset(kind).usable)
+
+    def has_damaged_image(self, lines: Iterable[UsableLine]) -> bool:
+        """Decode the images of lines completely, and return whether one is damaged."""
+        found = False
+        for line in lines:
+            self._check()
+            try:
+                decode(self._images.read(line.source), side=64)
+            except UnusableImage:
+                self._damaged.add(line.source)
+                found = True
+        return found
 
     def _path(self, kind: str) -> Path:
         return self._folder / f"{kind}.jsonl"
