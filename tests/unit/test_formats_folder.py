@@ -53,6 +53,28 @@ def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     assert problem.message == "Neither JPEG nor PNG. The service accepts no other format"
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GIF89a",
+        b"RIFF\x10\0\0\0WEBP",
+        b"II*\0",
+        b"MM\0*",
+        b"BM\x99\0\0\0\0\0\0\0",
+        b"\0\0\0\x18ftypheic",
+        b"\0\0\0\x1cftypavif",
+    ],
+)
+def test_images_of_other_formats_are_kept(tmp_path: Path, start: bytes) -> None:
+    """Whoever uses them can convert them, or say how: a label must not vanish because of its format."""
+    write_file(tmp_path / "cat" / "a.x", start + bytes(20))
+    problems: list[Problem] = []
+    [image] = read_folder(tmp_path, on_problem=problems.append)
+    assert (image.labels, image.size, problems) == (("cat",), None, [])
+    write_file(tmp_path / "cat" / "b.txt", b"BMW and RIFF and ftyp")
+    assert len(list(read_folder(tmp_path, on_problem=problems.append))) == len(problems) == 1
+
+
 def test_other_files_are_reported_and_hidden_files_are_not(tmp_path: Path) -> None:
     """Damaged files and images outside label folders are reported; .hidden and Thumbs.db are not."""
     write_file(tmp_path / "cat" / "ok.png", png())

@@ -98,11 +98,18 @@ def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
     """Images that do not exist or are neither JPEG nor PNG are reported."""
     for name in ("b", "c"):
         (voc / "Annotations" / f"{name}.xml").write_text(GOOD.format(name=f"{name}.png"))
-    (voc / "JPEGImages" / "b.png").write_bytes(b"GIF89a")
+    (voc / "JPEGImages" / "b.png").write_bytes(b"just text")
     images, problems = read(voc)
     assert len(images) == 1
     assert "Neither JPEG nor PNG" in problems[0].message
     assert "1 of 3 images do not exist" in problems[1].message
+
+
+def test_images_of_other_formats_are_kept(voc: Path) -> None:
+    """They have the stated size; create_datasets can convert them."""
+    (voc / "JPEGImages" / "a.png").write_bytes(b"GIF89a")
+    images, problems = read(voc)
+    assert ([image.size for image in images], problems) == ([ImageSize(100, 80)], [])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import file_name
-from rekolabels.formats._files import image_size
+from rekolabels.formats._files import image_size, is_other_image
 from rekolabels.formats._inputs import check_callback
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import LabelledImage
@@ -34,13 +34,15 @@ def read_folder(
 
     The label is the name of the first folder below ``path``, as in torchvision's ``ImageFolder`` and in the
     service's console; deeper folders have no meaning. Images are recognized by their content, not by their
-    extension. They come in the order of their names, with ``size`` read from their headers. Hidden files and
-    folders (``.name``) are skipped. Links to folders are followed, loops of links are not.
+    extension. They come in the order of their names, with ``size`` read from the headers of JPEG and PNG
+    files; WebP, HEIC, AVIF, TIFF, BMP and GIF images come without, and ``create_datasets(images,
+    convert=True)`` converts them. Hidden files and folders (``.name``) are skipped. Links to folders are
+    followed, loops of links are not.
 
     Args:
         path: The folder that holds the label folders.
-        on_problem: Called with a :class:`Problem` for each file that is left out because it is not JPEG or
-            PNG, not readable, or not in a label folder; by default problems are logged.
+        on_problem: Called with a :class:`Problem` for each file that is left out because it is not an
+            image, not readable, or not in a label folder; by default problems are logged.
 
     Yields:
         One image per file; ``source`` is its path, beginning with ``path`` as it was given.
@@ -89,6 +91,8 @@ def _image(file: str, label: str, on_problem: OnProblem) -> LabelledImage | None
     try:
         size = image_size(file)
     except InvalidImage as error:
+        if is_other_image(file):
+            return LabelledImage(source=file, labels=(label,))
         report.error(error, fix="Remove it or convert it to JPEG or PNG.", lost="image")
         return None
     return LabelledImage(source=file, labels=(label,), size=size)

@@ -16,7 +16,7 @@ from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import as_dict, as_list, is_s3, make_box
 from rekolabels.formats._csv import IMAGE_COLUMNS, LABEL_COLUMNS
-from rekolabels.formats._files import image_size, is_file
+from rekolabels.formats._files import image_size, is_file, is_other_image
 from rekolabels.formats._inputs import check_callback
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -303,7 +303,8 @@ def _size(source: str, report: Report) -> ImageSize | None:
     try:
         return image_size(source)
     except InvalidImage as error:
-        report.error(error, fix="Fix or remove it.")
+        if not is_other_image(source):
+            report.error(error, fix="Fix or remove it.")
         return None
 
 

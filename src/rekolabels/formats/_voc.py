@@ -19,7 +19,15 @@ from rekolabels.formats._common import (
     to_number,
     writable_boxes,
 )
-from rekolabels.formats._files import exists, image_size, is_file, is_folder, make_folder, writing
+from rekolabels.formats._files import (
+    exists,
+    image_size,
+    is_file,
+    is_folder,
+    is_other_image,
+    make_folder,
+    writing,
+)
 from rekolabels.formats._inputs import ExistingImages, check_callback, check_location, not_empty
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -202,6 +210,8 @@ def _size(root: Element, source: str, report: Report) -> ImageSize | None:
     try:
         real = image_size(source)
     except InvalidImage as error:
+        if stated is not None and is_other_image(source):
+            return stated
         report.error(error, fix="Fix or remove the image.", lost="image")
         return None
     if stated is None:
