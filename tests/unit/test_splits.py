@@ -366,11 +366,11 @@ def test_near_duplicates_need_local_images(tmp_path: Path) -> None:
         (header + b"\0\0\0\x40\0\0\0\x40\x08\x02\0\0\0", "Cannot be decoded: "),
         (
             header + b"\0\1\0\0\0\1\0\0\x08\x02\0\0\0",
-            "65536 x 65536 pixels exceed the service's limit of 4096 x 4096.",
+            "65536 x 65536 pixels are more than 89 million. Make it smaller.",
         ),
         (
-            header + b"\0\0\x10\1\0\0\x10\0\x08\x02\0\0\0",
-            "4097 x 4096 pixels exceed the service's limit of 4096 x 4096.",
+            header + b"\0\0\x25\0\0\0\x25\0\x08\x02\0\0\0",
+            "9472 x 9472 pixels are more than 89 million. Make it smaller.",
         ),
     ):
         broken.write_bytes(content)

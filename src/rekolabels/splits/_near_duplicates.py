@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekolabels._image_header import EncodedImage
+from rekolabels._image_header import EncodedImage, read_header
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
-from rekolabels.formats import image_size
+from rekolabels.manifest._image_probe import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,12 @@ _BITS = 64
 _MAX_DISTANCE = 4
 """Bits by which the hashes of near duplicates may differ."""
 _BANDS = _MAX_DISTANCE + 1
-_MAX_SIDE = 4096
-"""The service's limit in pixels; larger images are not decoded."""
-_MAX_BYTES = 15 * 2**20
-"""The service's limit; a larger file is not read."""
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats that the service takes, or that ``create_datasets`` can convert."""
+_MAX_PIXELS = 89_478_485
+"""Larger images are not decoded: 89 megapixels. For them Pillow warns of an attack."""
+_MAX_BYTES = 100 * 2**20
+"""A larger file is not read."""
 
 
 def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
@@ -65,11 +67,23 @@ def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
 
 
 def _read(source: str) -> bytes:
-    with Path(source).open("rb") as file:
-        data = file.read(_MAX_BYTES + 1)
+    try:
+        data = read_file(source, _MAX_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: not a valid file name
+        raise InvalidImage(
+            f"{source}: Cannot be read: {getattr(error, 'strerror', None) or error}."
+        ) from error
     if len(data) > _MAX_BYTES:
-        raise InvalidImage(f"{source}: Has more than 15 MB, the service's limit.")
+        raise InvalidImage(f"{source}: Has more than {_MAX_BYTES >> 20} MB. Make it smaller.")
     return data
+
+
+def _require_size(source: str, size: tuple[int, int]) -> None:
+    if size[0] * size[1] > _MAX_PIXELS:
+        raise InvalidImage(
+            f"{source}: {size[0]} x {size[1]} pixels are more than {_MAX_PIXELS / 1e6:.0f} million. Make it "
+            "smaller."
+        )
 
 
 def _hash(image: LabelledImage) -> int:
@@ -83,16 +97,13 @@ def _hash(image: LabelledImage) -> int:
             f"{image.source}: Near duplicates can be found in local files only. Split before the upload, or "
             "pass group_by."
         )
-    size = image_size(image.source)
-    if size.width * size.height > _MAX_SIDE * _MAX_SIDE:
-        raise InvalidImage(
-            f"{image.source}: {size.width} x {size.height} pixels exceed the service's limit of "
-            f"{_MAX_SIDE} x {_MAX_SIDE}."
-        )
     try:
         data = _read(image.source)
-        with warnings.catch_warnings(), Image.open(EncodedImage(data), formats=("JPEG", "PNG")) as opened:
+        header = read_header(io.BytesIO(data), exif=False)
+        _require_size(image.source, (0, 0) if header is None else (header.width, header.height))
+        with warnings.catch_warnings(), Image.open(EncodedImage(data), formats=_FORMATS) as opened:
             warnings.simplefilter("ignore")  # about damaged EXIF blocks: only the pixels matter
+            _require_size(image.source, opened.size)
             return int(str(imagehash.phash(opened)), 16)
     except InvalidImage:
         raise
