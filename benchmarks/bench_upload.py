@@ -35,12 +35,14 @@ EMPTY = b"<ListBucketResult><KeyCount>0</KeyCount><IsTruncated>false</IsTruncate
 OURS = """
 import sys
 from rekolabels import Client
-from rekolabels.datasets._uploads import check_images, upload
+from rekolabels.datasets._image_checks import check_images
+from rekolabels.datasets._uploads import upload
 from rekolabels.formats import read_folder
 
 if __name__ == "__main__":
     client = Client(bucket="benchmark", upload_processes=int(sys.argv[2]))
-    upload(check_images(read_folder(sys.argv[1])), client._connection.s3, "benchmark", "")
+    checked = check_images(list(read_folder(sys.argv[1])), "Cannot upload", convert=False)
+    upload(list(checked.local.values()), client._connection.s3, "benchmark", "")
 """
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rekolabels.datasets import Dataset
     from rekolabels.descriptions import Box, Detection, S3Location
     from rekolabels.errors import RekolabelsError
-    from rekolabels.images import BoundingBox, ImageSize, LabelledImage
+    from rekolabels.images import BoundingBox, Conversion, ImageSize, LabelledImage
     from rekolabels.models import ModelVersion, RunningModel, wait_all
     from rekolabels.projects import Project
 
@@ -18,6 +18,7 @@ __all__ = [
     "BoundingBox",
     "Box",
     "Client",
+    "Conversion",
     "Dataset",
     "Detection",
     "ImageSize",
@@ -38,6 +39,7 @@ _MODULES = {
     "BoundingBox": "rekolabels.images",
     "Box": "rekolabels.descriptions",
     "Client": "rekolabels.client",
+    "Conversion": "rekolabels.images",
     "Dataset": "rekolabels.datasets",
     "Detection": "rekolabels.descriptions",
     "ImageSize": "rekolabels.images",

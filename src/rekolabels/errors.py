@@ -49,7 +49,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
 __all__ = [
@@ -116,7 +116,15 @@ class InvalidInput(RekolabelsError, ValueError):
 
 
 class InvalidImage(InvalidInput):
-    """An image file that the service would reject: unreadable, or of the wrong format, size or dimensions."""
+    """An image file that the service would reject: unreadable, or of the wrong format, size or dimensions.
+
+    Attributes:
+        sources: The paths of all such images, if many were checked at once; otherwise empty.
+    """
+
+    def __init__(self, message: str, *, sources: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.sources = tuple(sources)
 
 
 class InvalidManifest(InvalidInput):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
 from rekolabels._arguments import check_instance, check_integer, check_items, check_number, invalid
 from rekolabels._display import counted
 
-__all__ = ["BoundingBox", "ImageSize", "LabelledImage"]
+__all__ = ["BoundingBox", "Conversion", "ImageSize", "LabelledImage"]
 
 _NUMBERS = frozenset({int, float})
 _TEXT = frozenset({str})
@@ -111,3 +111,25 @@ class LabelledImage:
             check_instance("size", self.size, ImageSize, "an ImageSize or None", fix)
         if not isinstance(self.attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
             raise invalid("attributes", self.attributes, "a mapping from keys to JSON values")
+
+@attrs.frozen
+class Conversion:
+    """An image that is converted when it is uploaded, because the service does not take it as it is.
+
+    >>> print(Conversion("scans/1.tif", "TIFF, 5000 x 2500 pixels", "JPEG", ImageSize(4096, 2048)))
+    scans/1.tif (TIFF, 5000 x 2500 pixels) to JPEG, 4096 x 2048 pixels
+    """
+
+    source: str
+    """Path of the image, which is not changed."""
+    reason: str
+    """What the service does not take: ``WebP``, ``CMYK``, ``16 bits per channel``, ``5000 x 2500 pixels``,
+    ``18.2 MB``; several are separated by commas."""
+    format: Literal["JPEG", "PNG"]
+    """Format of the uploaded image."""
+    size: ImageSize
+    """Size of the uploaded image; its boxes are scaled with it."""
+
+    def __str__(self) -> str:
+        size = f"{self.size.width} x {self.size.height} pixels"
+        return f"{self.source} ({self.reason}) to {self.format}, {size}"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from rekolabels.costs import TrainingEstimate
     from rekolabels.datasets._ingest import PreparedImages
-    from rekolabels.images import LabelledImage
+    from rekolabels.images import Conversion, LabelledImage
     from rekolabels.splits import Split
 
 
@@ -99,25 +99,31 @@ class Project(TaggedResource):
         kind: DatasetKind,
         images: Iterable[LabelledImage] | str | S3Location | Dataset | None = None,
         *,
+        convert: bool = False,
+        on_conversion: Callable[[Conversion], object] | None = None,
         tags: Mapping[str, str] | None = None,
         wait: bool = True,
         timeout: float | None = None,
     ) -> Dataset:
         """Create the training or the test dataset (CreateDataset).
 
-        Checks local images, uploads them to the client's bucket, and writes a manifest beside them. To resume
-        after an interruption, run the same code again.
+        Checks the images as :meth:`create_datasets` does, uploads local ones to the client's bucket, and
+        writes a manifest beside them. To resume after an interruption, run the same code again.
 
         Args:
             kind: ``"train"`` or ``"test"``.
             images: Labelled images, local or in S3; or the ``s3://`` URI of a manifest; or a dataset to copy;
                 or None for an empty dataset.
+            convert: Convert images that the service does not take, as for :meth:`create_datasets`.
+            on_conversion: Called with each conversion; by default, conversions are logged.
             tags: Tags of the dataset. The tags of a copied dataset are not copied.
             wait: Wait until the dataset is ready.
             timeout: Seconds to wait; by default 72 hours.
 
         Raises:
-            InvalidImage: The service would reject some of the images. Nothing was uploaded.
+            InvalidImage: The service would reject some of the images, which are in ``error.sources``. Nothing
+                was uploaded.
+            InvalidInput: Labels and boxes are mixed, or a picture has different labels. Nothing was uploaded.
             ResourceAlreadyExists: The project has a dataset of this kind, made from other images.
             DatasetFailed: The service could not create the dataset.
         """
@@ -136,7 +142,13 @@ class Project(TaggedResource):
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, manifest=location)
         from rekolabels.datasets._ingest import PreparedImages
 
-        prepared = PreparedImages.prepare(images)
+        prepared = PreparedImages.prepare(
+            images,
+            f"Cannot create dataset {kind!r}",
+            stage="dataset",
+            convert=convert,
+            on_conversion=on_conversion,
+        )
         dataset = self._create_from(prepared, {kind: prepared.images}, tags=tags)[kind]
         if wait:
             dataset.wait_until_ready(timeout=timeout)
@@ -151,6 +163,8 @@ class Project(TaggedResource):
         group_by: Callable[[LabelledImage], Hashable] | None = None,
         near_duplicates: bool = False,
         allow_rare: bool = False,
+        convert: bool = False,
+        on_conversion: Callable[[Conversion], object] | None = None,
         tags: Mapping[str, str] | None = None,
         wait: bool = True,
         timeout: float | None = None,
@@ -160,6 +174,10 @@ class Project(TaggedResource):
         Checks the images, splits them by label into a training and a test set, uploads them to the client's
         bucket, and writes two manifests. The same images and seed give the same split. To resume after an
         interruption, run the same code again: no image is uploaded twice.
+
+        Each local image is opened: it must be a JPEG or PNG within the limits of the service
+        (``rekolabels.manifest.limits``), and be decoded to its end. One error lists everything that is wrong.
+        Without Pillow (extra ``images``), files are checked for their ends, but not decoded.
 
         Args:
             images: Labelled images, local or in S3; or a :class:`~rekolabels.splits.Split`, whose parts
@@ -171,6 +189,12 @@ class Project(TaggedResource):
             near_duplicates: Also keep images that look alike in the same dataset; needs the extra ``dedupe``.
             allow_rare: Use all images of a label for training if it has too few for both datasets, instead of
                 raising an error.
+            convert: Convert images of other formats (WebP, TIFF, BMP, GIF, AVIF, and with the extra ``heic``
+                HEIC), in CMYK, with 16 bits per channel, with more than 4096 pixels a side or 15 MB. They
+                are uploaded as JPEG or PNG; boxes are scaled with them, and the files are not changed.
+                Requires the extra ``images``.
+            on_conversion: Called with each :class:`~rekolabels.Conversion`, such as ``conversions.append``;
+                by default, conversions are logged.
             tags: Tags of both datasets.
             wait: Wait until both datasets are ready.
             timeout: Seconds to wait for each dataset; by default 72 hours.
@@ -179,8 +203,11 @@ class Project(TaggedResource):
             The training and the test dataset.
 
         Raises:
-            InvalidInput: There are no images, they are a path, or an option is given that a split excludes.
-            InvalidImage: The service would reject some of the images. Nothing was uploaded.
+            InvalidInput: There are no images, they are a path, labels and boxes are mixed, a picture has
+                different labels, or an option is given that a split excludes. Nothing was uploaded.
+            InvalidImage: The service would reject some of the images, which are in ``error.sources``. Nothing
+                was uploaded.
+            InvalidManifest: The service could not train with the images. Nothing was uploaded.
             CannotSplit: A label has too few images, or there are fewer than two labels.
             ResourceAlreadyExists: The project has datasets that were made from other images.
             DatasetFailed: The service could not create a dataset.
@@ -194,6 +221,8 @@ class Project(TaggedResource):
             group_by=group_by,
             near_duplicates=near_duplicates,
             allow_rare=allow_rare,
+            convert=convert,
+            on_conversion=on_conversion,
         )
         created = self._create_from(prepared, parts, tags=tags)
         if wait:

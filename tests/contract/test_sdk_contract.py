@@ -19,7 +19,7 @@ from sdk_backends import (
     write_folder,
 )
 
-from rekolabels import errors, wait_all
+from rekolabels import Conversion, errors, wait_all
 from rekolabels.client import Client
 from rekolabels.formats import read_folder
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
@@ -309,8 +309,13 @@ class TestDatasets:
         before = dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix))
         with pytest.raises(errors.InvalidImage, match="3 of 15 images") as caught:
             project.create_datasets(images)
-        for reason in ("small.png: 32 x 64", "wide.png: 5000 x 64", "text.jpg: Neither JPEG nor PNG"):
+        for reason in (
+            "small.png: the image has 32 x 64 pixels",
+            "wide.png: the image has 5000 x 64 pixels",
+            "text.jpg: the file is neither JPEG nor PNG",
+        ):
             assert reason in str(caught.value)
+        assert {Path(source).name for source in caught.value.sources} == {"small.png", "wide.png", "text.jpg"}
         assert project.datasets() == []
         assert dict(client._connection.s3.sizes(client._connection.require_bucket(), client.prefix)) == before
 
@@ -318,7 +323,7 @@ class TestDatasets:
         """Files above the limit of the service are rejected before the upload."""
         with (folder / "blue" / "00.png").open("ab") as file:
             file.truncate(16 * 2**20)
-        with pytest.raises(errors.InvalidImage, match="at most 15 MB"):
+        with pytest.raises(errors.InvalidImage, match="larger than 15 MB"):
             project.create_datasets(read_folder(folder))
 
     def test_no_images(self, project: Project) -> None:
@@ -357,8 +362,41 @@ class TestDatasets:
         """The same file with two labels is an error that names both paths."""
         (folder / "amber" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
         (folder / "blue" / "same.png").write_bytes(png(64, 64, (9, 9, 9), 2))
-        with pytest.raises(errors.InvalidInput, match="the same file with different labels"):
+        with pytest.raises(errors.InvalidInput, match="The same picture has different labels"):
             project.create_datasets(read_folder(folder))
+
+    def test_converted_images(self, client: Client, project: Project, folder: Path) -> None:
+        """Other formats are converted, boxes are scaled with them, and running again changes nothing."""
+        image = pytest.importorskip("PIL.Image")
+        box = BoundingBox("blue", 2048, 0, 1024, 512)
+        found: list[Conversion] = []
+        image.new("RGB", (8192, 1024), "blue").save(folder / "wide.tif")
+        images = [LabelledImage(str(folder / "wide.tif"), boxes=[box])]
+        dataset = project.create_dataset("train", images, convert=True, on_conversion=found.append)
+        [entry] = dataset.entries()
+        assert entry.boxes == (BoundingBox("blue", 1024, 0, 512, 256),)
+        assert entry.size == ImageSize(4096, 512)
+        assert entry.source.endswith("/wide.png")
+        expected = Conversion(images[0].source, "TIFF", "PNG", ImageSize(4096, 512))
+        assert found == [expected]
+        before = dict(images_of(client))
+        assert project.create_dataset("train", images, convert=True) == dataset
+        image.new("RGB", (90, 80), "blue").save(folder / "new.bmp")
+        assert dataset.update([*images, LabelledImage(str(folder / "new.bmp"))], convert=True) == []
+        assert before.items() < dict(images_of(client)).items()
+        assert sorted(Path(entry.source).name for entry in dataset.entries()) == ["new.png", "wide.png"]
+
+    def test_an_update_checks_its_images(self, client: Client, project: Project, folder: Path) -> None:
+        """It refuses what create_datasets refuses, before it uploads anything."""
+        train, _ = project.create_datasets(read_folder(folder))
+        before = dict(images_of(client))
+        (folder / "new.png").write_bytes(png(90, 90, (40, 170, 60), 11))
+        (folder / "cut.png").write_bytes(png(90, 90, (40, 170, 60), 12)[:90])
+        images = [LabelledImage(str(folder / name), ["blue"]) for name in ("new.png", "cut.png")]
+        with pytest.raises(errors.InvalidImage, match="Cannot update the dataset: 1 of 2 images") as caught:
+            train.update(images)
+        assert caught.value.sources == (images[1].source,)
+        assert dict(images_of(client)) == before
 
     def test_a_missing_bucket(self, client: Client, folder: Path) -> None:
         """The error says how to create the bucket, and the project is unchanged."""

@@ -101,16 +101,13 @@ def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
 
 
 def _nodes(value: Any) -> list[tuple[Any, Any]]:
-    """Return the container and key of every node in a value, however deep."""
+    """Return the container and key of every node in a value."""
     found: list[tuple[Any, Any]] = []
-    containers = [value]
-    while containers:
-        holder = containers.pop()
-        if isinstance(holder, dict | list):
-            keys = list(holder) if isinstance(holder, dict) else range(len(holder))
-            found += [(holder, key) for key in keys]
-            containers += [holder[key] for key in keys]
-    return found
+    if isinstance(value, dict):
+        found += [(value, key) for key in value]
+    elif isinstance(value, list):
+        found += [(value, index) for index in range(len(value))]
+    return found + [node for holder, key in found for node in _nodes(holder[key])]
 
 
 def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
@@ -122,11 +119,8 @@ def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
     if rng.random() < 0.01:
         deep = rng.choice((150, 250, 450, 700, 950, 100_000))
         return b'{"a":' * deep + value + b"}" * deep
-    try:
-        changed = json.dumps(tree(document, rng, donors), ensure_ascii=rng.random() < 0.7)
-    except RecursionError:  # too deep to be copied or written
-        return raw(value, rng)
-    return changed.encode("utf-8", "surrogatepass")
+    changed = tree(document, rng, donors)
+    return json.dumps(changed, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
 
 
 def xml_text(value: bytes, rng: Random) -> bytes:

@@ -19,10 +19,10 @@ from rekolabels.descriptions import EntryError
 from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rekolabels.descriptions import DatasetDescription, DatasetKind, LabelCount
-    from rekolabels.images import LabelledImage
+    from rekolabels.images import Conversion, LabelledImage
 
 __all__ = ["Dataset"]
 
@@ -104,7 +104,13 @@ class Dataset(TaggedResource):
         return itertools.islice(found, check_limit("limit", limit))
 
     def update(
-        self, images: Iterable[LabelledImage], *, wait: bool = True, timeout: float | None = None
+        self,
+        images: Iterable[LabelledImage],
+        *,
+        convert: bool = False,
+        on_conversion: Callable[[Conversion], object] | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
     ) -> list[EntryError]:
         """Add images or replace the labels of existing ones (UpdateDatasetEntries).
 
@@ -114,6 +120,8 @@ class Dataset(TaggedResource):
 
         Args:
             images: Labelled images, local or in S3. An image in S3 replaces the entry with the same URI.
+            convert: Convert images that the service does not take, as for ``project.create_datasets``.
+            on_conversion: Called with each conversion; by default, conversions are logged.
             wait: Wait for the last request too. The others are waited for in any case, because the service
                 processes one at a time.
             timeout: Seconds to wait for each request to be processed.
@@ -122,17 +130,21 @@ class Dataset(TaggedResource):
             The errors that the service found in these images; empty without ``wait``.
 
         Raises:
-            InvalidInput: The images are a path, or the same file is given twice with different labels.
-            InvalidImage: The service would reject some of the images. Nothing was uploaded.
+            InvalidInput: The images are a path, labels and boxes are mixed, or a picture has different
+                labels. Nothing was uploaded.
+            InvalidImage: The service would reject some of the images, which are in ``error.sources``. Nothing
+                was uploaded.
             ResourceInUse: The dataset is being created or updated.
             DatasetFailed: The service could not apply a request; earlier ones remain applied.
         """
-        from rekolabels.datasets._uploads import check_images, image_list, is_remote, upload
+        from rekolabels.datasets._image_checks import check_images, report_conversions
+        from rekolabels.datasets._uploads import image_list, upload
         from rekolabels.manifest import format_line
 
-        wanted = image_list(images)
-        local = check_images(image for image in wanted if not is_remote(image))
-        sent = [image for image in wanted if is_remote(image)]
+        checked = check_images(image_list(images), "Cannot update the dataset", convert=convert)
+        report_conversions(checked, on_conversion)
+        local = list(checked.local.values())
+        sent = [image for image in checked.images if image.source not in checked.local]
         if local:
             bucket, prefix = self._connection.require_bucket(), self._connection.prefix
             upload(local, self._connection.s3, bucket, prefix)

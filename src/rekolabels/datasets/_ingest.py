@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
@@ -14,21 +15,27 @@ import attrs
 
 from rekolabels._aws._arns import parse_project_arn
 from rekolabels.datasets._dataset import Dataset, dataset_exists_message
-from rekolabels.datasets._uploads import LocalImage, check_images, image_list, is_remote, upload
+from rekolabels.datasets._image_checks import check_images, report_conversions
+from rekolabels.datasets._uploads import LocalImage, image_list, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
 from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
-from rekolabels.images import LabelledImage
-from rekolabels.manifest import check_manifest, write_manifest
+from rekolabels.images import Conversion, LabelledImage
+from rekolabels.manifest import CheckedManifest, check_manifest, write_manifest
 from rekolabels.splits import Split, split
 
 if TYPE_CHECKING:
     from rekolabels._aws._connection import Connection
+    from rekolabels.manifest import Issue
+    from rekolabels.manifest.report import Stage
 
 __all__ = ["PreparedImages", "prepare_parts"]
 
 _FINGERPRINT_TAG = "rekolabels:images"
 """Tag with the fingerprint of the images of a dataset, by which an interrupted run finds the dataset
 again."""
+
+_TOO_RARE = "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"
+"""The split reports it better, and can allow it."""
 
 _log = logging.getLogger("rekolabels")
 
@@ -42,12 +49,27 @@ class PreparedImages:
     """The checked local images by path."""
 
     @classmethod
-    def prepare(cls, images: Iterable[LabelledImage]) -> PreparedImages:
+    def prepare(
+        cls,
+        images: Iterable[LabelledImage],
+        failure: str,
+        *,
+        stage: Stage,
+        convert: bool = False,
+        on_conversion: Callable[[Conversion], object] | None = None,
+    ) -> PreparedImages:
         """Check images.
 
+        Args:
+            images: The images.
+            failure: The beginning of error messages, such as ``"Cannot create the datasets"``.
+            stage: What the images are for, as for ``check_manifest``.
+            convert: Whether to convert images that the service does not take.
+            on_conversion: Called with each conversion; by default, conversions are logged.
+
         Raises:
-            InvalidInput: There are no images, they are a path, or the same file is given twice with different
-                labels.
+            InvalidInput: There are no images, they are a path, labels and boxes are mixed, or a picture has
+                different labels.
             InvalidImage: The service would reject some of the images.
         """
         wanted = image_list(images)
@@ -56,12 +78,11 @@ class PreparedImages:
                 "Cannot create a dataset: there are no images. For an empty dataset, use "
                 "`project.create_dataset('train')`."
             )
-        local = check_images(image for image in wanted if not is_remote(image))
-        remote = [image for image in wanted if is_remote(image)]
-        return cls(
-            (*remote, *(checked.image for checked in local)),
-            {checked.image.source: checked for checked in local},
+        checked = check_images(
+            wanted, failure, convert=convert, check_rest=functools.partial(_check_together, stage=stage)
         )
+        report_conversions(checked, on_conversion)
+        return cls(checked.images, checked.local)
 
     def split(
         self,
@@ -76,10 +97,11 @@ class PreparedImages:
 
         Raises:
             CannotSplit: There are fewer than two labels, or a label has too few images.
+            InvalidManifest: The service could not train with these images.
         """
         _require_two_labels(self.images)
         parts = split(
-            self.images,
+            _usable_images(self.images),
             test=test,
             seed=seed,
             group_by=group_by or self._content_key,
@@ -195,12 +217,18 @@ class PreparedImages:
 
 
 def prepare_parts(
-    images: Iterable[LabelledImage] | Split, **options: Any
+    images: Iterable[LabelledImage] | Split,
+    *,
+    convert: bool,
+    on_conversion: Callable[[Conversion], object] | None,
+    **options: Any,
 ) -> tuple[PreparedImages, dict[DatasetKind, Sequence[LabelledImage]]]:
     """Prepare the images of both datasets.
 
     Args:
         images: The images, or a split of them.
+        convert: Whether to convert images that the service does not take.
+        on_conversion: Called with each conversion; by default, conversions are logged.
         **options: Options of :meth:`PreparedImages.split`; their defaults for images that are split already.
 
     Returns:
@@ -209,8 +237,15 @@ def prepare_parts(
     Raises:
         InvalidInput: An option is given with a split.
     """
+    prepare = functools.partial(
+        PreparedImages.prepare,
+        failure="Cannot create the datasets",
+        stage="training",
+        convert=convert,
+        on_conversion=on_conversion,
+    )
     if not isinstance(images, Split):
-        prepared = PreparedImages.prepare(images)
+        prepared = prepare(images)
         return prepared, prepared.split(**options)
     for name, value in options.items():
         if value != signature(split).parameters[name].default:
@@ -218,8 +253,57 @@ def prepare_parts(
                 f"{name} is {value!r}, but the images are split already. Remove it, or give it to "
                 "`rekolabels.splits.split(images, ...)`."
             )
-    prepared = PreparedImages.prepare([*images.train, *images.test])
+    prepared = prepare([*images.train, *images.test])
     return prepared, prepared.divide(images)
+
+
+def _check_together(images: Sequence[LabelledImage], *, stage: Stage) -> list[str]:
+    """Return why images without other problems could not become datasets; each is a sentence or two."""
+    if not images:
+        return []
+    found = [issue for issue in check_manifest(images, stage=stage) if _is_fatal(issue)]
+    return [
+        f"Of the other {len(images):,} images: {issue.message} {issue.detail} {issue.fix}" for issue in found
+    ]
+
+
+def _is_fatal(issue: Issue) -> bool:
+    """Return whether an issue prevents the training, other than by what was checked before."""
+    return issue.level in {"FILE", "CONTENT"} and issue.code != "IMAGES_REFUSED"
+
+
+def _usable_images(images: Sequence[LabelledImage]) -> list[LabelledImage]:
+    """Return the images that a training can use, and those without labels.
+
+    The others are left out before the split, so that it cannot gather them in one of the datasets.
+
+    Raises:
+        InvalidManifest: The service could not train with the images.
+    """
+    checked = CheckedManifest(images)
+    usable = {image.source for image in checked.images()}
+    report = checked.report()
+    fatal = [issue for issue in report if _is_fatal(issue) and issue.code != _TOO_RARE]
+    if fatal:
+        problems = "\n".join(f"{issue.message} {issue.detail} {issue.fix}" for issue in fatal)
+        raise InvalidManifest(f"The service would reject these images. Nothing was uploaded. {problems}")
+    kept: list[LabelledImage] = []
+    for image in images:
+        if image.source in usable:
+            usable.discard(image.source)  # the service uses the first line of an image
+            kept.append(image)
+        elif not (image.labels or image.boxes):
+            kept.append(image)
+    if len(kept) < len(images):
+        first = next((issue for issue in report if issue.level == "LINE"), report)
+        _log.warning(
+            "Leaving out %d of %d images, because the service would not use them. First: %s "
+            "`check_manifest(images)` lists all.",
+            len(images) - len(kept),
+            len(images),
+            first,
+        )
+    return kept
 
 
 def _check_manifests(manifests: Mapping[DatasetKind, bytes]) -> None:

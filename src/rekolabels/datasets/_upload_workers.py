@@ -48,17 +48,26 @@ class UploadTask:
     location: S3Location
     path: str
     content_type: str
+    converts: bool = False
+    """Whether to convert the image first."""
 
     def run(self, s3: S3) -> None:
         """Upload the file (PutObject).
 
         Raises:
-            InvalidImage: The file can no longer be read.
+            InvalidImage: The file can no longer be read or converted.
         """
         try:
             content = Path(self.path).read_bytes()
         except OSError as error:
             raise InvalidImage(f"{self.path}: cannot read the file: {error.strerror or error}") from error
+        if self.converts:
+            from rekolabels.datasets._conversion import convert
+
+            try:
+                content = convert(content)
+            except InvalidImage as error:
+                raise InvalidImage(f"{self.path}: {error}") from error
         s3.put(self.location, content, content_type=self.content_type)
 
 
