@@ -112,6 +112,7 @@ class LabelledImage:
         if not isinstance(self.attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
             raise invalid("attributes", self.attributes, "a mapping from keys to JSON values")
 
+
 @attrs.frozen
 class Conversion:
     """An image that is converted when it is uploaded, because the service does not take it as it is.
