@@ -1,10 +1,10 @@
-"""Thread pool that maps a function over any number of items while holding a bounded number of results."""
+"""Threads that map a function over any number of items while holding a bounded number of results."""
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import SimpleQueue
+import threading
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def map_bounded(
     """Yield ``function(item)`` for each item, computed by threads.
 
     Unlike ``Executor.map``, this takes items only as fast as results are consumed: at most two for each
-    worker are pending. The first error, and closing the generator, cancel everything that has not begun.
+    worker are pending. The first error, and closing the generator, cancel everything that has not begun, and
+    wait for what has. A second Ctrl-C ends that wait; the threads then end with the process.
 
     Args:
         function: Called in the worker threads.
@@ -41,54 +42,85 @@ def map_bounded(
         thread_name: Prefix of the threads' names.
         on_stop: Called before the generator waits for its running threads, so that they can give up early.
     """
-    pending: _Ordered[R] | _AsCompleted[R] = _Ordered() if ordered else _AsCompleted()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix=thread_name)
+    work = _Work(function, ordered=ordered)
+    threads: list[threading.Thread] = []
     try:
         for item in items:
-            pending.add(pool.submit(function, item))
-            if pending.count >= _PENDING_PER_WORKER * workers:
-                yield pending.take()
-        while pending.count:
-            yield pending.take()
+            if len(threads) < workers:
+                name = f"{thread_name}_{len(threads)}"
+                threads.append(threading.Thread(target=work.run, name=name, daemon=True))
+                threads[-1].start()
+            work.add(item)
+            if work.pending >= _PENDING_PER_WORKER * workers:
+                yield work.take()
+        while work.pending:
+            yield work.take()
     finally:
         if on_stop is not None:
             on_stop()
-        pool.shutdown(cancel_futures=True)
+        work.stop(len(threads))
+        for thread in threads:
+            if thread.is_alive():
+                thread.join()
 
 
-class _Ordered(Generic[R]):
-    """Pending results, taken in the order in which they were added."""
+class _Work(Generic[T, R]):
+    """The items and results on their way between the caller and the threads.
 
-    def __init__(self) -> None:
-        self._futures: deque[Future[R]] = deque()
+    Items and results pass through queues, which Ctrl-C cannot leave locked. A thread pool can be left locked:
+    its futures and semaphores are locked by Python code, between whose lines the main thread is interrupted.
+    """
+
+    def __init__(self, function: Callable[[T], R], *, ordered: bool) -> None:
+        self._function = function
+        self._ordered = ordered
+        self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
+        self._completed: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
+        self._early: dict[int, Future[R]] = {}
+        self._added = self._taken = 0
 
     @property
-    def count(self) -> int:
-        """Number of pending results."""
-        return len(self._futures)
+    def pending(self) -> int:
+        """Number of results that were not taken yet."""
+        return self._added - self._taken
 
-    def add(self, future: Future[R]) -> None:
-        """Add a result."""
-        self._futures.append(future)
-
-    def take(self) -> R:
-        """Wait for the oldest result and return it."""
-        return self._futures.popleft().result()
-
-
-class _AsCompleted(Generic[R]):
-    """Pending results, taken in the order in which they complete."""
-
-    def __init__(self) -> None:
-        self._completed: SimpleQueue[Future[R]] = SimpleQueue()
-        self.count = 0
-
-    def add(self, future: Future[R]) -> None:
-        """Add a result."""
-        self.count += 1
-        future.add_done_callback(self._completed.put)
+    def add(self, item: T) -> None:
+        """Give an item to the threads."""
+        self._tasks.put((self._added, item))
+        self._added += 1
 
     def take(self) -> R:
-        """Wait for the next result to complete and return it."""
-        self.count -= 1
-        return self._completed.get().result()
+        """Wait for the next result and return it, or raise its error."""
+        if self._ordered:
+            while self._taken not in self._early:
+                index, result = self._completed.get()
+                self._early[index] = result
+            result = self._early.pop(self._taken)
+        else:
+            _, result = self._completed.get()
+        self._taken += 1
+        return result.result()
+
+    def run(self) -> None:
+        """Process items until there are no more; runs in each thread."""
+        while (task := self._tasks.get()) is not None:
+            self._process(*task)
+            del task  # an idle thread must not keep an image in memory
+
+    def _process(self, index: int, item: T) -> None:
+        result: Future[R] = Future()
+        try:
+            result.set_result(self._function(item))
+        except BaseException as error:  # noqa: BLE001 -- raised again where the result is taken
+            result.set_exception(error)
+        self._completed.put((index, result))
+
+    def stop(self, threads: int) -> None:
+        """Take back the items that no thread has begun, and let the threads end."""
+        try:
+            while True:
+                self._tasks.get_nowait()
+        except Empty:
+            pass
+        for _ in range(threads):
+            self._tasks.put(None)

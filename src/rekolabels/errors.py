@@ -8,7 +8,8 @@
     │   ├── InvalidManifest              a manifest, or a line of one
     │   ├── InvalidEvaluation            an evaluation file that cannot be read
     │   ├── GoalNotReached               labels that reach a precision or recall at no threshold
-    │   └── CannotSplit                  images that cannot be divided into training and test
+    │   ├── CannotSplit                  images that cannot be divided into training and test
+    │   └── ServiceClosed                the embedded service was closed
     ├── MissingExtra (ImportError)       an optional package is not installed
     ├── ConfigurationError               this machine is not set up for AWS
     │   ├── NoCredentials
@@ -84,6 +85,7 @@ __all__ = [
     "ResourceInUse",
     "ResourceNotFound",
     "ResourceNotReady",
+    "ServiceClosed",
     "ServiceError",
     "ServiceFault",
     "SweepIncomplete",
@@ -159,6 +161,10 @@ class GoalNotReached(InvalidInput):
 
 class CannotSplit(InvalidInput):
     """Images that cannot be divided into training and test images, such as a label with a single image."""
+
+
+class ServiceClosed(InvalidInput):
+    """The embedded service was closed, or its process is ending: create a new ``LocalService``."""
 
 
 class MissingExtra(RekolabelsError, ImportError):

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rekolabels import Client, ModelVersion, Retry, RetryPolicy
-from rekolabels.errors import AccessDenied, InvalidInput, MissingExtra
+from rekolabels.errors import InvalidInput, MissingExtra, ServiceClosed
 from rekolabels.local import LocalService
 
 
@@ -163,9 +163,9 @@ def test_calls_to_a_closed_service_are_not_retried() -> None:
         model = ModelVersion(
             client._connection, f"{project.arn.rpartition('/')[0]}/version/v1/1", project.arn
         )
-    with pytest.raises(AccessDenied, match="is closed"):
+    with pytest.raises(ServiceClosed, match="is closed"):
         list(client.projects())
-    with pytest.raises(AccessDenied, match="is closed"):
+    with pytest.raises(ServiceClosed, match="is closed"):
         model.wait_until_trained()
     assert retries == []
 

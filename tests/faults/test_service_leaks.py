@@ -17,6 +17,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from rekolabels.errors import ServiceClosed
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run(program: str, *arguments: str, temporary: Path) -> subprocess.Popen[str]
 
 EMBEDDED = """
 import sys
+from rekolabels.errors import ServiceClosed
 from rekolabels.local import LocalService
 service = LocalService(engine="tiny")
 service.client(bucket="puppies").create_project("puppies")
@@ -186,7 +188,7 @@ def test_a_service_that_is_closed_and_opened_again_during_an_upload(tmp_path: Pa
     with LocalService(tmp_path / "workspace", engine="tiny") as again:
         body.go_on.set()
         thread.join()
-        assert results == ["ServiceUnavailable"]
+        assert [type(error) for error in results] == [ServiceClosed]
         again_s3 = again.session().client("s3")
         assert again_s3.get_object(Bucket="puppies", Key="a")["Body"].read() == b"old dog"
     with LocalService(tmp_path / "workspace", engine="tiny") as again:
@@ -234,6 +236,7 @@ def test_a_service_that_is_closed_and_opened_again_during_the_commit_of_an_uploa
 
 EXHAUSTED = """
 import os, resource, sys
+from rekolabels.errors import ServiceClosed
 from rekolabels.local import LocalService
 
 service = LocalService(sys.argv[1], engine="tiny")

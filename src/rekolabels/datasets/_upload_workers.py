@@ -15,7 +15,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,8 +79,10 @@ def upload_all(s3: S3, tasks: deque[UploadTask], *, on_uploaded: Callable[[int],
         tasks: The tasks, from which worker processes may take as well.
         on_uploaded: Called with the number of files that were uploaded.
     """
-    for _ in map_bounded(lambda task: task.run(s3), _take_all(tasks), workers=_THREADS):
-        on_uploaded(1)
+    uploads = map_bounded(lambda task: task.run(s3), _take_all(tasks), workers=_THREADS)
+    with closing(uploads):
+        for _ in uploads:
+            on_uploaded(1)
 
 
 @contextmanager

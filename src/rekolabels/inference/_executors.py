@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
@@ -275,8 +276,18 @@ def _detect(gateway: Rekognition, config: WorkerConfig, content: bytes | S3Locat
 
 
 def _detect_on_worker(config: WorkerConfig, image: ImageSource) -> list[Detection]:
+    _ignore_ctrl_c()
     content = image_argument(image, shrink=config.shrink)
     return _detect(_worker_gateway(config.region_name), config, content)
+
+
+@functools.cache
+def _ignore_ctrl_c() -> None:
+    """Leave Ctrl-C to the process that started this one: a terminal sends it to both."""
+    from multiprocessing import parent_process
+
+    if parent_process() is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rekolabels._files import FOLDER_MODE, Folder, TemporaryFolder
-from rekolabels.errors import InvalidInput, MissingExtra
+from rekolabels.errors import InvalidInput, MissingExtra, ServiceClosed
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._context import Context, Quotas, check_process
 from rekolabels.local._core._fault_injector import FaultInjector
@@ -27,7 +27,7 @@ from rekolabels.local._core._throttling import Throttle
 from rekolabels.local._core._workspace import check_state, control_folder, refuse_links
 from rekolabels.local._http._app import App
 from rekolabels.local._http._fault_middleware import FaultMiddleware, check_plan
-from rekolabels.local._http._in_process import make_session
+from rekolabels.local._http._in_process import CLOSED_MESSAGE, make_session
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_folders
 from rekolabels.local._s3 import S3Directory
@@ -94,14 +94,21 @@ def _open_workspace(root: Path) -> tuple[Path, Folder]:
         return Path(folder.path), owners
 
 
-def _release(process: int, store: Store, s3: S3Directory | None, temporary: TemporaryFolder | None) -> None:
+def _release(
+    process: int, jobs: JobRunner, store: Store, s3: S3Directory | None, temporary: TemporaryFolder | None
+) -> None:
     if process != os.getpid():
         return  # a fork ends: everything belongs to its parent
+    jobs.close()
     store.close()
     if s3 is not None:
         s3.close()
     if temporary is not None:
         temporary.close()
+
+
+def _recover(clock: Callable[[], float], db: Connection, job: Job) -> None:
+    recover_resource(db, job, int(clock() * 1000))
 
 
 class LocalService:
@@ -196,7 +203,8 @@ class LocalService:
                 delays = JobDelays(
                     self._store, folder, clock, durations, injector, exact=clock is not time.time
                 )
-                self._jobs = JobRunner(self._store, owners, self._recover_resource, delays)
+                recover = functools.partial(_recover, clock)  # a method would keep the service in memory
+                self._jobs = JobRunner(self._store, owners, recover, delays)
                 undo.callback(self._jobs.close)
                 self._jobs.recover()
                 remove_orphaned_folders(self._store, folder)
@@ -225,7 +233,9 @@ class LocalService:
             self._app = FaultMiddleware(self._app, injector, clock)
         # Sessions and servers refer to the application, not to this object: files close with the last of
         # them, at the end of the process at the latest.
-        self._release = weakref.finalize(self._app, _release, self._process, self._store, self._s3, temporary)
+        self._release = weakref.finalize(
+            self._app, _release, self._process, self._jobs, self._store, self._s3, temporary
+        )
 
     @property
     def path(self) -> Path:
@@ -253,6 +263,7 @@ class LocalService:
             region=self._region,
             given_s3=self._given_s3,
             token=self._new_token(),
+            is_closed=self._store.is_closed,
         )
 
     def client(self, bucket: str | None = None, **options: Unpack[ClientOptions]) -> Client:
@@ -355,7 +366,6 @@ class LocalService:
         self._closed = True
         for server in self._servers:
             server.close()
-        self._jobs.close()
         self._release()
 
     def __enter__(self) -> Self:
@@ -373,14 +383,11 @@ class LocalService:
     def _check_open(self) -> None:
         check_process(self._process)
         if self._closed:
-            raise InvalidInput("The embedded service is closed. Create a new LocalService.")
+            raise ServiceClosed(CLOSED_MESSAGE)
 
     def _new_token(self) -> str | None:
         # Credentials that can expire are identified by their session token.
         return uuid.uuid4().hex if isinstance(self._app, FaultMiddleware) else None
-
-    def _recover_resource(self, db: Connection, job: Job) -> None:
-        recover_resource(db, job, int(self._clock() * 1000))
 
     @functools.cached_property
     def _own_s3_client(self) -> S3Client:

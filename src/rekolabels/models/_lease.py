@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -20,6 +20,7 @@ from rekolabels.errors import (
     RekolabelsError,
     ResourceInUse,
     ResourceNotFound,
+    ServiceClosed,
     ServiceFault,
     WaitTimedOut,
 )
@@ -54,6 +55,7 @@ _MAX_CHECK_INTERVAL = 60.0
 """Seconds."""
 _BLOCK_LEFT = "its block was left"
 _STOPPED_ELSEWHERE = "the model was stopped by another process or user"
+_SERVICE_CLOSED = "the embedded service was closed"
 _UNCERTAIN_ERRORS = (ConnectionFailed, ServiceFault)
 """Errors after which the service may or may not have carried out the call."""
 
@@ -221,13 +223,17 @@ class Lease(Generic[R]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_reason = (
-            self._end_reason or _BLOCK_LEFT
-        )  # if Ctrl-C interrupts the release, the watchdog retries
-        if error is None:
-            self._release()
-        else:
-            self._log_errors(self._release)  # raise the error of the block rather than one of the stop
+        self._end_reason = self._end_reason or _BLOCK_LEFT
+        try:
+            if error is None:
+                self._release()
+            else:
+                self._log_errors(self._release)  # raise the error of the block rather than one of the stop
+        except (KeyboardInterrupt, SystemExit):
+            # A signal interrupted the release. What follows, such as the end of an embedded service around
+            # this block, may leave the watchdog no time to repeat it.
+            self._log_errors(self._stop_or_leave)
+            raise
 
     def _enter_once(self) -> None:
         with self._lock:
@@ -397,7 +403,8 @@ class Lease(Generic[R]):
             self._end_reason = reason
             if reason == _STOPPED_ELSEWHERE:
                 self._started_at = None  # a later start is not ours
-            _log.warning("Stopping %s: %s.", self._model.version_name, reason)
+            level = logging.DEBUG if reason == _SERVICE_CLOSED else logging.WARNING
+            _log.log(level, "Stopping %s: %s.", self._model.version_name, reason)
             self._release()
 
     def _limit_reached(self) -> str | None:
@@ -417,6 +424,8 @@ class Lease(Generic[R]):
                     "STARTING",
                     "RUNNING",
                 }
+            except ServiceClosed:
+                return _SERVICE_CLOSED
             except ResourceNotFound:
                 stopped = True
             self._renewed_at = self._policy.clock()
@@ -455,12 +464,23 @@ class Lease(Generic[R]):
 
     def _release(self) -> None:
         """Release the lease, and stop the model unless another process uses it. Idempotent."""
+        self._stop_or_leave()
+        if self._state is LeaseState.STOPPING and os.getpid() == self._pid:
+            with suppress(ServiceClosed):
+                found = wait_while(self._model, "STOPPING", timeout=self._timeout)
+                if found is not None and found.status == "FAILED":
+                    raise model_failed(found)
+
+    def _stop_or_leave(self) -> None:
+        """Release the lease without waiting for the end of a stop. Idempotent."""
         if os.getpid() != self._pid:
             return  # a fork does not hold the lease of its parent
         self._end_reason = self._end_reason or _BLOCK_LEFT
         with self._lock:
             self._apply(_Event.RELEASE)
-            if self._state in {LeaseState.RELEASING, LeaseState.RELEASING_UNCERTAIN}:
+            if self._state in {LeaseState.STOPPING, LeaseState.RELEASED}:
+                return
+            try:
                 is_stopping = stop_unless_used(
                     self._model,
                     self._id,
@@ -469,13 +489,11 @@ class Lease(Generic[R]):
                     stop_joined=self._stop_joined,
                     timeout=self._timeout,
                 )
-                self._apply(_Event.STOP if is_stopping else _Event.LEAVE)
-                self._released.set()
-                unregister(self._release)
-        if self._state is LeaseState.STOPPING:
-            found = wait_while(self._model, "STOPPING", timeout=self._timeout)
-            if found is not None and found.status == "FAILED":
-                raise model_failed(found)
+            except ServiceClosed:
+                is_stopping = False  # nothing runs in a closed embedded service
+            self._apply(_Event.STOP if is_stopping else _Event.LEAVE)
+            self._released.set()
+            unregister(self._release)
 
 
 def _require_positive(name: str, value: float | None) -> None:

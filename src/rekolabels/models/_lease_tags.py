@@ -34,7 +34,13 @@ import attrs
 
 from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
-from rekolabels.errors import RekolabelsError, ResourceInUse, ResourceNotFound, WaitTimedOut
+from rekolabels.errors import (
+    RekolabelsError,
+    ResourceInUse,
+    ResourceNotFound,
+    ServiceClosed,
+    WaitTimedOut,
+)
 from rekolabels.models._status import timed_out
 
 if TYPE_CHECKING:
@@ -71,6 +77,8 @@ _STARTED = "rekolabels:started:"
 _LEASE = "rekolabels:lease:"
 _STOPPING = "rekolabels:ending:"
 
+_SILENT_WAIT = 2.0
+"""Seconds that a process which ends waits for a start before it says so."""
 _START_DELAY = 30.0
 """Seconds after which a request of another process, or one that had no answer, is no longer expected."""
 
@@ -240,8 +248,7 @@ def stop_unless_used(
             remove_tags(model, [_LEASE + holder_id, _STOPPING + holder_id, *tags.expired])
             return False
         if status == "STARTING":
-            _log.warning("Waiting until %s has started, in order to stop it.", model.version_name)
-            wait_while(model, "STARTING", timeout=timeout)
+            _wait_for_start(model, timeout=timeout)
             continue
         if status == "RUNNING":
             try:
@@ -287,6 +294,17 @@ def wait_while(
     )
 
 
+def _wait_for_start(model: ModelHandle, *, timeout: float | None) -> None:
+    """Wait for a start in progress, which the service cannot interrupt, and log a wait that takes a while."""
+    try:
+        wait_while(model, "STARTING", timeout=_SILENT_WAIT if timeout is None else min(timeout, _SILENT_WAIT))
+    except WaitTimedOut:
+        if timeout is not None and timeout <= _SILENT_WAIT:
+            raise
+        _log.warning("Waiting until %s has started, in order to stop it.", model.version_name)
+        wait_while(model, "STARTING", timeout=timeout)
+
+
 def _starts_late(model: ModelHandle) -> bool:
     """Wait for a start request without an answer; return whether the service carried it out."""
     _log.warning("Waiting to see whether %s starts, because the request had no answer.", model.version_name)
@@ -312,7 +330,7 @@ def announce_stop(model: ModelHandle, holder_id: str, started_at: float | None =
     """Write that a lease is about to stop the model, and once more when it started it."""
     try:
         _write(model, _STOPPING + holder_id, holder_id, started_at)
-    except ResourceNotFound:
+    except (ResourceNotFound, ServiceClosed):
         raise
     except RekolabelsError as error:
         # Stop all the same: a model left running costs more than the rare race with a joining process.

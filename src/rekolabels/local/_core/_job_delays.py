@@ -132,10 +132,10 @@ class JobDelays:
         failure = schedule.failure
         return None if failure is None else lambda: self._fail(jobs, failure)
 
-    def forget(self) -> None:
-        """Forget the jobs of this thread, which have ended."""
+    def forget(self, thread: threading.Thread) -> None:
+        """Forget the jobs of a thread, which have ended."""
         with self._lock:
-            self._schedules.pop(threading.current_thread(), None)
+            self._schedules.pop(thread, None)
 
     def count_poll(self, poll: Hashable) -> None:
         """Count a request that asks for the state of jobs: a client may wait for them in real time."""

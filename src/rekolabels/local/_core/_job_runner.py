@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._job import Interrupted, Job, JobKind, delete_job, insert_job
 from rekolabels.local._core._locks import OwnerLock, is_owner_alive, remove_dead_owners
 from rekolabels.local._core._memory import release_free_memory
+from rekolabels.local._core._sqlite import DatabaseClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Hashable, Sequence
@@ -74,6 +76,7 @@ class JobRunner:
         self._lock = threading.Lock()
         self._unrecovered: list[Job] = []
         self._closed = False
+        self._interrupted_level = logging.WARNING
 
     def register(self, db: sqlite3.Connection, kind: JobKind, arn: str) -> Job:
         """Store a job, in the transaction that sets the status it works under."""
@@ -90,7 +93,12 @@ class JobRunner:
         self._delays.schedule(thread, jobs)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # The interpreter exits, and a model is stopped before it does. No thread can start any more.
+            self._forget(thread)
+            self._run(work, jobs)
 
     def check(self) -> None:
         """Let a long job end when the service is closing.
@@ -147,19 +155,23 @@ class JobRunner:
                 rows = db.execute("SELECT id, kind, arn FROM jobs WHERE owner = ?", (owner,)).fetchall()
                 for row in rows:
                     job = Job(id=row["id"], kind=row["kind"], arn=row["arn"])
-                    _log.warning("Job %s for %s was interrupted.", job.kind, job.arn)
+                    _log.info("Job %s for %s was interrupted.", job.kind, job.arn)
                     self._recover_resource(db, job)
                     self.finish(db, job)
 
     def close(self) -> None:
-        """Interrupt long jobs, wait for all jobs to end, and release the owner's lock.
+        """Interrupt long jobs, wait for all jobs to end, and release the owner's lock. Idempotent.
 
         A job that takes longer than twenty seconds to end keeps the lock until then.
         """
+        if KeyboardInterrupt in (sys.exc_info()[0], getattr(sys, "last_type", None)):
+            self._interrupted_level = (
+                logging.INFO
+            )  # the user has just interrupted it, and wants no more lines
         self.closing.set()
         self._open_gate.set()
         with self._lock:
-            running = list(self._threads)
+            running = self._threads - {threading.current_thread()}
         for thread in running:
             thread.join(_CLOSE_TIMEOUT)
         with self._lock:
@@ -177,20 +189,24 @@ class JobRunner:
         finally:
             if jobs[0].kind == "version.train":
                 release_free_memory()
-            self._delays.forget()
-            with self._lock:
-                self._threads.discard(threading.current_thread())
-                last = self._closed and not self._threads
-            if last:  # the job outlasted close(): until now another service would have recovered it
-                self._owner.release()
+            self._forget(threading.current_thread())
+
+    def _forget(self, thread: threading.Thread) -> None:
+        self._delays.forget(thread)
+        with self._lock:
+            self._threads.discard(thread)
+            last = self._closed and not self._threads
+        if last:  # the job outlasted close(): until now another service would have recovered it
+            self._owner.release()
 
     def _work(self, work: Callable[[], None], jobs: Sequence[Job]) -> None:
         try:
             work()
-        except Interrupted:
-            _log.warning("Job %s for %s was interrupted.", jobs[0].kind, jobs[0].arn)
-        except Exception:  # noqa: BLE001 - whatever failed, the resource must reach a final status
-            _log.exception("Job %s for %s failed.", jobs[0].kind, jobs[0].arn)
+        except Exception as error:  # noqa: BLE001 - whatever failed, the resource must reach a final status
+            if isinstance(error, Interrupted) or self.closing.is_set():
+                _log.log(self._interrupted_level, "Job %s for %s was interrupted.", jobs[0].kind, jobs[0].arn)
+            else:
+                _log.exception("Job %s for %s failed.", jobs[0].kind, jobs[0].arn)
         else:
             return
         self._end_without_result(jobs)
@@ -203,6 +219,8 @@ class JobRunner:
                 for job in jobs:
                     self._recover_resource(db, job)
                     self.finish(db, job)
+        except DatabaseClosed:
+            _log.info("Job %s for %s ended late; the next service recovers it.", jobs[0].kind, jobs[0].arn)
         except sqlite3.Error:
             # For example on a full disk: recover() tries again at the next request or the next start.
             _log.exception(

@@ -103,6 +103,10 @@ class Database:
                     db.execute("ROLLBACK")
                 raise
 
+    def is_closed(self) -> bool:
+        """Return whether `close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Close the idle connections now, and those in use when they are returned."""
         with self._lock:

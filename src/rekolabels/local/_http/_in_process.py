@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -17,7 +18,9 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigVal
 from botocore.exceptions import ConnectionClosedError
 from botocore.loaders import Loader
 
+from rekolabels.errors import ServiceClosed
 from rekolabels.local._core._wsgi import ResponseStart, close_chunks, make_environ
+from rekolabels.local._http._shield import shield
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,8 +28,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-__all__ = ["ENDPOINT", "SECRET", "LocalSession", "make_session"]
+__all__ = ["CLOSED_MESSAGE", "ENDPOINT", "SECRET", "LocalSession", "make_session"]
 
+CLOSED_MESSAGE = (
+    "The embedded service is closed. Create a new one: `service = LocalService('workspace')`. What is stored "
+    "in that folder is still there."
+)
 ENDPOINT = "http://s3.rekolabels.invalid"
 """Endpoint of all in-process clients. The name never resolves (RFC 6761), so nothing leaves the process. Its
 first label makes S3 read bucket names from the path."""
@@ -50,7 +57,13 @@ class LocalSession(boto3.Session):
 
 
 def make_session(
-    app: WSGIApplication, *, account: str, region: str, given_s3: Any = None, token: str | None = None
+    app: WSGIApplication,
+    *,
+    account: str,
+    region: str,
+    given_s3: Any = None,
+    token: str | None = None,
+    is_closed: Callable[[], bool] = lambda: False,
 ) -> LocalSession:
     """Return a session of an application, independent of environment variables and profiles.
 
@@ -60,6 +73,7 @@ def make_session(
         region: The Region of the session.
         given_s3: The S3 client to return instead of one of the application.
         token: A session token, to distinguish the credentials of sessions.
+        is_closed: Returns whether the service is closed. Its requests then raise `ServiceClosed`.
     """
     core = botocore.session.Session()
     defaults = {name: variable[2] for name, variable in BOTOCORE_DEFAUT_SESSION_VARIABLES.items()}
@@ -75,7 +89,7 @@ def make_session(
     for event, handler, *_ in botocore.handlers.BUILTIN_HANDLERS:
         if event.startswith("before-send"):
             core.unregister(event, handler)
-    core.get_component("event_emitter").register_first("before-send", _BeforeSend(app))
+    core.get_component("event_emitter").register_first("before-send", _BeforeSend(app, is_closed))
     session = LocalSession(botocore_session=core, region_name=region)
     loader.search_paths[:] = dict.fromkeys(loader.search_paths)  # each session adds the same path
     session.given_s3 = given_s3
@@ -99,19 +113,26 @@ def _with_path_style(config: Config | None) -> Config:
 class _BeforeSend:
     """Handler of ``before-send``; botocore takes what it returns as the response."""
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, is_closed: Callable[[], bool]) -> None:
         self._app = app
+        self._is_closed = is_closed
 
     def __call__(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        environ = _environ(request)
+        if self._is_closed():
+            raise ServiceClosed(CLOSED_MESSAGE)
         start = ResponseStart()
         try:
-            chunks = self._app(environ, start)
+            body = shield(functools.partial(self._answer, request, start))
         except ConnectionError as error:
             raise ConnectionClosedError(endpoint_url=request.url, error=error, request=request) from error
-        body = _ResponseBody(chunks)
-        body.prime()
+        if start.status_code >= HTTPStatus.BAD_REQUEST and self._is_closed():
+            raise ServiceClosed(CLOSED_MESSAGE)
         return AWSResponse(request.url, start.status_code, cast("Any", dict(start.headers)), body)
+
+    def _answer(self, request: AWSPreparedRequest, start: ResponseStart) -> _ResponseBody:
+        body = _ResponseBody(self._app(_environ(request), start))
+        body.prime()
+        return body
 
 
 def _environ(request: AWSPreparedRequest) -> WSGIEnvironment:

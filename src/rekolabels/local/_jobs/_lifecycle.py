@@ -103,6 +103,7 @@ def copy_version(context: Context, job: Job, source: str) -> None:
         results = _copy_result_files(context.s3(), original, target)
         shutil.copytree(version_folder(context.folder, original["number"]), folder, symlinks=True)
     except (ClientError, BotoCoreError, OSError) as error:
+        context.jobs.check()
         _log.warning("Cannot copy %s to %s.", source, job.arn, exc_info=True)
         status, message = "COPYING_FAILED", f"The model version could not be copied: {error}"
         remove_version_folder(context.folder, target["number"])

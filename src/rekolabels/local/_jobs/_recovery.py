@@ -80,7 +80,7 @@ def _delete_dataset(db: Connection, arn: str, _now: int) -> None:
 
 
 def _train(db: Connection, arn: str, now: int) -> None:
-    message = "The training was interrupted. Train a new version."
+    message = "The training was interrupted."
     set_version_status(db, arn, "TRAINING_FAILED", message)
     db.execute("UPDATE versions SET ended = ? WHERE arn = ?", (now, arn))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from rekolabels._files import FOLDER_MODE, create_private_file, open_private
+from rekolabels._threads import map_bounded
 from rekolabels.errors import CannotSplit
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.local._core._models import version_folder
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckedData", "CheckedDataset", "DataReader", "UsableLine", "snapshot_datasets"]
 
-_CHUNK_LINES = 64
 _THREADS = 8
 
 
@@ -234,22 +233,22 @@ class DataReader:
 
     def _read_dataset(self, kind: str) -> CheckedDataset:
         dataset = CheckedDataset(DatasetStatistics(), [], self._folder / f"{kind}-annotated.jsonl")
-        with (
-            self._path(kind).open("rb") as file,
-            open_private(dataset.annotated, "w") as annotated,
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="rekolabels-images") as pool,
-        ):
-            lines = enumerate(read_lines(file), 1)
-            while chunk := list(islice(lines, _CHUNK_LINES)):
-                self._check()
-                checks = [check_raw_line(raw, number) for number, raw in chunk]
-                for check in pool.map(functools.partial(self._check_image, dataset), checks):
+        with self._path(kind).open("rb") as file, open_private(dataset.annotated, "w") as annotated:
+            lines = (check_raw_line(raw, number) for number, raw in enumerate(read_lines(file), 1))
+            check_image = functools.partial(self._check_image, dataset)
+            # Not a ThreadPoolExecutor: it refuses work as soon as the interpreter exits, and the training
+            # would end with that error before the service can interrupt it.
+            with closing(
+                map_bounded(check_image, lines, workers=_THREADS, thread_name="rekolabels-images")
+            ) as checks:
+                for check in checks:
+                    self._check()
                     counted = dataset.counts.add(check)
                     annotated.write(validation_line(counted) + "\n")
                     if counted.image is not None:
                         dataset.usable.append(_usable_line(counted.line, counted.image))
-                if dataset.counts.total > LINES:
-                    raise ManifestFileError("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
+                    if dataset.counts.total > LINES:
+                        raise ManifestFileError("ERROR_MANIFEST_ROWS_EXCEEDS_MAXIMUM")
         if dataset.counts.total == 0:
             raise ManifestFileError("ERROR_EMPTY_MANIFEST")
         return dataset

@@ -97,6 +97,7 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
     except ManifestFileError as error:
         status, message = "TRAINING_FAILED", message_of(error.code)
     except Exception as error:  # noqa: BLE001 - whatever failed, the version must reach a final status
+        context.jobs.check()  # what a closing service breaks is not a failure of the training
         _log.exception("Training of %s failed.", job.arn)
         status, message = "TRAINING_FAILED", _service_issue(error)
     started = version["created"] / 1000
