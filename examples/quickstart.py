@@ -4,7 +4,7 @@
     python examples/quickstart.py --images puppies/                 # your own, one folder for each label
     python examples/quickstart.py --images puppies/ --aws --bucket my-bucket   # the same on AWS
 
-Run it again to continue where it stopped: nothing is uploaded or trained twice.
+Ctrl-C ends it at any time. Run it again to continue where it stopped: nothing is uploaded or trained twice.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
-    from rekolabels import LabelledImage, ModelVersion, Project
+    from rekolabels import LabelledImage
 
 DIGITS_SIDE = 128  # the service requires at least 64 pixels a side; the originals have 8
 
@@ -32,7 +32,6 @@ def main() -> int:
     try:
         if options.aws:
             client = Client(bucket=options.bucket, region_name=options.region)
-            client.ensure_bucket()
             return run(client, options)
         with LocalService(options.workspace / "service") as service:
             return run(service.client(bucket="quickstart"), options)
@@ -51,13 +50,14 @@ def run(client: Client, options: argparse.Namespace) -> int:
     project = client.create_project(options.project or f"{folder.name}-split-{options.seed}", exist_ok=True)
     print(f"Project     {project.name}")
 
-    train, test = project.create_datasets(images, test=0.2, seed=options.seed)
+    # replace=True: if you have changed the images since the last run, use the new ones.
+    train, test = project.create_datasets(images, test=0.2, seed=options.seed, replace=True)
     train_count, test_count = (dataset.describe().total_entries for dataset in (train, test))
     print(f"Datasets    {train_count} training images, {test_count} test images")
 
     started = time.monotonic()
-    model = choose_model(project, retrain=options.retrain)
-    model.wait_until_trained()  # returns at once if an earlier run trained the model
+    model = project.train(options.version, exist_ok=True)  # an earlier run may have started it
+    model.wait_until_trained()
     print(f"Model       {model.version_name}, ready after {time.monotonic() - started:.1f} s\n")
 
     result = model.evaluation()
@@ -79,16 +79,6 @@ def run(client: Client, options: argparse.Namespace) -> int:
     if not options.aws:
         print(f"Everything  {options.workspace}, which you can delete")
     return 0
-
-
-def choose_model(project: Project, *, retrain: bool) -> ModelVersion:
-    """Return the newest usable model version; start training if there is none."""
-    versions = list(project.models())
-    if not retrain:
-        for model in versions:
-            if model.status not in {"TRAINING_FAILED", "DELETING"}:
-                return model
-    return project.train(f"v{len(versions) + 1}")
 
 
 def label_names(images: list[LabelledImage]) -> str:
@@ -125,7 +115,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--region", help="with --aws: the Region; default: that of your AWS settings")
     parser.add_argument("--project", help="name of the project; default: FOLDER-split-SEED")
     parser.add_argument("--seed", type=int, default=7, help="seed of the split into training and test images")
-    parser.add_argument("--retrain", action="store_true", help="train a new version even if there is one")
+    parser.add_argument("--version", default="v1", help="name of the model version; a new name trains again")
     parser.add_argument(
         "--workspace",
         type=Path,

@@ -38,8 +38,11 @@ Give each job a role of its own, with this policy only:
   `arn:aws:rekognition:REGION:ACCOUNT:project/PROJECT/dataset/*`.
 * AWS's managed policy `AmazonRekognitionCustomLabelsFullAccess` is wider than these, but covers only buckets
   whose names contain `custom-labels`, and creates none.
+* `train(name, exist_ok=True)` also needs `rekognition:DeleteProjectVersion` on
+  `arn:aws:rekognition:REGION:ACCOUNT:project/PROJECT/version/*`, to replace a version that failed, and
+  `create_datasets(replace=True)` needs `rekognition:DeleteDataset` on `.../dataset/*`.
 * The bucket must be in the Region of the client and belong to the same account. If you use a KMS key, the
-  role must be allowed to use it.
+  role must be allowed to use it. `s3:CreateBucket` is needed only for a bucket that does not exist yet.
 """
 EVERY = "This job works on all projects: repeat the statements that contain `PROJECT` for each of them.\n"
 

@@ -10,7 +10,7 @@ from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_ve
 from rekolabels._aws._connection import Connection
 from rekolabels._aws._retry import RetryPolicy
 from rekolabels.datasets import Dataset
-from rekolabels.errors import BucketNotFound, ResourceInUse, ResourceNotFound
+from rekolabels.errors import ResourceInUse, ResourceNotFound
 from rekolabels.models import ModelVersion
 from rekolabels.models._sweep import running_models, sweep
 from rekolabels.projects import Project
@@ -47,8 +47,9 @@ class Client:
 
     Args:
         session: The boto3 session; by default a new one with boto3's credential chain.
-        bucket: The S3 bucket for uploaded images, manifests and training results. It must be in the Region of
-            the client. Without a bucket, methods that need one raise ``InvalidInput``.
+        bucket: The S3 bucket for images, manifests and training results, in the Region of the client.
+            ``create_datasets`` creates it if it does not exist. Without a bucket, methods that need one raise
+            ``InvalidInput``.
         prefix: Prefix of all keys in the bucket, such as ``"team-a/"``.
         region_name: The AWS Region; by default that of the session.
         config: A ``botocore.config.Config`` with further settings, such as proxies and time-outs.
@@ -141,17 +142,14 @@ class Client:
     def ensure_bucket(self) -> str:
         """Create the client's bucket if it does not exist, and return its name (CreateBucket).
 
+        ``project.create_datasets(images)`` does the same before it uploads images.
+
         Raises:
             InvalidInput: The client has no bucket.
             WrongRegion: The bucket is in another Region.
-            AccessDenied: The bucket belongs to another account.
+            AccessDenied: The bucket belongs to another account, or the caller may not create it.
         """
-        bucket = self._connection.require_bucket()
-        try:
-            self._connection.s3.check_bucket(bucket, self._connection.region_name)
-        except BucketNotFound:
-            self._connection.s3.create_bucket(bucket, self._connection.region_name)
-        return bucket
+        return self._connection.ensure_bucket()
 
     def create_project(
         self,

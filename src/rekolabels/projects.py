@@ -29,6 +29,7 @@ from rekolabels.errors import (
     WaitTimedOut,
 )
 from rekolabels.models._model_version import ModelVersion
+from rekolabels.models._training import find_version, start_training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -151,7 +152,7 @@ class Project(TaggedResource):
         )
         dataset = self._create_from(prepared, {kind: prepared.images}, tags=tags)[kind]
         if wait:
-            dataset.wait_until_ready(timeout=timeout)
+            _wait_until_created(dataset, timeout)
         return dataset
 
     def create_datasets(
@@ -165,6 +166,7 @@ class Project(TaggedResource):
         allow_rare: bool = False,
         convert: bool = False,
         on_conversion: Callable[[Conversion], object] | None = None,
+        replace: bool = False,
         tags: Mapping[str, str] | None = None,
         wait: bool = True,
         timeout: float | None = None,
@@ -172,8 +174,9 @@ class Project(TaggedResource):
         """Create both datasets from one collection of images.
 
         Checks the images, splits them by label into a training and a test set, uploads them to the client's
-        bucket, and writes two manifests. The same images and seed give the same split. To resume after an
-        interruption, run the same code again: no image is uploaded twice.
+        bucket, which is created if it does not exist, and writes two manifests. The same images and seed give
+        the same split. Run the same code again to resume after an interruption, or to get the datasets that
+        it has created: no image is uploaded twice.
 
         Each local image is opened: it must be a JPEG or PNG within the limits of the service
         (``rekolabels.manifest.limits``), and be decoded to its end. One error lists everything that is wrong.
@@ -195,6 +198,8 @@ class Project(TaggedResource):
                 Requires the extra ``images``.
             on_conversion: Called with each :class:`~rekolabels.Conversion`, such as ``conversions.append``;
                 by default, conversions are logged.
+            replace: Delete datasets of the project that were made from other images, instead of raising an
+                error. Model versions that were trained with them stay.
             tags: Tags of both datasets.
             wait: Wait until both datasets are ready.
             timeout: Seconds to wait for each dataset; by default 72 hours.
@@ -210,6 +215,7 @@ class Project(TaggedResource):
             InvalidManifest: The service could not train with the images. Nothing was uploaded.
             CannotSplit: A label has too few images, or there are fewer than two labels.
             ResourceAlreadyExists: The project has datasets that were made from other images.
+            ResourceInUse: A dataset that is to be replaced is busy, or a training uses it.
             DatasetFailed: The service could not create a dataset.
         """
         from rekolabels.datasets._ingest import prepare_parts
@@ -224,10 +230,10 @@ class Project(TaggedResource):
             convert=convert,
             on_conversion=on_conversion,
         )
-        created = self._create_from(prepared, parts, tags=tags)
+        created = self._create_from(prepared, parts, tags=tags, replace=replace)
         if wait:
             for dataset in created.values():
-                dataset.wait_until_ready(timeout=timeout)
+                _wait_until_created(dataset, timeout)
         return created["train"], created["test"]
 
     def distribute_datasets(
@@ -264,7 +270,7 @@ class Project(TaggedResource):
 
     def train(
         self,
-        version_name: str,
+        version_name: str | None = None,
         *,
         output: str | S3Location | None = None,
         kms_key_id: str | None = None,
@@ -278,7 +284,8 @@ class Project(TaggedResource):
         """Start the training of a new model version, without waiting for it (CreateProjectVersion).
 
         Args:
-            version_name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the project.
+            version_name: 1 to 255 letters, digits, ``_``, ``.`` and ``-``; unique in the project. By default
+                the next free one of ``v1``, ``v2`` and so on.
             output: Where the service writes the result files, ``s3://bucket/prefix``; by default below the
                 client's bucket.
             kms_key_id: KMS key for the service's copies of the images and for the results.
@@ -289,57 +296,53 @@ class Project(TaggedResource):
             auto_split: Instead of ``testing_manifest``, let the service test with a fifth of
                 ``training_manifest``.
             description: Description of the version.
-            exist_ok: Return the version if one with this name exists, whatever it was trained with. A script
-                that is run again then continues with the training that it has started.
+            exist_ok: Return the version if one with this name is training or trained, whatever it was trained
+                with. One that failed or was interrupted is deleted and trained again under its name. So a
+                script that is run again continues with the training that it has started. Requires
+                ``version_name``.
 
         Raises:
             InvalidInput: The project lacks a dataset, or a manifest lacks its counterpart.
             ResourceInUse: A version with this name exists, or a dataset is busy.
             LimitExceeded: The account has too many trainings or the project too many versions.
         """
+        if exist_ok and version_name is None:
+            raise InvalidInput(
+                "exist_ok=True requires the name of the version: `project.train('v1', exist_ok=True)`. "
+                "Without a name, `project.train()` trains a new version."
+            )
         training = _location(training_manifest)
         testing = _location(testing_manifest)
         if training is None and (testing is not None or auto_split):
             raise InvalidInput("testing_manifest and auto_split require a training_manifest.")
         if training is not None and (testing is None) is not auto_split:
             raise InvalidInput("training_manifest requires either a testing_manifest or auto_split=True.")
-        if output is None:
-            bucket, prefix = self._connection.require_bucket(), self._connection.prefix
-            target = S3Location(bucket, f"{prefix}{self.name}/{version_name}")
-        else:
-            target = S3Location.parse(output) if isinstance(output, str) else output
-        try:
-            arn = self._connection.rekognition.create_project_version(
-                self.arn,
-                version_name,
-                output=target,
-                training=training,
-                testing=testing,
-                auto_split=auto_split,
-                kms_key_id=kms_key_id,
-                tags=tags,
-                description=description,
-            )
-        except ResourceInUse as error:
-            found = self._version(version_name)
-            if found is None:
-                raise
-            if exist_ok:
-                return found
-            raise error.explained(
-                f"Project {self.name!r} already has a model version {version_name!r} ({found.status}). Use "
-                f"project.model({version_name!r}) or project.train(..., exist_ok=True), or choose another "
-                "name."
-            ) from error
-        except InvalidRequest as error:
-            missing = self._missing_datasets() if training is None else []
-            if not missing:
-                raise
-            raise InvalidInput(
-                f"Cannot train: project {self.name!r} has no {' and no '.join(missing)} dataset. Create both "
-                "with `project.create_datasets(images)`."
-            ) from error
-        return ModelVersion(self._connection, arn, self.arn)
+        target = _location(output)
+        bucket = self._connection.require_bucket() if target is None else target.bucket
+
+        def create(name: str) -> str:
+            try:
+                return self._connection.rekognition.create_project_version(
+                    self.arn,
+                    name,
+                    output=target or S3Location(bucket, f"{self._connection.prefix}{self.name}/{name}"),
+                    training=training,
+                    testing=testing,
+                    auto_split=auto_split,
+                    kms_key_id=kms_key_id,
+                    tags=tags,
+                    description=description,
+                )
+            except InvalidRequest as error:
+                missing = self._missing_datasets() if training is None else []
+                if not missing:
+                    raise
+                raise InvalidInput(
+                    f"Cannot train: project {self.name!r} has no {' and no '.join(missing)} dataset. Create "
+                    "both with `project.create_datasets(images)`."
+                ) from error
+
+        return start_training(self._connection, self.arn, version_name, create, exist_ok=exist_ok)
 
     def models(self, *, limit: int | None = None) -> Iterator[ModelVersion]:
         """Yield the model versions, newest first; pages are fetched as needed (DescribeProjectVersions).
@@ -371,7 +374,7 @@ class Project(TaggedResource):
         Raises:
             ResourceNotFound: No version has this name.
         """
-        found = self._version(version_name)
+        found = find_version(self._connection, self.arn, version_name)
         if found is None:
             raise ResourceNotFound(
                 f"Project {self.name!r} has no model version {version_name!r}. Train it with "
@@ -379,7 +382,7 @@ class Project(TaggedResource):
                 operation="DescribeProjectVersions",
                 code="ResourceNotFoundException",
             )
-        return found
+        return ModelVersion(self._connection, found.arn, self.arn)
 
     def policies(self) -> Iterator[ProjectPolicy]:
         """Yield the policies that let other accounts copy model versions (ListProjectPolicies)."""
@@ -478,18 +481,16 @@ class Project(TaggedResource):
         kinds = {dataset.kind for dataset in self.describe().datasets}
         return [word for kind, word in (("train", "training"), ("test", "test")) if kind not in kinds]
 
-    def _version(self, version_name: str) -> ModelVersion | None:
-        found = next(self._connection.rekognition.describe_project_versions(self.arn, [version_name]), None)
-        return ModelVersion(self._connection, found.arn, self.arn) if found else None
-
     def _create_from(
         self,
         prepared: PreparedImages,
         parts: Mapping[DatasetKind, Sequence[LabelledImage]],
         *,
         tags: Mapping[str, str] | None,
+        replace: bool = False,
     ) -> dict[DatasetKind, Dataset]:
-        return prepared.create(self._connection, self.arn, self.describe().datasets, parts, tags=tags)
+        existing = self.describe().datasets
+        return prepared.create(self._connection, self.arn, existing, parts, tags=tags, replace=replace)
 
     def _create(
         self,
@@ -524,3 +525,13 @@ def _wait_until_deletable(dataset: Dataset, timeout: float | None) -> None:
         dataset.wait_until_ready(timeout=timeout)
     except (DatasetFailed, UnexpectedStatus) as error:
         _log.debug("Deleting dataset %s in spite of its status: %s", dataset.arn, error)
+
+
+def _wait_until_created(dataset: Dataset, timeout: float | None) -> None:
+    """Wait for a dataset that may have existed before. An update of it that failed has changed nothing."""
+    try:
+        dataset.wait_until_ready(timeout=timeout)
+    except DatasetFailed as error:
+        if error.status != "UPDATE_FAILED":
+            raise
+        _log.info("Using the content from before the failed update. %s", error)

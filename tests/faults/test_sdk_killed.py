@@ -40,7 +40,7 @@ def record(context, **_):
 
 options = argparse.Namespace(
     images=pathlib.Path(images), workspace=pathlib.Path(workspace), project="killed", seed=1,
-    retrain=False, aws=False,
+    version="v1", aws=False,
 )
 with LocalService(pathlib.Path(workspace) / "service") as service:
     session = service.session()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from functools import cached_property
@@ -20,7 +21,7 @@ from rekolabels._aws._session import (
     settings_of,
 )
 from rekolabels.costs import prices_for
-from rekolabels.errors import InvalidInput
+from rekolabels.errors import BucketNotFound, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from rekolabels.costs import Prices
 
 __all__ = ["Connection", "connection_of"]
+
+_log = logging.getLogger("rekolabels")
 
 
 class Connection:
@@ -160,6 +163,22 @@ class Connection:
                 "`Client(bucket='my-bucket')`."
             )
         return self.bucket
+
+    def ensure_bucket(self) -> str:
+        """Create the bucket if it does not exist, and return its name.
+
+        Raises:
+            InvalidInput: The client has no bucket.
+            WrongRegion: The bucket is in another Region.
+            AccessDenied: The bucket belongs to another account, or the caller may not create it.
+        """
+        bucket = self.require_bucket()
+        try:
+            self.s3.check_bucket(bucket, self.region_name)
+        except BucketNotFound:
+            self.s3.create_bucket(bucket, self.region_name)
+            _log.info("Created bucket %s in %s.", bucket, self.region_name)
+        return bucket
 
     def prices(self) -> Prices:
         """Return the prices given, or the known prices of the Region.

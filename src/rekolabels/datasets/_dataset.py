@@ -16,7 +16,13 @@ from rekolabels._aws._connection import Connection
 from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
 from rekolabels.descriptions import EntryError
-from rekolabels.errors import DatasetFailed, ResourceNotFound, UnexpectedStatus, WaitTimedOut
+from rekolabels.errors import (
+    DatasetFailed,
+    ResourceInUse,
+    ResourceNotFound,
+    UnexpectedStatus,
+    WaitTimedOut,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -229,7 +235,12 @@ class Dataset(TaggedResource):
         Raises:
             ResourceInUse: The dataset is being created or updated, or a training uses it.
         """
-        self._connection.rekognition.delete_dataset(self.arn)
+        try:
+            self._connection.rekognition.delete_dataset(self.arn)
+        except ResourceInUse:
+            found = self._describe_or_none()
+            if found is not None and found.status != "DELETE_IN_PROGRESS":
+                raise
         if wait:
             wait_until(
                 self._describe_or_none,

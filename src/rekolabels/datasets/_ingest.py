@@ -37,6 +37,9 @@ again."""
 _TOO_RARE = "ERROR_INSUFFICIENT_IMAGES_PER_LABEL_FOR_AUTOSPLIT"
 """The split reports it better, and can allow it."""
 
+_UNUSABLE = frozenset({"CREATE_FAILED", "DELETE_IN_PROGRESS"})
+"""Statuses of a dataset without content. An interrupted run of the embedded service leaves the first."""
+
 _log = logging.getLogger("rekolabels")
 
 
@@ -137,8 +140,9 @@ class PreparedImages:
         parts: Mapping[DatasetKind, Sequence[LabelledImage]],
         *,
         tags: Mapping[str, str] | None,
+        replace: bool = False,
     ) -> dict[DatasetKind, Dataset]:
-        """Create datasets, or return those that an interrupted run has created from the same images.
+        """Create datasets, or return those that an earlier run has created from the same images.
 
         Args:
             connection: Connection with a bucket.
@@ -146,6 +150,7 @@ class PreparedImages:
             existing: The datasets that the project has now.
             parts: The images of each dataset.
             tags: Tags of the new datasets.
+            replace: Delete existing datasets that were made from other images.
 
         Raises:
             InvalidManifest: The service could not train with these images.
@@ -155,18 +160,35 @@ class PreparedImages:
         fingerprints: dict[DatasetKind, str] = {
             kind: self._fingerprint(images) for kind, images in parts.items()
         }
-        datasets = _reusable_datasets(connection, project_name, existing, fingerprints)
+        datasets: dict[DatasetKind, Dataset] = {}
+        outdated: list[Dataset] = []
+        for found in existing:
+            if found.kind not in parts:
+                continue
+            dataset = Dataset(connection, found.arn)
+            same = dataset.tags.get(_FINGERPRINT_TAG) == fingerprints[found.kind]
+            if found.status in _UNUSABLE or (replace and not same):
+                outdated.append(dataset)
+            elif same:
+                _log.info("Project %r already has the %s dataset.", project_name, found.kind)
+                datasets[found.kind] = dataset
+            else:
+                raise ResourceAlreadyExists(
+                    _differs_message(project_name, dataset, parts),
+                    operation="CreateDataset",
+                    code="ResourceAlreadyExistsException",
+                )
         missing: dict[DatasetKind, Sequence[LabelledImage]] = {
             kind: images for kind, images in parts.items() if kind not in datasets
         }
         if not missing:
             return datasets
         bucket, prefix = connection.require_bucket(), connection.prefix
-        connection.s3.check_bucket(bucket, connection.region_name)
         manifests: dict[DatasetKind, bytes] = {
             kind: self._manifest(images, bucket, prefix) for kind, images in missing.items()
         }
         _check_manifests(manifests)
+        connection.ensure_bucket()
         local = [
             self.local[image.source]
             for images in missing.values()
@@ -174,6 +196,8 @@ class PreparedImages:
             if image.source in self.local
         ]
         upload(local, connection.s3, bucket, prefix)
+        for dataset in outdated:  # only now: what fails above leaves the old datasets as they are
+            dataset.delete()
         for kind, manifest in manifests.items():
             name = f"{kind}-{fingerprints[kind][:16]}.manifest"
             location = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")
@@ -324,36 +348,22 @@ def _check_manifests(manifests: Mapping[DatasetKind, bytes]) -> None:
         _log.warning("%s", report)
 
 
-def _reusable_datasets(
-    connection: Connection,
-    project_name: str,
-    existing: Iterable[DatasetSummary],
-    fingerprints: Mapping[DatasetKind, str],
-) -> dict[DatasetKind, Dataset]:
-    """Return the existing datasets that were made from these images; delete those that failed.
-
-    Raises:
-        ResourceAlreadyExists: A dataset exists that was made from other images.
-    """
-    reusable: dict[DatasetKind, Dataset] = {}
-    for found in existing:
-        if found.kind not in fingerprints:
-            continue
-        dataset = Dataset(connection, found.arn)
-        if dataset.tags.get(_FINGERPRINT_TAG) != fingerprints[found.kind]:
-            raise ResourceAlreadyExists(
-                dataset_exists_message(project_name, found.kind),
-                operation="CreateDataset",
-                code="ResourceAlreadyExistsException",
-            )
-        if found.status in {"CREATE_FAILED", "DELETE_IN_PROGRESS"}:
-            dataset.delete()
-        else:
-            _log.info(
-                "Project %s already has a %s dataset made from the same images.", project_name, found.kind
-            )
-            reusable[found.kind] = dataset
-    return reusable
+def _differs_message(
+    project_name: str, dataset: Dataset, parts: Mapping[DatasetKind, Sequence[LabelledImage]]
+) -> str:
+    """Return the message for a dataset that was made from other images, labels or another split."""
+    kind = dataset.kind
+    word = "training" if kind == "train" else "test"
+    stored, given = dataset.describe().total_entries, len(parts[kind])
+    counts = f"it has {stored} images, and the new one would have {given}" if stored != given else ""
+    fix = "`project.create_datasets(images, replace=True)`"
+    if len(parts) == 1:
+        fix = f"`project.{kind}_dataset.delete()`, and this call again"
+    return (
+        f"Project {project_name!r} already has a {word} dataset, which was made from other images or labels, "
+        f"or by another split{f' ({counts})' if counts else ''}. To replace it: {fix}. To add images to it: "
+        f"`project.{kind}_dataset.update(images)`."
+    )
 
 
 def _require_two_labels(images: Sequence[LabelledImage]) -> None:

@@ -106,6 +106,7 @@ def _training_failed(found: ModelDescription, s3: S3) -> TrainingFailed:
         message += f" Summary of the training data: {found.manifest_summary}."
     if found.training_validation is not None:
         message += f" Errors of each line: {found.training_validation}, or `model.validation()`."
+    message += f" To train it again: `project.train({found.version_name!r}, exist_ok=True)`."
     if codes:
         message += f" [{', '.join(codes)}]"
     return TrainingFailed(
