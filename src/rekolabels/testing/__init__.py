@@ -10,6 +10,9 @@ Fixtures:
 - ``rekolabels_model``: a trained :class:`rekolabels.ModelVersion` that is not running;
 - ``rekolabels_recorded``: a :class:`Recorded`, which creates clients that replay recorded responses.
 
+Each but the last also exists for a module and for the session: ``module_rekolabels_model``,
+``session_rekolabels_client``.
+
 ``@pytest.mark.rekolabels(faults=..., durations=..., quotas=...)`` configures the service of a test.
 """
 
