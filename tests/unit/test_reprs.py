@@ -54,6 +54,7 @@ def values() -> Iterator[object]:
     """Yield values of the pure packages and of the embedded service, as large as they get."""
     boxed = LabelledImage("s3://bucket/a.jpg", boxes=TWO_BOXES, size=ImageSize(640, 480))
     yield from (boxed, TWO_BOXES[0], ImageSize(640, 480), SnapshotImage("s3://bucket/a.jpg", boxes=TWO_BOXES))
+    yield rekolabels.Conversion("scans/1.tif", "TIFF, 5000 x 2500 pixels", "JPEG", ImageSize(4096, 2048))
     detection = Detection("dalmatian", 98.46153259277344, Box(0.1234567, 0.2345678, 0.3456789, 0.456789))
     yield from (detection, detection.box, Outcome(b"x" * 4_000_000, (detection,) * 20))
     yield Outcome("/home/somebody/pictures/of/dogs/a.jpg", error=errors.InvalidImage("a.jpg is empty"))
