@@ -6,6 +6,9 @@
 The new video consists of ``--rate`` frames of each second; each frame is one call to the running model. The
 script prints the detected labels whenever they change. After an interruption run it again: the journal has
 the answers so far.
+
+It uses the AWS settings of this machine. To try it without AWS, start ``rekolabels serve --workspace
+workspace`` in another terminal, and set the environment variables that it prints.
 """
 
 from __future__ import annotations

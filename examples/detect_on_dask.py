@@ -7,6 +7,9 @@
 All workers together keep to one request rate. They get the S3 keys of the images, not their content, and use
 the AWS settings of their own machine. After an interruption run it again: the journal has the answers so
 far, so no image is paid for twice.
+
+To try it without AWS, start ``rekolabels serve --workspace workspace`` in another terminal, and set the
+environment variables that it prints, for this script and for the workers.
 """
 
 from __future__ import annotations

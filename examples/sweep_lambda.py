@@ -2,7 +2,8 @@
 
 Schedule it every 15 minutes with Amazon EventBridge, with a timeout of a few minutes. It stops only models
 that ``model.running()`` started and that no process uses any more. If a Region or model fails, the
-invocation fails after all others were swept. Its role needs these permissions only::
+invocation fails after all others were swept. ``python examples/sweep_lambda.py`` sweeps once, with the AWS
+settings of this machine. The role of the function needs these permissions only::
 
     {
       "Version": "2012-10-17",

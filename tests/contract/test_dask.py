@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from sdk_backends import write_folder
@@ -14,11 +17,9 @@ from rekolabels import RetryPolicy, S3Location
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "detect_on_dask.py"
 QUICK = RetryPolicy(first_poll=0.01, max_poll=0.05, first_delay=0.01)
 
 
@@ -53,3 +54,26 @@ def test_a_cluster_that_loses_a_worker(tmp_path: Path, monkeypatch: pytest.Monke
     assert sorted(str(outcome.image) for outcome in outcomes) == sorted(map(str, images))
     assert [outcome for outcome in outcomes if outcome != expected[outcome.image]] == []
     assert threading.active_count() < 50
+
+
+def test_the_example_saves_an_outcome_for_each_image(tmp_path: Path) -> None:
+    """The example starts a cluster, runs the model and stops it, also when it is run again."""
+    with LocalService(tmp_path / "service", engine="tiny") as service, service.serve() as server:
+        project = service.client(bucket="dask", retry=QUICK).create_project("dask")
+        project.create_datasets(read_folder(write_folder(tmp_path / "pictures")))
+        model = project.train("v1")
+        model.wait_until_trained()
+        command = [sys.executable, str(EXAMPLE), model.arn, "s3://dask/images/", "found.jsonl"]
+        for _ in range(2):
+            done = subprocess.run(  # noqa: S603 -- our own script
+                command,
+                cwd=tmp_path,
+                env={**os.environ, **server.environment},
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            assert done.stdout == "12 images, outcomes in found.jsonl\n"
+            lines = (tmp_path / "found.jsonl").read_text(encoding="utf-8").splitlines()
+            assert [json.loads(line)["error"] for line in lines] == [None] * 12
+        assert model.status == "STOPPED"

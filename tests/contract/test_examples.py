@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import runpy
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import attrs
+import pytest
+from sdk_backends import write_folder
 
 from rekolabels.formats import read_coco, read_folder
+from rekolabels.local import LocalService
 from rekolabels.manifest import check_manifest
-
-if TYPE_CHECKING:
-    import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -46,30 +46,57 @@ def test_drawn_meadows_have_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [str(issue) for issue in check_manifest(images, open_images=True) if issue.level != "ADVICE"] == []
 
 
-def test_the_gate_passes_a_better_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.fixture
+def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter a folder with the workspace of the gate: v2 learned the same as v1, v3 from exchanged labels."""
+    images = list(read_folder(write_folder(tmp_path / "images", images=20)))
+    monkeypatch.chdir(tmp_path)
+    with LocalService("workspace", engine="tiny") as service:
+        project = service.client(bucket="colours").create_project("Colours")
+        train, _ = project.create_datasets(images, test=0.5, seed=7)
+        labels = [count.label for count in train.labels()]
+        for version in ("v1", "v2"):
+            project.train(version).wait_until_trained()
+        train.update(
+            [attrs.evolve(entry, labels=set(labels) - {*entry.labels}) for entry in list(train.entries())]
+        )
+        project.train("v3").wait_until_trained()
+    return tmp_path
+
+
+def test_the_gate_passes_an_equal_model(
+    released: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A second model with twice the images passes; the page, table and policy are written."""
-    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 10, "--mislabelled", 0)
-    ended = run(monkeypatch, "release_gate.py", tmp_path / "puppies", "--output", tmp_path / "release")
-    assert ended == 0
-    assert sorted(path.name for path in (tmp_path / "release").iterdir()) == [
+    """The comparison is printed, and the report of the candidate is written."""
+    assert run(monkeypatch, "release_gate.py", "Colours", "v1", "v2") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("20 shared test images.")
+    assert out.endswith("\nv2 may be released.\n")
+    assert sorted(path.name for path in (released / "release").iterdir()) == [
         "evaluation.html",
         "evaluation.md",
-        "policy.json",
     ]
-    policy = json.loads((tmp_path / "release" / "policy.json").read_text())
-    assert sorted(policy["labels"]) == ["beagle", "corgi", "dalmatian", "husky"]
-    assert "All labels" in capsys.readouterr().out
 
 
-def test_the_gate_reports_errors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("released")
+def test_the_gate_stops_a_worse_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With too few images it exits with 2 and the error of the SDK."""
-    run(monkeypatch, "draw_puppies.py", tmp_path / "puppies", "--images", 1, "--mislabelled", 0)
-    assert run(monkeypatch, "release_gate.py", tmp_path / "puppies", "--output", tmp_path / "release") == 2
-    assert "CannotSplit" in capsys.readouterr().err
+    """It exits with 1 and says what is worse, on average and for each label."""
+    assert run(monkeypatch, "release_gate.py", "Colours", "v1", "v3") == 1
+    out = capsys.readouterr().out
+    assert "\nOn average: F1 fell from 1.0 to " in out
+    assert out.endswith("\nv3 is worse. Do not release it.\n")
+
+
+@pytest.mark.usefixtures("released")
+def test_the_gate_reports_errors(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It exits with 2 and the error of the SDK when there is nothing to compare with."""
+    assert run(monkeypatch, "release_gate.py", "Colours", "v1", "v9") == 2
+    assert capsys.readouterr().err == (
+        "Cannot compare v9 with v1: Project 'Colours' has no model version 'v9'. Train it with "
+        "project.train('v9').\n"
+    )
 
 
 def test_the_quickstart_continues_where_it_stopped(
