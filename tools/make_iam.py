@@ -76,14 +76,14 @@ def section(job: Callable[..., None], policy: Mapping[str, Any], *, repeated: bo
     yield f"{words.strip()[0].upper()}{words.strip()[1:]}\n"
     if repeated:
         yield EVERY
-    yield f"```text\n{code(job)}```\n"
+    yield f"<!-- not run: tests/security runs each job with its policy -->\n```python\n{code(job)}```\n"
     yield f"```json\n{json.dumps(policy, indent=2)}\n```\n"
 
 
 def code(job: Callable[..., None]) -> str:
     """Return the body of a job as a user would write it."""
     lines = inspect.getsource(job).splitlines(keepends=True)
-    body = textwrap.dedent("".join(lines[2:])).replace("stage.", "")
+    body = textwrap.dedent("".join(lines[2:])).replace("stage.", "").removeprefix("client = client\n")
     return "".join(line.partition("  # noqa")[0].rstrip() + "\n" for line in body.splitlines())
 
 

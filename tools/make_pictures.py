@@ -1,4 +1,4 @@
-"""Make the images of the documentation from real runs of the tutorial on this machine.
+"""Make the images of the documentation: run the tutorial and the page on boxes, and keep what they draw.
 
     python tools/make_pictures.py --browser chromium
 
@@ -9,77 +9,88 @@ Needs the extras ``local`` and ``report``, and Chromium or Chrome for screenshot
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from rekolabels.formats import read_coco, read_folder
-from rekolabels.inference import draw
-from rekolabels.local import LocalService, find_label_errors
+from rekolabels.formats import read_folder
+from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rekolabels import LabelledImage, ModelVersion
     from rekolabels.evaluation import EvaluationResult
 
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "contract")]
+
+from document_pages import TUTORIAL, read_blocks, run_block  # noqa: E402 -- the same
+
+from chromium import FLAGS  # noqa: E402 -- after the path is set
+
 TARGET = ROOT / "docs" / "images"
+DRAWN = {
+    "puppies.jpg": "puppies.jpg",
+    "issues.jpg": "issues.jpg",
+    "detected.jpg": "detected.jpg",
+    "found.jpg": "meadow.jpg",
+}
+"""What the pages draw, and its name in the documentation."""
 GREY, BLUE, RED = "#7d8590", "#2f81b7", "#d1495b"
+WIDTH, TALLEST, MARGIN = 900, 8000, 24
 
 
 def main() -> None:
-    """Draw the puppies, train the models and write the images."""
+    """Run the pages and write the images."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--browser", default="chromium", help="name or path of Chromium or Chrome")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        draw_puppies(folder / "puppies")
-        draw_puppies(folder / "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
-        draw_puppies(folder / "meadow", "--boxes")
-        write_portraits(folder / "puppies")
-        with LocalService(folder / "workspace") as service:
-            write_overview(service, folder)
-            write_first_model(service, folder, options.browser)
-            fix_labels(folder / "puppies")
-            write_second_model(service, folder)
-            write_detector(service, folder)
+        folder = Path(name) / "puppy-challenge"
+        folder.mkdir()
+        shutil.copytree(ROOT / "examples", folder.parent / "examples")
+        os.chdir(folder)
+        for page in (TUTORIAL, ROOT / "docs" / "boxes.md"):
+            run(page, folder)
+        for drawn, image in DRAWN.items():
+            shutil.copy(folder / drawn, TARGET / image)
+        with LocalService("workspace") as service:
+            result = service.client().project("PuppyChallenge").model("v1").evaluation()
+            (TARGET / "threshold.svg").write_text(threshold_svg(result, "dalmatian"), encoding="utf-8")
+        for scheme in ("light", "dark"):
+            target = TARGET / f"evaluation-page-{scheme}.png"
+            take_screenshot(options.browser, folder / "evaluation.html", target, dark=scheme == "dark")
+        os.chdir(ROOT)
+        write_overview(Path(name) / "overview")
     for path in sorted(TARGET.iterdir()):
         print(f"{path.stat().st_size / 1000:6.0f} kB  {path.relative_to(ROOT)}")
 
 
-def draw_puppies(folder: Path, *arguments: str) -> None:
-    """Run the drawing script of the tutorial."""
-    script = ROOT / "examples" / "draw_puppies.py"
-    subprocess.run([sys.executable, script, folder, *arguments], check=True)  # noqa: S603 -- our own script
+def run(page: Path, folder: Path) -> None:
+    """Run the blocks of a page."""
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in read_blocks(page):
+        print(run_block(block, folder, names) or "", end="")
 
 
-def write_portraits(puppies: Path) -> None:
-    """Write an image of some portraits of each folder."""
-    rows = [sorted(breed.iterdir())[2:10] for breed in sorted(puppies.iterdir())]
-    side = 96
-    sheet = Image.new("RGB", (side * len(rows[0]), side * len(rows)))
-    for row, paths in enumerate(rows):
-        for column, path in enumerate(paths):
-            sheet.paste(
-                Image.open(path).resize((side, side), Image.Resampling.LANCZOS), (column * side, row * side)
-            )
-    sheet.save(TARGET / "puppies.jpg", quality=82)
-
-
-def write_overview(service: LocalService, folder: Path) -> None:
+def write_overview(folder: Path) -> None:
     """Write the picture of the README: labelled images, the metrics of its model, and new images."""
-    model = train(service, "Overview", read_folder(folder / "puppies"), test=0.2)
-    result = model.evaluation()
-    with model.running() as running:
-        found = {path: running.detect(path)[0] for path in sorted((folder / "unseen").rglob("*.jpg"))}
+    draw_puppies(folder / "puppies")
+    draw_puppies(folder / "unseen", "--images", "1", "--mislabelled", "0", "--seed", "8")
+    with LocalService(folder / "workspace") as service:
+        project = service.client(bucket="puppies").create_project("Overview")
+        project.create_datasets(read_folder(folder / "puppies"), test=0.2, seed=7)
+        model = project.train("v1")
+        model.wait_until_trained()
+        result = model.evaluation()
+        with model.running() as running:
+            found = {path: running.detect(path)[0] for path in sorted((folder / "unseen").rglob("*.jpg"))}
     picture = Image.new("RGBA", (1600, 480))
     pen = ImageDraw.Draw(picture)
     text, title = ImageFont.load_default(24), ImageFont.load_default(28)
@@ -111,68 +122,10 @@ def thumbnail(path: Path, side: int) -> Image.Image:
     return Image.open(path).resize((side, side), Image.Resampling.LANCZOS)
 
 
-def write_first_model(service: LocalService, folder: Path, browser: str) -> None:
-    """Train the first model of the tutorial; write screenshots of its page, and a threshold as SVG."""
-    result = train(service, "First", read_folder(folder / "puppies")).evaluation()
-    page = result.save(folder / "evaluation.html")
-    for scheme in ("light", "dark"):
-        take_screenshot(browser, page, TARGET / f"evaluation-page-{scheme}.png", dark=scheme == "dark")
-    (TARGET / "threshold.svg").write_text(threshold_svg(result, "dalmatian"), encoding="utf-8")
-
-
-def fix_labels(puppies: Path) -> None:
-    """Write an image of the mislabelled portraits that cross-validation finds, and move them."""
-    issues = find_label_errors(read_folder(puppies), folds=4, limit=4)
-    captions = [f"in {issue.label}/\n{issue.suggestion}? {issue.score:.2f}" for issue in issues]
-    paths = [Path(issue.image.source) for issue in issues]
-    write_strip([Image.open(path) for path in paths], captions, TARGET / "wrong-labels.png")
-    for issue, path in zip(issues, paths, strict=True):
-        path.rename(puppies / str(issue.suggestion) / path.name)
-
-
-def write_second_model(service: LocalService, folder: Path) -> None:
-    """Train with the right labels, and write an image of detections in unseen portraits."""
-    model = train(service, "Second", read_folder(folder / "puppies"))
-    paths = sorted((folder / "unseen").rglob("*.jpg"))
-    with model.running() as running:
-        found = [running.detect(path)[0] for path in paths]
-    captions = [f"{one.label}\n{one.confidence:.1f} %" for one in found]
-    write_strip([Image.open(path) for path in paths], captions, TARGET / "detected.png")
-
-
-def write_detector(service: LocalService, folder: Path) -> None:
-    """Train a detector, and write an image of its detections in a test image."""
-    meadow = folder / "meadow"
-    model = train(service, "Meadow", read_coco(meadow / "instances.json", images=meadow))
-    image = max(model.evaluation().images, key=lambda image: len(image.boxes))
-    path = meadow / Path(image.source).name
-    with model.running() as running:
-        found = running.detect(path)
-    draw(Image.open(path), found).save(TARGET / "meadow.jpg", quality=85)
-
-
-def train(
-    service: LocalService, name: str, images: Iterable[LabelledImage], *, test: float = 0.25
-) -> ModelVersion:
-    """Train a model as the tutorial does."""
-    project = service.client(bucket="puppies").create_project(name)
-    project.create_datasets(images, test=test, seed=7)
-    model = project.train("v1")
-    model.wait_until_trained()
-    return model
-
-
-def write_strip(images: Sequence[Image.Image], captions: Sequence[str], target: Path) -> None:
-    """Write images side by side on a transparent background, each above its caption."""
-    side, gap, text = 144, 12, 44
-    strip = Image.new("RGBA", (len(images) * (side + gap) - gap, side + text))
-    pen = ImageDraw.Draw(strip)
-    font = ImageFont.load_default(15)
-    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-        left = index * (side + gap)
-        strip.paste(image.resize((side, side), Image.Resampling.LANCZOS), (left, 0))
-        pen.multiline_text((left + side / 2, side + 6), caption, GREY, font, anchor="ma", align="center")
-    strip.quantize(128, Image.Quantize.FASTOCTREE).save(target, optimize=True)
+def draw_puppies(folder: Path, *arguments: str) -> None:
+    """Run the drawing script of the tutorial."""
+    script = ROOT / "examples" / "draw_puppies.py"
+    subprocess.run([sys.executable, script, folder, *arguments], check=True)  # noqa: S603 -- our own script
 
 
 def threshold_svg(result: EvaluationResult, label: str) -> str:
@@ -211,20 +164,22 @@ def x(confidence: float) -> float:
 
 
 def take_screenshot(browser: str, page: Path, target: Path, *, dark: bool) -> None:
-    """Write a screenshot of the top of a page."""
+    """Write a screenshot of a whole page, without the empty space below it."""
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(  # noqa: S603 -- the browser that the user chose
             [
-                browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-                "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                "--disable-sync", f"--user-data-dir={profile}", "--window-size=900,1290",
+                browser, *FLAGS, "--hide-scrollbars", f"--user-data-dir={profile}",
+                f"--window-size={WIDTH},{TALLEST}",
                 f"--blink-settings=preferredColorScheme={0 if dark else 1}",
                 f"--screenshot={target}", page.as_uri(),
             ],
             check=True,
             capture_output=True,
         )  # fmt: skip
-    Image.open(target).convert("RGB").quantize(160).save(target, optimize=True)
+    image = Image.open(target).convert("RGB")
+    empty = Image.new("RGB", image.size, image.getpixel((0, TALLEST - 1)))
+    _, _, _, bottom = ImageChops.difference(image, empty).getbbox() or (0, 0, WIDTH, TALLEST)
+    image.crop((0, 0, WIDTH, min(TALLEST, bottom + MARGIN))).quantize(160).save(target, optimize=True)
 
 
 if __name__ == "__main__":
