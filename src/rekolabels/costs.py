@@ -378,9 +378,10 @@ def plan(
 
 def _seconds(name: str, value: object) -> float:
     """Check a number of seconds, which may not be None."""
-    if value is None or value == math.inf:
-        raise invalid(name, value, "a number of seconds")
-    return check_seconds(name, value) or 0.0
+    seconds = check_seconds(name, value)
+    if seconds is None or math.isinf(seconds):
+        raise invalid(name, value, "a number of seconds, 0 or more")
+    return seconds
 
 
 def _check_prices(prices: object) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
-from rekolabels._arguments import check_instance, check_number, check_text
+from rekolabels._arguments import check_instance, check_number, check_text, invalid
 from rekolabels._display import counted, draw_detections
 from rekolabels.errors import InvalidInput
 
@@ -282,8 +282,12 @@ class Detection:
             The copy, a Pillow image.
 
         Raises:
+            InvalidInput: The image is not one of Pillow.
             MissingExtra: Pillow is not installed.
         """
+        if not hasattr(image, "convert"):
+            fix = "Open it: PIL.Image.open(path); rekolabels.inference.draw() accepts paths and bytes."
+            raise invalid("image", image, "a Pillow image", fix)
         return draw_detections(image, [self])
 
 

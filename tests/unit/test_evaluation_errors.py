@@ -448,7 +448,7 @@ def test_other_errors(tmp_path: Path) -> None:
         (
             lambda: detector().mistakes(kind="x"),  # type: ignore[arg-type]  # wrong on purpose
             errors.InvalidInput,
-            "kind='x' is not a kind of mistake. Use 'false positive', 'false negative' or None (both).",
+            "kind is 'x'; expected 'false positive' or 'false negative'.",
         ),
         (
             lambda: EvaluationResult().save(tmp_path / "a.docx"),

@@ -11,7 +11,7 @@ import attrs
 from rekolabels._arguments import check_fraction
 from rekolabels._display import counted
 from rekolabels.evaluation._box_metrics import iou
-from rekolabels.evaluation._checks import check_thresholds
+from rekolabels.evaluation._checks import check_label, check_thresholds
 from rekolabels.evaluation._report._table import align, plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
@@ -72,21 +72,28 @@ class ConfusionCounts:
     background: a prediction where the ground truth has nothing."""
 
     def count(self, truth: str | None, predicted: str | None) -> int:
-        """Return how often the one was predicted as the other."""
+        """Return how often the one was predicted as the other.
+
+        Raises:
+            InvalidInput: A label is neither None nor one of ``labels``.
+        """
+        for name, label in (("truth", truth), ("predicted", predicted)):
+            if label is not None:
+                check_label(name, label, self.labels)
         return self.counts.get((truth, predicted), 0)
 
     def missed(self, label: str) -> int:
         """Return how often the label was missed without another prediction in its place."""
-        return self.count(label, None)
+        return self.count(check_label("label", label, self.labels), None)
 
     def background(self, label: str) -> int:
         """Return how often the label was predicted where the ground truth has nothing."""
-        return self.count(None, label)
+        return self.count(None, check_label("label", label, self.labels))
 
     def rows(self) -> tuple[tuple[int, ...], ...]:
         """Return the matrix: a row per true label, then background; the last column counts the missed."""
         return tuple(
-            tuple(self.count(truth, predicted) for predicted in (*self.labels, None))
+            tuple(self.counts.get((truth, predicted), 0) for predicted in (*self.labels, None))
             for truth in (*self.labels, None)
         )
 
@@ -103,7 +110,7 @@ class ConfusionCounts:
 
     def headline(self) -> str:
         """Return how often the model is correct, such as ``"7 of 10 correct"``."""
-        correct = sum(self.count(label, label) for label in self.labels)
+        correct = sum(self.counts.get((label, label), 0) for label in self.labels)
         return f"{correct:,} of {sum(self.counts.values()):,} correct"
 
     def __str__(self) -> str:

@@ -22,7 +22,7 @@ from rekolabels.evaluation._inputs import (
     check_scores,
     check_truths,
 )
-from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_classification
+from rekolabels.evaluation._metrics import ScoredLabel, mean_defined, score_labels
 from rekolabels.evaluation._result import EvaluationResult
 from rekolabels.evaluation._values import LabelMetrics, Verdict, VerdictKind, by_f1
 from rekolabels.images import BoundingBox
@@ -93,7 +93,7 @@ def evaluate_classification(
     true_labels = [truth.intersection(known) for truth in check_truths(truths)]
     metrics = {
         label: _metrics_of(scored, scored.support)
-        for label, scored in score_classification(true_labels, predictions, known).items()
+        for label, scored in score_labels(true_labels, predictions, known).items()
     }
     confusion = TopConfusion()
     for true, scores in zip(true_labels, predictions, strict=True):

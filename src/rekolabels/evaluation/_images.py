@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from rekolabels._arguments import check_text
+from rekolabels._arguments import check_choice, check_limit, check_text
 from rekolabels._display import counted
-from rekolabels.errors import InvalidInput
 from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._jsonl import (
     Lines,
@@ -40,6 +39,7 @@ __all__ = [
 
 MistakeKind = Literal["false positive", "false negative"]
 """A wrong prediction, or an occurrence that the model missed."""
+_MISTAKES: tuple[MistakeKind, ...] = ("false positive", "false negative")
 
 _TRAINING = "rekognition-custom-labels-training"
 _EVALUATION = "rekognition-custom-labels-evaluation"
@@ -147,10 +147,11 @@ def find_mistakes(
         limit: Return at most this many mistakes.
         labels: Labels that are known in addition to those that occur.
     """
-    if kind not in {None, "false positive", "false negative"}:
-        raise InvalidInput(
-            f"kind={kind!r} is not a kind of mistake. Use 'false positive', 'false negative' or None (both)."
-        )
+    limit = check_limit("limit", limit)
+    if kind is not None:
+        check_choice("kind", kind, _MISTAKES)
+    if label is not None:
+        check_text("label", label, "a label")
     known, found = set(labels), list[Mistake]()
     for image in images:
         known.update(image.truths, (verdict.label for verdict in image.verdicts))

@@ -10,11 +10,12 @@ from rekolabels.images import BoundingBox
 from rekolabels.manifest._given_images import is_collection, is_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 __all__ = [
     "check_boxes",
     "check_candidates",
+    "check_confidences",
     "check_labels",
     "check_per_image",
     "check_scores",
@@ -54,17 +55,28 @@ def check_truths(truths: Iterable[object]) -> list[frozenset[str]]:
     ]
 
 
+def check_confidences(name: str, values: object) -> list[float]:
+    """Check a list of confidences, 0 to 1."""
+    numbers: list[Any] = check_items(name, values, object, "a list of confidences from 0 to 1")
+    if not _are_fractions(numbers):
+        for at, number in enumerate(numbers):
+            check_fraction(f"{name}[{at}]", number)
+    return numbers
+
+
+def _are_fractions(values: Collection[Any]) -> bool:
+    try:  # in C, because there may be millions; the sum finds NaN
+        return not values or bool(min(values) >= 0 and max(values) <= 1 and sum(values) >= 0)
+    except (TypeError, ValueError):  # not numbers, or arrays
+        return False
+
+
 def check_scores(predictions: Iterable[object]) -> None:
     """Check the confidences of each image by label, 0 to 1."""
     for at, found in enumerate(predictions):
         if not is_mapping(found):
             raise invalid(f"predictions[{at}]", found, _SCORES)
-        values = found.values()
-        try:  # in C, because there may be millions; the sum finds NaN
-            good = not found or (min(values) >= 0 and max(values) <= 1 and sum(values) >= 0)
-        except TypeError:
-            good = False
-        if not good:
+        if not _are_fractions(found.values()):
             for label, confidence in found.items():
                 check_fraction(f"predictions[{at}][{shown(label)}]", confidence)
 

@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels._arguments import check_fraction
+from rekolabels._arguments import check_fraction, check_integer
 from rekolabels._display import counted
-from rekolabels.errors import InvalidInput
+from rekolabels.evaluation._inputs import (
+    check_confidences,
+    check_labels,
+    check_per_image,
+    check_scores,
+    check_truths,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,9 +32,11 @@ __all__ = [
     "ScoredLabel",
     "mean_defined",
     "score_classification",
+    "score_labels",
     "wilson_interval",
 ]
 
+_MAX_BINS = 10_000
 _Z_95 = 1.959963984540054
 """Quantile of the normal distribution for a two-sided 95 % interval."""
 
@@ -130,10 +138,10 @@ class ScoredLabel:
         unscored: int = 0,
         complete_from: float = 0.0,
     ) -> None:
-        self._positives = sorted(positives)
-        self._negatives = sorted(negatives)
-        self._undetected = undetected
-        self._unscored = unscored
+        self._positives = sorted(check_confidences("positives", positives))
+        self._negatives = sorted(check_confidences("negatives", negatives))
+        self._undetected = check_integer("undetected", undetected, at_least=0)
+        self._unscored = check_integer("unscored", unscored, at_least=0)
         self._complete_from = check_fraction("complete_from", complete_from)
 
     def __repr__(self) -> str:
@@ -191,6 +199,7 @@ class ScoredLabel:
             >>> round(ScoredLabel(positives=[0.9, 0.8], negatives=[0.85, 0.1]).calibration(bins=2).error, 4)
             0.1625
         """
+        bins = check_integer("bins", bins, at_least=1, at_most=_MAX_BINS)
         inner_edges = [at * (1 / bins) for at in range(1, bins)]
         counts, sums, hits = [0] * bins, [0.0] * bins, [0] * bins
         counts[0] = self._unscored
@@ -238,6 +247,7 @@ class ScoredLabel:
             >>> ScoredLabel([0.9, 0.1], [], complete_from=0.8).threshold_for(0.9)
             0.8
         """
+        check_fraction("lowest", lowest)
         below = [
             scores[at - 1]
             for scores in (self._positives, self._negatives)
@@ -317,17 +327,22 @@ def score_classification(
         labels: The labels to score.
 
     Raises:
-        InvalidInput: There are not as many predictions as truths.
+        InvalidInput: An argument is not valid, or there are not as many predictions as truths.
 
     Examples:
         >>> scored = score_classification([["cat"], ["dog"]], [{"cat": 0.9}, {"cat": 0.4}], ["cat", "dog"])
         >>> scored["cat"].counts(0.3), scored["dog"].support
         (Counts(true_positives=1, false_positives=1, false_negatives=0, true_negatives=0), 1)
     """
-    if len(truths) != len(predictions):
-        raise InvalidInput(
-            f"Got {len(truths)} truths and {len(predictions)} predictions; pass one of each per image."
-        )
+    truths, predictions = check_per_image(truths, predictions)
+    check_scores(predictions)
+    return score_labels(check_truths(truths), predictions, check_labels(labels, len(truths)))
+
+
+def score_labels(
+    truths: Sequence[Collection[str]], predictions: Sequence[Mapping[str, float]], labels: Iterable[str]
+) -> dict[str, ScoredLabel]:
+    """Do the same with arguments that were checked."""
     positives: dict[str, list[float]] = {label: [] for label in labels}
     negatives: dict[str, list[float]] = {label: [] for label in positives}
     for true, predicted in zip(truths, predictions, strict=True):

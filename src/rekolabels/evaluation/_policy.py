@@ -7,14 +7,22 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import attrs
 
-from rekolabels._arguments import check_fraction, check_integer, check_items, check_number, invalid
+from rekolabels._arguments import (
+    check_file,
+    check_fraction,
+    check_integer,
+    check_items,
+    check_number,
+    check_path,
+    invalid,
+)
 from rekolabels._display import counted
 from rekolabels._files import replacing
+from rekolabels.descriptions import Detection
 from rekolabels.errors import GoalNotReached, InvalidInput
 from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._jsonl import to_utf8
@@ -23,8 +31,8 @@ from rekolabels.manifest._json import short_repr
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
-    from rekolabels.descriptions import Detection
     from rekolabels.evaluation._result import EvaluationResult
 
 __all__ = ["ChosenThreshold", "ThresholdPolicy"]
@@ -262,7 +270,7 @@ class ThresholdPolicy:
         thresholds = self.thresholds
         return [
             detection
-            for detection in detections
+            for detection in check_items("detections", detections, Detection, "a list of Detection values")
             if detection.label in thresholds and detection.confidence >= 100 * thresholds[detection.label]
         ]
 
@@ -315,7 +323,7 @@ class ThresholdPolicy:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the policy to a JSON file and return its path; an existing file is replaced."""
-        target = Path(path)
+        target = check_path("path", path)
         with replacing(target) as file:
             file.write(f"{self.to_json()}\n".encode())
         return target
@@ -325,10 +333,10 @@ class ThresholdPolicy:
         """Read a policy from a JSON file.
 
         Raises:
-            InvalidInput: The file is not a policy.
+            InvalidInput: The file does not exist, or is not a policy.
             OSError: The file cannot be read.
         """
-        return cls.from_json(Path(path).read_bytes())
+        return cls.from_json(check_file("path", path).read_bytes())
 
 
 @attrs.frozen
@@ -354,6 +362,7 @@ def _choose(
     limit: _Limit | None = None,
     never_report: Iterable[str] = (),
 ) -> ThresholdPolicy:
+    _check_result(result)
     check_integer("min_support", min_support, at_least=0)
     if isinstance(never_report, Mapping):  # such as error.reachable
         never_report = list(cast("Mapping[str, object]", never_report))
@@ -383,6 +392,11 @@ def _choose(
         if chosen.note:
             _log.warning("Threshold of %r: %s.", label, chosen.note)
     return ThresholdPolicy(labels, goal, result.project_version_arn, _digest(result))
+
+
+def _check_result(result: object) -> None:
+    if not hasattr(result, "assumed_thresholds"):
+        raise invalid("result", result, "an EvaluationResult with test images")
 
 
 def _digest(result: EvaluationResult) -> str:

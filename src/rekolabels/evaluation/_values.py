@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from rekolabels._arguments import check_instance
 from rekolabels._display import counted
 from rekolabels.images import BoundingBox
 
@@ -57,6 +58,8 @@ class ConfusionMatrix:
 
     def share(self, truth: str, predicted: str) -> float | None:
         """Return the share of the images of one label that are predicted as another; None if unknown."""
+        for name, label in (("truth", truth), ("predicted", predicted)):
+            check_instance(name, label, str, "a label")
         return self.shares.get((truth, predicted))
 
     def rows(self) -> tuple[tuple[float | None, ...], ...]:
@@ -68,6 +71,7 @@ class ConfusionMatrix:
 
 def _utc(time: datetime) -> datetime:
     """Convert a time to UTC; a naive time is UTC already."""
+    check_instance("evaluated_at", time, datetime, "a datetime")
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
