@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = ROOT / "examples"
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
+PICTURE = re.compile(r"^```\{image\} (\S+)\n(?::alt: (.+)\n)?", re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
 NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
@@ -257,6 +258,13 @@ def test_links_resolve(page: Path) -> None:
         for path, anchor in targets
         if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path))
     ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_exist(page: Path) -> None:
+    """Every picture of a page is in the repository, and has a text for those who do not see it."""
+    pictures = PICTURE.findall(page.read_text(encoding="utf-8"))
+    assert [name for name, alt in pictures if not (page.parent / name).is_file() or not alt] == []
 
 
 def anchors(page: Path) -> set[str]:
