@@ -12,6 +12,7 @@ import numbers
 import operator
 import os
 import reprlib
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
@@ -252,7 +253,8 @@ def check_seed(name: str, value: object) -> int:
 
 def check_limit(name: str, value: object) -> int | None:
     """Check that an argument is a largest number of results, 0 or more, or None for all."""
-    return None if value is None else check_integer(name, value, at_least=0, optional=True)
+    # itertools.islice accepts no larger number.
+    return None if value is None else min(sys.maxsize, check_integer(name, value, at_least=0, optional=True))
 
 
 def check_callable(name: str, value: object, expected: str) -> Callable[..., Any]:

@@ -5,9 +5,22 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from rekolabels._arguments import check_flag, check_limit
-from rekolabels._aws._arns import parse_dataset_arn, parse_project_arn, parse_version_arn
-from rekolabels._aws._connection import Connection
+from rekolabels._arguments import (
+    check_choice,
+    check_flag,
+    check_items,
+    check_limit,
+    check_seconds,
+    check_text,
+)
+from rekolabels._aws._arns import (
+    check_name,
+    check_tags,
+    parse_dataset_arn,
+    parse_project_arn,
+    parse_version_arn,
+)
+from rekolabels._aws._connection import Connection, check_region
 from rekolabels._aws._retry import RetryPolicy
 from rekolabels.datasets import Dataset
 from rekolabels.errors import ResourceInUse, ResourceNotFound
@@ -145,7 +158,7 @@ class Client:
         ``project.create_datasets(images)`` does the same before it uploads images.
 
         Raises:
-            InvalidInput: The client has no bucket.
+            InvalidInput: The client has no bucket, or S3 allows no bucket of this name.
             WrongRegion: The bucket is in another Region.
             AccessDenied: The bucket belongs to another account, or the caller may not create it.
         """
@@ -171,13 +184,18 @@ class Client:
             exist_ok: Return the project if one with this name exists, instead of raising an error.
 
         Raises:
+            InvalidInput: An argument is not valid.
             ResourceInUse: A project with this name exists.
             LimitExceeded: The account cannot have another project.
         """
+        check_name("name", name)
+        check_flag("exist_ok", exist_ok)
+        if feature is not None:
+            check_choice("feature", feature, ("CUSTOM_LABELS", "CONTENT_MODERATION"))
         try:
             arn = self._connection.rekognition.create_project(
                 name,
-                tags=tags,
+                tags=check_tags(tags),
                 auto_update=None if auto_update is None else check_flag("auto_update", auto_update),
                 feature=feature,
             )
@@ -199,12 +217,13 @@ class Client:
         """Return the project with this name or ARN; only a name is looked up (DescribeProjects).
 
         Raises:
+            InvalidInput: It is not a valid name or ARN.
             ResourceNotFound: No project has this name.
         """
-        if name_or_arn.startswith("arn:"):
+        if check_text("name_or_arn", name_or_arn, "the name or the ARN of a project").startswith("arn:"):
             parse_project_arn(name_or_arn)
             return Project(self._connection, name_or_arn)
-        found = self._find(name_or_arn)
+        found = self._find(check_name("name_or_arn", name_or_arn))
         if found is None:
             raise ResourceNotFound(
                 f"Project {name_or_arn!r} does not exist in {self._connection.region_name}. "
@@ -227,7 +246,11 @@ class Client:
         )
 
     def dataset(self, arn: str) -> Dataset:
-        """Return the dataset with this ARN, without a call to the service."""
+        """Return the dataset with this ARN, without a call to the service.
+
+        Raises:
+            InvalidInput: It is not the ARN of a dataset.
+        """
         parse_dataset_arn(arn)
         return Dataset(self._connection, arn)
 
@@ -238,6 +261,7 @@ class Client:
         ARN of its project.
 
         Raises:
+            InvalidInput: It is not the ARN of a model version.
             ResourceNotFound: Its project does not exist.
         """
         project_name, _ = parse_version_arn(arn)
@@ -253,8 +277,7 @@ class Client:
         Args:
             regions: The Regions to search; by default the client's.
         """
-        for connection in self._connections(regions):
-            yield from running_models(connection)
+        return itertools.chain.from_iterable(map(running_models, self._connections(regions)))
 
     def sweep(
         self, *, regions: Iterable[str] | None = None, wait: bool = True, timeout: float | None = None
@@ -279,7 +302,8 @@ class Client:
         Raises:
             SweepIncomplete: A Region or model failed; all others were swept.
         """
-        return sweep(self._connections(regions), wait=wait, timeout=timeout)
+        connections = self._connections(regions)
+        return sweep(connections, wait=check_flag("wait", wait), timeout=check_seconds("timeout", timeout))
 
     def prices(self) -> Prices:
         """Return the prices that estimates and cost limits use.
@@ -289,12 +313,13 @@ class Client:
         """
         return self._connection.prices()
 
-    def _connections(self, regions: Iterable[str] | None) -> Iterator[Connection]:
+    def _connections(self, regions: Iterable[str] | None) -> list[Connection]:
         if regions is None:
-            yield self._connection
-            return
-        for region in regions:
-            yield self._connection.in_region(region)
+            return [self._connection]
+        names = check_items("regions", regions, str, "a list of Regions")
+        for position, name in enumerate(names):
+            check_region(f"regions[{position}]", name)
+        return [self._connection.in_region(name) for name in names]
 
     def _find(self, name: str) -> ProjectDescription | None:
         return next(self._connection.rekognition.describe_projects([name]), None)

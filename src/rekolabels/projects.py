@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import _progress
-from rekolabels._arguments import check_limit
-from rekolabels._aws._arns import parse_project_arn
-from rekolabels._aws._connection import Connection
+from rekolabels._arguments import (
+    check_callable,
+    check_choice,
+    check_flag,
+    check_fraction,
+    check_limit,
+    check_optional_text,
+    check_seconds,
+    check_seed,
+    check_text,
+    is_url,
+)
+from rekolabels._aws._arns import arn_of, check_name, check_tags, parse_project_arn
+from rekolabels._aws._connection import Connection, made_by_client
+from rekolabels._aws._s3 import check_location
 from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
 from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset
-from rekolabels.datasets._dataset import dataset_exists_message
+from rekolabels.datasets._dataset import check_conversion, dataset_exists_message
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
     DatasetFailed,
@@ -43,6 +55,8 @@ if TYPE_CHECKING:
 __all__ = ["Project"]
 
 _KINDS: tuple[DatasetKind, DatasetKind] = ("train", "test")
+_OTHER_KINDS: Mapping[str, DatasetKind] = {"validation": "test", "valid": "test", "val": "test"}
+_POLICY_NAME_LENGTH = 128
 
 _log = logging.getLogger("rekolabels")
 
@@ -54,8 +68,8 @@ class Project(TaggedResource):
     A handle holds a connection and an ARN. Its methods call the service; :meth:`describe` returns a snapshot.
     """
 
-    _connection: Connection
-    arn: str
+    _connection: Connection = attrs.field(validator=made_by_client)
+    arn: str = attrs.field(validator=arn_of(parse_project_arn))
     """ARN of the project."""
 
     def __repr__(self) -> str:
@@ -128,18 +142,21 @@ class Project(TaggedResource):
             ResourceAlreadyExists: The project has a dataset of this kind, made from other images.
             DatasetFailed: The service could not create the dataset.
         """
+        check_choice("kind", kind, _KINDS, _OTHER_KINDS)
+        check_conversion(convert=convert, on_conversion=on_conversion)
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
+        tags = check_tags(tags)
         if isinstance(images, Dataset):
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, copy_of=images.arn)
         if images is None:
             return self._create(kind, tags=tags, wait=wait, timeout=timeout)
-        if isinstance(images, str) and not images.lower().startswith("s3://"):
-            raise InvalidInput(
-                f"{images!r} is not an s3:// URI. To use local files, read them first, for example "
-                f"`rekolabels.formats.read_folder({images!r})` or "
-                f"`rekolabels.manifest.read_manifest({images!r})`."
-            )
+        if isinstance(images, str) and not is_url(images):
+            from rekolabels.datasets._uploads import path_error
+
+            raise path_error(images)
         if isinstance(images, (str, S3Location)):
-            location = S3Location.parse(images) if isinstance(images, str) else images
+            location = check_location("images", images, needs_key=True)
             return self._create(kind, tags=tags, wait=wait, timeout=timeout, manifest=location)
         from rekolabels.datasets._ingest import PreparedImages
 
@@ -218,6 +235,18 @@ class Project(TaggedResource):
             ResourceInUse: A dataset that is to be replaced is busy, or a training uses it.
             DatasetFailed: The service could not create a dataset.
         """
+        # Before the images are read.
+        check_fraction("test", test)
+        check_seed("seed", seed)
+        if group_by is not None:
+            check_callable("group_by", group_by, "a function that returns a key for an image, or None")
+        check_flag("near_duplicates", near_duplicates)
+        check_flag("allow_rare", allow_rare)
+        check_conversion(convert=convert, on_conversion=on_conversion)
+        check_flag("replace", replace)
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
+        tags = check_tags(tags)
         from rekolabels.datasets._ingest import prepare_parts
 
         prepared, parts = prepare_parts(
@@ -255,6 +284,8 @@ class Project(TaggedResource):
             InvalidInput: The project lacks a dataset.
             InvalidRequest: The test dataset is not empty.
         """
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
         train, test = self.train_dataset, self.test_dataset
         if train is None or test is None:
             raise InvalidInput(
@@ -306,18 +337,25 @@ class Project(TaggedResource):
             ResourceInUse: A version with this name exists, or a dataset is busy.
             LimitExceeded: The account has too many trainings or the project too many versions.
         """
+        if version_name is not None:
+            check_name("version_name", version_name)
+        check_flag("auto_split", auto_split)
+        check_flag("exist_ok", exist_ok)
+        check_optional_text("kms_key_id", kms_key_id, "the id or the ARN of a KMS key")
+        check_optional_text("description", description)
+        tags = check_tags(tags)
         if exist_ok and version_name is None:
             raise InvalidInput(
                 "exist_ok=True requires the name of the version: `project.train('v1', exist_ok=True)`. "
                 "Without a name, `project.train()` trains a new version."
             )
-        training = _location(training_manifest)
-        testing = _location(testing_manifest)
+        training = _location("training_manifest", training_manifest, needs_key=True)
+        testing = _location("testing_manifest", testing_manifest, needs_key=True)
         if training is None and (testing is not None or auto_split):
             raise InvalidInput("testing_manifest and auto_split require a training_manifest.")
         if training is not None and (testing is None) is not auto_split:
             raise InvalidInput("training_manifest requires either a testing_manifest or auto_split=True.")
-        target = _location(output)
+        target = _location("output", output)
         bucket = self._connection.require_bucket() if target is None else target.bucket
 
         def create(name: str) -> str:
@@ -374,6 +412,7 @@ class Project(TaggedResource):
         Raises:
             ResourceNotFound: No version has this name.
         """
+        check_name("version_name", version_name)
         found = find_version(self._connection, self.arn, version_name)
         if found is None:
             raise ResourceNotFound(
@@ -405,6 +444,9 @@ class Project(TaggedResource):
             PolicyRejected: The document is invalid, or the revision id is not the current one.
             LimitExceeded: The project cannot have another policy.
         """
+        check_name("name", name, length=_POLICY_NAME_LENGTH)
+        check_text("document", document, "the policy as JSON text", "For a dict, use `json.dumps(document)`.")
+        check_optional_text("revision_id", revision_id, "the revision id of the policy")
         return self._connection.rekognition.put_project_policy(
             self.arn, name, document, revision_id=revision_id
         )
@@ -416,6 +458,8 @@ class Project(TaggedResource):
             ResourceNotFound: The policy does not exist.
             PolicyRejected: The revision id is not the current one.
         """
+        check_name("name", name, length=_POLICY_NAME_LENGTH)
+        check_optional_text("revision_id", revision_id, "the revision id of the policy")
         self._connection.rekognition.delete_project_policy(self.arn, name, revision_id=revision_id)
 
     def delete(self, *, cascade: bool = False, wait: bool = True, timeout: float | None = None) -> None:
@@ -432,7 +476,9 @@ class Project(TaggedResource):
         Raises:
             ResourceInUse: The project has versions or datasets, and ``cascade`` is not set.
         """
-        if cascade:
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
+        if check_flag("cascade", cascade):
             self._delete_models(timeout)
             for dataset in self.datasets():
                 _wait_until_deletable(dataset, timeout)
@@ -502,8 +548,6 @@ class Project(TaggedResource):
         manifest: S3Location | None = None,
         copy_of: str | None = None,
     ) -> Dataset:
-        if kind not in _KINDS:
-            raise InvalidInput(f"kind is {kind!r}; expected 'train' or 'test'.")
         try:
             arn = self._connection.rekognition.create_dataset(
                 self.arn, kind, manifest=manifest, copy_of=copy_of, tags=tags
@@ -516,8 +560,10 @@ class Project(TaggedResource):
         return dataset
 
 
-def _location(manifest: str | S3Location | None) -> S3Location | None:
-    return S3Location.parse(manifest) if isinstance(manifest, str) else manifest
+def _location(
+    argument: str, location: str | S3Location | None, *, needs_key: bool = False
+) -> S3Location | None:
+    return None if location is None else check_location(argument, location, needs_key=needs_key)
 
 
 def _wait_until_deletable(dataset: Dataset, timeout: float | None) -> None:

@@ -164,7 +164,7 @@ def test_use_keeps_an_idle_model_running(model: ModelVersion, virtual_time: Virt
         for _ in range(3):
             virtual_time.now += 20
             with pytest.raises(errors.ImageRejected):
-                running.detect(b"no image")
+                running.detect(b"\xff\xd8\xff")
             lease._check()
         assert model.status == "RUNNING"
 
@@ -183,8 +183,8 @@ def test_a_call_in_progress_is_use(model: ModelVersion, virtual_time: VirtualTim
     events.register("before-call.rekognition.DetectCustomLabels", during_the_call)
     with lease as running:
         with pytest.raises(errors.ImageRejected):
-            running.detect(b"no image")
-        (outcome,) = running.detect_many([b"no image"])
+            running.detect(b"\xff\xd8\xff")
+        (outcome,) = running.detect_many([b"\xff\xd8\xff"])
         assert isinstance(outcome.error, errors.ImageRejected)
         virtual_time.now += 29
         lease._check()

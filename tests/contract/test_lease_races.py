@@ -564,11 +564,11 @@ def test_a_cost_limit_uses_the_units_of_the_running_model(
             clock.advance(3590)
             lease._check()
             with pytest.raises(errors.ImageRejected):
-                running.detect(b"no image")
+                running.detect(b"\xff\xd8\xff")
             clock.advance(10)
             lease._check()
             with pytest.raises(errors.LeaseEnded, match="max_cost"):
-                running.detect(b"no image")
+                running.detect(b"\xff\xd8\xff")
         assert model.status == "RUNNING"
         with reopen(model).running(min_inference_units=5):
             assert "already running with 4 inference units (requested 5)" in caplog.text

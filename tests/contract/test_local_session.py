@@ -216,12 +216,21 @@ def test_a_bucket_in_place_of_the_session() -> None:
         Client("my-bucket")  # type: ignore[arg-type] # the mistake under test
 
 
-@pytest.mark.parametrize("bucket", ["s3://my-bucket", "my-bucket/team-a", "my bucket", "b", ""])
-def test_invalid_bucket_names(bucket: str) -> None:
+@pytest.mark.parametrize(
+    ("bucket", "fix"),
+    [
+        ("s3://my-bucket", " Use bucket='my-bucket'."),
+        ("my-bucket/team-a", " Use bucket='my-bucket', prefix='team-a/'."),
+        ("my bucket", ""),
+        ("b", ""),
+        ("", ""),
+    ],
+)
+def test_invalid_bucket_names(bucket: str, fix: str) -> None:
     """An invalid bucket name fails before any call of S3; the error explains where a prefix belongs."""
     with LocalService() as service, pytest.raises(InvalidInput) as refused:
         service.client(bucket=bucket)
     assert str(refused.value) == (
         f"bucket is {bucket!r}; expected a bucket name of at least 3 letters, digits, dots and hyphens, "
-        "without s3:// and without a path. Give the prefix of the keys as prefix='...'."
+        f"without s3:// and without a path.{fix}"
     )

@@ -553,7 +553,7 @@ class TestRunning:
         ordered: bool,  # noqa: FBT001 -- a parameter of the test
     ) -> None:
         """Each image has one outcome; unreadable images have an error, and the others a result."""
-        (folder / "broken.png").write_text("no image")
+        (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         paths = [*folder.rglob("*.png"), folder / "missing.png"] * 5
         with trained.running() as running:
             outcomes = list(running.detect_many(iter(paths), ordered=ordered))
@@ -588,11 +588,13 @@ class TestRunning:
             trained.detect(b"")
         with pytest.raises(errors.InvalidImage, match="15 MB"):
             trained.detect(bytes(15 * 2**20 + 1))
+        with pytest.raises(errors.InvalidImage, match="is not an image; expected a JPEG or PNG"):
+            trained.detect(b"hello")
 
-    def test_a_file_that_is_not_an_image(self, trained: ModelVersion, tmp_path: Path) -> None:
+    def test_a_damaged_image(self, trained: ModelVersion, tmp_path: Path) -> None:
         """The error has the service's code and the name of the file."""
-        path = tmp_path / "notes.jpg"
-        path.write_bytes(b"no image at all")
+        path = tmp_path / "damaged.jpg"
+        path.write_bytes(b"\xff\xd8\xff")
         with trained.running() as running:
             for image, name in ((path, str(path)), (path.read_bytes(), "the image")):
                 with pytest.raises(errors.ImageRejected) as caught:

@@ -149,7 +149,7 @@ def test_recorded_s3_objects_are_read(rekolabels_recorded: Recorded) -> None:
         ({**DETECTED, "service": "sqs"}, "'sqs' is missing or unknown"),
         ({**DETECTED, "operation": "DetectDogs"}, "'DetectDogs' is not an operation"),
         ({**DETECTED, "response": {"Labels": []}}, "does not match DetectCustomLabels"),
-        ("nowhere.json", "nowhere.json: cannot be read"),
+        ("nowhere.json", "nowhere.json.*does not exist"),
     ],
 )
 def test_an_invalid_recording_is_named(rekolabels_recorded: Recorded, recording: Any, message: str) -> None:

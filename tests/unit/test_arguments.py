@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import warnings
 from decimal import Decimal
 from fractions import Fraction
@@ -114,6 +115,7 @@ def test_a_wrong_value_is_named_with_the_fix(
         (check_seconds, None, None),
         (check_limit, None, None),
         (check_limit, 0, 0),
+        (check_limit, 10**30, sys.maxsize),
     ],
 )
 def test_other_number_types_become_those_of_python(

@@ -32,7 +32,10 @@ def test_names_are_read() -> None:
         (
             parse_project_arn,
             VERSION,
-            f"is not a project ARN; expected {ARN}:project/NAME/NUMBER.",
+            (
+                f"is not a project ARN; expected {ARN}:project/NAME/NUMBER. "
+                "It is the ARN of a model version: use client.model(arn)."
+            ),
         ),
         (
             parse_dataset_arn,
@@ -42,7 +45,10 @@ def test_names_are_read() -> None:
         (
             parse_version_arn,
             PROJECT,
-            f"is not the ARN of a model version; expected {ARN}:project/NAME/version/VERSION/NUMBER.",
+            (
+                f"is not the ARN of a model version; expected {ARN}:project/NAME/version/VERSION/NUMBER. "
+                "It is the ARN of a project: use client.project(arn)."
+            ),
         ),
     ],
 )

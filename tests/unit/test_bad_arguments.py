@@ -20,7 +20,7 @@ IMAGES = [LabelledImage("s3://bucket/a.jpg", labels=["cat"])]
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Client(region_name=""), "region_name is empty"),
+        (lambda: Client(region_name=""), "region_name is ''"),
         (lambda: next(video_frames("", rate=1)), "cannot be read as a video"),
         (lambda: write_manifest(IMAGES, ""), "target is ''; expected the path of a manifest"),
         (lambda: write_manifest(IMAGES, "a\0b"), r"target is .*; expected the path of a manifest"),

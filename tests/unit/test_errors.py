@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import botocore.loaders
 import botocore.model
 import pytest
 from botocore import exceptions as boto
 
-from rekolabels import errors
-from rekolabels._aws._errors import CODES, translate
+from rekolabels import Client, errors
+from rekolabels._aws._errors import CODES, call_boto3, translate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rekolabels.testing import Recorded
 
 EVERY = [
@@ -119,6 +122,42 @@ def test_errors_of_botocore_say_what_to_do(
     error = translate(raised, "CreateProject")
     assert isinstance(error, kind)
     assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"ProjectName": 5}, "CreateProject: ProjectName is 5, of type int; expected str."),
+        ({"ProjectName": ""}, "CreateProject: ProjectName has length 0; expected at least 1."),
+        ({}, 'CreateProject: Missing required parameter in input: "ProjectName".'),
+        (
+            {"ProjectName": 5, "Feature": b"x" * 1000},
+            (
+                "CreateProject: ProjectName is 5, of type int; expected str. "
+                f"Feature is {(b'x' * 200)!s:.100}..., of type bytes; expected str."
+            ),
+        ),
+    ],
+)
+def test_reports_about_parameters_become_sentences(parameters: dict[str, object], message: str) -> None:
+    """Botocore's "Parameter validation failed" is not what users see."""
+    client: Any = boto3.Session("a", "b", region_name="us-east-1").client("rekognition")
+    with pytest.raises(errors.InvalidInput) as raised:
+        call_boto3("CreateProject", client.create_project, **parameters)
+    assert message == str(raised.value)
+
+
+def test_a_missing_profile_is_named_with_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error shows which profiles there are."""
+    (tmp_path / "config").write_text("[default]\n[profile vision]\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", "vison")
+    with pytest.raises(errors.NoCredentials) as raised:
+        Client(region_name="us-east-1")
+    assert (
+        "The AWS profile 'vison' does not exist. This machine has 'default', 'vision'. Choose one with "
+        "AWS_PROFILE or `boto3.Session(profile_name=...)`, or create it with `aws configure --profile vison`."
+    ) == str(raised.value)
 
 
 def test_other_exceptions_are_not_translated() -> None:

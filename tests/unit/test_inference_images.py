@@ -46,7 +46,7 @@ def test_s3_locations_are_passed_on() -> None:
 def test_large_images_are_uploaded_to_s3(tmp_path: Path) -> None:
     """Images of 4 to 15 MB are uploaded; larger ones are rejected before they are read."""
     path = tmp_path / "large.png"
-    path.write_bytes(bytes(MAX_BYTES + 1))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n".ljust(MAX_BYTES + 1, b"\0"))
     sent: list[tuple[int, str]] = []
 
     def upload(data: bytes, name: str) -> S3Location:
@@ -121,7 +121,7 @@ def bad_images(folder: Path) -> list[tuple[object, str]]:
     closed.close()
     return [
         (folder / "vanished.jpg", "vanished.jpg cannot be read: No such file"),
-        (folder, "cannot be read: Is a directory"),
+        (folder, "is a folder; expected an image"),
         ("a\0b.jpg", "cannot be read: embedded null byte"),
         (empty, "empty.jpg is empty"),
         (b"", "is empty"),
@@ -130,10 +130,10 @@ def bad_images(folder: Path) -> list[tuple[object, str]]:
         (closed, "cannot be read: .* closed file"),
         (np.zeros((2, 2, 2, 2), dtype=np.uint8), r"shape \(2, 2, 2, 2\) is not a valid image"),
         (np.zeros((64, 64, 3)), "array of float64 .* expected uint8"),
-        ("s3://bucket", "has no object key"),
+        ("s3://bucket", "expected an object, s3://bucket/key"),
         ("s3:///key", "Invalid S3 location"),
-        ({}, "A dict is not a supported image type"),
-        (None, "A NoneType is not a supported image type"),
+        ({}, r"image is \{\}; expected a path"),
+        (None, "image is None; expected a path"),
     ]
 
 

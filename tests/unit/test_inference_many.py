@@ -139,12 +139,6 @@ def test_progress_shows_rate_and_remaining_time(
     assert re.search(r"detecting: \d+ images \[\d\d:\d\d, .*images/s\]", unknown)
 
 
-def test_at_least_one_worker_is_required() -> None:
-    """Without workers the run would wait for ever."""
-    with pytest.raises(InvalidInput, match="workers is 0"):
-        list(detect_many(found, ["a"], workers=0, ordered=True, policy=QUICK))
-
-
 def test_the_journal_returns_answers_unchanged(tmp_path: Path) -> None:
     """Boxes, labels and confidences are exactly those that were written."""
     with Journal(tmp_path / "journal.db", RUN) as journal:

@@ -221,7 +221,7 @@ def test_transient_errors(error: Exception, expected: bool) -> None:  # noqa: FB
 
 def test_a_policy_needs_an_attempt() -> None:
     """A policy without attempts is an error."""
-    with pytest.raises(errors.InvalidInput, match="attempts is 0; expected 1 or more"):
+    with pytest.raises(errors.InvalidInput, match="attempts is 0; expected a whole number, 1 or more"):
         RetryPolicy(attempts=0)
 
 

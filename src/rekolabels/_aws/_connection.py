@@ -6,13 +6,15 @@ import logging
 import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import attrs
 
+from rekolabels._arguments import check_instance, check_integer, invalid
 from rekolabels._aws._cloudwatch import CloudWatch
 from rekolabels._aws._rekognition import Rekognition
-from rekolabels._aws._s3 import S3, S3Settings
+from rekolabels._aws._retry import RetryPolicy
+from rekolabels._aws._s3 import S3, S3Settings, check_bucket_name
 from rekolabels._aws._session import (
     SessionSettings,
     has_given_credentials,
@@ -20,7 +22,7 @@ from rekolabels._aws._session import (
     make_session,
     settings_of,
 )
-from rekolabels.costs import prices_for
+from rekolabels.costs import Prices, prices_for
 from rekolabels.errors import BucketNotFound, InvalidInput
 
 if TYPE_CHECKING:
@@ -30,10 +32,10 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_rekognition import RekognitionClient
 
-    from rekolabels._aws._retry import RetryPolicy
-    from rekolabels.costs import Prices
 
-__all__ = ["Connection", "connection_of"]
+__all__ = ["Connection", "check_region", "connection_of", "made_by_client"]
+
+_REGION = r"[a-z]+(-[a-z]+)+-\d+"
 
 _log = logging.getLogger("rekolabels")
 
@@ -73,22 +75,17 @@ class Connection:
         retry: RetryPolicy,
         upload_processes: int = 1,
     ) -> None:
-        given: object = session
-        if isinstance(given, str):
-            raise InvalidInput(
-                f"session is {given!r}; expected a boto3 session. To give a bucket, use "
-                f"`Client(bucket={given!r})`."
-            )
-        if upload_processes < 1:
-            raise InvalidInput(f"upload_processes is {upload_processes!r}; expected 1 or more.")
-        if region_name == "":
-            raise InvalidInput("region_name is empty; expected a Region such as 'us-east-1', or None.")
-        self.bucket = None if bucket is None else _checked_bucket_name(bucket)
-        self.prefix = prefix
-        self.retry = retry
-        self._config = config
-        self._prices = prices
-        self._upload_processes = upload_processes
+        _check_session(session)
+        self.bucket = None if bucket is None else check_bucket_name(bucket)
+        self.prefix = _check_prefix(prefix)
+        self.retry = check_instance(
+            "retry", retry, RetryPolicy, "a RetryPolicy", "Use `RetryPolicy(attempts=...)`."
+        )
+        self._config = _check_config(config)
+        self._prices = None if prices is None else check_instance("prices", prices, Prices, "Prices, or None")
+        self._upload_processes = check_integer("upload_processes", upload_processes, at_least=1)
+        if region_name is not None:
+            check_region("region_name", region_name)
         self.session = session if session is not None else make_session(SessionSettings(None, region_name))
         # Not lazy like the other gateways: botocore resolves the Region when it makes a client.
         rekognition: RekognitionClient = make_client(
@@ -196,6 +193,22 @@ class Connection:
         )
 
 
+def made_by_client(handle: object, _: object, value: Connection) -> None:
+    """Check the connection of a handle, for attrs.
+
+    Raises:
+        InvalidInput: The handle was not made by a client.
+    """
+    given = cast("object", value)
+    if not isinstance(given, Connection):
+        raise invalid(
+            f"The connection of a {type(handle).__name__}",
+            given,
+            "that of a client",
+            "Use client.project(name), client.dataset(arn) or client.model(arn).",
+        )
+
+
 class _Connected(Protocol):
     @property
     def _connection(self) -> Connection: ...
@@ -211,11 +224,40 @@ def _reconnect(settings: SessionSettings, options: Mapping[str, Any]) -> Connect
     return Connection(make_session(settings), **options)
 
 
-def _checked_bucket_name(name: str) -> str:
-    # Old buckets may have names that S3 no longer allows: capitals, underscores, more than 63 characters.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
-        raise InvalidInput(
-            f"bucket is {name!r}; expected a bucket name of at least 3 letters, digits, dots and hyphens, "
-            "without s3:// and without a path. Give the prefix of the keys as prefix='...'."
-        )
-    return name
+def _check_session(session: object) -> None:
+    import boto3
+
+    if session is None or isinstance(session, boto3.Session):
+        return
+    if isinstance(session, str):
+        fix = f"To give a bucket, use `Client(bucket={session!r})`."
+    elif hasattr(session, "meta"):
+        fix = "Give the session that the boto3 client was made by: `Client(boto3.Session())`."
+    elif callable(getattr(session, "client", None)):
+        fix = "For an embedded service, use `service.client(bucket=...)`."
+    else:
+        fix = ""
+    raise invalid("session", session, "a boto3 session, or None", fix)
+
+
+def _check_config(config: Config | None) -> Config | None:
+    if config is not None:
+        from botocore.config import Config
+
+        check_instance("config", config, Config, "a botocore.config.Config, or None", "Use `Config(...)`.")
+    return config
+
+
+def _check_prefix(prefix: object) -> str:
+    if isinstance(prefix, str) and "://" not in prefix and prefix.isprintable():
+        return prefix
+    raise invalid("prefix", prefix, "the beginning of all keys in the bucket, such as 'team-a/'")
+
+
+def check_region(argument: str, name: object) -> str:
+    """Check the name of a Region; whether it exists, only AWS knows."""
+    if isinstance(name, str) and re.fullmatch(_REGION, name):
+        return name
+    tidy = re.sub(r"[\s_]+|(?<=[a-z])(?=\d)", "-", name.strip().lower()) if isinstance(name, str) else ""
+    fix = f"Did you mean {tidy!r}?" if re.fullmatch(_REGION, tidy) else ""
+    raise invalid(argument, name, "a Region such as 'us-east-1'", fix)

@@ -91,6 +91,8 @@ _CLOCK_HINT = (
     "Check that the clock of this machine is right to within five minutes, and check the credentials."
 )
 
+_EMBEDDED_SERVICE = "The embedded service"
+
 _TOKEN = re.compile(r"(x-amz-security-token\W+)[^\s&'\"]+", re.IGNORECASE)
 _SERVER_ERROR = 500  # http.HTTPStatus would cost import time
 
@@ -127,15 +129,16 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
             boto.CredentialRetrievalError,
             boto.TokenRetrievalError,
             boto.SSOError,
-            boto.ProfileNotFound,
         ),
     ):
         return errors.NoCredentials(
             f"boto3 found no usable AWS credentials ({str(error).rstrip('.')}). Run `aws configure` or "
             "`aws sso login`, or set AWS_PROFILE. To work without AWS, use rekolabels.local.LocalService."
         )
+    if isinstance(error, boto.ProfileNotFound):
+        return errors.NoCredentials(_missing_profile(error.kwargs["profile"]))
     if isinstance(error, boto.ParamValidationError):
-        return errors.InvalidInput(f"{operation}: {' '.join(str(error).split())}.")
+        return errors.InvalidInput(f"{operation}: {_invalid_parameters(error.kwargs['report'])}")
     if isinstance(
         error,
         # The last two are raised for an incomplete response body.
@@ -148,6 +151,47 @@ def translate(error: Exception, operation: str) -> errors.RekolabelsError | None
     if isinstance(error, boto.BotoCoreError):
         return errors.ConfigurationError(f"{operation}: {error}")
     return None
+
+
+def _missing_profile(name: str) -> str:
+    from botocore.session import Session
+
+    found = Session().available_profiles
+    known = f"This machine has {', '.join(map(repr, found))}." if found else "This machine has none."
+    return (
+        f"The AWS profile {name!r} does not exist. {known} Choose one with AWS_PROFILE or "
+        f"`boto3.Session(profile_name=...)`, or create it with `aws configure --profile {name}`."
+    )
+
+
+_REPORTS: Mapping[str, str] = {
+    r"Invalid type for parameter (\S+), value: (.*), type: <class '(.*)'>, valid types: <class '(\w+)'>.*": (
+        "{0} is {1}, of type {2}; expected {3}"
+    ),
+    r"Invalid value for parameter (\S+), value: (.*), valid min value: (.*)": (
+        "{0} is {1}; expected at least {2}"
+    ),
+    r"Invalid length for parameter (\S+), value: (.*), valid min length: (.*)": (
+        "{0} has length {1}; expected at least {2}"
+    ),
+}
+"""Sentences for what botocore reports about the parameters of a call."""
+_MAX_VALUE = 100
+
+
+def _invalid_parameters(report: str) -> str:
+    sentences: list[str] = []
+    for line in report.splitlines():
+        text = line
+        for pattern, sentence in _REPORTS.items():
+            found = re.fullmatch(pattern, line)
+            if found is not None:
+                parts = [
+                    part if len(part) <= _MAX_VALUE else f"{part[:_MAX_VALUE]}..." for part in found.groups()
+                ]
+                text = sentence.format(*parts)
+        sentences.append(text)
+    return f"{'. '.join(sentences)}."
 
 
 def _remove_token(error: ClientError) -> None:
@@ -166,6 +210,8 @@ def from_response(response: Mapping[str, Any], operation: str) -> errors.Service
     status, request_id = meta.get("HTTPStatusCode"), meta.get("RequestId")
     kind = CODES.get(code) or _kind_by_status(code, status)
     hint = _CLOCK_HINT if code in _CLOCK_CODES else _HINTS.get(kind, "")
+    if detail.startswith(_EMBEDDED_SERVICE):
+        hint = ""  # its messages say what to do
     reason = f": {detail.rstrip('.')}." if detail else "."
     request = f", request id {request_id}" if request_id else ""
     message = f"{operation} failed{reason} {hint}".rstrip() + f" [{code}{request}]"

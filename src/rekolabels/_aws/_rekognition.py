@@ -12,9 +12,16 @@ import attrs
 
 from rekolabels._aws._arns import parse_project_arn, parse_version_arn
 from rekolabels._aws._errors import call_boto3
-from rekolabels._aws._responses import to_dataset, to_detection, to_model, to_project, to_time
+from rekolabels._aws._responses import (
+    complete,
+    to_dataset,
+    to_detections,
+    to_label_count,
+    to_model,
+    to_policy,
+    to_project,
+)
 from rekolabels._aws._retry import RetryPolicy, call_once, call_with_retries
-from rekolabels.descriptions import LabelCount, ProjectPolicy, S3Location
 from rekolabels.errors import ResourceNotFound
 
 if TYPE_CHECKING:
@@ -27,8 +34,11 @@ if TYPE_CHECKING:
         DatasetDescription,
         DatasetKind,
         Detection,
+        LabelCount,
         ModelDescription,
         ProjectDescription,
+        ProjectPolicy,
+        S3Location,
     )
 
 __all__ = ["Rekognition"]
@@ -108,7 +118,7 @@ class Rekognition:
             "CreateProject",
             self.client.create_project,
             look_up,
-            _member("ProjectArn"),
+            _member("CreateProject", "ProjectArn"),
             **_without_none(
                 ProjectName=name,
                 Tags=tags,
@@ -168,7 +178,7 @@ class Rekognition:
             "CreateDataset",
             self.client.create_dataset,
             look_up,
-            _member("DatasetArn"),
+            _member("CreateDataset", "DatasetArn"),
             **_without_none(
                 ProjectArn=project_arn, DatasetType=kind.upper(), DatasetSource=source, Tags=tags
             ),
@@ -177,7 +187,7 @@ class Rekognition:
     def describe_dataset(self, arn: str) -> DatasetDescription:
         """Describe a dataset (DescribeDataset)."""
         answer = self._call("DescribeDataset", self.client.describe_dataset, DatasetArn=arn)
-        return to_dataset(arn, answer["DatasetDescription"])
+        return to_dataset(arn, answer)
 
     def update_dataset_entries(
         self, arn: str, lines: bytes, *, wait_until_settled: Callable[[], object]
@@ -228,11 +238,7 @@ class Rekognition:
         pages = self._pages(
             "ListDatasetLabels", self.client.list_dataset_labels, "DatasetLabelDescriptions", DatasetArn=arn
         )
-        for item in pages:
-            counts = item.get("LabelStats", {})
-            yield LabelCount(
-                item["LabelName"], counts.get("EntryCount", 0), counts.get("BoundingBoxCount", 0)
-            )
+        return map(to_label_count, pages)
 
     def distribute_dataset_entries(self, train_arn: str, test_arn: str) -> None:
         """Move a fifth of the training dataset to the empty test dataset (DistributeDatasetEntries)."""
@@ -282,7 +288,7 @@ class Rekognition:
             "CreateProjectVersion",
             self.client.create_project_version,
             _new_version(project_arn, version_name),
-            _member("ProjectVersionArn"),
+            _member("CreateProjectVersion", "ProjectVersionArn"),
             **_without_none(
                 ProjectArn=project_arn,
                 VersionName=version_name,
@@ -326,7 +332,7 @@ class Rekognition:
             "CopyProjectVersion",
             self.client.copy_project_version,
             _new_version(destination_project_arn, version_name),
-            _member("ProjectVersionArn"),
+            _member("CopyProjectVersion", "ProjectVersionArn"),
             **_without_none(
                 SourceProjectArn=source_project_arn,
                 SourceProjectVersionArn=arn,
@@ -388,7 +394,7 @@ class Rekognition:
         if max_results is not None:
             parameters["MaxResults"] = max_results
         answer = self._call("DetectCustomLabels", self.client.detect_custom_labels, **parameters)
-        return [to_detection(found) for found in answer["CustomLabels"]]
+        return to_detections(answer)
 
     def put_project_policy(
         self, project_arn: str, name: str, document: str, *, revision_id: str | None = None
@@ -409,7 +415,7 @@ class Rekognition:
             "PutProjectPolicy",
             self.client.put_project_policy,
             look_up,
-            _member("PolicyRevisionId"),
+            _member("PutProjectPolicy", "PolicyRevisionId"),
             **_without_none(
                 ProjectArn=project_arn,
                 PolicyName=name,
@@ -426,14 +432,7 @@ class Rekognition:
             "ProjectPolicies",
             ProjectArn=project_arn,
         )
-        for item in pages:
-            yield ProjectPolicy(
-                name=item["PolicyName"],
-                document=item["PolicyDocument"],
-                revision_id=item["PolicyRevisionId"],
-                created_at=to_time(item.get("CreationTimestamp")),
-                updated_at=to_time(item.get("LastUpdatedTimestamp")),
-            )
+        return map(to_policy, pages)
 
     def delete_project_policy(self, project_arn: str, name: str, *, revision_id: str | None = None) -> None:
         """Detach a policy (DeleteProjectPolicy)."""
@@ -467,8 +466,13 @@ def _is_new(created_at: datetime | None, since: datetime) -> bool:
     return created_at is not None and created_at >= since
 
 
-def _member(name: str) -> Callable[[Mapping[str, Any]], str]:
-    return lambda answer: answer[name]
+def _member(operation: str, name: str) -> Callable[[Mapping[str, Any]], str]:
+    @complete(operation)
+    def read(answer: Mapping[str, Any]) -> str:
+        found: str = answer[name]
+        return found
+
+    return read
 
 
 def _new_version(project_arn: str, version_name: str) -> Callable[[Rekognition, datetime], str | None]:

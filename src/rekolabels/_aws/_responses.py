@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from rekolabels._aws._arns import parse_project_arn, parse_version_arn
 from rekolabels.descriptions import (
@@ -11,18 +12,56 @@ from rekolabels.descriptions import (
     DatasetDescription,
     DatasetSummary,
     Detection,
+    LabelCount,
     ModelDescription,
     ProjectDescription,
+    ProjectPolicy,
     S3Location,
 )
+from rekolabels.errors import ServiceFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["to_dataset", "to_detection", "to_model", "to_project", "to_time"]
+__all__ = [
+    "complete",
+    "to_dataset",
+    "to_detections",
+    "to_label_count",
+    "to_model",
+    "to_policy",
+    "to_project",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def to_time(value: datetime | None) -> datetime | None:
+def complete(operation: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function that reads a response raise our error if a required member is missing.
+
+    Raises:
+        ServiceFault: The response is not complete.
+    """
+
+    def decorate(read: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(read)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return read(*args, **kwargs)
+            except KeyError as error:
+                raise ServiceFault(
+                    f"{operation} failed: the response has no {error.args[0]}. Try again later.",
+                    operation=operation,
+                    code="IncompleteResponse",
+                ) from error
+
+        return checked
+
+    return decorate
+
+
+def _time(value: datetime | None) -> datetime | None:
     return value.astimezone(UTC) if value is not None else None
 
 
@@ -36,19 +75,20 @@ def _manifest_of(result: Mapping[str, Any] | None, part: str) -> S3Location | No
     return _s3(assets[0].get("GroundTruthManifest")) if assets else None
 
 
+@complete("DescribeProjects")
 def to_project(item: Mapping[str, Any]) -> ProjectDescription:
     return ProjectDescription(
         arn=item["ProjectArn"],
         name=parse_project_arn(item["ProjectArn"]),
         status=item["Status"],
-        created_at=to_time(item.get("CreationTimestamp")),
+        created_at=_time(item.get("CreationTimestamp")),
         datasets=tuple(
             DatasetSummary(
                 arn=dataset["DatasetArn"],
                 kind="train" if dataset["DatasetType"] == "TRAIN" else "test",
                 status=dataset["Status"],
                 status_message=dataset.get("StatusMessage", ""),
-                created_at=to_time(dataset.get("CreationTimestamp")),
+                created_at=_time(dataset.get("CreationTimestamp")),
             )
             for dataset in item.get("Datasets", ())
         ),
@@ -57,15 +97,17 @@ def to_project(item: Mapping[str, Any]) -> ProjectDescription:
     )
 
 
-def to_dataset(arn: str, item: Mapping[str, Any]) -> DatasetDescription:
+@complete("DescribeDataset")
+def to_dataset(arn: str, answer: Mapping[str, Any]) -> DatasetDescription:
+    item = answer["DatasetDescription"]
     counts = item.get("DatasetStats", {})
     return DatasetDescription(
         arn=arn,
         status=item["Status"],
         status_message=item.get("StatusMessage", ""),
         status_code=item.get("StatusMessageCode"),
-        created_at=to_time(item.get("CreationTimestamp")),
-        updated_at=to_time(item.get("LastUpdatedTimestamp")),
+        created_at=_time(item.get("CreationTimestamp")),
+        updated_at=_time(item.get("LastUpdatedTimestamp")),
         total_entries=counts.get("TotalEntries", 0),
         labelled_entries=counts.get("LabeledEntries", 0),
         error_entries=counts.get("ErrorEntries", 0),
@@ -73,6 +115,7 @@ def to_dataset(arn: str, item: Mapping[str, Any]) -> DatasetDescription:
     )
 
 
+@complete("DescribeProjectVersions")
 def to_model(item: Mapping[str, Any]) -> ModelDescription:
     evaluation = item.get("EvaluationResult", {})
     output = item.get("OutputConfig", {})
@@ -82,8 +125,8 @@ def to_model(item: Mapping[str, Any]) -> ModelDescription:
         version_name=parse_version_arn(item["ProjectVersionArn"])[1],
         status=item["Status"],
         status_message=item.get("StatusMessage", ""),
-        created_at=to_time(item.get("CreationTimestamp")),
-        training_ended_at=to_time(item.get("TrainingEndTimestamp")),
+        created_at=_time(item.get("CreationTimestamp")),
+        training_ended_at=_time(item.get("TrainingEndTimestamp")),
         billable_training_seconds=item.get("BillableTrainingTimeInSeconds"),
         f1=evaluation.get("F1Score"),
         evaluation_summary=_s3(evaluation.get("Summary")),
@@ -103,7 +146,29 @@ def to_model(item: Mapping[str, Any]) -> ModelDescription:
     )
 
 
-def to_detection(found: Mapping[str, Any]) -> Detection:
+@complete("ListDatasetLabels")
+def to_label_count(item: Mapping[str, Any]) -> LabelCount:
+    counts = item.get("LabelStats", {})
+    return LabelCount(item["LabelName"], counts.get("EntryCount", 0), counts.get("BoundingBoxCount", 0))
+
+
+@complete("ListProjectPolicies")
+def to_policy(item: Mapping[str, Any]) -> ProjectPolicy:
+    return ProjectPolicy(
+        name=item["PolicyName"],
+        document=item["PolicyDocument"],
+        revision_id=item["PolicyRevisionId"],
+        created_at=_time(item.get("CreationTimestamp")),
+        updated_at=_time(item.get("LastUpdatedTimestamp")),
+    )
+
+
+@complete("DetectCustomLabels")
+def to_detections(answer: Mapping[str, Any]) -> list[Detection]:
+    return [_detection(found) for found in answer["CustomLabels"]]
+
+
+def _detection(found: Mapping[str, Any]) -> Detection:
     geometry = found.get("Geometry")
     frame = geometry.get("BoundingBox") if geometry else None
     if frame is None:

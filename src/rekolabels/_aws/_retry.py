@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from rekolabels import errors
+from rekolabels._arguments import check_callable, check_integer, check_number
 
 if TYPE_CHECKING:
     import tenacity
@@ -94,14 +95,14 @@ class RetryPolicy:
     """Returns seconds since the epoch, for times that are written to AWS; replace it in tests."""
 
     def __attrs_post_init__(self) -> None:
-        if not self.attempts >= 1:
-            raise errors.InvalidInput(f"attempts is {self.attempts!r}; expected 1 or more.")
-        if not self.patience >= 0:
-            raise errors.InvalidInput(f"patience is {self.patience!r}; expected 0 or more seconds.")
+        check_integer("attempts", self.attempts, at_least=1)
+        check_number("patience", self.patience, at_least=0, kind="a number of seconds")
         for name in ("first_delay", "max_delay", "budget", "first_poll", "max_poll"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise errors.InvalidInput(f"{name} is {value!r}; expected more than 0 seconds.")
+            check_number(name, getattr(self, name), above=0, kind="a number of seconds")
+        for name in ("sleep", "clock", "time"):
+            check_callable(name, getattr(self, name), "a function, as in the module time")
+        if self.on_retry is not None:
+            check_callable("on_retry", self.on_retry, "a function that accepts a Retry, or None")
 
 
 def call_with_retries(policy: RetryPolicy, function: Callable[[], T]) -> T:

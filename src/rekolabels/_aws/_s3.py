@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
+from rekolabels._arguments import invalid
 from rekolabels._aws._errors import call_boto3
 from rekolabels._aws._retry import RetryPolicy, call_with_retries
 from rekolabels._aws._session import SessionSettings, make_client, make_session
+from rekolabels.descriptions import S3Location
 from rekolabels.errors import (
     AccessDenied,
     BucketNotFound,
     ObjectNotFound,
     ResourceAlreadyExists,
     ResourceNotFound,
+    ServiceError,
     WrongRegion,
 )
 
@@ -26,9 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client  # noqa: TC004 -- the stubs are for type checkers only
     from mypy_boto3_s3.literals import BucketLocationConstraintType
 
-    from rekolabels.descriptions import S3Location
-
-__all__ = ["S3", "S3Settings"]
+__all__ = ["S3", "S3Settings", "check_bucket_name", "check_location"]
 
 R = TypeVar("R")
 
@@ -37,6 +39,8 @@ _NO_PERMISSION = frozenset({"403", "AccessDenied"})
 _MANAGED_POLICY = "AWS's managed policy AmazonRekognitionCustomLabelsFullAccess"
 _PERMISSIONS = {"HeadBucket": "ListBucket", "ListObjectsV2": "ListBucket"}
 """Permissions of the operations for which they have another name."""
+_BAD_REQUEST = "400"
+"""The answer to a HEAD request for a name that S3 does not allow, which has no body that says so."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -120,6 +124,7 @@ class S3:
 
         Raises:
             BucketNotFound: The bucket does not exist.
+            InvalidInput: S3 allows no bucket of this name.
             WrongRegion: The bucket is in another Region; Rekognition requires the Region of the call.
             AccessDenied: The bucket belongs to another account, or the caller lacks ``s3:ListBucket``.
         """
@@ -137,6 +142,10 @@ class S3:
                 http_status=error.http_status,
                 detail=error.detail,
             ) from error
+        except ServiceError as error:
+            if error.code == _BAD_REQUEST:
+                _check_new_name(bucket)
+            raise
         bucket_region = answer.get("BucketRegion") or region
         if bucket_region != region:
             raise WrongRegion(
@@ -148,7 +157,12 @@ class S3:
             )
 
     def create_bucket(self, bucket: str, region: str) -> None:
-        """Create a bucket in the Region (CreateBucket)."""
+        """Create a bucket in the Region (CreateBucket).
+
+        Raises:
+            InvalidInput: S3 allows no new bucket of this name.
+        """
+        _check_new_name(bucket)
 
         def create() -> None:
             if region == _DEFAULT_REGION:
@@ -201,3 +215,52 @@ def _other_region(bucket: str, region: str, bucket_region: str | None = None) ->
         f"Bucket {bucket!r} is {location}, but Rekognition requires a bucket in the Region of the client. "
         f"Use another bucket, or `Client(region_name={bucket_region or '...'!r})`."
     )
+
+
+def check_bucket_name(name: object) -> str:
+    """Check the name of a bucket that may exist.
+
+    Old buckets may have names that S3 no longer allows: capitals, underscores, more than 63 characters.
+    """
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", name):
+        return name
+    expected = (
+        "a bucket name of at least 3 letters, digits, dots and hyphens, without s3:// and without a path"
+    )
+    pattern = r"(?:s3://|arn:[a-z-]+:s3:::)?([a-z0-9.-]{3,63})(?:/(.*))?"
+    found = re.fullmatch(pattern, name) if isinstance(name, str) else None
+    if found is None:
+        raise invalid("bucket", name, expected)
+    folder = (found[2] or "").strip("/")
+    prefix = f", prefix={folder + '/'!r}" if folder else ""
+    raise invalid("bucket", name, expected, f"Use bucket={found[1]!r}{prefix}.")
+
+
+def _check_new_name(name: str) -> None:
+    """Check that S3 allows a new bucket of this name."""
+    if re.fullmatch(r"[a-z0-9]([a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]", name) and not re.fullmatch(
+        r"\d+\.\d+\.\d+\.\d+|(xn--|sthree-|amzn-s3-demo-).*|.*(-s3alias|--ol-s3|\.mrap|--x-s3)", name
+    ):
+        return
+    valid = re.sub(r"[^a-z0-9.-]+|\.{2,}", "-", name.lower()).strip("-.")[:63]
+    fix = f"Use bucket={valid!r}." if valid != name else ""
+    expected = "3 to 63 lower-case letters, digits, dots and hyphens, as S3 requires of new buckets"
+    raise invalid("bucket", name, expected, fix)
+
+
+def check_location(argument: str, value: object, *, needs_key: bool = False) -> S3Location:
+    """Check a location in S3, an ``S3Location`` or an ``s3://`` URI.
+
+    Args:
+        argument: Name of the argument.
+        value: The value that was given.
+        needs_key: Whether it must be an object, rather than a bucket or a prefix.
+    """
+    if isinstance(value, str) and value[:5].lower() == "s3://":
+        value = S3Location.parse(value)
+    if isinstance(value, S3Location):
+        if needs_key and not value.key:
+            raise invalid(argument, value.uri, "an object, s3://bucket/key")
+        return value
+    fix = f"Use 's3://{value}'." if isinstance(value, str) and re.match(r"[a-z0-9.-]{3,63}/", value) else ""
+    raise invalid(argument, value, "an S3Location or an s3:// URI", fix or "Upload local files first.")

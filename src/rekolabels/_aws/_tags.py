@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rekolabels._arguments import check_mapping, check_text
+from rekolabels._aws._arns import TAGS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -41,8 +44,14 @@ class TaggedResource:
             InvalidRequest: A key or value has a character that is not allowed.
             LimitExceeded: The resource would have too many tags.
         """
-        self._connection.rekognition.tag_resource(self.arn, tags)
+        self._connection.rekognition.tag_resource(self.arn, check_mapping("tags", tags, TAGS))
 
     def untag(self, *keys: str) -> None:
-        """Remove tags (UntagResource). Keys that the resource does not have are ignored."""
+        """Remove tags (UntagResource). Keys that the resource does not have are ignored.
+
+        Raises:
+            InvalidInput: A key is not text, or is empty.
+        """
+        for key in keys:
+            check_text("keys", key, "the key of a tag", "To remove several, use untag('a', 'b').")
         self._connection.rekognition.untag_resource(self.arn, keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import attrs
 
 from rekolabels import errors
+from rekolabels._arguments import check_seconds
 from rekolabels._aws._retry import Retry, RetryPolicy, error_of, is_transient, notify_retry
 
 if TYPE_CHECKING:
@@ -50,9 +51,14 @@ def wait_until(
 
     Returns:
         The state for which ``reached`` returned True.
+
+    Raises:
+        InvalidInput: ``timeout`` is not a number of seconds.
     """
-    limit = DEFAULT_TIMEOUT if timeout is None else timeout
-    return _Wait(poll, reached, policy, limit, timed_out, policy.clock()).run()
+    limit = check_seconds("timeout", timeout)
+    return _Wait(
+        poll, reached, policy, DEFAULT_TIMEOUT if limit is None else limit, timed_out, policy.clock()
+    ).run()
 
 
 @attrs.define(eq=False, repr=False)

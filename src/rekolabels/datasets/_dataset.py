@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from rekolabels import _progress
-from rekolabels._arguments import check_limit
-from rekolabels._aws._arns import parse_dataset_arn
-from rekolabels._aws._connection import Connection
+from rekolabels._arguments import (
+    check_callable,
+    check_flag,
+    check_items,
+    check_limit,
+    check_optional_text,
+    check_seconds,
+)
+from rekolabels._aws._arns import arn_of, parse_dataset_arn
+from rekolabels._aws._connection import Connection, made_by_client
 from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
 from rekolabels.descriptions import EntryError
@@ -48,8 +55,8 @@ class Dataset(TaggedResource):
     A handle holds a connection and an ARN. Its methods call the service; :meth:`describe` returns a snapshot.
     """
 
-    _connection: Connection
-    arn: str
+    _connection: Connection = attrs.field(validator=made_by_client)
+    arn: str = attrs.field(validator=arn_of(parse_dataset_arn))
     """ARN of the dataset."""
 
     def __repr__(self) -> str:
@@ -91,12 +98,16 @@ class Dataset(TaggedResource):
         """
         from rekolabels.manifest import parse_line
 
+        if labelled is not None:
+            check_flag("labelled", labelled)
+        if has_errors is not None:
+            check_flag("has_errors", has_errors)
         lines = self._connection.rekognition.list_dataset_entries(
             self.arn,
-            labels=labels,
+            labels=None if labels is None else check_items("labels", labels, str, "a list of labels"),
             labelled=labelled,
             has_errors=has_errors,
-            source_contains=source_contains,
+            source_contains=check_optional_text("source_contains", source_contains),
         )
         return map(parse_line, itertools.islice(lines, check_limit("limit", limit)))
 
@@ -147,6 +158,9 @@ class Dataset(TaggedResource):
         from rekolabels.datasets._uploads import image_list, upload
         from rekolabels.manifest import format_line
 
+        check_conversion(convert=convert, on_conversion=on_conversion)
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
         checked = check_images(image_list(images), "Cannot update the dataset", convert=convert)
         report_conversions(checked, on_conversion)
         local = list(checked.local.values())
@@ -235,6 +249,8 @@ class Dataset(TaggedResource):
         Raises:
             ResourceInUse: The dataset is being created or updated, or a training uses it.
         """
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
         try:
             self._connection.rekognition.delete_dataset(self.arn)
         except ResourceInUse:
@@ -288,6 +304,13 @@ def _entry_errors(entry: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
     for value in entry.values():
         if isinstance(value, dict):
             yield from cast("dict[str, Any]", value).get("cl-errors", ())
+
+
+def check_conversion(*, convert: object, on_conversion: object) -> None:
+    """Check the options for images that are converted."""
+    check_flag("convert", convert)
+    if on_conversion is not None:
+        check_callable("on_conversion", on_conversion, "a function that accepts a Conversion, or None")
 
 
 def dataset_exists_message(project: str, kind: DatasetKind) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import reprlib
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from rekolabels import _progress
+from rekolabels._arguments import check_items, is_url
 from rekolabels._files import escape_surrogates
 from rekolabels.datasets._conversion import Plan
 from rekolabels.datasets._upload_workers import UploadTask, upload_all, worker_processes
@@ -30,8 +30,15 @@ if TYPE_CHECKING:
 
     from rekolabels._aws._s3 import S3
 
-__all__ = ["LocalImage", "image_list", "upload"]
+__all__ = ["LocalImage", "image_list", "path_error", "upload"]
 
+_READERS = {
+    ".csv": "formats.read_csv",
+    ".json": "formats.read_coco",
+    ".jsonl": "manifest.read_manifest",
+    ".manifest": "manifest.read_manifest",
+}
+"""What reads labelled images from a file, by its extension."""
 _CONTENT_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 _CONVERSION = "rekolabels-conversion-1"
 """Part of the digest of a converted image; another number when conversions give other images."""
@@ -81,19 +88,22 @@ def image_list(images: Iterable[LabelledImage]) -> list[LabelledImage]:
     """
     given: object = images
     if isinstance(given, (str, os.PathLike)):
-        path = str(os.fspath(cast("os.PathLike[str]", given)))
-        raise InvalidInput(
-            f"{path!r} is a path; expected labelled images. Read them first: "
-            f"`rekolabels.formats.read_folder({path!r})`."
-        )
-    wanted: list[object] = list(images)
-    for image in wanted:
-        if not isinstance(image, LabelledImage):
-            raise InvalidInput(
-                f"Expected labelled images, not {reprlib.repr(image)}. Give each image its labels: "
-                "`LabelledImage('rex.jpg', ['corgi'])`."
-            )
-    return cast("list[LabelledImage]", wanted)
+        raise path_error(cast("str | os.PathLike[str]", given))
+    fix = "Give each image its labels: `LabelledImage('rex.jpg', ['corgi'])`."
+    if isinstance(given, LabelledImage):
+        fix = "Put it into a list: `[image]`."
+    return check_items("images", given, LabelledImage, "labelled images", fix)
+
+
+def path_error(given: str | os.PathLike[str]) -> InvalidInput:
+    """Return the error for a path in place of labelled images, with the call that reads it."""
+    path = str(os.fspath(given))
+    if is_url(path):
+        fix = f"For a manifest in S3, use `project.create_dataset('train', {path!r})`."
+    else:
+        reader = _READERS.get(Path(path).suffix.lower(), "formats.read_folder")
+        fix = f"Read them first: `rekolabels.{reader}({path!r})`."
+    return InvalidInput(f"{path!r} is a path; expected labelled images. {fix}")
 
 
 def upload(images: Sequence[LocalImage], s3: S3, bucket: str, prefix: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rekolabels._arguments import check_instance, check_items, check_text
 from rekolabels._display import draw_detections
+from rekolabels.descriptions import Detection
 from rekolabels.errors import InvalidInput, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.inference._image import open_image
@@ -12,7 +14,6 @@ from rekolabels.inference._image import open_image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rekolabels.descriptions import Detection
     from rekolabels.inference._image import ImageSource
 
 __all__ = ["draw", "in_pixels", "to_labelled_image", "to_supervision"]
@@ -29,6 +30,8 @@ def in_pixels(detection: Detection, size: ImageSize) -> BoundingBox | None:
     >>> in_pixels(Detection("puppy", 90.0, Box(0.25, 0.5, 0.5, 0.25)), ImageSize(640, 480))
     BoundingBox(label='puppy', left=160.0, top=240.0, width=320.0, height=120.0)
     """
+    check_instance("detection", detection, Detection, "a Detection")
+    _check_size(size)
     box = detection.box
     if box is None:
         return None
@@ -57,7 +60,8 @@ def to_labelled_image(
     Raises:
         InvalidInput: There are boxes, and no size.
     """
-    found = list(detections)
+    check_text("source", source, "the s3:// URI or the path of an image")
+    found = _check_detections(detections)
     if size is None:
         if any(detection.box for detection in found):
             raise InvalidInput(
@@ -65,6 +69,7 @@ def to_labelled_image(
                 "size=ImageSize(width, height)."
             )
         return LabelledImage(source, labels=tuple(dict.fromkeys(detection.label for detection in found)))
+    _check_size(size)
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     labels = dict.fromkeys(detection.label for detection in found if detection.box is None)
     return LabelledImage(source, labels=tuple(labels), boxes=[_clip(box, size) for box in boxes], size=size)
@@ -85,7 +90,7 @@ def draw(image: ImageSource, detections: Iterable[Detection]) -> Any:
         InvalidInput: The image is in S3.
         MissingExtra: Pillow is not installed.
     """
-    return draw_detections(open_image(image), detections)
+    return draw_detections(open_image(image), _check_detections(detections))
 
 
 def to_supervision(
@@ -112,12 +117,13 @@ def to_supervision(
         import supervision
     except ImportError as error:
         raise MissingExtra("supervision", "Converting to supervision") from error
-    found = list(detections)
+    found = _check_detections(detections)
+    _check_size(size)
     boxes = [box for box in (in_pixels(detection, size) for detection in found) if box is not None]
     if len(boxes) < len(found):
         raise InvalidInput("Image-level labels cannot be converted: supervision.Detections has boxes only.")
     names = [box.label for box in boxes]
-    order = sorted(set(names)) if labels is None else list(labels)
+    order = sorted(set(names)) if labels is None else check_items("labels", labels, str, "a list of labels")
     unknown = sorted(set(names) - set(order))
     if unknown:
         raise InvalidInput(
@@ -130,6 +136,17 @@ def to_supervision(
         class_id=np.array([order.index(name) for name in names], dtype=int),
         data={"class_name": np.array(names, dtype=str)},
     )
+
+
+def _check_detections(detections: Iterable[Detection]) -> list[Detection]:
+    fix = "Use outcome.detections." if hasattr(detections, "detections") else ""
+    return check_items("detections", detections, Detection, "a list of detections", fix)
+
+
+def _check_size(size: object) -> None:
+    given = size
+    fix = f"Use ImageSize{given!r}." if isinstance(size, tuple) else ""
+    check_instance("size", given, ImageSize, "an ImageSize, in pixels", fix)
 
 
 def _clip(box: BoundingBox, size: ImageSize) -> BoundingBox:

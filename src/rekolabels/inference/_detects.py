@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import nullcontext
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import (
+    check_flag,
+    check_instance,
+    check_integer,
+    check_limit,
+    check_path,
+    check_percentage,
+)
 from rekolabels._aws._arns import parse_version_arn
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import ImageRejected, InvalidInput, ResourceNotReady
 from rekolabels.inference._executors import WorkerConfig, Workers, prepare_on_threads, prepare_on_workers
 from rekolabels.inference._image import image_argument
 from rekolabels.inference._journal import Journal
-from rekolabels.inference._many import detect_many
+from rekolabels.inference._many import check_many, detect_many
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
     from contextlib import AbstractContextManager
@@ -81,13 +89,15 @@ class Detects:
             The detections, most confident first; empty if there are none.
 
         Raises:
-            InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
+            InvalidInput: An argument is not valid, the policy is for another model, or ``min_confidence`` is
+                given with it.
             ResourceNotReady: The model is not running.
             InvalidImage: The file cannot be read or is too large.
             ImageRejected: The service rejected the image.
             Throttled: The calls exceed the throughput of the model's inference units.
             LeaseEnded: A limit of the ``running`` block was reached, and the model was stopped.
         """
+        check_flag("shrink", shrink)
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         try:
             with self._during_call():
@@ -147,13 +157,19 @@ class Detects:
             outcomes after a limit was reached have the error :class:`~rekolabels.errors.LeaseEnded`.
 
         Raises:
-            InvalidInput: ``images`` is a single image, the journal belongs to another run, the
-                policy is for another model, or ``min_confidence`` is given with a policy.
+            InvalidInput: An argument is not valid, ``images`` is a single image, the journal belongs to
+                another run, the policy is for another model, or ``min_confidence`` is given with a policy.
             JournalFailed: The journal cannot be opened; or, after the last outcome, some answers could not be
                 saved.
             ExecutorBroken: The executor cannot be used any more, and cannot be made again.
             LeaseEnded: A limit of the ``running`` block was reached before the first image.
         """
+        check_flag("shrink", shrink)
+        check_flag("ordered", ordered)
+        check_integer("workers", workers, at_least=1)
+        check_many(images)
+        if journal is not None:
+            check_path("journal", journal)
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         self._before_call()
         config = WorkerConfig(self.arn, self._connection.region_name, least, limit, shrink)
@@ -217,8 +233,14 @@ def _request_limits(
     Raises:
         InvalidInput: The policy is for another model, or ``min_confidence`` is given with it.
     """
+    limit = check_limit("max_results", max_results)
     if policy is None:
-        return min_confidence, max_results
+        least = None if min_confidence is None else check_percentage("min_confidence", min_confidence)
+        return least, limit
+    from rekolabels.evaluation import ThresholdPolicy
+
+    fix = "Use `ThresholdPolicy.load(path)`." if isinstance(policy, (str, os.PathLike)) else ""
+    check_instance("policy", policy, ThresholdPolicy, "a ThresholdPolicy, or None", fix)
     if min_confidence is not None:
         raise InvalidInput(
             "Give either policy or min_confidence, not both: the policy has a threshold for each label."

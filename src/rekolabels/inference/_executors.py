@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import attrs
 
+from rekolabels._arguments import invalid
 from rekolabels._aws._rekognition import Rekognition
 from rekolabels._aws._retry import RetryPolicy
 from rekolabels._aws._session import SessionSettings, make_client, make_session
 from rekolabels.descriptions import Detection, S3Location
-from rekolabels.errors import ConnectionFailed, ExecutorBroken, InvalidInput, RekolabelsError, WorkerLost
+from rekolabels.errors import ConnectionFailed, ExecutorBroken, RekolabelsError, WorkerLost
 from rekolabels.inference._image import ImageSource, image_argument
 from rekolabels.inference._video import VideoFrame
 
@@ -144,9 +145,8 @@ class Workers:
     def __init__(self, executor: Executor | Callable[[], Executor]) -> None:
         is_executor = hasattr(executor, "submit") and not isinstance(executor, type)
         if not is_executor and not callable(executor):
-            raise InvalidInput(
-                f"executor is a {type(executor).__name__}; expected a concurrent.futures.Executor or a "
-                "function that returns one."
+            raise invalid(
+                "executor", executor, "a concurrent.futures.Executor, or a function that returns one"
             )
         self._given = cast("Executor", executor) if is_executor else None
         make = cast("Callable[[], Executor]", executor)

@@ -6,19 +6,20 @@ import csv
 import io
 import json
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from rekolabels._arguments import check_instance, check_path, invalid
 from rekolabels._files import escape_surrogates, replacing, without_formula
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidInput, MissingExtra
+from rekolabels.inference._many import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-
-    from rekolabels.inference._many import Outcome
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
 __all__ = ["save_outcomes"]
 
@@ -50,22 +51,39 @@ def save_outcomes(outcomes: Iterable[Outcome[Any]], target: str | os.PathLike[st
         The number of outcomes.
 
     Raises:
-        InvalidInput: The file extension is not supported, or the file cannot be written.
+        InvalidInput: The file extension is not supported, the file cannot be written, or a value is not an
+            outcome; what was written before it stays.
         MissingExtra: pyarrow is needed and not installed.
     """
-    path = Path(target)
+    path = check_path("target", target, "the path of a .jsonl, .csv or .parquet file")
+    given = _check_outcomes(outcomes)
     if path.suffix == ".jsonl":
         with _lines(path) as file:
-            return sum(_write_line(file, outcome) for outcome in outcomes)
+            return sum(_write_line(file, outcome) for outcome in given)
     if path.suffix == ".csv":
         with _lines(path) as file:
             writer: csv.DictWriter[str] = csv.DictWriter(file, _COLUMNS)
             writer.writeheader()
-            return sum(_write_rows(writer, outcome) for outcome in outcomes)
+            return sum(_write_rows(writer, outcome) for outcome in given)
     if path.suffix == ".parquet":
         with _parquet(path) as write_group:
-            return _write_groups(write_group, outcomes)
+            return _write_groups(write_group, given)
     raise InvalidInput(f"Cannot write outcomes to {path}; expected a .jsonl, .csv or .parquet file.")
+
+
+def _check_outcomes(outcomes: object) -> Iterator[Outcome[Any]]:
+    """Return the outcomes, each of which is checked as it arrives."""
+    given = outcomes
+    expected, fix = "the outcomes of detect_many", "Use `save_outcomes(model.detect_many(images), target)`."
+    if isinstance(outcomes, (str, bytes, Mapping, Outcome)) or not isinstance(outcomes, Iterable):
+        raise invalid("outcomes", given, expected, fix)
+    return _each_checked(cast("Iterable[object]", outcomes), expected, fix)
+
+
+def _each_checked(outcomes: Iterable[object], expected: str, fix: str) -> Iterator[Outcome[Any]]:
+    for outcome in outcomes:
+        check_instance("An outcome", outcome, Outcome, expected, fix)
+        yield cast("Outcome[Any]", outcome)
 
 
 @contextmanager

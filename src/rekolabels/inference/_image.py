@@ -7,9 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 
+from rekolabels._arguments import check_flag, invalid, is_url, shown
+from rekolabels._aws._s3 import check_location
 from rekolabels._files import escape_surrogates, printable_name
+from rekolabels._image_header import image_format
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
+from rekolabels.images import LabelledImage
 from rekolabels.inference._pillow import (
     MAX_BYTES,
     array_to_image,
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias, TypeGuard
 
-__all__ = ["ImageSource", "image_argument", "open_image"]
+__all__ = ["ImageSource", "image_argument", "is_one_image", "open_image"]
 
 ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, S3Location, VideoFrame, Any]
 """A path, the bytes of a file, an open binary file, an ``s3://`` URI, a video frame, a Pillow image, or a
@@ -34,6 +38,11 @@ MAX_STORED_BYTES = 15 * 2**20
 """Largest image that DetectCustomLabels reads from S3, in bytes."""
 _MAX_DECODED_BYTES = 100 * 2**20
 """Largest image that is decoded on this machine, in bytes: to shrink it or to draw into it."""
+_OTHER_FORMATS = {b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
+"""Formats that the service does not accept, by the first bytes."""
+_IMAGE_DIMENSIONS = 3
+_BASE64 = ("/9j/", "iVBORw0KGgo")
+"""How JPEG and PNG files begin in Base64."""
 
 
 def image_argument(
@@ -54,20 +63,18 @@ def image_argument(
         InvalidInput: The ``s3://`` URI has no bucket or key, or the type of the image is not supported.
         MissingExtra: Pillow is needed and not installed.
     """
-    if isinstance(image, S3Location):
-        return image
-    if _is_s3_uri(image):
-        location = S3Location.parse(image)
-        if not location.key:
-            raise InvalidInput(f"{image!r} has no object key; expected s3://bucket/key.")
-        return location
-    data, name = _read_image(image, _MAX_DECODED_BYTES if shrink else MAX_STORED_BYTES)
+    if isinstance(image, S3Location) or _is_s3_uri(image):
+        return check_location("image", image, needs_key=True)
+    max_bytes = _MAX_DECODED_BYTES if check_flag("shrink", shrink) else MAX_STORED_BYTES
+    data, name = _read_image(image, max_bytes)
     if shrink:
         data = shrink_file(data, name)
+    elif image_format(data) is None:
+        raise _unsupported(data, name)
     if len(data) <= MAX_BYTES:
         return data
     if upload is not None and len(data) <= MAX_STORED_BYTES:
-        return upload(data, name)
+        return upload(data, _key_name(image))
     raise InvalidImage(
         f"{name} has {len(data):,} bytes. The service accepts {MAX_BYTES:,} in a request and 15 MB from S3: "
         "make the client with a bucket, give the image's s3:// URI, or use shrink=True."
@@ -93,37 +100,95 @@ def open_image(image: ImageSource) -> Any:
 
 
 def _read_image(image: ImageSource, max_bytes: int) -> tuple[bytes, str]:
-    """Return the encoded image and a name for it."""
+    """Return the encoded image and a name for messages."""
     if isinstance(image, bytes):
-        return _read(io.BytesIO(image), "image.jpg", max_bytes), "image.jpg"
+        name = f"Image {shown(image)}"
+        return _read(io.BytesIO(image), name, max_bytes), name
     if isinstance(image, VideoFrame):
-        return image.data, "frame.jpg"
-    if isinstance(image, str) and image.lower().startswith(("http://", "https://")):
-        raise InvalidImage(
-            f"{image} is a URL; expected a path, bytes or an s3:// URI. Download the image first."
-        )
+        return image.data, image.name
     if isinstance(image, (str, os.PathLike)):
-        path = Path(cast("str", image))
-        try:
-            with path.open("rb") as file:
-                return _read(file, printable_name(path), max_bytes), escape_surrogates(path.name)
-        except (OSError, ValueError) as error:
-            if isinstance(error, InvalidImage):
-                raise
-            raise InvalidImage(
-                f"{printable_name(path)} cannot be read: {getattr(error, 'strerror', error)}."
-            ) from error
+        return _read_path(cast("str | os.PathLike[str]", image), max_bytes)
     if _is_array(image):
-        return encode_png(array_to_image(image)), "image.png"
+        return encode_png(array_to_image(image)), "The array"
     if _is_pillow_image(image):
-        return encode_png(image), "image.png"
+        return encode_png(image), "The image"
     if hasattr(image, "read"):
-        name = str(getattr(image, "name", "image.jpg"))
-        return _read(cast("BinaryIO", image), name, max_bytes), Path(name).name
-    raise InvalidInput(
-        f"A {type(image).__name__} is not a supported image type; expected a path, bytes, an open binary "
-        "file, an s3:// URI, a video frame, a Pillow image or a NumPy array."
+        name = str(getattr(image, "name", "The open file"))
+        return _read(cast("BinaryIO", image), name, max_bytes), name
+    given, fix = image, ""
+    if isinstance(image, LabelledImage):
+        fix = f"Use {shown(image.source)}, its source."
+    elif isinstance(image, (list, tuple, set, frozenset)):
+        fix = "For several images, use detect_many(images)."
+    raise invalid(
+        "image",
+        given,
+        "a path, the bytes of a file, an open binary file, an s3:// URI, a video frame, a Pillow image or a "
+        "NumPy array",
+        fix,
     )
+
+
+def _read_path(given: str | os.PathLike[str], max_bytes: int) -> tuple[bytes, str]:
+    if is_url(given):
+        raise InvalidImage(
+            f"{given} is a URL; expected a path, bytes or an s3:// URI. Download the image first."
+        )
+    path = Path(given)
+    name = printable_name(path)
+    try:
+        with path.open("rb") as file:
+            return _read(file, name, max_bytes), name
+    except (OSError, ValueError) as error:
+        if isinstance(error, InvalidImage):
+            raise
+        if isinstance(given, str) and _is_base64(given):
+            raise InvalidImage(
+                f"image is Base64 text ({given[:20]}...); expected a path or bytes. Use "
+                "`base64.b64decode(image)`."
+            ) from error
+        if not given:
+            raise InvalidImage("image is ''; expected the path of an image.") from error
+        if isinstance(error, (IsADirectoryError, PermissionError)) and path.is_dir():
+            raise InvalidImage(
+                f"{name} is a folder; expected an image. For all images in it, use "
+                f"`detect_many(sorted(Path({str(path)!r}).glob('*.jpg')))`."
+            ) from error
+        raise InvalidImage(f"{name} cannot be read: {getattr(error, 'strerror', error)}.") from error
+
+
+def _is_base64(text: str) -> bool:
+    return text.startswith(("data:image/", *_BASE64)) and "." not in text
+
+
+def _unsupported(data: bytes, name: str) -> InvalidImage:
+    """Return the error for a file that the service does not accept, with the way to convert it."""
+    if data.startswith(tuple(start.encode() for start in _BASE64)):
+        return InvalidImage(
+            f"{name} is Base64 text; expected the bytes of a JPEG or PNG image. Use "
+            "`base64.b64decode(image)`."
+        )
+    kind = (
+        "HEIF"
+        if data[4:8] == b"ftyp"
+        else next((kind for start, kind in _OTHER_FORMATS.items() if data.startswith(start)), None)
+    )
+    if kind is not None:
+        return InvalidImage(
+            f"{name} is a {kind} image; expected JPEG or PNG. To convert it, use shrink=True."
+        )
+    return InvalidImage(f"{name} is not an image; expected a JPEG or PNG image.")
+
+
+def _key_name(image: ImageSource) -> str:
+    """Return the last part of the key in S3 of an image that is uploaded."""
+    if isinstance(image, VideoFrame):
+        return "frame.jpg"
+    if _is_array(image) or _is_pillow_image(image):
+        return "image.png"
+    if isinstance(image, (str, os.PathLike)):
+        return escape_surrogates(Path(cast("str", image)).name)
+    return Path(str(getattr(image, "name", "image.jpg"))).name
 
 
 def _read(file: BinaryIO, name: str, max_bytes: int) -> bytes:
@@ -155,3 +220,11 @@ def _is_pillow_image(image: object) -> bool:
 
 def _is_array(image: object) -> bool:
     return hasattr(image, "__array_interface__") and not _is_pillow_image(image)
+
+
+def is_one_image(value: object) -> bool:
+    """Return whether a value is one image, although it may be iterable like several."""
+    if _is_array(value):
+        return len(getattr(value, "shape", ())) <= _IMAGE_DIMENSIONS
+    kinds = (str, os.PathLike, bytes, bytearray, S3Location, VideoFrame, LabelledImage)
+    return isinstance(value, kinds) or _is_pillow_image(value) or hasattr(value, "read")

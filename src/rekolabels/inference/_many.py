@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from concurrent.futures import CancelledError
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import attrs
 
 from rekolabels import _progress
-from rekolabels._arguments import shown
+from rekolabels._arguments import invalid, shown
 from rekolabels._aws._retry import Retry, RetryPolicy, is_transient, notify_retry
 from rekolabels._display import counted
 from rekolabels._threads import map_bounded
 from rekolabels.descriptions import Detection
 from rekolabels.errors import ExecutorBroken, InvalidInput, RekolabelsError, Throttled
 from rekolabels.inference._executors import CallLost, Prepare, Workers
-from rekolabels.inference._image import ImageSource
+from rekolabels.inference._image import ImageSource, is_one_image
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._rate_limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterator
 
-__all__ = ["Outcome", "detect_many"]
+__all__ = ["Outcome", "check_many", "detect_many"]
 
 ImageT = TypeVar("ImageT", bound=ImageSource)
 
@@ -64,17 +64,10 @@ def detect_many(
         executor: What the calls are made by, if not by the threads; closed at the end.
 
     Raises:
-        InvalidInput: ``images`` is a single image; ``workers`` is less than 1; or the journal
-            belongs to another run.
+        InvalidInput: The journal belongs to another run.
         JournalFailed: The journal cannot be used; or, after the last outcome, it could not keep some results.
         ExecutorBroken: After the outcomes of the images in progress: the executor cannot be used any more.
     """
-    if isinstance(images, (str, bytes, os.PathLike)):
-        raise InvalidInput(
-            "images is a single image; expected several. Use detect(image) or detect_many([image])."
-        )
-    if workers < 1:
-        raise InvalidInput(f"workers is {workers}; expected at least 1.")
     limiter = RateLimiter(policy.clock, policy.sleep)
     source = _UntilError(images)
     run = _Run(prepare, policy, journal, limiter, source)
@@ -106,6 +99,27 @@ def detect_many(
             journal.check()
     if source.error is not None:
         raise source.error
+
+
+def check_many(images: object) -> None:
+    """Check that a value is an iterable of images, and not a single image.
+
+    Raises:
+        InvalidInput: It is not.
+    """
+    given = images
+    is_path = isinstance(images, (str, os.PathLike))
+    if is_path and os.path.isdir(cast("str", given)):  # noqa: PTH112 -- raises nothing
+        path = os.fspath(cast("str", given))
+        fix = f"For all images in the folder, use `sorted(Path({path!r}).glob('*.jpg'))`."
+        raise invalid("images", given, "several images", fix)
+    if is_one_image(given):
+        raise InvalidInput(
+            f"images is {shown(given)}, a single image; expected several. Use detect(image) or "
+            "detect_many([image])."
+        )
+    if not isinstance(images, Iterable):
+        raise invalid("images", given, "an iterable of images, such as a list of paths")
 
 
 class _UntilError(Generic[ImageT]):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
+from rekolabels._arguments import check_instance, check_number, invalid
 from rekolabels._files import printable_name
 from rekolabels.errors import InvalidInput, MissingExtra, RekolabelsError
 from rekolabels.images import ImageSize
@@ -38,6 +39,12 @@ class VideoFrame:
     """Size of the upright frame in pixels."""
     data: bytes = attrs.field(repr=False)
     """The upright frame as a JPEG of at most 4 MB."""
+
+    def __attrs_post_init__(self) -> None:
+        check_instance("video", self.video, str, "the path of a video")
+        check_number("time", self.time, kind="a number of seconds")
+        check_instance("size", self.size, ImageSize, "an ImageSize")
+        check_instance("data", self.data, bytes, "the bytes of a JPEG file")
 
     @property
     def name(self) -> str:
@@ -72,11 +79,12 @@ def video_frames(video: str | os.PathLike[str] | BinaryIO, *, rate: float) -> It
             for outcome in running.detect_many(video_frames("clip.mp4", rate=2)):
                 print(outcome.image.time, outcome.detections)
     """
-    if not rate > 0:
-        raise InvalidInput(f"rate is {rate}; expected more than 0 frames per second.")
+    check_number("rate", rate, above=0, kind="a number of frames per second")
     if isinstance(video, (str, os.PathLike)):
         name = os.fsdecode(video)
         return _frames(f"file:{name}", name, rate)
+    if not hasattr(video, "read"):
+        raise invalid("video", video, "the path of a video, or a file that is open for reading bytes")
     return _frames(video, str(getattr(video, "name", "video")), rate)
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels._arguments import check_callable, check_integer, check_items, check_limit, check_seed
 from rekolabels._files import TemporaryFolder
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.evaluation import (
@@ -16,13 +17,11 @@ from rekolabels.evaluation import (
     evaluate_detection,
     find_label_issues,
 )
-from rekolabels.images import BoundingBox, ImageSize
+from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.local._engine import FeatureCache, Prediction, Sample, UnusableImage, check_image, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from rekolabels.images import LabelledImage
 
 __all__ = ["find_label_errors"]
 
@@ -59,7 +58,14 @@ def find_label_errors(
         InvalidImage: An image cannot be read or used.
         MissingExtra: The extra ``local`` is not installed.
     """
-    labelled = [image for image in images if image.labels or image.boxes]
+    fix = "Read them first, for example with `rekolabels.formats.read_folder(path)`."
+    given = check_items("images", images, LabelledImage, "labelled images", fix)
+    check_integer("folds", folds, at_least=_MIN_FOLDS)
+    check_seed("seed", seed)
+    check_limit("limit", limit)
+    if read is not None:
+        check_callable("read", read, "a function that returns the bytes of an image, or None")
+    labelled = [image for image in given if image.labels or image.boxes]
     if not _MIN_FOLDS <= folds <= len(labelled):
         raise InvalidInput(
             f"Invalid folds={folds} for {len(labelled)} labelled images: expected at least {_MIN_FOLDS} "

@@ -14,16 +14,26 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from rekolabels._arguments import (
+    check_callable,
+    check_choice,
+    check_instance,
+    check_number,
+    check_path,
+    check_seed,
+    invalid,
+)
 from rekolabels._files import FOLDER_MODE, Folder, TemporaryFolder
 from rekolabels.errors import InvalidInput, MissingExtra, ServiceClosed
 from rekolabels.local._core._clock import Durations
 from rekolabels.local._core._context import Context, Quotas, check_process
 from rekolabels.local._core._fault_injector import FaultInjector
+from rekolabels.local._core._faults import FaultPlan
 from rekolabels.local._core._job_delays import JobDelays
 from rekolabels.local._core._job_runner import JobRunner
 from rekolabels.local._core._models import ModelCache
 from rekolabels.local._core._store import Store
-from rekolabels.local._core._throttling import Throttle
+from rekolabels.local._core._throttling import Throttle, Tps
 from rekolabels.local._core._workspace import check_state, control_folder, refuse_links
 from rekolabels.local._http._app import App
 from rekolabels.local._http._fault_middleware import FaultMiddleware, check_plan
@@ -45,9 +55,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from rekolabels.client import Client, ClientOptions
-    from rekolabels.local._core._faults import FaultPlan
     from rekolabels.local._core._job import Job
-    from rekolabels.local._core._throttling import Tps
     from rekolabels.local._engine import EngineName
     from rekolabels.local._http._server import Server
 
@@ -71,10 +79,40 @@ def _wire() -> Wire:
 
 def _check_extra(engine: EngineName) -> None:
     """Check that the modules of an engine are installed, without importing them."""
-    if engine not in _REQUIRED_MODULES:
-        raise InvalidInput(f"Invalid engine {engine!r}: expected 'network' or 'tiny'.")
+    check_choice("engine", engine, _REQUIRED_MODULES)
     if any(importlib.util.find_spec(name) is None for name in _REQUIRED_MODULES[engine]):
         raise MissingExtra("local" if engine == "network" else "testing", "The embedded service")
+
+
+def _check_options(
+    *,
+    region_name: object,
+    account_id: object,
+    s3: object,
+    quotas: object,
+    tps: object,
+    seed: object,
+    clock: object,
+    durations: object,
+    faults: object,
+) -> None:
+    if not isinstance(region_name, str) or not _REGION.fullmatch(region_name):
+        raise invalid("region_name", region_name, "an AWS Region such as 'us-east-1'")
+    if not isinstance(account_id, str) or not _ACCOUNT.fullmatch(account_id):
+        raise invalid("account_id", account_id, "twelve digits such as '123456789012'")
+    if s3 is not None and not hasattr(s3, "get_object"):
+        raise invalid("s3", s3, "a boto3 client of S3, or None", "Use `boto3.client('s3')`.")
+    for name, value, kind, example in (
+        ("quotas", quotas, Quotas, "Quotas(projects=10)"),
+        ("tps", tps, Tps, "Tps(detect=50)"),
+        ("durations", durations, Durations, "Durations(training=3600)"),
+        ("faults", faults, FaultPlan, "FaultPlan([Fault.throttled()])"),
+    ):
+        if value is not None:
+            check_instance(name, value, kind, f"{kind.__name__}, or None", f"For example `{name}={example}`.")
+    check_seed("seed", seed)
+    expected = "a function that returns seconds since 1970, such as time.time"
+    check_number("clock()", check_callable("clock", clock, expected)(), kind="a number of seconds since 1970")
 
 
 def _open_workspace(root: Path) -> tuple[Path, Folder]:
@@ -162,15 +200,20 @@ class LocalService:
         durations: Durations | None = None,
         faults: FaultPlan | None = None,
     ) -> None:
-        if not _REGION.fullmatch(region_name):
-            raise InvalidInput(
-                f"Invalid region_name {region_name!r}: expected an AWS Region such as 'us-east-1'."
-            )
-        if not _ACCOUNT.fullmatch(account_id):
-            raise InvalidInput(
-                f"Invalid account_id {account_id!r}: expected twelve digits such as '123456789012'."
-            )
         _check_extra(engine)
+        _check_options(
+            region_name=region_name,
+            account_id=account_id,
+            s3=s3,
+            quotas=quotas,
+            tps=tps,
+            seed=seed,
+            clock=clock,
+            durations=durations,
+            faults=faults,
+        )
+        if path is not None:
+            check_path("path", path, "the path of a folder")
         if faults is not None:
             check_plan(faults, _wire().model.operations)
         injector = None if faults is None else FaultInjector(faults)
@@ -330,7 +373,7 @@ class LocalService:
             region=self._region,
             host=host,
             token=token,
-            allowed_hosts=tuple(allowed_hosts) if not isinstance(allowed_hosts, str) else allowed_hosts,
+            allowed_hosts=allowed_hosts,
             exposes=f"read, change and delete all projects, models and objects in {self._path}",
         )
         self._servers.append(server)

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 import attrs
 
 from rekolabels import _progress
-from rekolabels._aws._arns import parse_version_arn
-from rekolabels._aws._connection import Connection
+from rekolabels._arguments import check_callable, check_flag, check_integer, check_seconds
+from rekolabels._aws._arns import arn_of, parse_project_arn, parse_version_arn
+from rekolabels._aws._connection import Connection, made_by_client
 from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
-from rekolabels.errors import JobFailed, ResourceInUse, ResourceNotFound
+from rekolabels.errors import JobFailed, RekolabelsError, ResourceInUse, ResourceNotFound
 from rekolabels.models._status import IN_PROGRESS, has_reached, is_trained, timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rekolabels.descriptions import ModelDescription
 
-__all__ = ["ModelHandle"]
+__all__ = ["ModelHandle", "check_units"]
+
+_BEFORE_START = {
+    "TRAINING_IN_PROGRESS": "First call `model.wait_until_trained()`.",
+    "COPYING_IN_PROGRESS": "First call `model.wait_until_trained()`.",
+    "TRAINING_FAILED": "The training failed: train another version.",
+    "STARTING": "It is starting already: call `model.wait_until_running()`.",
+    "RUNNING": "It is running already: call `model.detect(image)`.",
+    "STOPPING": "First call `model.wait_until_stopped()`.",
+}
+_BEFORE_STOP = {
+    "TRAINING_IN_PROGRESS": "It is training, and is not billed as a running model.",
+    "STARTING": "First call `model.wait_until_running()`.",
+    "STOPPING": "It is stopping already: call `model.wait_until_stopped()`.",
+    "STOPPED": "It is stopped already.",
+    "TRAINING_COMPLETED": "It was never started.",
+}
+"""What to do about a model with a status that does not allow a start or a stop."""
 
 _log = logging.getLogger("rekolabels")
 
@@ -32,10 +51,10 @@ class ModelHandle(TaggedResource):
     Users get a ``ModelVersion``, which adds evaluation, detection and ``running`` to it.
     """
 
-    _connection: Connection
-    arn: str
+    _connection: Connection = attrs.field(validator=made_by_client)
+    arn: str = attrs.field(validator=arn_of(parse_version_arn))
     """ARN of the model version."""
-    project_arn: str
+    project_arn: str = attrs.field(validator=arn_of(parse_project_arn))
     """ARN of the project."""
 
     def __repr__(self) -> str:
@@ -146,17 +165,18 @@ class ModelHandle(TaggedResource):
             max_inference_units: Upper bound for auto-scaling; None for no auto-scaling.
 
         Raises:
+            InvalidInput: A number of units is not valid.
             ResourceInUse: The model is not trained, or is already starting, running or stopping.
             LimitExceeded: Too many running models or inference units for the account.
         """
+        check_units(min_inference_units, max_inference_units)
         try:
             self._connection.rekognition.start_project_version(
                 self.arn, self.project_arn, minimum=min_inference_units, maximum=max_inference_units
             )
         except ResourceInUse as error:
             raise error.explained(
-                f"Cannot start model version {self.version_name!r}: it must be trained and stopped. First "
-                "call `model.wait_until_trained()` or `model.wait_until_stopped()`."
+                self._refusal("start", "it must be trained and stopped", _BEFORE_START)
             ) from error
 
     def stop(self) -> None:
@@ -165,7 +185,19 @@ class ModelHandle(TaggedResource):
         Raises:
             ResourceInUse: The model is not running.
         """
-        self._connection.rekognition.stop_project_version(self.arn, self.project_arn)
+        try:
+            self._connection.rekognition.stop_project_version(self.arn, self.project_arn)
+        except ResourceInUse as error:
+            raise error.explained(self._refusal("stop", "it must be running", _BEFORE_STOP)) from error
+
+    def _refusal(self, verb: str, rule: str, next_steps: Mapping[str, str]) -> str:
+        """Return why the service does not start or stop the model, and what to do."""
+        status: str | None = None
+        with contextlib.suppress(RekolabelsError):  # the caller needs the error that it is explained for
+            status = self.status
+        has = f" with status {status}" if status else ""
+        step = next_steps.get(status or "", "")
+        return f"Cannot {verb} model version {self.version_name!r}{has}: {rule}.{step and ' '}{step}"
 
     def delete(self, *, stop: bool = False, wait: bool = True, timeout: float | None = None) -> None:
         """Delete the version (DeleteProjectVersion). This cannot be undone.
@@ -181,7 +213,9 @@ class ModelHandle(TaggedResource):
         Raises:
             ResourceInUse: The version is training, starting, running, stopping or being copied.
         """
-        if stop:
+        check_seconds("timeout", timeout)
+        check_flag("wait", wait)
+        if check_flag("stop", stop):
             self._ensure_stopped(timeout=timeout)
         try:
             self._connection.rekognition.delete_project_version(self.arn, self.project_arn)
@@ -241,6 +275,9 @@ class ModelHandle(TaggedResource):
         resume_call: str,
         on_progress: Callable[[ModelDescription], object] | None = None,
     ) -> ModelDescription:
+        check_seconds("timeout", timeout)
+        if on_progress is not None:
+            check_callable("on_progress", on_progress, "a function that accepts a ModelDescription, or None")
         with _progress.bar(f"{self.version_name}: waiting until {goal}", enabled=on_progress is None) as bar:
 
             def poll() -> ModelDescription | None:
@@ -269,3 +306,10 @@ class ModelHandle(TaggedResource):
             return next((version for version in found if version.arn == self.arn), None)
         except ResourceNotFound:
             return None
+
+
+def check_units(minimum: object, maximum: object) -> None:
+    """Check the inference units that a model is started with."""
+    least = check_integer("min_inference_units", minimum, at_least=1)
+    if maximum is not None:
+        check_integer("max_inference_units", maximum, at_least=least, optional=True)

@@ -9,7 +9,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
 from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
@@ -151,9 +151,6 @@ class Lease(Generic[R]):
         max_cost: US dollars, and the prices to compute them with.
         stop_joined: Stop also a model that was not started by ``running()``.
         timeout: Seconds to wait for the start, and again for the stop.
-
-    Raises:
-        InvalidInput: A limit is not more than 0.
     """
 
     def __init__(
@@ -169,9 +166,6 @@ class Lease(Generic[R]):
         stop_joined: bool,
         timeout: float | None,
     ) -> None:
-        _require_positive("idle_timeout", idle_timeout)
-        _require_positive("max_duration", max_duration)
-        _require_positive("max_cost", max_cost[0] if max_cost else None)
         self._model = model
         self._make_running = make_running
         self._units = (min_inference_units, max_inference_units)
@@ -193,6 +187,19 @@ class Lease(Generic[R]):
         self._uses_lock = threading.Lock()
         # When this lease requested a start that was not refused, in seconds since the epoch.
         self._started_at: float | None = None
+
+    def detect(self, *_: object, **__: object) -> NoReturn:
+        """Raise the error for a block that was not entered.
+
+        Raises:
+            InvalidInput: Always.
+        """
+        raise InvalidInput(
+            f"{self!r} is used without `with`. Use `with model.running() as running: running.detect(image)`; "
+            "the end of the block stops the model."
+        )
+
+    detect_many = detect
 
     def __repr__(self) -> str:
         return f"<Lease of model version {self._model.version_name!r}: {self._state.value}>"
@@ -494,8 +501,3 @@ class Lease(Generic[R]):
             self._apply(_Event.STOP if is_stopping else _Event.LEAVE)
             self._released.set()
             unregister(self._release)
-
-
-def _require_positive(name: str, value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise InvalidInput(f"{name} is {value!r}; expected more than 0, or None for no limit.")

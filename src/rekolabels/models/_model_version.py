@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels._aws._connection import connection_of
+from rekolabels._arguments import (
+    check_callable,
+    check_flag,
+    check_instance,
+    check_number,
+    check_optional_text,
+    check_seconds,
+    invalid,
+)
+from rekolabels._aws._arns import check_name, check_tags
+from rekolabels._aws._connection import Connection, connection_of
+from rekolabels._aws._s3 import check_location
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidEvaluation, ResourceNotReady
 from rekolabels.inference import Detects
 from rekolabels.models._costs import run_cost, training_cost
-from rekolabels.models._handle import ModelHandle
+from rekolabels.models._handle import ModelHandle, check_units
 from rekolabels.models._lease import Lease
 from rekolabels.models._result_files import ResultFile, Validation, read_image, training_snapshot
 from rekolabels.models._status import is_trained, read_json
@@ -20,7 +32,6 @@ from rekolabels.models._status import is_trained, read_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from datetime import datetime
 
     from rekolabels.costs import RunCost, TrainingCost
     from rekolabels.evaluation import EvaluationResult, SnapshotImage
@@ -148,6 +159,16 @@ class ModelVersion(Detects, ModelHandle):
             InvalidInput: A limit is not more than 0; or ``max_cost`` is given and no prices are known for the
                 Region.
         """
+        check_units(min_inference_units, max_inference_units)
+        check_flag("stop_joined", stop_joined)
+        check_seconds("timeout", timeout)
+        for name, limit, kind in (
+            ("idle_timeout", idle_timeout, "a number of seconds"),
+            ("max_duration", max_duration, "a number of seconds"),
+            ("max_cost", max_cost, "a number of US dollars"),
+        ):
+            if limit is not None:
+                check_number(name, limit, above=0, kind=kind, optional=True)
         return Lease(
             self,
             partial(RunningModel, self),
@@ -186,6 +207,9 @@ class ModelVersion(Detects, ModelHandle):
                 or no prices are known for the Region.
             AccessDenied: The caller lacks ``cloudwatch:GetMetricData``.
         """
+        for name, moment in (("since", since), ("until", until)):
+            if moment is not None:
+                check_instance(name, moment, datetime, "a datetime with a time zone, or None")
         return run_cost(self, since, until)
 
     def copy_to(
@@ -219,7 +243,8 @@ class ModelVersion(Detects, ModelHandle):
             The copy, which can be started when it is complete.
 
         Raises:
-            InvalidInput: The project is in another Region; or in another account, and ``wait`` is False.
+            InvalidInput: An argument is not valid; or the project is in another Region; or it is in another
+                account, and ``wait`` is False.
             ResourceInUse: A version with this name exists, or this version is not trained.
             LimitExceeded: The source project cannot have another policy.
             ModelFailed: The copy failed, and was deleted.
@@ -228,24 +253,38 @@ class ModelVersion(Detects, ModelHandle):
         """
         from rekolabels.models._copy import copy_model
 
-        name = version_name or self.version_name
+        _check_project(project)
+        name = self.version_name if version_name is None else check_name("version_name", version_name)
+        check_optional_text("kms_key_id", kms_key_id, "the id or the ARN of a KMS key")
+        check_flag("wait", wait)
+        check_seconds("timeout", timeout)
         destination = connection_of(project)
         if output is None:
             place = S3Location(destination.require_bucket(), f"{destination.prefix}{project.name}/{name}")
         else:
-            place = S3Location.parse(output) if isinstance(output, str) else output
+            place = check_location("output", output)
         arn = copy_model(
             self,
             destination,
             project.arn,
             name,
             output=place,
-            tags=tags,
+            tags=check_tags(tags),
             kms_key_id=kms_key_id,
             wait=wait,
             timeout=timeout,
         )
         return ModelVersion(destination, arn, project.arn)
+
+
+def _check_project(project: object) -> None:
+    """Check that a value is a Project, whose class is above this module."""
+    if isinstance(getattr(project, "_connection", None), Connection) and hasattr(
+        type(project), "train_dataset"
+    ):
+        return
+    fix = "Use `client.project('name')`." if isinstance(project, str) else ""
+    raise invalid("project", project, "a Project", fix)
 
 
 class RunningModel(Detects):
@@ -267,6 +306,11 @@ class RunningModel(Detects):
         before_call: Callable[[], None],
         using: Callable[[], AbstractContextManager[None]],
     ) -> None:
+        check_instance(
+            "model", model, ModelVersion, "a ModelVersion", "Use `with model.running() as running:`."
+        )
+        check_callable("before_call", before_call, "a function")
+        check_callable("using", using, "a function")
         self.model = model
         """The model version."""
         self.arn = model.arn

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_callable, check_items, check_seconds
 from rekolabels._aws._connection import connection_of
 from rekolabels._aws._waiting import wait_until
 from rekolabels.descriptions import ModelDescription
@@ -41,11 +42,17 @@ def wait_all(
         The last snapshot of each version, in the order of ``models``.
 
     Raises:
+        InvalidInput: ``models`` is a single model, or one of them is not a model version.
         TrainingFailed: One or more trainings failed. Raised after all have ended, and names each of them.
         UnexpectedStatus: A version is being deleted or does not exist.
         WaitTimedOut: The trainings did not end within ``timeout``; the service continues.
     """
-    trainings = _Trainings({model.arn: model for model in models}, on_progress)
+    fix = "Use `wait_all(project.models())`." if hasattr(type(models), "models") else ""
+    given = check_items("models", models, ModelVersion, "a list of model versions", fix)
+    check_seconds("timeout", timeout)
+    if on_progress is not None:
+        check_callable("on_progress", on_progress, "a function that accepts a list of descriptions, or None")
+    trainings = _Trainings({model.arn: model for model in given}, on_progress)
     if not trainings.models:
         return []
     wait_until(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -31,7 +30,10 @@ class Recorded:
     """
 
     def __init__(self, retry: RetryPolicy) -> None:
-        self._retry = retry
+        from rekolabels import RetryPolicy
+        from rekolabels._arguments import check_instance
+
+        self._retry = check_instance("retry", retry, RetryPolicy, "a RetryPolicy")
         self._stubs: list[Stubber] = []
 
     def __repr__(self) -> str:
@@ -60,6 +62,9 @@ class Recorded:
         from botocore.stub import Stubber
 
         from rekolabels import Client
+        from rekolabels._aws._connection import check_region
+
+        check_region("region_name", region_name)
 
         class Session(boto3.Session):
             """Returns the two stubbed clients, also to an application that creates its own."""
@@ -136,12 +141,14 @@ def _error_details(response: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    from rekolabels._arguments import check_file
     from rekolabels.errors import InvalidInput
 
     if isinstance(recording, Mapping):
         return "a recording", recording
+    path = check_file("A recording", recording, "the path of a JSON file, or a mapping")
     try:
-        found: Any = json.loads(Path(recording).read_bytes())
+        found: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{recording}: cannot be read: {error}.") from error
     if not isinstance(found, dict):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from rekolabels.client import Client
@@ -30,8 +31,13 @@ class Trainer:
     """
 
     def __init__(self, client: Client, workspace: Path, options: Mapping[str, Any]) -> None:
-        self._client = client
-        self._workspace = workspace
+        from rekolabels._arguments import check_instance, check_path, invalid
+        from rekolabels.client import Client
+
+        self._client = check_instance("client", client, Client, "a Client")
+        self._workspace = check_path("workspace", workspace, "the folder of a service")
+        if not isinstance(cast("object", options), Mapping):
+            raise invalid("options", options, "options of LocalService")
         self._options = options
 
     def __repr__(self) -> str:
@@ -62,9 +68,17 @@ class Trainer:
             TrainingFailed: The training failed.
         """
         from rekolabels import ModelVersion, RetryPolicy
+        from rekolabels._arguments import check_fraction
+        from rekolabels._aws._arns import check_name
         from rekolabels._aws._connection import connection_of
+        from rekolabels.datasets._ingest import PreparedImages
         from rekolabels.local import LocalService, Quotas
 
+        # Before the project is created.
+        wanted = PreparedImages.prepare(images, "Cannot create the datasets", stage="training").images
+        check_name("project_name", project_name)
+        check_name("version_name", version_name)
+        check_fraction("test", test)
         connection = connection_of(self._client)
         with LocalService(self._workspace, quotas=Quotas.off(), **self._options) as service:
             client = service.client(
@@ -73,7 +87,7 @@ class Trainer:
                 retry=RetryPolicy(first_poll=0.005),
             )
             project = client.create_project(project_name, exist_ok=True)
-            project.create_datasets(images, test=test)
+            project.create_datasets(wanted, test=test)
             model = project.train(version_name)
             model.wait_until_trained(on_progress=_no_bar)
         return ModelVersion(connection, model.arn, project.arn)

@@ -7,9 +7,12 @@ import time
 
 import attrs
 
-from rekolabels.errors import InvalidInput
+from rekolabels._arguments import check_number
 
 __all__ = ["Durations", "ManualClock"]
+
+_FAR = 10**11
+"""Seconds: more than three thousand years, and less than datetime can express."""
 
 
 class ManualClock:
@@ -29,6 +32,8 @@ class ManualClock:
     """
 
     def __init__(self, start: float | None = None) -> None:
+        if start is not None:
+            check_number("start", start, at_least=0, at_most=_FAR, kind="a number of seconds since 1970")
         self._now = float(time.time() if start is None else start)
         self._lock = threading.Lock()
 
@@ -43,12 +48,9 @@ class ManualClock:
             seconds: How far; 0 or more.
 
         Raises:
-            InvalidInput: ``seconds`` is negative.
+            InvalidInput: ``seconds`` is negative, or not a number.
         """
-        if not seconds >= 0:
-            raise InvalidInput(
-                f"Cannot advance the clock by {seconds!r} seconds: it only moves forward (0 or more)."
-            )
+        check_number("seconds", seconds, at_least=0, at_most=_FAR, kind="a number of seconds")
         with self._lock:
             self._now += seconds
 
@@ -60,13 +62,12 @@ class ManualClock:
         return f"<ManualClock {self._now}>"
 
 
-def _not_negative(_instance: object, field: attrs.Attribute[float], value: float) -> None:
-    if not value >= 0:
-        raise InvalidInput(f"Invalid Durations.{field.name} {value!r}: expected seconds, 0 or more.")
+def _check_seconds(_instance: object, field: attrs.Attribute[float], value: float) -> None:
+    check_number(f"Durations.{field.name}", value, at_least=0, kind="a number of seconds")
 
 
 def _seconds() -> float:
-    seconds: float = attrs.field(default=0.0, validator=_not_negative)
+    seconds: float = attrs.field(default=0.0, validator=_check_seconds)
     return seconds
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._arguments import check_integer, check_text
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
@@ -57,6 +58,12 @@ class Quotas:
     """Media analysis jobs in progress; None for AWS's number in the Region: 20 in us-east-1, us-west-2 and
     eu-west-1, and 5 elsewhere. AWS closed these jobs (bulk analysis) to new customers on 2026-04-30."""
 
+    def __attrs_post_init__(self) -> None:
+        for field in attrs.fields(type(self)):
+            value, optional = getattr(self, field.name), field.default is None
+            if not (value is None and optional):
+                check_integer(f"Quotas.{field.name}", value, at_least=0, optional=optional)
+
     @classmethod
     def off(cls) -> Quotas:
         """Return quotas without any limits.
@@ -68,10 +75,12 @@ class Quotas:
 
     def trainings_in(self, region: str) -> int:
         """Return the number of trainings in progress that are allowed in a Region."""
+        check_text("region", region, "a Region")
         return _TRAININGS.get(region, 2) if self.trainings is None else self.trainings
 
     def media_jobs_in(self, region: str) -> int:
         """Return the number of media analysis jobs in progress that are allowed in a Region."""
+        check_text("region", region, "a Region")
         return _MEDIA_JOBS.get(region, 5) if self.media_jobs is None else self.media_jobs
 
     def __repr__(self) -> str:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import attrs
 
+from rekolabels._arguments import (
+    check_choice,
+    check_flag,
+    check_fraction,
+    check_instance,
+    check_integer,
+    check_items,
+    check_number,
+    check_text,
+)
 from rekolabels._display import counted
 from rekolabels.errors import InvalidInput
 from rekolabels.manifest.codes import CODES
@@ -52,17 +62,16 @@ class Fault:
     """For a dropped connection: whether the request is carried out first."""
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise InvalidInput(f"Invalid probability {self.probability!r}: expected a number from 0 to 1.")
-        if self.after < 0:
-            raise InvalidInput(f"Invalid after {self.after!r}: expected a number of requests, 0 or more.")
-        if self.times is not None and self.times < 1:
-            raise InvalidInput(
-                f"Invalid times {self.times!r}: expected a number of requests, 1 or more, or None for no "
-                "limit."
-            )
-        if not self.seconds >= 0:
-            raise InvalidInput(f"Invalid seconds {self.seconds!r}: expected 0 or more.")
+        check_choice("kind", self.kind, get_args(FaultKind))
+        check_text("operation", self.operation, "the name of an operation, '*' or 'S3'")
+        check_instance("code", self.code, str, "an error code, as text")
+        check_instance("message", self.message, str, "text")
+        check_number("seconds", self.seconds, at_least=0, kind="a number of seconds")
+        check_integer("after", self.after, at_least=0, kind="a whole number of requests")
+        if self.times is not None:
+            check_integer("times", self.times, at_least=1, kind="a whole number of requests", optional=True)
+        check_fraction("probability", self.probability)
+        check_flag("answered", self.answered)
 
     @classmethod
     def error(
@@ -85,6 +94,7 @@ class Fault:
             times: How often the fault strikes; None for no limit.
             probability: Probability (0 to 1) that a matching request is struck.
         """
+        check_text("code", code, "an error code, such as 'ThrottlingException'")
         return cls("error", operation, code, message, after=after, times=times, probability=probability)
 
     @classmethod
@@ -178,6 +188,7 @@ class Fault:
         Raises:
             InvalidInput: The code is unknown and no message is given.
         """
+        check_instance("code", code, str, "a code of rekolabels.manifest.codes, as text")
         if code and not message:
             known = CODES.get(code)
             if known is None and operation != "StartMediaAnalysisJob":
@@ -229,7 +240,11 @@ class Fault:
 
 
 def _faults(faults: Iterable[Fault]) -> tuple[Fault, ...]:
-    return tuple(faults)
+    return tuple(
+        check_items(
+            "faults", faults, Fault, "a list of faults", "For example `FaultPlan([Fault.throttled()])`."
+        )
+    )
 
 
 @attrs.frozen
@@ -251,3 +266,6 @@ class FaultPlan:
 
     faults: tuple[Fault, ...] = attrs.field(converter=_faults, repr=counted("faults"))
     seed: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        check_integer("seed", self.seed)

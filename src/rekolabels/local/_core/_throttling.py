@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.errors import InvalidInput
+from rekolabels._arguments import check_number
 from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["Throttle", "Tps"]
 
 
-def _positive(_instance: object, field: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:
-        raise InvalidInput(
-            f"Invalid Tps.{field.name} {value!r}: expected requests per second, greater than 0 "
-            "(math.inf for no limit)."
-        )
+def _check_rate(_instance: object, field: attrs.Attribute[float], value: float) -> None:
+    check_number(
+        f"Tps.{field.name}", value, above=0, kind="a number of requests per second (math.inf for no limit)"
+    )
 
 
 @attrs.frozen
@@ -33,16 +31,16 @@ class Tps:
     Use ``math.inf`` for an unlimited rate.
     """
 
-    detect_per_unit: float = attrs.field(default=5.0, validator=_positive)
+    detect_per_unit: float = attrs.field(default=5.0, validator=_check_rate)
     """DetectCustomLabels, per inference unit of a model. AWS no longer publishes this number; in 2020 it was
     "up to 5". For a model with ``MaxInferenceUnits``, the limit is that of all its units from the start."""
-    detect: float = attrs.field(default=50.0, validator=_positive)
+    detect: float = attrs.field(default=50.0, validator=_check_rate)
     """DetectCustomLabels, per account and Region."""
-    control_plane: float = attrs.field(default=5.0, validator=_positive)
+    control_plane: float = attrs.field(default=5.0, validator=_check_rate)
     """Every other operation, separately, per account and Region."""
-    tags: float = attrs.field(default=10.0, validator=_positive)
+    tags: float = attrs.field(default=10.0, validator=_check_rate)
     """TagResource, UntagResource and ListTagsForResource, separately, per account and Region."""
-    get_media_job: float = attrs.field(default=20.0, validator=_positive)
+    get_media_job: float = attrs.field(default=20.0, validator=_check_rate)
     """GetMediaAnalysisJob, per account and Region."""
 
     def of(self, operation: str) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
+from rekolabels._arguments import check_text, invalid
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._http._app import CONTENT_TYPE, error_response
@@ -71,22 +72,22 @@ def check_exposure(host: str, token: str | None, allowed_hosts: Collection[str])
         InvalidInput: The address, the token or a host name is invalid, or other machines can reach the
             address and the token or the host names are missing. No message contains the token.
     """
+    expected = "an IP address, such as '127.0.0.1' or '0.0.0.0'"
     try:
-        exposed = not ipaddress.ip_address(host).is_loopback
+        exposed = not ipaddress.ip_address(check_text("host", host, expected)).is_loopback
     except ValueError as error:
-        raise InvalidInput(
-            f"Invalid host {host!r}: expected an IP address, such as '127.0.0.1' or '0.0.0.0'."
-        ) from error
-    if isinstance(allowed_hosts, str):
-        raise InvalidInput(
-            f"Invalid allowed_hosts: expected a list of host names, such as [{allowed_hosts!r}]."
-        )
+        if isinstance(error, InvalidInput):
+            raise
+        fix = "Use '127.0.0.1'." if host == "localhost" else ""
+        raise invalid("host", host, expected, fix) from error
     for name in allowed_hosts:
         if not _HOST_NAME.fullmatch(name.lower()):
             raise InvalidInput(
                 f"Invalid host name {name!r} in allowed_hosts: expected a name or an IPv4 address without a "
                 "port, such as 'rekolabels.internal'."
             )
+    if token is not None and not isinstance(cast("object", token), str):
+        raise InvalidInput(f"The access token is of type {type(token).__name__}; expected text. {_HOW_TO}")
     if token is not None and len(token) < _MIN_TOKEN:
         raise InvalidInput(
             f"The access token has {len(token)} characters; at least {_MIN_TOKEN} are required. {_HOW_TO}"

@@ -12,6 +12,7 @@ import threading
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, cast
 
+from rekolabels._arguments import check_callable, check_integer, check_items, check_text
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._wsgi import BadRequest, ResponseStart, close_chunks, make_environ
 from rekolabels.local._http._access import HostNames, TokenMiddleware, check_exposure, protect_response
@@ -37,6 +38,7 @@ _LINGER_TIMEOUT = 1.0
 """Seconds that the server reads on after a refusal: closing at once could reset the connection, and the
 client would lose the response."""
 _JOIN_TIMEOUT = 10.0
+_MAX_PORT = 65_535
 _NO_BODY = frozenset({204, 304})
 _REASONS = {
     400: "Bad Request",
@@ -100,11 +102,16 @@ class Server:
         allowed_hosts: Collection[str] = (),
         exposes: str = "everything",
     ) -> None:
-        exposed = check_exposure(host, token, allowed_hosts)
+        check_callable("app", app, "a WSGI application")
+        check_integer("port", port, at_least=0, at_most=_MAX_PORT)
+        check_text("account", account, "an account ID")
+        check_text("region", region, "a Region")
+        names = check_items("allowed_hosts", allowed_hosts, str, "a list of host names")
+        exposed = check_exposure(host, token, names)
         if token is not None:
             app = TokenMiddleware(app, token)
         try:
-            self._listener = _Listener(app, host, port, HostNames(allowed_hosts))
+            self._listener = _Listener(app, host, port, HostNames(names))
         except (OSError, OverflowError) as error:
             in_use = getattr(error, "errno", None) == errno.EADDRINUSE
             reason = "the port is in use" if in_use else str(error).rstrip(".")
@@ -112,7 +119,7 @@ class Server:
                 f"Cannot listen on port {port} of {host}: {reason}. Choose another port, or 0 for a free one."
             ) from error
         self.port: int = self._listener.server_address[1]
-        name = next(iter(allowed_hosts)) if exposed else f"[{host}]" if ":" in host else host
+        name = names[0] if exposed else f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{self.port}"
         self.environment: Mapping[str, str] = _Environment(
             AWS_ENDPOINT_URL=self.url,
@@ -130,7 +137,7 @@ class Server:
                 host,
                 self.port,
                 exposes,
-                ", ".join(allowed_hosts),
+                ", ".join(names),
             )
         self._process = os.getpid()
         self._thread = threading.Thread(
