@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--only", choices=_SETS)
+    parser.add_argument("--list", choices=["find_label_errors", "label_issues"])
     options = parser.parse_args()
     print("| set | list | seed | right | precision | found | recall |")
     print("|---|---|---|---|---|---|---|")
@@ -67,11 +68,14 @@ def main() -> None:
             continue
         images = read(options.data / name)
         for listing, count in (("find_label_errors", of_all_images), ("label_issues", of_test_images)):
+            if options.list not in {None, listing}:
+                continue
             total = Counted(0, 0, 0)
-            for seed in options.seeds:
-                counted = count(*make_wrong(images, seed), seed)
-                total += counted
-                print(f"| {name} | {listing} | {seed} | {' | '.join(counted.cells())} |", flush=True)
+            with tempfile.TemporaryDirectory() as workspace:
+                for seed in options.seeds:
+                    counted = count(*make_wrong(images, seed), seed, workspace)
+                    total += counted
+                    print(f"| {name} | {listing} | {seed} | {' | '.join(counted.cells())} |", flush=True)
             print(f"| {name} | {listing} | all | {' | '.join(total.cells())} |", flush=True)
 
 
@@ -108,15 +112,19 @@ def names(image: LabelledImage) -> list[str]:
     return [box.label for box in image.boxes] or list(image.labels)
 
 
-def of_all_images(images: Sequence[LabelledImage], wrong: set[tuple[str, int]], seed: int) -> Counted:
+def of_all_images(
+    images: Sequence[LabelledImage], wrong: set[tuple[str, int]], seed: int, _workspace: str
+) -> Counted:
     """Check the list of ``find_label_errors``."""
     return check(find_label_errors(images, seed=seed), wrong, len(wrong))
 
 
-def of_test_images(images: Sequence[LabelledImage], wrong: set[tuple[str, int]], seed: int) -> Counted:
-    """Check the list of ``result.label_issues()``."""
-    with tempfile.TemporaryDirectory() as workspace, LocalService(workspace, seed=seed) as service:
-        project = service.client(bucket="bench").create_project("wrong-labels")
+def of_test_images(
+    images: Sequence[LabelledImage], wrong: set[tuple[str, int]], seed: int, workspace: str
+) -> Counted:
+    """Check the list of ``result.label_issues()``; one workspace computes the features only once."""
+    with LocalService(workspace, seed=seed) as service:
+        project = service.client(bucket="bench").create_project(f"seed-{seed}")
         project.create_datasets(images, test=0.2, seed=seed)
         model = project.train("v1")
         model.wait_until_trained()

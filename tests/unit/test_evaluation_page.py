@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import attrs
 import pytest
 
-from evaluations import SCORES, TRUTHS, classifier, detector
+from evaluations import SCORES, TRUTHS, box, classifier, detector, detector_of
 from recordings import recording
-from rekolabels.errors import ObjectNotFound
-from rekolabels.evaluation import EvaluationResult, LabelMetrics
+from rekolabels.errors import InvalidInput, ObjectNotFound
+from rekolabels.evaluation import EvaluationResult, LabelMetrics, iou
 from rekolabels.evaluation._report._figures import rules_note
 
 if TYPE_CHECKING:
@@ -140,8 +140,8 @@ def test_page_of_a_detector_draws_boxes(tmp_path: Path) -> None:
     page = Page(detector().save(tmp_path / "page.html").read_text(encoding="utf-8"))
 
     assert ("viewBox", "0 0 640 480") in page.values or ("viewbox", "0 0 640 480") in page.values
-    assert page.values.count(("class", "true")) == 4
-    assert page.values.count(("class", "false")) == 3
+    assert page.values.count(("class", "true")) == 3
+    assert page.values.count(("class", "false")) == 2
     assert "missed" in page.text
     assert "background" in page.text
 
@@ -249,14 +249,60 @@ def test_rich_table_escapes_labels() -> None:
 
 def test_label_issues() -> None:
     """The highest score comes first, for one label, several labels and boxes."""
-    single = classifier(TRUTHS, SCORES).label_issues()
+    single = classifier(TRUTHS, SCORES).label_issues(min_score=0.1)
     assert [("cat", "dog"), ("dog", "cat")] == [(one.label, one.suggestion) for one in single][:2]
     assert single[0].score >= single[1].score > 0
     assert "cat may be dog (0.40)" in str(single[0])
 
     several = classifier([["cat", "dog"], []], [{"cat": 0.9, "dog": 0.1}, {"cat": 0.8, "dog": 0.2}])
-    assert [("dog", None), (None, "cat")] == [(one.label, one.suggestion) for one in several.label_issues()]
-    assert "cat may be missing" in str(several.label_issues()[1])
+    both = several.label_issues(min_score=0)
+    assert [("dog", None), (None, "cat")] == [(one.label, one.suggestion) for one in both]
+    assert "cat may be missing (0.30)" in str(both[1])
+    assert several.label_issues() == []
 
-    (box,) = detector().label_issues(limit=1)
-    assert (None, "cap", 0.6) == (box.label, box.suggestion, box.score)
+    (missing,) = detector().label_issues(min_score=0.2)
+    assert (None, "cap", 0.3) == (missing.label, missing.suggestion, missing.score)
+
+
+def test_label_issue_of_a_box() -> None:
+    """The score is half of the lead of another label in the place of the box, times the overlap."""
+    shifted = box(11, "watch")
+    found = detector_of(
+        [[box(10)], [box(10, "watch")], [box(10)]],
+        [
+            [(shifted, 0.95), (box(12, "watch"), 0.5), (box(9), 0.1)],
+            [(box(10, "watch"), 0.9)],
+            [(box(10), 0.9)],
+        ],
+    )
+
+    (issue,) = found.label_issues(min_score=0)
+
+    assert (issue.label, issue.suggestion, issue.box) == ("cap", "watch", box(10))
+    assert issue.score == pytest.approx(0.5 * (0.95 - 0.1) * iou(shifted, box(10)))
+
+
+def test_only_probable_errors_are_listed_and_the_page_shows_the_same(tmp_path: Path) -> None:
+    """Without a confident issue, there is no advice; of many, the page shows the first."""
+    unsure = classifier(TRUTHS, SCORES)
+    sure = classifier([["cat"]] * 30, [{"cat": 0.9, "dog": 0.1}] * 15 + [{"cat": 0.1, "dog": 0.9}] * 15)
+    pages = [
+        Page(result.save(tmp_path / "page.html").read_text(encoding="utf-8")).text
+        for result in (unsure, sure)
+    ]
+
+    assert unsure.label_issues() == []
+    assert "Labels to check" not in pages[0]
+    assert "check the labels" not in pages[0]
+    assert len(sure.label_issues()) == 15
+    assert "First check the labels of 15 test images" in pages[1]
+    assert "most of them are probably wrong. These are the first 12 of 15." in pages[1]
+    assert pages[1].count("Should this be dog?") == 12
+
+
+def test_invalid_scores_and_limits_of_issues() -> None:
+    """They are refused before the test images are read."""
+    with pytest.raises(InvalidInput, match=r"min_score is 75; .*use min_score=0\.75"):
+        detector().label_issues(min_score=75)
+    with pytest.raises(InvalidInput, match="limit is -1"):
+        detector().label_issues(limit=-1)

@@ -60,7 +60,7 @@ def test_a_wrong_label_of_a_box_is_found(tmp_path: Path) -> None:
     wrong = attrs.evolve(images[4].boxes[0], label="ring")
     images[4] = attrs.evolve(images[4], boxes=[wrong, images[4].boxes[1]])
 
-    first = find_label_errors(images, folds=3)[0]
+    first = find_label_errors(images, folds=3, min_score=0)[0]
 
     assert (first.image.source, first.label, first.suggestion, first.box) == (
         images[4].source,

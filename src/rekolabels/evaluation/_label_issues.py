@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from rekolabels._arguments import check_fraction, check_limit
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._images import EvaluatedImage, short_image
 from rekolabels.images import BoundingBox
@@ -13,10 +14,18 @@ from rekolabels.images import BoundingBox
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LabelIssue", "find_label_issues"]
+    from rekolabels.evaluation._values import Verdict
 
+__all__ = ["MIN_ISSUE_SCORE", "LabelIssue", "find_label_issues"]
+
+MIN_ISSUE_SCORE = 0.75
+"""Score from which an issue is more often a wrong label than a mistake of the model.
+
+``benchmarks/bench_label_errors.py`` measures it; docs/label-errors.md has the figures."""
 _SAME_OBJECT_IOU = 0.5
 """Intersection over union from which two boxes are of one object."""
+_DISCOUNT = 0.5
+"""Factor of the scores of boxes and of several labels for an image, where most issues are mistakes of the model."""
 
 
 @attrs.frozen
@@ -41,22 +50,42 @@ class LabelIssue:
         return f"{self.image.source}: {self.label} may be {instead} ({self.score:.2f})"
 
 
-def find_label_issues(images: Iterable[EvaluatedImage], *, limit: int | None = None) -> list[LabelIssue]:
+def find_label_issues(
+    images: Iterable[EvaluatedImage], *, limit: int | None = None, min_score: float = MIN_ISSUE_SCORE
+) -> list[LabelIssue]:
     """Rank the labels that the model disagrees with, the highest score first.
 
-    The score depends on the kind of image:
+    The score depends on the kind of images:
 
-    * One image-level label: by how much the confidence of another label exceeds that of the true one.
-    * Several image-level labels: each label by itself, ``2 * confidence - 1`` for one that is not in the
-      ground truth, and ``1 - 2 * confidence`` for one that is.
-    * Boxes: the confidence of a predicted box of another label in the same place, or of one in a place
-      without a true box.
+    * One image-level label for each image: by how much the confidence of another label exceeds that of the
+      true one.
+    * Several image-level labels: half of ``1 - 2 * confidence`` of a label that is in the ground truth, half of
+      ``2 * confidence - 1`` of one that is not, and half of the score above for images with one label.
+    * Boxes: half of the lead of another label over the true one in the place of a true box, times the overlap
+      (IoU) of the predicted box; half of the confidence of a predicted box where no true box is.
+
+    The scores of the last two are at most 0.5, because most of these issues are mistakes of the model. So they
+    are listed only with a lower ``min_score``.
 
     Args:
         images: Test images with their verdicts.
         limit: Return at most this many issues.
+        min_score: Return only issues with at least this score, 0 to 1. From the default on, an issue is more
+            often a wrong label than a mistake of the model; below, most are mistakes.
+
+    Raises:
+        InvalidInput: The score is not between 0 and 1, or the limit is negative.
     """
-    issues = [issue for image in images for issue in _issues(image)]
+    check_limit("limit", limit)
+    check_fraction("min_score", min_score)
+    issues: list[LabelIssue] = []
+    unsure = False
+    for image in images:
+        unsure |= image.is_detection or len(image.labels) != 1
+        issues += _issues(image)
+    if unsure:
+        issues = [attrs.evolve(issue, score=_DISCOUNT * issue.score) for issue in issues]
+    issues = [issue for issue in issues if issue.score >= min_score]
     issues.sort(key=lambda issue: -issue.score)
     return issues if limit is None else issues[:limit]
 
@@ -69,7 +98,7 @@ def _issues(image: EvaluatedImage) -> Iterator[LabelIssue]:
 
 def _issue_of_label(image: EvaluatedImage) -> Iterator[LabelIssue]:
     (label,) = image.labels
-    own = max((verdict.confidence for verdict in image.verdicts if verdict.label == label), default=0.0)
+    own = _confidence(verdict for verdict in image.verdicts if verdict.label == label)
     for other in image.verdicts:  # only the most confident other label counts
         if other.label != label:
             if other.confidence > own:
@@ -87,16 +116,33 @@ def _issues_of_labels(image: EvaluatedImage) -> Iterator[LabelIssue]:
 
 
 def _issues_of_boxes(image: EvaluatedImage) -> Iterator[LabelIssue]:
+    best: dict[int, LabelIssue] = {}
     for verdict in image.verdicts:
         if verdict.kind != "false positive" or verdict.box is None:
             continue
-        box = verdict.box
-        overlap, true = max(
-            ((iou(true, box), true) for true in image.boxes),
-            key=lambda pair: pair[0],
-            default=(0.0, box),
+        overlap, at = max(
+            ((iou(true, verdict.box), at) for at, true in enumerate(image.boxes)), default=(0.0, 0)
         )
         if overlap < _SAME_OBJECT_IOU:
-            yield LabelIssue(image, None, verdict.label, verdict.confidence, box)
-        elif true.label != verdict.label:
-            yield LabelIssue(image, true.label, verdict.label, verdict.confidence, true)
+            yield LabelIssue(image, None, verdict.label, verdict.confidence, verdict.box)
+            continue
+        true = image.boxes[at]
+        score = overlap * (verdict.confidence - _confidence_of(true, image))
+        if true.label != verdict.label and score > (best[at].score if at in best else 0.0):
+            best[at] = LabelIssue(image, true.label, verdict.label, score, true)
+    yield from best.values()
+
+
+def _confidence_of(true: BoundingBox, image: EvaluatedImage) -> float:
+    """Return the confidence of the label of a true box in its place."""
+    return _confidence(
+        verdict
+        for verdict in image.verdicts
+        if verdict.label == true.label
+        and verdict.box is not None
+        and iou(true, verdict.box) >= _SAME_OBJECT_IOU
+    )
+
+
+def _confidence(verdicts: Iterable[Verdict]) -> float:
+    return max((verdict.confidence for verdict in verdicts), default=0.0)

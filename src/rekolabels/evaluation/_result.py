@@ -27,7 +27,7 @@ from rekolabels.evaluation._compare import METRICS, Comparison, check_no_regress
 from rekolabels.evaluation._confusion import ConfusionCounts, count_confusion
 from rekolabels.evaluation._images import EvaluatedImage, Mistake, find_mistakes, read_images
 from rekolabels.evaluation._jsonl import Lines, LineSource, as_lines
-from rekolabels.evaluation._label_issues import LabelIssue, find_label_issues
+from rekolabels.evaluation._label_issues import MIN_ISSUE_SCORE, LabelIssue, find_label_issues
 from rekolabels.evaluation._recompute import Discrepancy, compare_with_summary, recompute, tally
 from rekolabels.evaluation._report._table import format_table
 from rekolabels.evaluation._values import ResultFields
@@ -185,15 +185,20 @@ class EvaluationResult(ResultFields):
         """
         return find_mistakes(self.images, label, kind, limit, self.labels)
 
-    def label_issues(self, *, limit: int | None = None) -> list[LabelIssue]:
-        """Return labels of test images that the model disagrees with, the highest score first.
+    def label_issues(
+        self, *, limit: int | None = None, min_score: float = MIN_ISSUE_SCORE
+    ) -> list[LabelIssue]:
+        """Return labels of test images that are probably wrong, the highest score first.
 
-        Such a label may be wrong; :func:`find_label_issues` explains the score.
+        The model confidently disagrees with these labels; :func:`find_label_issues` explains the score. The
+        page that :meth:`save` writes shows the same list.
 
         Args:
             limit: Return at most this many issues.
+            min_score: Return only issues with at least this score, 0 to 1. Below the default, most issues
+                are mistakes of the model, not wrong labels.
         """
-        return find_label_issues(self.images, limit=limit)
+        return find_label_issues(self.images, limit=limit, min_score=min_score)
 
     def scores(self) -> dict[str, ScoredLabel]:
         """Return the confidences on the test images by label, for counts, curves and calibration."""

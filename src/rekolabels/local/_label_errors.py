@@ -7,7 +7,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rekolabels._arguments import check_callable, check_integer, check_items, check_limit, check_seed
+from rekolabels._arguments import (
+    check_callable,
+    check_fraction,
+    check_integer,
+    check_items,
+    check_limit,
+    check_seed,
+)
 from rekolabels._files import TemporaryFolder
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.evaluation import (
@@ -17,6 +24,7 @@ from rekolabels.evaluation import (
     evaluate_detection,
     find_label_issues,
 )
+from rekolabels.evaluation._label_issues import MIN_ISSUE_SCORE
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.local._engine import FeatureCache, Prediction, Sample, UnusableImage, check_image, train
 
@@ -34,9 +42,10 @@ def find_label_errors(
     folds: int = 5,
     seed: int = 0,
     limit: int | None = None,
+    min_score: float = MIN_ISSUE_SCORE,
     read: Callable[[str], bytes] | None = None,
 ) -> list[LabelIssue]:
-    """Rank the labels that are most likely wrong, by cross-validation on this machine.
+    """Return the labels that are probably wrong, by cross-validation on this machine.
 
     The images are split into folds, stratified by label. For each fold, a model is trained on the images of
     the others and predicts those of the fold. That takes ``folds`` trainings; image features are computed
@@ -48,6 +57,9 @@ def find_label_errors(
         folds: Number of folds, from 2 to the number of images. More folds judge better and take longer.
         seed: Seed of the trainings.
         limit: Maximum number of results; None for all.
+        min_score: Return only issues with at least this score, 0 to 1;
+            :func:`~rekolabels.evaluation.find_label_issues` explains it. Below the default, most issues are
+            mistakes of the models, not wrong labels.
         read: Returns the bytes of an image, given its source. By default sources are paths.
 
     Returns:
@@ -65,6 +77,7 @@ def find_label_errors(
     check_limit("limit", limit)
     if read is not None:
         check_callable("read", read, "a function that returns the bytes of an image, or None")
+    check_fraction("min_score", min_score)
     labelled = [image for image in given if image.labels or image.boxes]
     if not _MIN_FOLDS <= folds <= len(labelled):
         raise InvalidInput(
@@ -95,7 +108,7 @@ def find_label_errors(
     except UnusableImage as error:
         raise InvalidImage(str(error)) from error
     in_order = [predictions[index] for index in range(len(labelled))]
-    return find_label_issues(_evaluate(labelled, in_order, read), limit=limit)
+    return find_label_issues(_evaluate(labelled, in_order, read), limit=limit, min_score=min_score)
 
 
 def _assign_folds(images: Sequence[LabelledImage], folds: int) -> list[list[int]]:

@@ -19,7 +19,6 @@ __all__ = ["give_advice"]
 _GOOD_METRIC = 0.9
 _MIN_TEST_IMAGES = 10
 _MIN_CONFUSIONS = 2
-_MIN_ISSUE_SCORE = 0.5
 _MAX_LABELS = 5
 
 
@@ -35,7 +34,7 @@ def give_advice(
         result: The metrics.
         counts: Counts by label at the assumed thresholds; empty if the test images are unknown.
         confusion: How often each label is predicted as each label; None if it is unknown.
-        issues: Labels that the model disagrees with, the highest score first.
+        issues: Labels that are probably wrong, the highest score first.
     """
     return [
         *_check_labels(issues),
@@ -51,10 +50,10 @@ def give_advice(
 
 
 def _check_labels(issues: Sequence[LabelIssue]) -> list[str]:
-    serious = [issue for issue in issues if issue.score >= _MIN_ISSUE_SCORE]
-    if not serious:
+    count = len({id(issue.image) for issue in issues})
+    if not count:
         return []
-    images = "1 test image" if len(serious) == 1 else f"{len(serious):,} test images"
+    images = "1 test image" if count == 1 else f"{count:,} test images"
     return [
         (
             f"First check the labels of {images}: the model confidently disagrees with them. Wrong labels "

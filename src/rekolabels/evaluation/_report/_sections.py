@@ -36,7 +36,6 @@ _MAX_IMAGES = 24
 """Maximum number of images with mistakes."""
 _MAX_DISPUTED = 12
 """Maximum number of disputed labels."""
-_MIN_ISSUE_SCORE = 0.5
 _MAX_TEXTS = 4
 """Maximum number of mistakes listed below an image."""
 _LEGEND = '<span class="key true">ground truth</span> <span class="key false">false positive</span>'
@@ -184,14 +183,16 @@ def worst_mistakes(mistakes: Sequence[Mistake], read: Callable[[str], bytes] | N
 
 def disputed_labels(issues: Sequence[LabelIssue], read: Callable[[str], bytes] | None) -> str:
     """Return the section with the labels that are most likely wrong."""
-    serious = [issue for issue in issues if issue.score >= _MIN_ISSUE_SCORE][:_MAX_DISPUTED]
-    if not serious:
+    if not issues:
         return ""
+    shown = issues[:_MAX_DISPUTED]
     thumbnails = Thumbnails(read)
-    figures = "".join(_figure(issue.image, thumbnails, [_question(issue)]) for issue in serious)
+    figures = "".join(_figure(issue.image, thumbnails, [_question(issue)]) for issue in shown)
+    more = f" These are the first {len(shown)} of {len(issues):,}." if len(issues) > len(shown) else ""
     return (
-        "<h2>Labels to check</h2>\n<p>The model disagrees most with these labels. Some of them may be wrong "
-        f'in the test dataset.</p>\n<div class="figures">{figures}</div>'
+        "<h2>Labels to check</h2>\n<p>The model confidently disagrees with these labels of the test "
+        f"dataset, and most of them are probably wrong.{more}</p>\n"
+        f'<div class="figures">{figures}</div>'
     )
 
 
