@@ -25,7 +25,7 @@ MIN_ISSUE_SCORE = 0.75
 _SAME_OBJECT_IOU = 0.5
 """Intersection over union from which two boxes are of one object."""
 _DISCOUNT = 0.5
-"""Factor of the scores of boxes and of several labels for an image, where most issues are mistakes of the model."""
+"""Factor of the scores of boxes and of several labels for an image: most issues are mistakes of the model."""
 
 
 @attrs.frozen
@@ -59,13 +59,13 @@ def find_label_issues(
 
     * One image-level label for each image: by how much the confidence of another label exceeds that of the
       true one.
-    * Several image-level labels: half of ``1 - 2 * confidence`` of a label that is in the ground truth, half of
-      ``2 * confidence - 1`` of one that is not, and half of the score above for images with one label.
-    * Boxes: half of the lead of another label over the true one in the place of a true box, times the overlap
-      (IoU) of the predicted box; half of the confidence of a predicted box where no true box is.
+    * Several image-level labels: half of ``1 - 2 * confidence`` of a label that is in the ground truth, half
+      of ``2 * confidence - 1`` of one that is not, and half of the score above for images with one label.
+    * Boxes: half of the lead of another label over the true one in the place of a true box, times the
+      overlap (IoU) of the predicted box; half of the confidence of a predicted box where no true box is.
 
-    The scores of the last two are at most 0.5, because most of these issues are mistakes of the model. So they
-    are listed only with a lower ``min_score``.
+    The scores of the last two are at most 0.5, because most of these issues are mistakes of the model. So
+    they are listed only with a lower ``min_score``.
 
     Args:
         images: Test images with their verdicts.
