@@ -15,7 +15,7 @@ import boto3
 import pytest
 from sdk_backends import QUICK, write_folder
 
-from rekolabels import Client, LabelledImage, RekolabelsError, RetryPolicy
+from rekolabels import BoundingBox, Client, LabelledImage, RekolabelsError, RetryPolicy
 from rekolabels.evaluation import ThresholdPolicy
 from rekolabels.formats import read_folder
 from rekolabels.inference import video_frames
@@ -138,10 +138,24 @@ def _() -> object:
     return project().create_datasets("puppies/")  # type: ignore[arg-type]
 
 
-@provokes("The service would reject some images")
+@provokes("Some images cannot be used")
 def _() -> object:
     Path("notes.jpg").write_text("not an image")
     return project().create_datasets([*read_folder("puppies"), LabelledImage("notes.jpg", ["amber"])])
+
+
+@provokes("Labels and boxes are mixed")
+def _() -> object:
+    first, *others = read_folder("puppies")
+    boxed = LabelledImage(first.source, boxes=[BoundingBox("amber", 1, 1, 20, 20)])
+    return project().create_datasets([boxed, *others])
+
+
+@provokes("A picture has two labels")
+def _() -> object:
+    images = list(read_folder("puppies"))
+    Path("copy.png").write_bytes(Path(images[0].source).read_bytes())
+    return project().create_datasets([*images, LabelledImage("copy.png", ["blue"])])
 
 
 @provokes("Only one label")
