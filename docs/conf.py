@@ -34,6 +34,9 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 pygments_dark_style = "github-dark"
 html_title = f"rekolabels {release}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+smartquotes = False  # messages and commands are copied
 
 
 # Users get these from methods; their constructors take a private connection.
