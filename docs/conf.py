@@ -62,7 +62,8 @@ class Default:
 def as_code(value: Any) -> str:
     """Return the code for a default, such as ``time.sleep`` or ``RetryPolicy()``."""
     if inspect.isroutine(value) or isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
+        ours = value.__module__.startswith("rekolabels")
+        return value.__qualname__ if ours else f"{value.__module__}.{value.__qualname__}"
     if attrs.has(type(value)) and not any(
         field.init and field.default is attrs.NOTHING for field in attrs.fields(type(value))
     ):
