@@ -109,7 +109,27 @@ def _parameter(field: Any) -> str:
     return f"{field.alias}={as_code(made)}"
 
 
+COLON = "\ufdd0"
+"""Stands for a colon that napoleon must not read as the end of a type."""
+
+
+def hide_colons(
+    _app: object, what: str, _name: str, _documented: object, _options: object, lines: list[str]
+) -> None:
+    """Keep the first sentence of an attribute whole: napoleon reads what is before a colon as its type."""
+    if what in {"attribute", "data", "property"} and lines:
+        lines[0] = lines[0].replace(":", COLON)
+
+
+def restore_colons(*event: Any) -> None:
+    """Restore the colons when napoleon has read the docstring."""
+    lines: list[str] = event[-1]
+    lines[:] = [line.replace(COLON, ":") for line in lines]
+
+
 def setup(app: Any) -> None:
     """Connect to Sphinx."""
+    app.connect("autodoc-process-docstring", hide_colons, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", restore_colons, priority=600)
     app.connect("autodoc-before-process-signature", show_defaults)
     app.connect("autodoc-process-signature", class_signature)
