@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,36 @@ def test_ratios_become_pixels(tmp_path: Path) -> None:
     boxes = (BoundingBox("dog", 1, 2, 29, 40), BoundingBox("cat", 0, 0, 100, 80))
     assert images == [LabelledImage(str(tmp_path / "images" / "a.png"), (), boxes, ImageSize(100, 80))]
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("start", "size"),
+    [
+        (b"GIF89a" + struct.pack("<HH", 100, 80), (100, 80)),
+        (b"BM" + bytes(12) + struct.pack("<Iii", 40, 100, -80), (100, 80)),
+        (b"BM" + bytes(12) + struct.pack("<IHH", 12, 100, 80), (100, 80)),
+        (b"RIFF\x30\0\0\0WEBPVP8X" + bytes(8) + b"\x63\0\0\x4f\0\0", (100, 80)),
+        (b"RIFF\x30\0\0\0WEBPVP8L" + bytes(4) + b"\x2f" + struct.pack("<I", 99 | 79 << 14), (100, 80)),
+        (b"RIFF\x30\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 100, 80), (100, 80)),
+        (b"RIFF\x30\0\0\0WEBPVP8 ", None),
+        (b"GIF89a" + bytes(4), None),
+        (b"II*\0", None),
+        (b"\0\0\0\x18ftypheic", None),
+    ],
+)
+def test_other_formats(tmp_path: Path, start: bytes, size: tuple[int, int] | None) -> None:
+    """WebP, BMP and GIF images are read, because create_datasets can convert them; others are reported."""
+    data = {"data.yaml": "train: images\nnames: [cat]\n", "images/b.png": png()}
+    write_files(tmp_path, {**data, "images/a.webp": start + bytes(40), "images/a.txt": "0 .5 .5 .5 .5"})
+    problems: list[Problem] = []
+    images = list(read_yolo(tmp_path, on_problem=problems.append))
+    if size is None:
+        assert [problem.lost for problem in problems] == ["image"]
+        assert len(images) == 1
+    else:
+        assert problems == []
+        assert images[0].size == ImageSize(*size)
+        assert images[0].boxes == (BoundingBox("cat", 25, 20, 50, 40),)
 
 
 def test_layouts_of_folders(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rekolabels._arguments import check_instance, is_url
 from rekolabels._files import replacing
-from rekolabels._image_header import image_format, other_format, read_header
+from rekolabels._image_header import image_format, read_header
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._problems import printable, shown
 from rekolabels.images import ImageSize
@@ -25,7 +25,6 @@ __all__ = [
     "image_size",
     "is_file",
     "is_folder",
-    "is_other_image",
     "is_within",
     "make_folder",
     "open_text",
@@ -269,17 +268,6 @@ def exists(path: str | os.PathLike[str]) -> bool:
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Return whether a file exists; False for names that the system rejects."""
     return os.path.isfile(path)  # noqa: PTH113 - as above
-
-
-def is_other_image(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is an image of another format than JPEG and PNG, which could be converted."""
-    try:
-        if not is_file(path):  # a pipe would block
-            return False
-        with open(path, "rb") as file:  # noqa: PTH123 - the strings of os.scandir
-            return other_format(file.read(12)) is not None
-    except OSError:
-        return False
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import file_name
-from rekolabels.formats._files import image_size, is_other_image
+from rekolabels.formats._files import image_size
 from rekolabels.formats._inputs import check_callback
+from rekolabels.formats._other_images import is_other_image
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import LabelledImage
 from rekolabels.manifest._given_images import check_images

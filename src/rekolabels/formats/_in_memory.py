@@ -16,8 +16,9 @@ from rekolabels._image_header import image_format
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import as_dict, as_list, is_s3, make_box
 from rekolabels.formats._csv import IMAGE_COLUMNS, LABEL_COLUMNS
-from rekolabels.formats._files import image_size, is_file, is_other_image
+from rekolabels.formats._files import image_size, is_file
 from rekolabels.formats._inputs import check_callback
+from rekolabels.formats._other_images import is_other_image
 from rekolabels.formats._problems import OnProblem, Report, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest._given_images import is_mapping

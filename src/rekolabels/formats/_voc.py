@@ -24,11 +24,11 @@ from rekolabels.formats._files import (
     image_size,
     is_file,
     is_folder,
-    is_other_image,
     make_folder,
     writing,
 )
 from rekolabels.formats._inputs import ExistingImages, check_callback, check_location, not_empty
+from rekolabels.formats._other_images import is_other_image
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest._given_images import check_images

@@ -29,6 +29,7 @@ from rekolabels.formats._files import (
     writing,
 )
 from rekolabels.formats._inputs import check_callback, not_empty
+from rekolabels.formats._other_images import EXTENSIONS, other_image_size
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest._given_images import check_images
@@ -41,7 +42,7 @@ __all__ = ["read_yolo", "write_yolo"]
 _PARTS = ("train", "val", "test")
 _PARTS_EXPECTED = "a list of parts, such as ['train']"
 _SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
-_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png"})
+_EXTENSIONS = EXTENSIONS | {".jpg", ".jpeg", ".png"}
 _ROUNDING = 0.005
 """Pixels: the error of a ratio with six digits at 4096 pixels."""
 _MAX_YAML_BYTES = 1 << 18
@@ -284,10 +285,8 @@ def _paths_below(folder: Path, report: Report) -> Iterator[Path]:
 
 
 def _labelled_image(image: Path, names: Mapping[int, str], report: Report) -> LabelledImage | None:
-    try:
-        size = image_size(image)
-    except InvalidImage as error:
-        report.error(error, fix="Fix or remove it.", lost="image")
+    size = _image_size(image, report)
+    if size is None:
         return None
     file = _label_file(image)
     if file is None:
@@ -304,6 +303,17 @@ def _labelled_image(image: Path, names: Mapping[int, str], report: Report) -> La
         if line.strip()
     ]
     return LabelledImage(source=str(image), boxes=[box for box in boxes if box is not None], size=size)
+
+
+def _image_size(image: Path, report: Report) -> ImageSize | None:
+    """Return the size of an image, or None after reporting why it is not known."""
+    try:
+        return image_size(image)
+    except InvalidImage as error:
+        size = other_image_size(image)  # which create_datasets can convert
+        if size is None:
+            report.error(error, fix="Fix or remove it.", lost="image")
+        return size
 
 
 def _label_file(image: Path) -> Path | None:
