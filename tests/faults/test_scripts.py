@@ -54,7 +54,7 @@ class Run:
         lines = self.errors.splitlines()
         assert lines[:1] == ["Traceback (most recent call last):"], self.errors
         assert lines[-1] == "KeyboardInterrupt", self.errors
-        assert [line for line in lines[1:-1] if not line.startswith("  ")] == [], self.errors
+        assert [line for line in lines[1:-1] if line and not line.startswith("  ")] == [], self.errors
         # Python ends with 1 if a thread has called eval() after the interrupt, as some libraries do.
         assert self.code in {-signal.SIGINT, 1}
 
