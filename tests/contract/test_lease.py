@@ -17,7 +17,7 @@ from rekolabels import RetryPolicy, errors
 from rekolabels.costs import Prices
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
-from rekolabels.models import RunningModel
+from rekolabels.models import RunningModel, _lease
 from sdk_handles import client_of
 
 if TYPE_CHECKING:
@@ -212,13 +212,13 @@ def test_ctrl_c_during_the_release_does_not_leave_the_model_running(
     model: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The release is repeated before the block is left."""
-    lease = new_lease(model)
 
-    def interrupt() -> None:
+    def interrupt(*_: Any, **__: Any) -> bool:
+        monkeypatch.undo()
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), lease:
-        monkeypatch.setattr(lease, "_release", interrupt)
+    with pytest.raises(KeyboardInterrupt), model.running():
+        monkeypatch.setattr(_lease, "stop_unless_used", interrupt)
     assert model.status in {"STOPPING", "STOPPED"}
     assert model.tags == {}
 
