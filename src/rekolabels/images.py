@@ -14,7 +14,6 @@ from rekolabels._display import counted
 __all__ = ["BoundingBox", "Conversion", "ImageSize", "LabelledImage"]
 
 _NUMBERS = frozenset({int, float})
-_TEXT = frozenset({str})
 
 
 @attrs.frozen
@@ -34,8 +33,13 @@ class BoundingBox:
 
     def __attrs_post_init__(self) -> None:
         # Types only: a manifest may state any numbers, and check_manifest() has the rules for them.
-        kinds = {type(self.left), type(self.top), type(self.width), type(self.height)}
-        if type(self.label) is str and kinds <= _NUMBERS:
+        if (
+            type(self.label) is str
+            and type(self.left) in _NUMBERS
+            and type(self.top) in _NUMBERS
+            and type(self.width) in _NUMBERS
+            and type(self.height) in _NUMBERS
+        ):
             return
         check_instance("label", self.label, str, "the label of a box, as text")
         for name in ("left", "top", "width", "height"):
@@ -62,6 +66,8 @@ class ImageSize:
 
 
 def _source(source: str | os.PathLike[str]) -> str:
+    if type(source) is str:
+        return source
     path: object = os.fspath(source) if isinstance(source, (str, os.PathLike)) else None  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
     if not isinstance(path, str):
         raise invalid("source", source, "the path or s3:// URI of an image")
@@ -70,14 +76,22 @@ def _source(source: str | os.PathLike[str]) -> str:
 
 def _labels(labels: Iterable[str]) -> tuple[str, ...]:
     # Readers make millions of images: only unusual labels take the time of a full check.
-    if isinstance(labels, (tuple, list)) and {*map(type, labels)} <= _TEXT:
-        return tuple(labels)
+    if isinstance(labels, (tuple, list)):
+        for label in labels:
+            if type(label) is not str:
+                break
+        else:
+            return tuple(labels)
     return tuple(check_items("labels", labels, str, "a list of labels, as text"))
 
 
 def _boxes(boxes: Iterable[BoundingBox]) -> tuple[BoundingBox, ...]:
-    if isinstance(boxes, (tuple, list)) and {*map(type, boxes)} <= {BoundingBox}:
-        return tuple(boxes)
+    if isinstance(boxes, (tuple, list)):
+        for box in boxes:
+            if type(box) is not BoundingBox:
+                break
+        else:
+            return tuple(boxes)
     return tuple(check_items("boxes", boxes, BoundingBox, "a list of BoundingBox values"))
 
 
@@ -109,7 +123,7 @@ class LabelledImage:
         if self.size is not None and type(self.size) is not ImageSize:
             fix = "Write ImageSize(width, height)."
             check_instance("size", self.size, ImageSize, "an ImageSize or None", fix)
-        if not isinstance(self.attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        if type(self.attributes) is not dict and not isinstance(self.attributes, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
             raise invalid("attributes", self.attributes, "a mapping from keys to JSON values")
 
 

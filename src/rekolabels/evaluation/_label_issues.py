@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels._arguments import check_fraction, check_limit
+from rekolabels._arguments import check_fraction, check_instance, check_limit, invalid
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._images import EvaluatedImage, short_image
 from rekolabels.images import BoundingBox
+from rekolabels.manifest._given_images import is_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +27,8 @@ _SAME_OBJECT_IOU = 0.5
 """Intersection over union from which two boxes are of one object."""
 _DISCOUNT = 0.5
 """Factor of the scores of boxes and of several labels for an image: most issues are mistakes of the model."""
+
+_IMAGES = "test images, such as result.images"
 
 
 @attrs.frozen
@@ -74,13 +77,16 @@ def find_label_issues(
             often a wrong label than a mistake of the model; below, most are mistakes.
 
     Raises:
-        InvalidInput: The score is not between 0 and 1, or the limit is negative.
+        InvalidInput: These are not such images, the score is not between 0 and 1, or the limit is negative.
     """
+    if not is_collection(images):
+        raise invalid("images", images, _IMAGES)
     check_limit("limit", limit)
     check_fraction("min_score", min_score)
     issues: list[LabelIssue] = []
     unsure = False
-    for image in images:
+    for at, given in enumerate(images):
+        image = check_instance(f"images[{at}]", given, EvaluatedImage, _IMAGES)
         unsure |= image.is_detection or len(image.labels) != 1
         issues += _issues(image)
     if unsure:
