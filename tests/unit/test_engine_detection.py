@@ -13,6 +13,7 @@ from rekolabels.images import BoundingBox, ImageSize
 from rekolabels.local._engine import BrokenModel, FeatureCache, Sample, TrainingResult, load_model, train
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
@@ -54,9 +55,10 @@ def scene(seed: int) -> Sample:
 
 
 @pytest.fixture(scope="module")
-def cache() -> FeatureCache:
+def cache() -> Iterator[FeatureCache]:
     """Return a cache of feature maps for the tests of this module."""
-    return FeatureCache()
+    with FeatureCache() as features:
+        yield features
 
 
 @pytest.fixture(scope="module")

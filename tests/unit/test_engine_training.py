@@ -24,7 +24,7 @@ from rekolabels.local._engine import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
@@ -84,9 +84,10 @@ def testing() -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def cache() -> FeatureCache:
+def cache() -> Iterator[FeatureCache]:
     """Return a feature cache for the tests of this module."""
-    return FeatureCache()
+    with FeatureCache() as features:
+        yield features
 
 
 @pytest.fixture(scope="module")
