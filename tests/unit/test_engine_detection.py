@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 np = pytest.importorskip("numpy", reason="the extra 'local' is not installed")
 pil = pytest.importorskip("PIL.Image", reason="the extra 'local' is not installed")
+threadpoolctl = pytest.importorskip("threadpoolctl", reason="the extra 'local' is not installed")
 
+from rekolabels.local._engine._linear import single_threaded  # noqa: E402 - it needs NumPy
 from rekolabels.local._engine._model_files import read_model, write_model  # noqa: E402 - it needs NumPy
 from rekolabels.local._engine._windows import (  # noqa: E402 - it needs NumPy
     anchor_shapes,
@@ -120,6 +122,29 @@ def test_candidates_are_sorted_and_inside_the_image(trained: TrainingResult) -> 
             left, top, width, height = prediction.box
             assert min(left, top, width, height) >= 0
             assert max(left + width, top + height) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_predictions_do_not_depend_on_the_threads_of_linear_algebra(
+    trained: TrainingResult, testing: list[Sample], threads: int
+) -> None:
+    """They are identical to the last bit to those of the training."""
+    with threadpoolctl.threadpool_limits(threads):
+        assert [tuple(trained.model.predict(test.read())) for test in testing] == list(trained.predictions)
+
+
+def test_linear_algebra_uses_one_thread_until_the_last_block_ends() -> None:
+    """Blocks of several threads may end in any order."""
+    found: list[set[int]] = []
+    with threadpoolctl.threadpool_limits(2):
+        one, other = single_threaded(), single_threaded()
+        one.__enter__()
+        other.__enter__()
+        for block in (one, other):
+            found.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
+            block.__exit__(None, None, None)
+        found.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
+    assert found == [{1}, {1}, {2}]
 
 
 def test_a_saved_detector_predicts_the_same(

@@ -15,7 +15,7 @@ from rekolabels.local._engine._features import (
     compute_features,
     feature_blocks,
 )
-from rekolabels.local._engine._linear import Matrix, fit_binary, fit_multinomial
+from rekolabels.local._engine._linear import Matrix, fit_binary, fit_multinomial, single_threaded
 from rekolabels.local._engine._model_files import labels_of, write_model
 from rekolabels.local._engine._network import Tensor, fingerprint
 from rekolabels.local._engine._values import (
@@ -57,7 +57,8 @@ class Classifier:
 
     def predict_from(self, features: Tensor) -> list[Prediction]:
         """Return the predictions for a feature vector."""
-        scores = self.weights @ features.astype(np.float64) + self.bias
+        with single_threaded():
+            scores = self.weights @ features.astype(np.float64) + self.bias
         confidences = _softmax(scores) if self.kind == "single-label" else _sigmoid(scores)
         found = [Prediction(label, float(c)) for label, c in zip(self.labels, confidences, strict=True)]
         return sorted(found, key=lambda prediction: -prediction.confidence)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rekolabels.local._engine._detector_fit import OFFSETS
-from rekolabels.local._engine._linear import Matrix
+from rekolabels.local._engine._linear import Matrix, single_threaded
 from rekolabels.local._engine._model_files import labels_of, write_model
 from rekolabels.local._engine._network import CHANNELS, FeatureMaps, compute_maps, fingerprint
 from rekolabels.local._engine._values import BrokenModel, ModelKind, Prediction
@@ -77,7 +77,8 @@ class Detector:
     def predict_from(self, maps: FeatureMaps) -> list[Prediction]:
         """Return the predictions for the feature maps of an image."""
         grid = window_grid(self.shapes, maps.shape)
-        probabilities, offsets = self.score_windows(maps, grid)
+        with single_threaded():
+            probabilities, offsets = self.score_windows(maps, grid)
         height, width = maps.shape
         boxes = np.clip(_apply_offsets(grid.windows, offsets), 0, [width, height, width, height])
         found: list[Prediction] = []

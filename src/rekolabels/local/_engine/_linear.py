@@ -6,6 +6,8 @@ regularisation, are chosen among the training samples alone.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import numpy.typing as npt
 from rekolabels.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Generator
 
 __all__ = ["Head", "Matrix", "fit_binary", "fit_multinomial", "single_threaded"]
 
@@ -62,13 +64,34 @@ class Head:
         return result
 
 
-def single_threaded() -> AbstractContextManager[Any]:
-    """Return a context in which linear algebra uses one core; on two cores, two threads were slower."""
+_LOCK = threading.Lock()
+_blocks: list[Any] = []
+"""The open blocks of `single_threaded`; the first one holds the limit."""
+
+
+@contextlib.contextmanager
+def single_threaded() -> Generator[None]:
+    """Let linear algebra use one core while any thread of the process is in such a block.
+
+    The last bits of a product depend on the number of threads, and on two cores, two threads were slower.
+    The limit holds for the whole process, so the last block that ends lifts it.
+
+    Raises:
+        MissingExtra: threadpoolctl, a part of the extra ``local``, is not installed.
+    """
     try:
-        limits: AbstractContextManager[Any] = import_module("threadpoolctl").threadpool_limits(1)
+        limit = import_module("threadpoolctl").threadpool_limits
     except ImportError as error:
         raise MissingExtra("local", "Training models on this machine") from error
-    return limits
+    with _LOCK:
+        _blocks.append(_blocks[0] if _blocks else limit(1))
+    try:
+        yield
+    finally:
+        with _LOCK:
+            limits = _blocks.pop()
+            if not _blocks:
+                limits.restore_original_limits()
 
 
 def fit_multinomial(
