@@ -178,7 +178,8 @@ def test_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_heic() -> None:
     """HEIC images are converted, and turned upright once."""
-    heif = pytest.importorskip("pillow_heif", reason="the extra heic")
+    pytest.importorskip("pi_heif", reason="the extra heic")
+    heif = pytest.importorskip("pillow_heif", reason="it draws the images")
     for orientation, size in ((1, (120, 80)), (6, (80, 120))):
         body = io.BytesIO()
         heif.from_pillow(picture()).save(body, quality=90, exif=exif(orientation).tobytes())
@@ -193,7 +194,7 @@ def test_heic() -> None:
 
 def test_heic_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The problem names the extra."""
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
     found = make_plan(b"\0\0\0\x18ftypheic")
     assert found == Probe(
         "Converting HEIC images needs the extra 'heic': pip install 'rekolabels[heic]'", "format"

@@ -184,7 +184,7 @@ def _open(content: bytes) -> tuple[tuple[int, int], Callable[[], Any]]:
 
 def _open_heic(content: bytes) -> Any:
     try:
-        heif: Any = import_module("pillow_heif")
+        heif: Any = import_module("pi_heif")
     except ImportError as error:
         raise MissingExtra("heic", "Converting HEIC images") from error
     try:
