@@ -58,8 +58,6 @@ HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_THE_CLONE = {ROOT / "README.md", ROOT / "docs" / "index.md"}
 """Pages whose reader is in the root of the clone, not in a folder beside ``examples``."""
-INCOMPLETE = {"label-errors.md"}
-"""Pages that do not yet show all of their output."""
 SHELL = {"cd", "cp", "export", "git", "ls", "mkdir", "rm", "source"}
 """Commands of the shell, which are not checked."""
 WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in read_blocks(page))]
@@ -124,9 +122,9 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                     check_printed(block, printed)
                     printed = ""
                 elif (output := run_block(block, folder, names)) is not None:
-                    assert printed == "" or page.name in INCOMPLETE, f"Not shown before {block}:\n{printed}"
+                    assert printed == "", f"Not shown before {block}:\n{printed}"
                     printed = output
-        assert printed == "" or page.name in INCOMPLETE, f"Not shown at the end:\n{printed}"
+        assert printed == "", f"Not shown at the end:\n{printed}"
     finally:
         for value in names.values():
             if isinstance(value, LocalService):
