@@ -40,7 +40,7 @@ def test_drawn_portraits_can_be_trained_with(tmp_path: Path, monkeypatch: pytest
 
 def test_drawn_meadows_have_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each meadow has one to three boxes, all within the image."""
-    assert run(monkeypatch, "draw_puppies.py", tmp_path, "--boxes", "--images", 6) == 0
+    assert run(monkeypatch, "draw_puppies.py", tmp_path, "--boxes", "--images", 24) == 0
     images = list(read_coco(tmp_path / "instances.json", images=tmp_path))
     assert {len(image.boxes) for image in images} <= {1, 2, 3}
     assert [str(issue) for issue in check_manifest(images, open_images=True) if issue.level != "ADVICE"] == []
