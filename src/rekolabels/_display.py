@@ -22,7 +22,7 @@ def counted(noun: str) -> Callable[[Sized | None], str]:
     """Return a function for ``attrs.field(repr=...)`` that replaces many items by their number.
 
     >>> [counted("boxes")(items) for items in ((), ("a",), ("a", "b"))]
-    ["()", "('a',)", '<2 boxes>']
+    ['()', "('a',)", '<2 boxes>']
     """
 
     def show(items: Sized | None) -> str:

@@ -537,7 +537,9 @@ def test_signals_are_handled_while_any_block_is_open(open_model: Callable[..., M
 @pytest.mark.parametrize("value", [0, -1.0, float("nan")])
 def test_a_limit_must_be_positive(open_model: Callable[..., ModelVersion], limit: str, value: float) -> None:
     """A limit that would stop the model at once, or never, is rejected."""
-    with pytest.raises(errors.InvalidInput, match=rf"{limit} is {value!r}; expected a number of .*, more than 0, or None\."):
+    with pytest.raises(
+        errors.InvalidInput, match=rf"{limit} is {value!r}; expected a number of .*, more than 0, or None\."
+    ):
         open_model().running(**{limit: value})  # type: ignore[arg-type] # each limit is a float
 
 

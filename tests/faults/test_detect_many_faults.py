@@ -93,7 +93,7 @@ def test_every_image_has_its_answer(
     with faulty(workspace) as (service, model):
         images = mixed(image_paths, service)
         expected = list(model.detect_many(images))
-    with faulty(workspace, *CHAOS, seed=socket) as (service, model), service.serve() as server:
+    with faulty(workspace, *CHAOS, seed=int(socket)) as (service, model), service.serve() as server:
         if socket:
             for name, value in server.environment.items():
                 monkeypatch.setenv(name, value)

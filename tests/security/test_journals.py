@@ -103,7 +103,7 @@ def test_a_journal_with_such_a_name(model: ModelVersion, image_paths: list[Path]
     with pytest.raises(errors.InvalidInput, match="another run") as caught:
         list(model.detect_many(image_paths[:1], journal=journal, max_results=1))
     assert str(caught.value).encode()
-    with pytest.raises(errors.RekolabelsError, match="cannot be used"):
+    with pytest.raises(errors.RekolabelsError, match=r"journal is .*; expected the path of a file"):
         list(model.detect_many(image_paths[:1], journal=tmp_path / "null\0"))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 from rekolabels._files import create_private_file
@@ -25,6 +26,13 @@ _FOREIGN = (
     "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') OR ifnull(rootpage, 0) = 0"
 )
 """Views, triggers and virtual tables would do more than is asked of a table."""
+
+
+_FORK_TIMEOUT = 5.0
+"""Seconds that a fork waits for each transaction; only a fork from within one waits in vain."""
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_paused: list[threading.Lock] = []
+"""Write locks that are held while the process forks."""
 
 
 class DatabaseClosed(sqlite3.ProgrammingError):
@@ -51,12 +59,13 @@ class Database:
         self._path = path
         self._synchronous = "FULL" if fsync else "NORMAL"
         # The writers of one process queue here because SQLite itself waits by sleeping and trying again.
-        self._write_lock = threading.Lock()
+        self.write_lock = threading.Lock()
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._inherited: list[sqlite3.Connection] = []
         self._process = os.getpid()
         self._closed = False
+        _databases.add(self)
         create_private_file(path)
         try:
             self._migrate(migrations)
@@ -92,7 +101,7 @@ class Database:
         Raises:
             DatabaseClosed: The database is closed.
         """
-        with self._write_lock, self._connection() as db:
+        with self.write_lock, self._connection() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -175,3 +184,22 @@ class Database:
                 db.execute(statement)
             if version < len(migrations):
                 db.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _pause_writers() -> None:
+    """Wait until no write transaction is open: in a forked child it would never end, and SQLite counts it."""
+    for database in list(_databases):
+        lock = database.write_lock
+        if lock.acquire(timeout=_FORK_TIMEOUT):
+            _paused.append(lock)
+
+
+def _resume_writers() -> None:
+    while _paused:
+        _paused.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_pause_writers, after_in_parent=_resume_writers, after_in_child=_resume_writers
+    )
