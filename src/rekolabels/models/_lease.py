@@ -486,6 +486,7 @@ class Lease(Generic[R]):
         with self._lock:
             self._apply(_Event.RELEASE)
             if self._state in {LeaseState.STOPPING, LeaseState.RELEASED}:
+                unregister(self._release)  # the watchdog cannot restore the signal handlers
                 return
             try:
                 is_stopping = stop_unless_used(

@@ -189,6 +189,7 @@ class Fault:
             InvalidInput: The code is unknown and no message is given.
         """
         check_instance("code", code, str, "a code of rekolabels.manifest.codes, as text")
+        check_instance("message", message, str, "a message, as text")
         if code and not message:
             known = CODES.get(code)
             if known is None and operation != "StartMediaAnalysisJob":
