@@ -55,6 +55,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_call() -> None:
     released.set()
     assert ended.wait(20)
 
+
 def test_while_the_interpreter_exits_the_main_thread_makes_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread can start any more."""
     monkeypatch.setattr("rekolabels.local._http._shield._idle", {})
