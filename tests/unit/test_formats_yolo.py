@@ -53,7 +53,7 @@ def test_ratios_become_pixels(tmp_path: Path) -> None:
 )
 def test_other_formats(tmp_path: Path, start: bytes, size: tuple[int, int] | None) -> None:
     """WebP, BMP and GIF images are read, because create_datasets can convert them; others are reported."""
-    data = {"data.yaml": "train: images\nnames: [cat]\n", "images/b.png": png()}
+    data: dict[str, str | bytes] = {"data.yaml": "train: images\nnames: [cat]\n", "images/b.png": png()}
     write_files(tmp_path, {**data, "images/a.webp": start + bytes(40), "images/a.txt": "0 .5 .5 .5 .5"})
     problems: list[Problem] = []
     images = list(read_yolo(tmp_path, on_problem=problems.append))
