@@ -177,6 +177,7 @@ class FileAccessMonitor:
     def __init__(self, folder: Path) -> None:
         self.outside: list[tuple[str, str]] = []
         self._allowed = (
+            "/proc/self/maps",  # threadpoolctl looks up the libraries of this process
             str(folder),
             *sysconfig.get_paths().values(),
             str(Path(__file__).parents[2]),

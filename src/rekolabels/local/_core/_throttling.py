@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels._arguments import check_number
+from rekolabels._arguments import check_number, check_text
 from rekolabels.local._core._exceptions import ServiceException
 
 if TYPE_CHECKING:
@@ -44,7 +44,12 @@ class Tps:
     """GetMediaAnalysisJob, per account and Region."""
 
     def of(self, operation: str) -> float:
-        """Return the limit of an operation for one account in one Region, in requests per second."""
+        """Return the limit of an operation for one account in one Region, in requests per second.
+
+        Raises:
+            InvalidInput: The operation is not a name.
+        """
+        check_text("operation", operation, "the name of an operation")
         if operation in ("TagResource", "UntagResource", "ListTagsForResource"):
             return self.tags
         if operation == "GetMediaAnalysisJob":
