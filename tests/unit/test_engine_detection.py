@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -135,16 +136,34 @@ def test_predictions_do_not_depend_on_the_threads_of_linear_algebra(
 
 def test_linear_algebra_uses_one_thread_until_the_last_block_ends() -> None:
     """Blocks of several threads may end in any order."""
-    found: list[set[int]] = []
-    with threadpoolctl.threadpool_limits(2):
-        one, other = single_threaded(), single_threaded()
-        one.__enter__()
-        other.__enter__()
-        for block in (one, other):
-            found.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
-            block.__exit__(None, None, None)
-        found.append({pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
-    assert found == [{1}, {1}, {2}]
+    before = linear_algebra_threads()
+    found = []
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        blocks = [(thread, single_threaded()) for thread in (one, other, one)]
+        for thread, block in blocks:
+            thread.submit(block.__enter__).result()
+        for thread, block in blocks:
+            found.append(linear_algebra_threads())
+            thread.submit(block.__exit__, None, None, None).result()
+        found.append(linear_algebra_threads())
+    assert found == [{1}, {1}, {1}, before]
+
+
+def test_linear_algebra_uses_one_thread_though_another_thread_set_a_limit() -> None:
+    """By itself, threadpoolctl would leave the limit to the thread that set one first."""
+    with ThreadPoolExecutor(1) as thread:
+        limit = thread.submit(threadpoolctl.threadpool_limits, 2).result()
+        try:
+            with single_threaded():
+                assert linear_algebra_threads() == {1}
+            assert linear_algebra_threads() == {2}
+        finally:
+            thread.submit(limit.restore_original_limits).result()
+
+
+def linear_algebra_threads() -> set[int]:
+    """Return the number of threads of each BLAS library."""
+    return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
 
 
 def test_a_saved_detector_predicts_the_same(

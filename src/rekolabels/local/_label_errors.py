@@ -79,7 +79,7 @@ def find_label_errors(
         check_callable("read", read, "a function that returns the bytes of an image, or None")
     check_fraction("min_score", min_score)
     labelled = [image for image in given if image.labels or image.boxes]
-    if not _MIN_FOLDS <= folds <= len(labelled):
+    if folds > len(labelled):
         raise InvalidInput(
             f"Invalid folds={folds} for {len(labelled)} labelled images: expected at least {_MIN_FOLDS} "
             "folds and one image per fold."

@@ -71,10 +71,11 @@ def serve(
         )
         variables = dict(server.environment)
         if token_file is not None:  # what is printed may be kept as a log
-            variables["AWS_ACCESS_KEY_ID"] = f'"$(cat {shlex.quote(str(token_file))})"'
-        if as_json:
-            if token_file is not None:
+            if as_json:
                 del variables["AWS_ACCESS_KEY_ID"]
+            else:
+                variables["AWS_ACCESS_KEY_ID"] = f'"$(cat {shlex.quote(str(token_file))})"'
+        if as_json:
             text = json.dumps({"url": server.url, "environment": variables}, indent=1)
         else:
             text = "\n".join([server.url, *(f"export {name}={value}" for name, value in variables.items())])

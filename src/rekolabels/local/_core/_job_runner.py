@@ -165,9 +165,8 @@ class JobRunner:
         A job that takes longer than twenty seconds to end keeps the lock until then.
         """
         if KeyboardInterrupt in (sys.exc_info()[0], getattr(sys, "last_type", None)):
-            self._interrupted_level = (
-                logging.INFO
-            )  # the user has just interrupted it, and wants no more lines
+            # The user has just interrupted it, and wants no more lines.
+            self._interrupted_level = logging.INFO
         self.closing.set()
         self._open_gate.set()
         with self._lock:

@@ -56,9 +56,12 @@ class RealTimeWaits:
         Args:
             poll: What makes the request equal to others.
         """
-        if self._move is None or self._next_due() == math.inf:
+        if self._move is None:
             return
         with self._lock:
+            due = self._next_due()
+            if due == math.inf:
+                return
             now = self._clock()
             if now != self._read_at or len(self._polls) >= _MAX_REQUESTS:
                 self._read_at = now
@@ -68,8 +71,7 @@ class RealTimeWaits:
             if moment - last < _MIN_INTERVAL:
                 return
             self._polls[poll] = (count + 1, moment)
-            due = self._next_due()
-            if count + 1 < _POLLS or not now < due < math.inf:
+            if count + 1 < _POLLS or due <= now:
                 return
             _log.info("A client waits in real time; the clock is moved forward by %.0f s.", due - now)
             self._move(due - now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -80,18 +81,25 @@ def single_threaded() -> Generator[None]:
         MissingExtra: threadpoolctl, a part of the extra ``local``, is not installed.
     """
     try:
-        limit = import_module("threadpoolctl").threadpool_limits
+        threadpoolctl = import_module("threadpoolctl")
     except ImportError as error:
         raise MissingExtra("local", "Training models on this machine") from error
+    # threadpoolctl lets one thread at a time change the limit, and ignores the others. The first block
+    # and the last may be of different threads, so each takes control.
+    take_control = partial(threadpoolctl.OpenBLASController.clear_controlling_thread, force=True)
     with _LOCK:
-        _blocks.append(_blocks[0] if _blocks else limit(1))
+        if not _blocks:
+            take_control()
+        _blocks.append(_blocks[0] if _blocks else threadpoolctl.threadpool_limits(1, user_api="blas"))
     try:
         yield
     finally:
         with _LOCK:
             limits = _blocks.pop()
             if not _blocks:
+                take_control()
                 limits.restore_original_limits()
+                take_control()  # now other threads may have it
 
 
 def fit_multinomial(

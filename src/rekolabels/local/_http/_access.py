@@ -73,11 +73,10 @@ def check_exposure(host: str, token: str | None, allowed_hosts: Collection[str])
             address and the token or the host names are missing. No message contains the token.
     """
     expected = "an IP address, such as '127.0.0.1' or '0.0.0.0'"
+    check_text("host", host, expected)
     try:
-        exposed = not ipaddress.ip_address(check_text("host", host, expected)).is_loopback
+        exposed = not ipaddress.ip_address(host).is_loopback
     except ValueError as error:
-        if isinstance(error, InvalidInput):
-            raise
         fix = "Use '127.0.0.1'." if host == "localhost" else ""
         raise invalid("host", host, expected, fix) from error
     for name in allowed_hosts:
