@@ -376,7 +376,7 @@ def _real(value: object) -> float | None:
         number = float(value)
     except (OverflowError, ValueError):
         return None
-    return value if isinstance(value, (int, float)) else number
+    return value if type(value) is int else number  # NumPy's float64 is a float, but writes its name
 
 
 def _range(

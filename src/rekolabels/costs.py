@@ -85,7 +85,8 @@ class Prices:
     def __attrs_post_init__(self) -> None:
         check_text("region", self.region, "an AWS Region, such as 'us-east-1'")
         for name in ("training_hour", "inference_unit_hour"):
-            check_number(name, getattr(self, name), at_least=0, kind="a number of US dollars")
+            price = check_number(name, getattr(self, name), at_least=0, kind="a number of US dollars")
+            object.__setattr__(self, name, price)
 
     def training(self, seconds: float) -> float:
         """Return the cost of billed training seconds, in US dollars.

@@ -241,7 +241,8 @@ class Box:
         for name in ("left", "top", "width", "height"):
             value = getattr(self, name)
             if type(value) is not float:
-                check_number(name, value, kind="a fraction of the side of the image")
+                value = check_number(name, value, kind="a fraction of the side of the image")
+                object.__setattr__(self, name, value)
 
 
 @attrs.frozen
@@ -258,7 +259,10 @@ class Detection:
     def __attrs_post_init__(self) -> None:
         check_instance("label", self.label, str, "a label, as text")
         if type(self.confidence) is not float or not 0 <= self.confidence <= 100:  # noqa: PLR2004 - a percentage
-            check_number("confidence", self.confidence, at_least=0, at_most=100, kind="a percentage")
+            confidence = check_number(
+                "confidence", self.confidence, at_least=0, at_most=100, kind="a percentage"
+            )
+            object.__setattr__(self, "confidence", confidence)
         check_instance("box", self.box, (Box, NoneType), "a Box or None")
 
     def to_dict(self) -> dict[str, Any]:

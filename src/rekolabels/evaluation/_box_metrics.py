@@ -142,7 +142,7 @@ def iou(one: BoundingBox, other: BoundingBox) -> float:
         0.333...
     """
     if type(one) is not BoundingBox or type(other) is not BoundingBox:
-        name, value = ("other", other) if isinstance(one, BoundingBox) else ("one", one)  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
+        name, value = ("other", other) if type(one) is BoundingBox else ("one", one)
         raise invalid(name, value, "a BoundingBox")
     width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
     height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, Union, cast
 
 from rekolabels._arguments import check_file, invalid
+from rekolabels._files import printable_name
 from rekolabels.errors import InvalidEvaluation, InvalidInput
 from rekolabels.manifest._given_images import check_unused, is_collection
 from rekolabels.manifest._json import short_repr
@@ -87,8 +88,7 @@ def _lines_of(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from file
     except (OSError, ValueError) as error:  # ValueError: not a valid name
-        name = str(path) if str(path).isprintable() else repr(str(path))
-        raise unreadable(name, getattr(error, "strerror", None) or str(error)) from error
+        raise unreadable(printable_name(path), getattr(error, "strerror", None) or str(error)) from error
 
 
 def unreadable(where: str, problem: str) -> InvalidEvaluation:

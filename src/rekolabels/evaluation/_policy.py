@@ -153,7 +153,7 @@ class ThresholdPolicy:
 
         def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
             if not scored.support:
-                return assumed if not scored.counts(assumed).false_positives else None
+                return _without_false_alarms(scored, assumed)
             found, lowest = -1, None
             for confidence, counts in scored.curve():
                 if counts.true_positives > found and (counts.precision or 0.0) >= precision:
@@ -234,7 +234,7 @@ class ThresholdPolicy:
 
         def choose(scored: ScoredLabel, assumed: float | None) -> float | None:
             if not scored.support:
-                return assumed if not scored.counts(assumed).false_positives else None
+                return _without_false_alarms(scored, assumed)
             best, chosen = miss * scored.support, None
             for confidence, counts in scored.curve():
                 cost = false_alarm * counts.false_positives + miss * counts.false_negatives
@@ -346,6 +346,11 @@ class _Limit:
     metric: str
     value: float
     best: _Best
+
+
+def _without_false_alarms(scored: ScoredLabel, assumed: float | None) -> float | None:
+    """Return the assumed threshold of a label without test images; None if it has false positives there."""
+    return None if scored.counts(assumed).false_positives else assumed
 
 
 def _best_precision(scored: ScoredLabel) -> float | None:

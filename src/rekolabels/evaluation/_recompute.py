@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from rekolabels.evaluation._checks import check_thresholds
-from rekolabels.evaluation._confusion import TopConfusion
+from rekolabels.evaluation._confusion import TopConfusion, most_confident
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, mean_defined
 from rekolabels.evaluation._values import LabelMetrics, ResultFields, Verdict, VerdictKind, by_f1
 
@@ -111,11 +111,8 @@ class Tally:
     def _scored(self, counted: _LabelTally, threshold: float | None) -> ScoredLabel:
         listed = len(counted.positives) + len(counted.negatives)
         unscored = 0 if self.detection else self.images - listed
-        complete_from = 0.0
-        if (
-            self.detection or unscored
-        ):  # the file lists what counts at the assumed threshold, but not the rest
-            complete_from = counted.complete_from(threshold)
+        # Such a file lists what counts at the assumed threshold, but not the rest.
+        complete_from = counted.complete_from(threshold) if self.detection or unscored else 0.0
         return ScoredLabel(
             counted.positives,
             counted.negatives,
@@ -146,9 +143,9 @@ def tally(images: Iterable[EvaluatedImage]) -> Tally:
         result.images += 1
         result.detection |= image.is_detection
         if not image.is_detection:
-            ranked = sorted(image.verdicts, key=lambda verdict: (-verdict.confidence, verdict.label))
-            result.confusion.add(frozenset(image.labels), [verdict.label for verdict in ranked])
-        unjudged = Counter(image.truths)
+            result.confusion.add(frozenset(image.labels), most_confident(image))
+        # An image of a classifier has each label once, even if its file repeats one.
+        unjudged = Counter(image.truths if image.is_detection else dict.fromkeys(image.truths).keys())
         for label in unjudged:
             result.labels.setdefault(label, _LabelTally()).images += 1
         for verdict in image.verdicts:
@@ -186,11 +183,8 @@ def recompute(
     for label, label_tally in counted.labels.items():
         threshold = thresholds.get(label) if isinstance(thresholds, Mapping) else thresholds
         if threshold is None:
-            counts, threshold, known = (
-                counted.counts(label),
-                assumed.get(label, counted.threshold(label)),
-                True,
-            )
+            counts, known = counted.counts(label), True
+            threshold = assumed.get(label, counted.threshold(label))
         else:
             counts = scored[label].counts(threshold)
             known = threshold >= scored[label].complete_from

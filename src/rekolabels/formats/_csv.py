@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import attrs
 
-from rekolabels._arguments import check_flag, check_path, check_text, invalid
+from rekolabels._arguments import check_flag, check_optional_text, check_path, invalid
 from rekolabels.errors import InvalidInput
 from rekolabels.formats._common import (
     Location,
@@ -32,7 +32,7 @@ from rekolabels.formats._inputs import (
 )
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
-from rekolabels.manifest._given_images import check_images
+from rekolabels.manifest._given_images import IMAGE_FILES, check_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +57,6 @@ _SIDES = ("width", "height")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _BOX_HEADER = ("filename", *_SIDES, "class", *_CORNERS)
 _DELIMITERS = (",", ";", "\t", "|")
-_EXTENSIONS = (".jpg", ".jpeg", ".png")
 _OTHER_FILES = {
     "an Excel workbook": "Save it as CSV, or pass `pandas.read_excel(...)` to from_dataframe().",
     "a Parquet file": "Pass `pandas.read_parquet(...)` to from_dataframe().",
@@ -111,8 +110,7 @@ def read_csv(
         header = check_flag("header", header)
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
         raise invalid("delimiter", delimiter, "one character", r"For tabs, pass delimiter='\t'.")
-    if label_separator is not None:
-        check_text("label_separator", label_separator, "text between labels, such as '|', or None")
+    check_optional_text("label_separator", label_separator, "text between labels, such as '|'")
     _check_encoding(encoding)
     folder = Path(path).parent if images is None else check_location("images", images)
     report = Report(name, on_problem)
@@ -220,7 +218,7 @@ def _check_delimiter(line: str, delimiter: str, name: str) -> None:
         if (
             line.count(other) > line.count(delimiter)
             and other != delimiter
-            and (_is_header(fields) or fields[0].endswith(_EXTENSIONS))
+            and (_is_header(fields) or fields[0].endswith(IMAGE_FILES))
         ):
             raise InvalidInput(
                 f"{name}: Its fields are separated by {other!r}, not by {delimiter!r}: "

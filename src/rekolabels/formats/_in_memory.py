@@ -69,12 +69,12 @@ def from_dataframe(
 def _column(frame: Any, argument: str, name: object) -> list[Any]:
     """Return a column of a table as a list."""
     check_text(argument, name, "the name of a column")
-    names = _column_names(frame)
     try:
         column = frame[name]
         if not isinstance(column, (str, bytes)):
             return list(column)
     except Exception as error:  # each library has its own exceptions
+        names = _column_names(frame)
         if names is None:
             fix = "Read it with pandas.DataFrame(...), or with read_csv() if it is a file."
             raise invalid("frame", frame, "a DataFrame or a mapping of columns", fix) from error
@@ -388,7 +388,7 @@ def _fiftyone(samples: Any, field: str, on_problem: OnProblem) -> Iterator[Label
         report = Report(source, on_problem)
         try:
             found: Any = sample[field]
-        except (KeyError, AttributeError, LookupError):
+        except (AttributeError, LookupError):
             found = None
         if found is None:
             report(f"Field {field!r} is empty", fix="Label the sample or pass another field.")

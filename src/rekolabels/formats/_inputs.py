@@ -99,7 +99,7 @@ class ExistingImages:
     def has(self, source: str, *, line: int | None = None) -> bool:
         """Return whether an image exists; images in S3 are assumed to."""
         self.total += 1
-        if source[:5].lower() == "s3://" or is_file(source):
+        if is_s3(source) or is_file(source):
             return True
         self.miss(source, line=line)
         return False

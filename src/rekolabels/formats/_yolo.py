@@ -413,8 +413,6 @@ def write_yolo(
     summary = Summary(Report(str(target), on_problem))
     classes = {name: index for index, name in enumerate(names or ())}
     stems: set[str] = set()
-    for part in ("images", "labels"):
-        make_folder(target / part)
     for image in checked:
         report = Report(image.source, on_problem)
         name = file_name(image.source)
@@ -433,8 +431,11 @@ def write_yolo(
             )
         else:
             stems.add(stem)
+            make_folder(target / "labels")
             with writing(target / "labels" / f"{stem}.txt", sync=False) as file:
                 file.writelines(_line(box, image.size, classes) for box in writable_boxes(image, report))
+    for part in ("images", "labels"):
+        make_folder(target / part)
     with writing(target / "data.yaml") as file:
         content = {"path": ".", "train": "images", "names": dict(enumerate(classes))}
         file.write(yaml.safe_dump(content, allow_unicode=True, sort_keys=False))

@@ -12,7 +12,6 @@ from rekolabels.errors import InvalidInput
 from rekolabels.images import LabelledImage
 
 __all__ = [
-    "IMAGES",
     "IMAGE_FILES",
     "check_images",
     "check_unused",
@@ -20,9 +19,10 @@ __all__ = [
     "is_mapping",
     "is_path",
     "reader_for",
+    "reader_name",
 ]
 
-IMAGES = "labelled images, such as those of read_folder()"
+_IMAGES = "labelled images, such as those of read_folder()"
 
 _READERS = {
     ".csv": "read_csv",
@@ -47,12 +47,12 @@ def check_images(images: object, name: str = "images") -> Iterator[LabelledImage
         The images, still as a stream.
     """
     if isinstance(images, LabelledImage):
-        raise invalid(name, images, IMAGES, f"Pass a list: {name}=[image].")
+        raise invalid(name, images, _IMAGES, f"Pass a list: {name}=[image].")
     if is_path(images):
-        raise invalid(name, images, IMAGES, reader_for(images))
+        raise invalid(name, images, _IMAGES, reader_for(images))
     if not is_collection(images):
         fix = "Pass one of its parts." if hasattr(images, "train") and hasattr(images, "test") else ""
-        raise invalid(name, images, IMAGES, fix)
+        raise invalid(name, images, _IMAGES, fix)
     check_unused(images, name)
     return _each(images, name)
 
@@ -80,8 +80,8 @@ def check_unused(images: Iterable[object], name: str) -> None:
     """
     if inspect.isgenerator(images) and images.gi_frame is None:
         raise InvalidInput(
-            f"{name} is a generator that was used up: its images can be read once. Make a list before the "
-            f"first use: {name} = list(read_folder(...))."
+            f"{name} is a generator that was used up: it can be read once. Make a list before the first use: "
+            f"{name} = list(...)."
         )
 
 
@@ -93,10 +93,16 @@ def _each(images: Iterable[object], name: str) -> Iterator[LabelledImage]:
         yield image
 
 
+def reader_name(path: str | os.PathLike[str]) -> str:
+    """Return the name of the function that reads labelled images from a path, by its extension."""
+    text = os.fspath(path)
+    extension = os.path.splitext(text)[1].lower()  # noqa: PTH122 - also of URIs
+    return _READERS.get(extension, "read_folder")
+
+
 def reader_for(path: str | os.PathLike[str]) -> str:
     """Say how the labelled images at a path are read."""
     text = os.fspath(path)
-    extension = os.path.splitext(text)[1].lower()  # noqa: PTH122 - also of URIs
-    if extension in IMAGE_FILES:
+    if text.lower().endswith(IMAGE_FILES):
         return f"Label it: [LabelledImage({text!r}, labels=[...])]."
-    return f"Read them: {_READERS.get(extension, 'read_folder')}({text!r})."
+    return f"Read them: {reader_name(path)}({text!r})."

@@ -6,7 +6,7 @@ import hashlib
 import io
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import attrs
 
@@ -17,7 +17,20 @@ from rekolabels.manifest.limits import IMAGE_ASPECT, IMAGE_BYTES, IMAGE_SIDE
 if TYPE_CHECKING:
     from rekolabels._image_header import Header
 
-__all__ = ["Fault", "Probe", "dimension_fault", "probe", "read_file"]
+__all__ = [
+    "MAX_DECODED_BYTES",
+    "MAX_DECODED_PIXELS",
+    "Fault",
+    "Probe",
+    "dimension_fault",
+    "probe",
+    "read_file",
+]
+
+MAX_DECODED_BYTES: Final = 100 * 2**20
+"""Largest file that is decoded on this machine, to convert it or to compare it with others."""
+MAX_DECODED_PIXELS: Final = 89_478_485
+"""Largest image that is decoded: 89 megapixels. For larger ones Pillow warns of an attack."""
 
 Fault: TypeAlias = Literal[
     "unreadable", "not an image", "format", "damaged", "too small", "too large", "elongated"
@@ -64,13 +77,15 @@ def probe(content: bytes) -> Probe:
     Checks the dimensions before decoding, so that a small file cannot exhaust the memory, and bounds the work
     on hostile files. Without Pillow, looks for the end of the file instead of decoding it.
     """
-    if len(content) > IMAGE_BYTES:
-        return Probe(f"the file is larger than {IMAGE_BYTES // 2**20} MB", "too large", _size_of(content))
-    digest = hashlib.sha256(content).hexdigest()
     header = read_header(io.BytesIO(content))
-    if header is None or header.width < 1 or header.height < 1:
+    if header is not None and min(header.width, header.height) < 1:
+        header = None
+    size = None if header is None else _upright_size(header)
+    if len(content) > IMAGE_BYTES:
+        return Probe(f"the file is larger than {IMAGE_BYTES // 2**20} MB", "too large", size)
+    digest = hashlib.sha256(content).hexdigest()
+    if header is None:
         return Probe(*_header_fault(content[:12]), digest=digest)
-    size = _upright_size(header)
     found = dimension_fault(header.width, header.height)
     if found is None:
         reason = _decoding_problem(content, header)
@@ -101,11 +116,6 @@ def _header_fault(start: bytes) -> tuple[str, Fault]:
     if name is None:
         return "the file is neither JPEG nor PNG", "not an image"
     return f"the file is neither JPEG nor PNG, but {name}", "format"
-
-
-def _size_of(content: bytes) -> ImageSize | None:
-    header = read_header(io.BytesIO(content))
-    return None if header is None else _upright_size(header)
 
 
 def _upright_size(header: Header) -> ImageSize:

@@ -72,8 +72,10 @@ class GivenImages:
         if found is None:
             earlier = self.collection.add(image)
         else:
-            self.probes[number] = found
             earlier = self.collection.add(image, found.digest, usable=found.problem is None)
-            if image.size is None:
-                image = attrs.evolve(image, size=found.size)
-        return image if earlier is None else RepeatedImage(number, image.source, earlier)
+        if earlier is not None:
+            return RepeatedImage(number, image.source, earlier)
+        if found is None:
+            return image
+        self.probes[number] = found
+        return image if image.size is not None else attrs.evolve(image, size=found.size)

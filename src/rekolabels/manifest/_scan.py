@@ -214,20 +214,9 @@ class Scan:
         )
 
     def _add_repeated(self, image: RepeatedImage) -> None:
-        code = CODES["REPEATED_IMAGE"]
         detail = f"{short_repr(image.source)} is the same as {short_repr(image.earlier)}."
-        self._add_issue(
-            Issue(
-                code.name,
-                code.message,
-                code.level,
-                self.path,
-                self.side,
-                line=image.line,
-                detail=detail,
-                image=image.source,
-            )
-        )
+        check = LineCheck(image.line, {"source-ref": image.source}, None, "ignored")
+        self._add_finding(check, Finding("REPEATED_IMAGE", detail=detail))
 
     def _abort(self, code: str, detail: str) -> None:
         self.aborted = True

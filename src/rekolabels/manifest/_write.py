@@ -9,7 +9,7 @@ from io import TextIOBase
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
-from rekolabels._arguments import check_path, check_text, invalid
+from rekolabels._arguments import check_optional_text, check_path, invalid
 from rekolabels._files import replacing
 from rekolabels.errors import InvalidManifest
 from rekolabels.images import LabelledImage
@@ -68,7 +68,7 @@ def format_line(
     """
     if not isinstance(image, LabelledImage):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
         raise invalid("image", image, "a LabelledImage")
-    _check_job_name(job_name)
+    check_optional_text("job_name", job_name, "the name of a labeling job")
     return _line(image, format_date(created), job_name)
 
 
@@ -98,16 +98,11 @@ def write_manifest(
     """
     checked = check_images(images)
     check_target(target)
-    _check_job_name(job_name)
+    check_optional_text("job_name", job_name, "the name of a labeling job")
     date = format_date(created)
     lines = (_line(image, date, job_name) for image in checked)
     with open_target(target) as file:
         return _write(lines, file)
-
-
-def _check_job_name(job_name: object) -> None:
-    if job_name is not None:
-        check_text("job_name", job_name, "the name of a labeling job, or None")
 
 
 def check_target(target: object) -> None:

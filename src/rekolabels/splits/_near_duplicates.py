@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from rekolabels._image_header import EncodedImage, read_header
 from rekolabels.errors import InvalidImage, InvalidInput, MissingExtra
-from rekolabels.manifest._image_probe import read_file
+from rekolabels.manifest._collection import is_local
+from rekolabels.manifest._image_probe import MAX_DECODED_BYTES, MAX_DECODED_PIXELS, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +26,6 @@ _MAX_DISTANCE = 4
 _BANDS = _MAX_DISTANCE + 1
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats that the service takes, or that ``create_datasets`` can convert."""
-_MAX_PIXELS = 89_478_485
-"""Larger images are not decoded: 89 megapixels. For them Pillow warns of an attack."""
-_MAX_BYTES = 100 * 2**20
-"""A larger file is not read."""
 
 
 def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
@@ -68,21 +65,21 @@ def near_duplicates(images: Sequence[LabelledImage]) -> list[tuple[int, int]]:
 
 def _read(source: str) -> bytes:
     try:
-        data = read_file(source, _MAX_BYTES)
+        data = read_file(source, MAX_DECODED_BYTES)
     except (OSError, ValueError) as error:  # ValueError: not a valid file name
         raise InvalidImage(
             f"{source}: Cannot be read: {getattr(error, 'strerror', None) or error}."
         ) from error
-    if len(data) > _MAX_BYTES:
-        raise InvalidImage(f"{source}: Has more than {_MAX_BYTES >> 20} MB. Make it smaller.")
+    if len(data) > MAX_DECODED_BYTES:
+        raise InvalidImage(f"{source}: Has more than {MAX_DECODED_BYTES >> 20} MB. Make it smaller.")
     return data
 
 
 def _require_size(source: str, size: tuple[int, int]) -> None:
-    if size[0] * size[1] > _MAX_PIXELS:
+    if size[0] * size[1] > MAX_DECODED_PIXELS:
         raise InvalidImage(
-            f"{source}: {size[0]} x {size[1]} pixels are more than {_MAX_PIXELS / 1e6:.0f} million. Make it "
-            "smaller."
+            f"{source}: {size[0]} x {size[1]} pixels are more than {MAX_DECODED_PIXELS / 1e6:.0f} million. "
+            "Make it smaller."
         )
 
 
@@ -92,7 +89,7 @@ def _hash(image: LabelledImage) -> int:
         from PIL import Image
     except ImportError as error:
         raise MissingExtra("dedupe", "near_duplicates=True") from error
-    if image.source.lower().startswith("s3://"):
+    if not is_local(image):
         raise InvalidInput(
             f"{image.source}: Near duplicates can be found in local files only. Split before the upload, or "
             "pass group_by."

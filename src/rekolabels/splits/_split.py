@@ -97,7 +97,7 @@ def split(
         dog             4     1     1.0  20.0%
         all images     12     3     3.0  20.0%
     """
-    share = _share(test)
+    share = check_share(test)
     allow_rare = check_flag("allow_rare", allow_rare)
     gathered = gather_images(images)
     groups = make_groups(gathered, seed=seed, group_by=group_by, near_duplicates=near_duplicates)
@@ -171,7 +171,7 @@ def _halve(table: FeatureTable, count: int, rows: Sequence[int]) -> list[tuple[i
     ]
 
 
-def _share(test: float) -> Fraction:
+def check_share(test: float) -> Fraction:
     """Return the test share as the decimal number that was written: 0.2 is 1/5, not 0.200000000000000011."""
     number = check_fraction("test", test)
     share = Fraction(str(float(number)))

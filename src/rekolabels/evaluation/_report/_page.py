@@ -139,12 +139,17 @@ def _read_images(result: ResultFields, read: Callable[[], Iterable[EvaluatedImag
     except RekolabelsError as error:
         return _ImageData(error=str(error))
     counted = tally(images)
+    at_thresholds = count_confusion(images, {}, 0.5, result.labels)
+    if all(image.is_detection for image in images):
+        most_confident_first = at_thresholds  # boxes know only this rule
+    else:
+        most_confident_first = count_confusion(images, None, 0.5, result.labels)
     return _ImageData(
         counted.scored(result.assumed_thresholds),
         {label: counted.counts(label) for label in counted.labels},
         counted.images,
-        count_confusion(images, None, 0.5, result.labels),
-        count_confusion(images, {}, 0.5, result.labels),
+        most_confident_first,
+        at_thresholds,
         sum(_is_decided_differently(image) for image in images),
         find_mistakes(images),
         find_label_issues(images),
