@@ -183,6 +183,14 @@ def _convert(options: argparse.Namespace) -> int:
 def _read(options: argparse.Namespace, on_problem: Callable[[Problem], None]) -> Iterator[LabelledImage]:
     from rekolabels import formats, manifest
 
+    place = {}
+    if options.images is not None:
+        if options.read not in _WITH_IMAGES:
+            raise InvalidInput(
+                f"--images is {options.images!r}, but it does not apply to --from {options.read}: that "
+                "format says where its images are."
+            )
+        place = {"images": options.images}
     if options.read == "manifest":
         return manifest.read_manifest(options.source)
     readers: dict[str, Callable[..., Iterator[LabelledImage]]] = {
@@ -193,14 +201,6 @@ def _read(options: argparse.Namespace, on_problem: Callable[[Problem], None]) ->
         "voc": formats.read_voc,
         "yolo": formats.read_yolo,
     }
-    place = {}
-    if options.images is not None:
-        if options.read not in _WITH_IMAGES:
-            raise InvalidInput(
-                f"--images is {options.images!r}, but it does not apply to --from {options.read}: that "
-                "format says where its images are."
-            )
-        place = {"images": options.images}
     return readers[options.read](options.source, on_problem=on_problem, **place)
 
 

@@ -13,7 +13,6 @@ from rekolabels._arguments import (
     check_callable,
     check_choice,
     check_flag,
-    check_fraction,
     check_limit,
     check_optional_text,
     check_seconds,
@@ -28,7 +27,7 @@ from rekolabels._aws._tags import TaggedResource
 from rekolabels._aws._waiting import wait_until
 from rekolabels.costs import estimate_training
 from rekolabels.datasets import Dataset
-from rekolabels.datasets._dataset import check_conversion, dataset_exists_message
+from rekolabels.datasets._dataset import KIND_WORDS, check_conversion, dataset_exists_message
 from rekolabels.descriptions import DatasetKind, ProjectDescription, ProjectPolicy, S3Location
 from rekolabels.errors import (
     DatasetFailed,
@@ -235,8 +234,11 @@ class Project(TaggedResource):
             ResourceInUse: A dataset that is to be replaced is busy, or a training uses it.
             DatasetFailed: The service could not create a dataset.
         """
+        from rekolabels.datasets._ingest import prepare_parts
+        from rekolabels.splits._split import check_share
+
         # Before the images are read.
-        check_fraction("test", test)
+        check_share(test)
         check_seed("seed", seed)
         if group_by is not None:
             check_callable("group_by", group_by, "a function that returns a key for an image, or None")
@@ -247,8 +249,6 @@ class Project(TaggedResource):
         check_flag("wait", wait)
         check_seconds("timeout", timeout)
         tags = check_tags(tags)
-        from rekolabels.datasets._ingest import prepare_parts
-
         prepared, parts = prepare_parts(
             images,
             test=test,
@@ -525,7 +525,7 @@ class Project(TaggedResource):
 
     def _missing_datasets(self) -> list[str]:
         kinds = {dataset.kind for dataset in self.describe().datasets}
-        return [word for kind, word in (("train", "training"), ("test", "test")) if kind not in kinds]
+        return [word for kind, word in KIND_WORDS.items() if kind not in kinds]
 
     def _create_from(
         self,

@@ -95,11 +95,15 @@ def _match(pattern: str, arn: object, expected: str, use_of_name: str) -> re.Mat
         found = re.fullmatch(pattern, arn)
         if found is not None:
             return found
-        uses = (use for other, use in _USES.items() if re.fullmatch(other, arn))
-        use = next(uses, use_of_name if _is_name(arn) else "")
+        use = _use_of(arn, use_of_name if _is_name(arn) else "")
     else:
         use = ""
     raise InvalidInput(f"{shown(arn)} is not {expected}.{f' {use}' if use else ''}")
+
+
+def _use_of(arn: str, default: str = "") -> str:
+    """Return what to use an ARN for; the default if it is of no known kind."""
+    return next((use for pattern, use in _USES.items() if re.fullmatch(pattern, arn)), default)
 
 
 def arn_of(parse: Callable[[str], object]) -> Callable[[object, object, str], None]:
@@ -129,8 +133,7 @@ def check_name(argument: str, value: object, *, length: int = 255) -> str:
     if not isinstance(value, str):
         raise invalid(argument, value, f"a name, {expected}")
     if value.startswith("arn:"):
-        uses = (use for pattern, use in _USES.items() if re.fullmatch(pattern, value))
-        raise invalid(argument, value, "a name, not an ARN", next(uses, ""))
+        raise invalid(argument, value, "a name, not an ARN", _use_of(value))
     valid = re.sub(rf"[^{_NAME[1:-1]}]+", "-", value).strip("-")[:length]
     raise invalid(argument, value, expected, f"Use {valid!r}." if valid else "")
 

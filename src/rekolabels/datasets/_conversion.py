@@ -22,17 +22,13 @@ from rekolabels.errors import InvalidImage, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.inference._pillow import decode, open_encoded
 from rekolabels.manifest import limits
-from rekolabels.manifest._image_probe import Probe, dimension_fault
+from rekolabels.manifest._image_probe import MAX_DECODED_PIXELS, Probe, dimension_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_BYTES", "Plan", "convert", "make_plan", "require_pillow", "resize_boxes"]
+__all__ = ["Plan", "convert", "make_plan", "require_pillow", "resize_boxes"]
 
-MAX_BYTES: Final = 100 * 2**20
-"""Largest file that is converted, in bytes."""
-_MAX_PIXELS: Final = 89_478_485
-"""Largest image that is converted, in pixels: 89 megapixels. For larger ones Pillow warns of an attack."""
 _LOSSLESS: Final = frozenset({"BMP", "GIF", "PNG", "TIFF"})
 _QUALITIES: Final = (95, 90, 80, 60)
 """Qualities of a JPEG; the first with which the file is small enough is used."""
@@ -83,15 +79,15 @@ def make_plan(content: bytes) -> Plan | Probe | None:
     try:
         with _slots:
             (width, height), load = _open(content)
-            if width * height > _MAX_PIXELS:
-                most = f"at most {_MAX_PIXELS / 1e6:.0f} million can be converted"
+            if width * height > MAX_DECODED_PIXELS:
+                most = f"at most {MAX_DECODED_PIXELS / 1e6:.0f} million can be converted"
                 return Probe(f"the image has {width} x {height} pixels; {most}", "too large")
             size = load().size
     except MissingExtra as error:
         return Probe(str(error).removesuffix("."), "format")
     except InvalidImage as error:
         return Probe(str(error).removesuffix("."), "damaged")
-    plan = _plan(content, reasons, size)
+    plan = _plan(content, size, reasons)
     fault = dimension_fault(plan.size.width, plan.size.height)
     return plan if fault is None else Probe(*fault)
 
@@ -107,7 +103,7 @@ def convert(content: bytes) -> bytes:
     """
     with _slots:
         image = _open(content)[1]()
-        plan = _plan(content, _reasons(content), image.size)
+        plan = _plan(content, image.size)
         size = (plan.size.width, plan.size.height)
         if image.size != size:
             image = image.resize(size, reducing_gap=2.0)
@@ -210,7 +206,7 @@ def _to_rgb(load: Callable[[], Any]) -> Any:
         raise InvalidImage(f"the image cannot be decoded: {error}") from error
 
 
-def _plan(content: bytes, reasons: tuple[str, ...], size: tuple[int, int]) -> Plan:
+def _plan(content: bytes, size: tuple[int, int], reasons: tuple[str, ...] = ()) -> Plan:
     width, height = size
     scale = min(1.0, limits.IMAGE_SIDE[1] / max(size))
     target = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))

@@ -42,7 +42,8 @@ __all__ = ["Dataset"]
 _MAX_BATCH_BYTES = 5 * 2**20 - 1
 """Bytes of one UpdateDatasetEntries request; the service requires less than 5 MB."""
 
-_WORDS = {"train": "training", "test": "test"}
+KIND_WORDS: Mapping[DatasetKind, str] = {"train": "training", "test": "test"}
+"""Kinds of datasets, in words for messages."""
 _BUSY = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"})
 _READY = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
 _FAILED = frozenset({"CREATE_FAILED", "UPDATE_FAILED"})
@@ -208,13 +209,13 @@ class Dataset(TaggedResource):
         def reached(found: DatasetDescription | None) -> bool:
             if found is None:
                 raise UnexpectedStatus(
-                    f"The {_WORDS[self.kind]} dataset no longer exists: {self.arn}.",
+                    f"The {KIND_WORDS[self.kind]} dataset no longer exists: {self.arn}.",
                     arn=self.arn,
                     status=None,
                 )
             if found.status in _FAILED:
                 raise DatasetFailed(
-                    f"The {_WORDS[self.kind]} dataset has status {found.status}: "
+                    f"The {KIND_WORDS[self.kind]} dataset has status {found.status}: "
                     f"{found.status_message or 'the service gave no reason.'} [{self.arn}]",
                     arn=self.arn,
                     status=found.status,
@@ -222,7 +223,7 @@ class Dataset(TaggedResource):
                 )
             if found.status not in _BUSY | _READY:
                 raise UnexpectedStatus(
-                    f"The {_WORDS[self.kind]} dataset cannot become ready from status {found.status}: "
+                    f"The {KIND_WORDS[self.kind]} dataset cannot become ready from status {found.status}: "
                     f"{self.arn}.",
                     arn=self.arn,
                     status=found.status,
@@ -257,6 +258,9 @@ class Dataset(TaggedResource):
             found = self._describe_or_none()
             if found is not None and found.status != "DELETE_IN_PROGRESS":
                 raise
+        except ResourceNotFound:  # an earlier deletion has ended
+            if self._describe_or_none() is not None:
+                raise
         if wait:
             wait_until(
                 self._describe_or_none,
@@ -275,7 +279,7 @@ class Dataset(TaggedResource):
     def _timed_out(self, last: DatasetDescription | None, waited: float) -> WaitTimedOut:
         status = last.status if last else None
         return WaitTimedOut(
-            f"The {_WORDS[self.kind]} dataset is still {status} after {waited:.0f} s; the service "
+            f"The {KIND_WORDS[self.kind]} dataset is still {status} after {waited:.0f} s; the service "
             f"continues. To go on waiting: client.dataset({self.arn!r}).wait_until_ready().",
             arn=self.arn,
             status=status,
@@ -314,9 +318,9 @@ def check_conversion(*, convert: object, on_conversion: object) -> None:
 
 
 def dataset_exists_message(project: str, kind: DatasetKind) -> str:
-    """Return the message for a project whose dataset of this kind was made from other images."""
+    """Return the message for a project that already has a dataset of this kind."""
     return (
-        f"Project {project!r} already has a {_WORDS[kind]} dataset with different images, labels "
+        f"Project {project!r} already has a {KIND_WORDS[kind]} dataset with different images, labels "
         f"or a different split. Change it with project.{kind}_dataset.update(images), or delete it first "
         f"with project.{kind}_dataset.delete()."
     )

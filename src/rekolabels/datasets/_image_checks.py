@@ -15,14 +15,15 @@ import attrs
 from rekolabels import _progress
 from rekolabels._files import printable_name
 from rekolabels._threads import map_bounded
-from rekolabels.datasets._conversion import MAX_BYTES, make_plan, require_pillow, resize_boxes
+from rekolabels.datasets._conversion import make_plan, require_pillow, resize_boxes
 from rekolabels.datasets._uploads import LocalImage
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.images import Conversion, LabelledImage
 from rekolabels.manifest._collection import Collection, is_local
 from rekolabels.manifest._dataset_rules import list_names, similar_labels
-from rekolabels.manifest._image_probe import Probe, probe, read_file
+from rekolabels.manifest._image_probe import MAX_DECODED_BYTES, Probe, probe, read_file
 from rekolabels.manifest.limits import IMAGE_BYTES
+from rekolabels.splits._groups import labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -134,7 +135,7 @@ def _inspect(image: LabelledImage, *, convert: bool) -> tuple[LabelledImage, Pro
     """Return an image, what is wrong with it, and the checked image if it is local and nothing is wrong."""
     if not is_local(image):
         return image, Probe(), None
-    limit = MAX_BYTES if convert else IMAGE_BYTES
+    limit = MAX_DECODED_BYTES if convert else IMAGE_BYTES
     try:
         content = read_file(image.source, limit)
     except (OSError, ValueError) as error:  # ValueError: not a valid file name
@@ -143,10 +144,10 @@ def _inspect(image: LabelledImage, *, convert: bool) -> tuple[LabelledImage, Pro
     if convert and len(content) > limit:
         return image, Probe(f"the file is larger than {limit >> 20} MB", "too large"), None
     plan = make_plan(content) if convert else None
-    if isinstance(plan, Probe):
-        return image, attrs.evolve(plan, digest=hashlib.sha256(content).hexdigest()), None
     if plan is not None:
         digest = hashlib.sha256(content).hexdigest()
+        if isinstance(plan, Probe):
+            return image, attrs.evolve(plan, digest=digest), None
         converted = LocalImage.to_convert(resize_boxes(image, plan), digest, plan)
         return image, Probe(digest=digest), converted
     found = probe(content)
@@ -213,7 +214,7 @@ class _Problems:
 
 
 def _labels(images: Iterable[LabelledImage]) -> set[str]:
-    return {str(label) for image in images for label in (*image.labels, *(box.label for box in image.boxes))}
+    return {str(label) for image in images for label in labels_of(image)}
 
 
 def _warn_of_similar_labels(images: Iterable[LabelledImage]) -> None:

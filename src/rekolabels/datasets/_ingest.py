@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rekolabels._aws._arns import parse_project_arn
-from rekolabels.datasets._dataset import Dataset, dataset_exists_message
+from rekolabels.datasets._dataset import KIND_WORDS, Dataset, dataset_exists_message
 from rekolabels.datasets._image_checks import check_images, report_conversions
 from rekolabels.datasets._uploads import LocalImage, image_list, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
@@ -353,16 +353,15 @@ def _differs_message(
 ) -> str:
     """Return the message for a dataset that was made from other images, labels or another split."""
     kind = dataset.kind
-    word = "training" if kind == "train" else "test"
     stored, given = dataset.describe().total_entries, len(parts[kind])
     counts = f"it has {stored} images, and the new one would have {given}" if stored != given else ""
     fix = "`project.create_datasets(images, replace=True)`"
     if len(parts) == 1:
         fix = f"`project.{kind}_dataset.delete()`, and this call again"
     return (
-        f"Project {project_name!r} already has a {word} dataset, which was made from other images or labels, "
-        f"or by another split{f' ({counts})' if counts else ''}. To replace it: {fix}. To add images to it: "
-        f"`project.{kind}_dataset.update(images)`."
+        f"Project {project_name!r} already has a {KIND_WORDS[kind]} dataset, which was made from other "
+        f"images or labels, or by another split{f' ({counts})' if counts else ''}. To replace it: {fix}. To "
+        f"add images to it: `project.{kind}_dataset.update(images)`."
     )
 
 

@@ -24,6 +24,7 @@ from rekolabels.datasets._upload_workers import UploadTask, upload_all, worker_p
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidInput
 from rekolabels.images import LabelledImage
+from rekolabels.manifest._given_images import check_unused, reader_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalImage", "image_list", "path_error", "upload"]
 
-_READERS = {
-    ".csv": "formats.read_csv",
-    ".json": "formats.read_coco",
-    ".jsonl": "manifest.read_manifest",
-    ".manifest": "manifest.read_manifest",
-}
-"""What reads labelled images from a file, by its extension."""
 _CONTENT_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 _CONVERSION = "rekolabels-conversion-1"
 """Part of the digest of a converted image; another number when conversions give other images."""
@@ -84,11 +78,13 @@ def image_list(images: Iterable[LabelledImage]) -> list[LabelledImage]:
     """Return the images as a list.
 
     Raises:
-        InvalidInput: They are a path, or one of them is not a :class:`~rekolabels.LabelledImage`.
+        InvalidInput: They are a path or a generator that was used up, or one of them is not a
+            :class:`~rekolabels.LabelledImage`.
     """
     given: object = images
     if isinstance(given, (str, os.PathLike)):
         raise path_error(cast("str | os.PathLike[str]", given))
+    check_unused(images, "images")
     fix = "Give each image its labels: `LabelledImage('rex.jpg', ['corgi'])`."
     if isinstance(given, LabelledImage):
         fix = "Put it into a list: `[image]`."
@@ -101,8 +97,9 @@ def path_error(given: str | os.PathLike[str]) -> InvalidInput:
     if is_url(path):
         fix = f"For a manifest in S3, use `project.create_dataset('train', {path!r})`."
     else:
-        reader = _READERS.get(Path(path).suffix.lower(), "formats.read_folder")
-        fix = f"Read them first: `rekolabels.{reader}({path!r})`."
+        reader = reader_name(path)
+        module = "manifest" if reader == "read_manifest" else "formats"
+        fix = f"Read them first: `rekolabels.{module}.{reader}({path!r})`."
     return InvalidInput(f"{path!r} is a path; expected labelled images. {fix}")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Union, cast
 from rekolabels._arguments import check_flag, invalid, is_url, shown
 from rekolabels._aws._s3 import check_location
 from rekolabels._files import escape_surrogates, printable_name
-from rekolabels._image_header import image_format
+from rekolabels._image_header import image_format, other_format
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.images import LabelledImage
@@ -23,6 +23,9 @@ from rekolabels.inference._pillow import (
     shrink_file,
 )
 from rekolabels.inference._video import VideoFrame
+from rekolabels.manifest._given_images import is_path
+from rekolabels.manifest._image_probe import MAX_DECODED_BYTES
+from rekolabels.manifest.limits import IMAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +37,6 @@ ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, S3Locat
 """A path, the bytes of a file, an open binary file, an ``s3://`` URI, a video frame, a Pillow image, or a
 NumPy array (RGB)."""
 
-MAX_STORED_BYTES = 15 * 2**20
-"""Largest image that DetectCustomLabels reads from S3, in bytes."""
-_MAX_DECODED_BYTES = 100 * 2**20
-"""Largest image that is decoded on this machine, in bytes: to shrink it or to draw into it."""
-_OTHER_FORMATS = {b"RIFF": "WebP", b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
-"""Formats that the service does not accept, by the first bytes."""
 _IMAGE_DIMENSIONS = 3
 _BASE64 = ("/9j/", "iVBORw0KGgo")
 """How JPEG and PNG files begin in Base64."""
@@ -65,7 +62,7 @@ def image_argument(
     """
     if isinstance(image, S3Location) or _is_s3_uri(image):
         return check_location("image", image, needs_key=True)
-    max_bytes = _MAX_DECODED_BYTES if check_flag("shrink", shrink) else MAX_STORED_BYTES
+    max_bytes = MAX_DECODED_BYTES if check_flag("shrink", shrink) else IMAGE_BYTES
     data, name = _read_image(image, max_bytes)
     if shrink:
         data = shrink_file(data, name)
@@ -73,7 +70,7 @@ def image_argument(
         raise _unsupported(data, name)
     if len(data) <= MAX_BYTES:
         return data
-    if upload is not None and len(data) <= MAX_STORED_BYTES:
+    if upload is not None and len(data) <= IMAGE_BYTES:
         return upload(data, _key_name(image))
     raise InvalidImage(
         f"{name} has {len(data):,} bytes. The service accepts {MAX_BYTES:,} in a request and 15 MB from S3: "
@@ -95,7 +92,7 @@ def open_image(image: ImageSource) -> Any:
         return array_to_image(image)
     if isinstance(image, S3Location) or _is_s3_uri(image):
         raise InvalidInput(f"{image} is in S3; expected an image on this machine. Download it first.")
-    data, name = _read_image(image, _MAX_DECODED_BYTES)
+    data, name = _read_image(image, MAX_DECODED_BYTES)
     return decode(open_encoded(data, name), name)
 
 
@@ -106,14 +103,14 @@ def _read_image(image: ImageSource, max_bytes: int) -> tuple[bytes, str]:
         return _read(io.BytesIO(image), name, max_bytes), name
     if isinstance(image, VideoFrame):
         return image.data, image.name
-    if isinstance(image, (str, os.PathLike)):
-        return _read_path(cast("str | os.PathLike[str]", image), max_bytes)
+    if is_path(image):
+        return _read_path(image, max_bytes)
     if _is_array(image):
         return encode_png(array_to_image(image)), "The array"
     if _is_pillow_image(image):
         return encode_png(image), "The image"
     if hasattr(image, "read"):
-        name = str(getattr(image, "name", "The open file"))
+        name = printable_name(str(getattr(image, "name", "The open file")))
         return _read(cast("BinaryIO", image), name, max_bytes), name
     given, fix = image, ""
     if isinstance(image, LabelledImage):
@@ -154,7 +151,8 @@ def _read_path(given: str | os.PathLike[str], max_bytes: int) -> tuple[bytes, st
                 f"{name} is a folder; expected an image. For all images in it, use "
                 f"`detect_many(sorted(Path({str(path)!r}).glob('*.jpg')))`."
             ) from error
-        raise InvalidImage(f"{name} cannot be read: {getattr(error, 'strerror', error)}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidImage(f"{name} cannot be read: {reason}.") from error
 
 
 def _is_base64(text: str) -> bool:
@@ -168,15 +166,10 @@ def _unsupported(data: bytes, name: str) -> InvalidImage:
             f"{name} is Base64 text; expected the bytes of a JPEG or PNG image. Use "
             "`base64.b64decode(image)`."
         )
-    kind = (
-        "HEIF"
-        if data[4:8] == b"ftyp"
-        else next((kind for start, kind in _OTHER_FORMATS.items() if data.startswith(start)), None)
-    )
+    kind = other_format(data[:12])
     if kind is not None:
-        return InvalidImage(
-            f"{name} is a {kind} image; expected JPEG or PNG. To convert it, use shrink=True."
-        )
+        fix = "Save it as JPEG." if kind == "HEIC" else "To convert it, use shrink=True."
+        return InvalidImage(f"{name} is a {kind} image; expected JPEG or PNG. {fix}")
     return InvalidImage(f"{name} is not an image; expected a JPEG or PNG image.")
 
 
@@ -186,9 +179,8 @@ def _key_name(image: ImageSource) -> str:
         return "frame.jpg"
     if _is_array(image) or _is_pillow_image(image):
         return "image.png"
-    if isinstance(image, (str, os.PathLike)):
-        return escape_surrogates(Path(cast("str", image)).name)
-    return Path(str(getattr(image, "name", "image.jpg"))).name
+    given: object = image if is_path(image) else getattr(image, "name", "image.jpg")
+    return escape_surrogates(Path(str(given)).name)
 
 
 def _read(file: BinaryIO, name: str, max_bytes: int) -> bytes:
@@ -201,7 +193,7 @@ def _read(file: BinaryIO, name: str, max_bytes: int) -> bytes:
     if not data:
         raise InvalidImage(f"{name} is empty; expected a JPEG or PNG image.")
     if len(data) > max_bytes:
-        if max_bytes > MAX_STORED_BYTES:
+        if max_bytes > IMAGE_BYTES:
             raise InvalidImage(f"{name} has more than {max_bytes >> 20} MB: make it smaller.")
         raise InvalidImage(
             f"{name} has more than 15 MB, the most that the service accepts: make it smaller, or use "

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from rekolabels._display import upright
-from rekolabels._image_header import EncodedImage
+from rekolabels._image_header import EncodedImage, image_format
 from rekolabels.errors import InvalidImage, MissingExtra
 
 __all__ = [
@@ -25,7 +25,6 @@ MAX_BYTES = 4 * 2**20
 _MAX_SIDE = 4096
 """Largest width and height that DetectCustomLabels accepts, in pixels."""
 
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 _QUALITIES = (95, 90, 85, 75)
 _RUN_PROGRAMS = frozenset({"EPS"})
 """Formats for which Pillow starts another program (Ghostscript) with the file."""
@@ -96,7 +95,7 @@ def shrink_file(data: bytes, name: str) -> bytes:
         MissingExtra: Pillow is not installed.
     """
     image = open_encoded(data, name)
-    if len(data) <= MAX_BYTES and max(image.size) <= _MAX_SIDE and data.startswith(_SIGNATURES):
+    if len(data) <= MAX_BYTES and max(image.size) <= _MAX_SIDE and image_format(data) is not None:
         return data
     decode(image, name)
     try:

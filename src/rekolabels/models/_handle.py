@@ -275,7 +275,6 @@ class ModelHandle(TaggedResource):
         resume_call: str,
         on_progress: Callable[[ModelDescription], object] | None = None,
     ) -> ModelDescription:
-        check_seconds("timeout", timeout)
         if on_progress is not None:
             check_callable("on_progress", on_progress, "a function that accepts a ModelDescription, or None")
         with _progress.bar(f"{self.version_name}: waiting until {goal}", enabled=on_progress is None) as bar:

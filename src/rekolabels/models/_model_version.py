@@ -226,8 +226,8 @@ class ModelVersion(Detects, ModelHandle):
         """Copy the version to another project of the same Region (CopyProjectVersion).
 
         The project may belong to another client, in another account. Then a project policy that allows this
-        copy is attached to the source project, and removed afterwards. A failed copy is deleted. Copies are
-        free.
+        copy is attached to the source project, and removed afterwards. Copies are free. With
+        ``wait``, a failed copy is deleted.
 
         Args:
             project: Project of the copy. The account of its client makes and owns the copy.
