@@ -21,6 +21,8 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 CONTINUES = "where the [tutorial](tutorial.md) ends"
 """Words by which a page says that its code needs what the tutorial leaves in its folder."""
 
+NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
+
 Mark = Literal["stand-in", "not run", "run", "file", "prints"]
 
 _PIECE = re.compile(

@@ -184,10 +184,13 @@ class TestConvert:
         assert (status, error, len(answer["problems"])) == (1, "", 2)
         assert "s3://pets/1.jpg" in answer["problems"][0]["message"]
 
-    def test_a_place_that_does_not_apply(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """A folder of labels says where its images are."""
+    @pytest.mark.parametrize("name", ["folder", "manifest"])
+    def test_a_place_that_does_not_apply(
+        self, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A folder of labels says where its images are, and so does a manifest."""
         status, printed, error = run(
-            capsys, "convert", tmp_path, tmp_path / "x", "--from", "folder", "--to", "csv", "--images", "y"
+            capsys, "convert", tmp_path, tmp_path / "x", "--from", name, "--to", "csv", "--images", "y"
         )
         assert (status, printed) == (2, "")
         assert "--images is 'y'" in error

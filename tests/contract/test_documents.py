@@ -33,6 +33,7 @@ from unittest.mock import patch
 import boto3
 import pytest
 from document_pages import (
+    NUMBER,
     PAGES,
     ROOT,
     TUTORIAL,
@@ -53,7 +54,6 @@ EXAMPLES = ROOT / "examples"
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
 PICTURE = re.compile(r"^```\{image\} (\S+)\n(?::alt: (.+)\n)?", re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
-NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 IN_THE_CLONE = {ROOT / "README.md", ROOT / "docs" / "index.md"}

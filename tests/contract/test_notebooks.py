@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from document_pages import NUMBER
 from notebooks import NOTEBOOKS, read_notebook, run_notebook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?")
 LARGEST = 300_000
 """Bytes of a notebook; GitHub does not show much larger ones."""
 

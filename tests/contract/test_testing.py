@@ -207,24 +207,22 @@ def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:
     ran.assert_outcomes(passed=10)
 
 
-def test_other_programs_can_reach_the_service(
-    rekolabels_service: LocalService, rekolabels_model: ModelVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A program that creates its own client finds the service through environment variables."""
-    from rekolabels import Client
-
-    with rekolabels_service.serve() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
-        assert Client().model(rekolabels_model.arn).status == "TRAINING_COMPLETED"
-
-
 def serve(service: LocalService, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Serve a service, and let the clients that the tested code makes find it."""
     server = service.serve()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return server
+
+
+def test_other_programs_can_reach_the_service(
+    rekolabels_service: LocalService, rekolabels_model: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that creates its own client finds the service through environment variables."""
+    from rekolabels import Client
+
+    with serve(rekolabels_service, monkeypatch):
+        assert Client().model(rekolabels_model.arn).status == "TRAINING_COMPLETED"
 
 
 def test_a_client_of_the_tested_code_does_not_hang(

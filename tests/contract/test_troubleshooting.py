@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import socket
 import sys
@@ -48,14 +47,9 @@ def provokes(title: str) -> Callable[[Callable[[], object]], Callable[[], object
 
 @pytest.fixture(autouse=True)
 def _machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Give each test a folder with images, on a machine without AWS settings."""
+    """Give each test a folder with images."""
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "puppies")
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     yield
     for service in SERVICES:
@@ -119,9 +113,9 @@ def _() -> object:
 
 @provokes("The service does not answer")
 def _() -> object:
-    with socket.socket() as unused:
+    with socket.socket() as unused, pytest.MonkeyPatch.context() as patch:
         unused.bind(("127.0.0.1", 0))
-        os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
         session = boto3.Session("key", "secret", region_name="us-east-1")
         return list(Client(session, retry=RetryPolicy(attempts=1)).projects())
 

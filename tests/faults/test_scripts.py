@@ -187,12 +187,10 @@ def test_the_script_of_the_readme_can_be_interrupted_at_any_moment(tmp_path: Pat
 
 # -- every step ----------------------------------------------------------------------------------------------
 
-# Sends itself Ctrl-C as soon as a file allows it, at the n-th event of a kind.
+# Sends itself Ctrl-C once, at the n-th event of a kind.
 STEPS = """
 import os, signal
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 from rekolabels import Client, RetryPolicy
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
@@ -312,11 +310,9 @@ def test_a_training_that_nothing_waits_for(tmp_path: Path) -> None:
 # -- workers -------------------------------------------------------------------------------------------------
 
 WORKERS = """
-import os, signal, sys
+import os, signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 from rekolabels import Client
 from rekolabels.formats import read_folder
 from rekolabels.local import LocalService

@@ -48,7 +48,6 @@ def run(program: str, *arguments: str, temporary: Path) -> subprocess.Popen[str]
 
 EMBEDDED = """
 import sys
-from rekolabels.errors import ServiceClosed
 from rekolabels.local import LocalService
 service = LocalService(engine="tiny")
 service.client(bucket="puppies").create_project("puppies")
@@ -236,7 +235,6 @@ def test_a_service_that_is_closed_and_opened_again_during_the_commit_of_an_uploa
 
 EXHAUSTED = """
 import os, resource, sys
-from rekolabels.errors import ServiceClosed
 from rekolabels.local import LocalService
 
 service = LocalService(sys.argv[1], engine="tiny")

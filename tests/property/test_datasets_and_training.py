@@ -101,10 +101,7 @@ def bench_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("images")
     write(folder)
     with LocalService(engine="tiny", quotas=Quotas.off()) as service:
-        client = service.client(bucket="bench")
-        policy = RetryPolicy(first_poll=0.005, max_poll=0.02)
-        client = Client(client.session, bucket="bench", retry=policy)
-        client.ensure_bucket()
+        client = service.client(bucket="bench", retry=RetryPolicy(first_poll=0.005, max_poll=0.02))
         yield Bench(client, folder, map("p{}".format, itertools.count()))
 
 

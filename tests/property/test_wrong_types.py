@@ -55,7 +55,7 @@ class Instances:
         self.folder = folder
         self.policy = RetryPolicy(sleep=self.clock.sleep, clock=self.clock, time=self.clock)
         self.service = LocalService(folder / "service", engine="tiny", clock=self.clock)
-        self.client = self.service.client(bucket="nothing", retry=self.policy)
+        self.client = self.service.client(bucket="nothing")
 
     def get(self, kind: type) -> object:
         """Return an instance of a class."""

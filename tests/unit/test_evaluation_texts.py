@@ -19,6 +19,7 @@ from rekolabels.evaluation import (
     ScoredLabel,
     SnapshotImage,
     ThresholdPolicy,
+    Verdict,
     read_validation,
     write_testing_snapshot,
 )
@@ -361,6 +362,15 @@ def test_occurrences_without_a_verdict_count_as_missed() -> None:
         tallied = tally(EvaluationResult.from_snapshot(lines).images)
         assert tallied.counts(label).false_negatives == expected
         assert tallied.scored({})[label].support == expected
+
+
+def test_a_label_that_an_image_repeats_counts_once() -> None:
+    """A classifier has one verdict for a label of an image; the repetition is not another occurrence."""
+    image = SnapshotImage("s3://b/a.jpg", ["cat", "cat"])
+    lines = list(write_testing_snapshot([image] * 3, [[Verdict("cat", 0.9, "true positive")]] * 3, NOW))
+    tallied = tally(EvaluationResult.from_snapshot(lines).images)
+    assert (tallied.counts("cat").true_positives, tallied.counts("cat").false_negatives) == (3, 0)
+    assert tallied.scored({})["cat"].support == 3
 
 
 def test_one_image_with_boxes_makes_a_detector() -> None:

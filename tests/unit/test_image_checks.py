@@ -297,3 +297,14 @@ def test_check_manifest_reports_the_same(folder: Path) -> None:
     assert report.headline().startswith(
         "Training would not start: create_datasets() refuses the images. 1 of 10"
     )
+
+
+def test_a_large_file_whose_header_has_no_pixels(tmp_path: Path) -> None:
+    """It is reported by its name, like any other file that is too large."""
+    path = draw(tmp_path / "huge.png")
+    with open(path, "r+b") as file:  # noqa: PTH123 - the paths of these tests are strings
+        file.seek(16)
+        file.write(bytes(8))  # width and height
+        file.truncate(15 * 2**20 + 1)
+    with pytest.raises(InvalidImage, match=r"huge\.png.*larger than 15 MB"):
+        check([LabelledImage(path, ["corgi"])])

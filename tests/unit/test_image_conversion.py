@@ -170,7 +170,7 @@ def test_what_cannot_be_converted(content: bytes, problem: str, fault: str) -> N
 
 def test_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that would exhaust the memory is not decoded."""
-    monkeypatch.setattr("rekolabels.datasets._conversion._MAX_PIXELS", 9_000)
+    monkeypatch.setattr("rekolabels.datasets._conversion.MAX_DECODED_PIXELS", 9_000)
     found = make_plan(encode(picture(), "BMP"))
     assert isinstance(found, Probe)
     assert found.fault == "too large"

@@ -74,8 +74,6 @@ LOADING = [
     slip("no validation", lambda _: evaluation.read_validation(None), "lines is None"),
     slip("a number as name", lambda _: evaluation.read_validation([], name=5), "name is 5"),
 ]
-# fmt: on
-# fmt: off
 EVALUATING = [
     slip("labels as text", lambda _: classify(truths=["cat", "dog", "dog"]), "truths[0] is 'cat'", "truths[0]=['cat']"),
     slip("integer truths", lambda _: classify(truths=[[0], [1], [1]]), "truths[0][0] is 0", "a list of labels"),
@@ -103,8 +101,6 @@ EVALUATING = [
     slip("the IoU of nothing", lambda _: evaluation.iou(None, BOX), "one is None", "a BoundingBox"),
     slip("the IoU of a tuple", lambda _: evaluation.iou(BOX, (1, 2, 3, 4)), "other is (1, 2, 3, 4)"),
 ]
-# fmt: on
-# fmt: off
 USING = [
     slip("a path as baseline", lambda _: result().compare("v1.json"), "baseline is 'v1.json'", "the EvaluationResult"),
     slip("no baseline", lambda _: result().assert_no_regression(None), "baseline is None"),

@@ -99,8 +99,6 @@ READERS = [
     slip("no callback", lambda f: formats.read_csv(f / "labels.csv", on_problem=None), "on_problem is None", "a function"),
     slip("a strict reader", lambda f: formats.read_csv(f / "plain.csv", header=False, on_problem=formats.raise_problem), "';'"),
 ]
-# fmt: on
-# fmt: off
 CSV = [
     slip("semicolons", lambda f: formats.read_csv(f / "semicolon.csv"), "separated by ';'", "Pass delimiter=';'"),
     slip("semicolons without a header", lambda f: formats.read_csv(f / "plain.csv"), "'a.png;cat'", "Pass delimiter=';'"),
@@ -125,8 +123,6 @@ CSV = [
     slip("a bucket without a name", lambda f: formats.read_csv(f / "labels.csv", images="s3://"), "'s3://'", "s3://bucket/key"),
     slip("images as a number", lambda f: formats.read_csv(f / "labels.csv", images=5), "images is 5", "the folder of the images"),
 ]
-# fmt: on
-# fmt: off
 OTHERS = [
     slip("COCO without its images", lambda f: formats.read_coco(f / "gone.json"), "Its image does not exist", "FOLDER/gone.jpg", "images='<folder"),
     slip("COCO with an empty list", lambda f: formats.read_coco(f / "none.json"), "FOLDER/none.json", "Has no images"),

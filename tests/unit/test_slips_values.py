@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +18,8 @@ from rekolabels import descriptions as typed_descriptions
 from rekolabels import images as typed_images
 from rekolabels import manifest as typed_manifest
 from rekolabels import splits as typed_splits
-from rekolabels.costs import KNOWN_PRICES
+from rekolabels.costs import KNOWN_PRICES, Prices
+from rekolabels.descriptions import Box, Detection
 from rekolabels.errors import CannotSplit, InvalidManifest
 from rekolabels.images import BoundingBox, LabelledImage
 from rekolabels.manifest import format_line
@@ -97,8 +101,6 @@ VALUES = [
     slip("a tuple as place", lambda _: descriptions.Detection("cat", 90.0, (0, 0, 1, 1)), "box is (0, 0, 1, 1)"),
     slip("text as place", lambda _: descriptions.Box("0", 0, 1, 1), "left is '0'"),
 ]
-# fmt: on
-# fmt: off
 MANIFESTS = [
     slip("a folder", lambda f: manifest.check_manifest(f / "pics"), "'FOLDER/pics'", "a folder", "read_folder('FOLDER/pics')", error=InvalidManifest),
     slip("a folder to read", lambda f: manifest.read_manifest(str(f)), "'FOLDER'", "a folder", error=InvalidManifest),
@@ -141,8 +143,6 @@ MANIFESTS = [
     slip("a number to repair", lambda f: manifest.repair_manifest(5, f / "o"), "source is 5", error=InvalidManifest),
     slip("no target of a repair", lambda _: manifest.repair_manifest([LINE], None), "target is None"),
 ]
-# fmt: on
-# fmt: off
 SPLITS = [
     slip("a percentage", lambda _: splits.split(IMAGES, test=20), "test is 20", "test=0.2"),
     slip("a share as text", lambda _: splits.split(IMAGES, test="0.2"), "test is '0.2'", "a fraction"),
@@ -170,8 +170,6 @@ SPLITS = [
     slip("another flag", lambda _: splits.split(IMAGES, allow_rare="all"), "allow_rare is 'all'"),
     slip("an unknown label", lambda _: splits.split(IMAGES).balance["cats"], "'cats'", "'cat'"),
 ]
-# fmt: on
-# fmt: off
 COSTS = [
     slip("a negative price", lambda _: costs.Prices("us-east-1", -1, 4), "training_hour is -1", "US dollars"),
     slip("a price as text", lambda _: costs.Prices("us-east-1", 1, "4"), "inference_unit_hour is '4'", "Remove the quotes"),
@@ -208,11 +206,22 @@ def test_slips(slip: Slip, folder: Path) -> None:
     check(slip, folder)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_numbers_of_numpy_are_numbers(kind: str) -> None:
     """Sides of boxes and images may come from arrays; they become Python's own."""
     numpy = pytest.importorskip("numpy")
-    box = BoundingBox("cat", *numpy.array([1, 2, 3, 4], dtype="float32"))
+    box = BoundingBox("cat", *numpy.array([1, 2, 3, 4], dtype=kind))
     size = typed_images.ImageSize(*numpy.array([640, 480]))
     sides = [box.left, box.top, box.width, box.height, size.width, size.height]
     assert sides == [1, 2, 3, 4, 640, 480]
     assert [type(side) for side in sides] == [float] * 4 + [int] * 2
+
+
+@pytest.mark.parametrize("kind", [Decimal, Fraction])
+def test_numbers_of_other_types_are_numbers(kind: type[Decimal | Fraction]) -> None:
+    """Values can be computed with, and written as JSON."""
+    half: Any = kind("0.5")
+    detection = Detection("cat", half, Box(half, half, half, half))
+    sides = {"left": 0.5, "top": 0.5, "width": 0.5, "height": 0.5}
+    assert json.loads(json.dumps(detection.to_dict())) == {"label": "cat", "confidence": 0.5, "box": sides}
+    assert Prices("us-east-1", training_hour=half, inference_unit_hour=half).training(7200) == 1.0

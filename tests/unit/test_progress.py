@@ -1,0 +1,49 @@
+"""Where progress bars appear."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rekolabels import _progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def show_bar(capsys: pytest.CaptureFixture[str]) -> str:
+    """Show a bar, and return what was written to standard error."""
+    with _progress.bar("checking", total=1, unit="image"):
+        pass
+    return capsys.readouterr().err
+
+
+def test_a_program_that_runs_notebooks_shows_no_bars(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a program has imported ipykernel, but no kernel runs it."""
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    assert show_bar(capsys) == ""
+
+
+@pytest.mark.parametrize(
+    ("shell", "shown"),
+    [
+        (lambda: SimpleNamespace(kernel=None), True),
+        (SimpleNamespace, False),  # IPython in a pipe
+        (lambda: None, False),  # IPython was only imported
+    ],
+)
+def test_a_kernel_shows_bars(
+    shell: Callable[[], object],
+    shown: bool,  # noqa: FBT001 - a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A notebook is recognized by the kernel of its shell."""
+    pytest.importorskip("tqdm", reason="the extra progress")
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=shell))
+    assert ("checking" in show_bar(capsys)) == shown
