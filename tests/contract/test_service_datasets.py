@@ -107,7 +107,7 @@ def test_a_copy_of_a_dataset(backend: Backend) -> None:
     backend.rekognition.delete_dataset(DatasetArn=original)
     backend.settle()
     labels = backend.rekognition.list_dataset_labels(DatasetArn=copy)["DatasetLabelDescriptions"]
-    assert labels[0] == {"LabelName": "cat", "LabelStats": {"EntryCount": 2, "BoundingBoxCount": 1}}
+    assert labels[1] == {"LabelName": "cat", "LabelStats": {"EntryCount": 2, "BoundingBoxCount": 1}}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_filters_are_combined_with_and(backend: Backend) -> None:
 
 
 def test_pages_of_entries_and_labels(backend: Backend) -> None:
-    """Small pages have the same entries and labels in the same order; the last token is empty."""
+    """Small pages have the same entries and labels in the same order; the last page has no token."""
     lines = [manifest_line(f"{URI}/{n}.png", f"label{n % 7}") for n in range(20)]
     arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
     assert entries(backend, arn) == entries(backend, arn, PaginationConfig={"PageSize": 3})
@@ -238,7 +238,33 @@ def test_pages_of_entries_and_labels(backend: Backend) -> None:
     assert len(first["DatasetEntries"]) == 5
     with refused("InvalidPaginationTokenException"):
         backend.rekognition.list_dataset_labels(DatasetArn=arn, NextToken=first["NextToken"])
-    assert backend.rekognition.list_dataset_entries(DatasetArn=arn)["NextToken"] == ""
+    assert "NextToken" not in backend.rekognition.list_dataset_entries(DatasetArn=arn)
+    assert "NextToken" not in backend.rekognition.list_dataset_labels(DatasetArn=arn)
+
+
+def test_labels_in_the_order_of_their_first_appearance(backend: Backend) -> None:
+    """Labels are listed as the entries name them, in every page size; a replaced entry keeps its place."""
+    lines = [
+        manifest_line(f"{URI}/0.png", "plum", "apple"),
+        manifest_line(f"{URI}/1.png", "fig", "plum"),
+        boxes_line(f"{URI}/2.png", "date", "banana", "date"),
+    ]
+    arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
+
+    def labels(size: int) -> list[str]:
+        pages = backend.rekognition.get_paginator("list_dataset_labels").paginate(
+            DatasetArn=arn, PaginationConfig={"PageSize": size}
+        )
+        return [label["LabelName"] for page in pages for label in page["DatasetLabelDescriptions"]]
+
+    assert [labels(size) for size in (1, 2, 100)] == [["plum", "apple", "fig", "date", "banana"]] * 3
+    replaced = manifest_line(f"{URI}/0.png", "cherry", "apple").encode()
+    backend.rekognition.update_dataset_entries(DatasetArn=arn, Changes={"GroundTruth": replaced})
+    backend.settle()
+    assert labels(100) == ["cherry", "apple", "fig", "plum", "date", "banana"]
+    copy = make_dataset(backend, make_project(backend, "copies"), "TRAIN", DatasetSource={"DatasetArn": arn})
+    found = backend.rekognition.list_dataset_labels(DatasetArn=copy)["DatasetLabelDescriptions"]
+    assert [label["LabelName"] for label in found] == labels(100)
 
 
 def test_an_update_replaces_and_adds(backend: Backend) -> None:

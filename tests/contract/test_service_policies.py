@@ -325,6 +325,7 @@ def test_a_workspace_with_the_first_schema_is_migrated(tmp_path: Any) -> None:
         with backend.service._store.write() as db:
             db.execute("DROP TABLE policies")
             db.execute("DROP TABLE media_jobs")
+            db.execute("ALTER TABLE entry_labels DROP COLUMN position")
             db.execute("PRAGMA user_version = 1")
     with open_backend("in process", tmp_path) as backend:
         backend.rekognition.put_project_policy(ProjectArn=project, PolicyName="p", PolicyDocument=document())

@@ -13,9 +13,12 @@ import pytest
 from service_backends import (
     Backend,
     backend_fixture,  # noqa: F401 - fixtures
+    make_dataset,
     make_project,
+    manifest_line,
 )
 
+from rekolabels.local._http._shapes import ServiceModel
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._operations import OPERATIONS
 
@@ -122,6 +125,26 @@ def test_an_empty_response_is_an_empty_object(backend: Backend) -> None:
         PREFIX + "TagResource", json.dumps({"ResourceArn": arn, "Tags": {"a": "b"}}).encode()
     )
     assert (response.status, response.body) == (200, b"{}")
+
+
+def test_the_last_page_has_no_token(backend: Backend) -> None:
+    """AWS's samples read pages until NextToken is missing; an empty one would let them loop for ever."""
+    project = make_project(backend)
+    dataset = make_dataset(backend, project, "TRAIN", [manifest_line("s3://puppies/1.png", "corgi")])
+    requests: dict[str, dict[str, str]] = {
+        "DescribeProjects": {},
+        "DescribeProjectVersions": {"ProjectArn": project},
+        "ListDatasetEntries": {"DatasetArn": dataset},
+        "ListDatasetLabels": {"DatasetArn": dataset},
+        "ListMediaAnalysisJobs": {},
+        "ListProjectPolicies": {"ProjectArn": project},
+    }
+    paged = {name for name in OPERATIONS if "NextToken" in ServiceModel().output_of(name).members}
+    assert set(requests) == paged
+    for name, request in requests.items():
+        body = json.dumps(request | {"NextToken": "", "MaxResults": 1}).encode()
+        response = backend.post(PREFIX + name, body)
+        assert (response.status, "NextToken" in json.loads(response.body)) == (200, False)
 
 
 def test_timestamps_are_epoch_seconds(backend: Backend) -> None:

@@ -122,7 +122,11 @@ CREATE TABLE media_jobs (
 );
 """
 
-_MIGRATIONS = (_SCHEMA_1, _SCHEMA_2)
+_SCHEMA_3 = """
+ALTER TABLE entry_labels ADD COLUMN position INTEGER NOT NULL DEFAULT 0
+"""
+
+_MIGRATIONS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
 """The statements of each schema version. To change the tables, append one; never change a released one."""
 
 

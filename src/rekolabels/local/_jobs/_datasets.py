@@ -89,8 +89,8 @@ def create_from_dataset(context: Context, job: Job, source: int) -> None:
             (target, source),
         )
         db.execute(
-            "INSERT INTO entry_labels (dataset, label, entry, boxed) "
-            "SELECT new.dataset, label.label, new.id, label.boxed FROM entries old "
+            "INSERT INTO entry_labels (dataset, label, entry, boxed, position) "
+            "SELECT new.dataset, label.label, new.id, label.boxed, label.position FROM entries old "
             "JOIN entries new ON new.dataset = ? AND new.source_ref = old.source_ref "
             "JOIN entry_labels label ON label.entry = old.id WHERE old.dataset = ?",
             (target, source),
@@ -244,8 +244,11 @@ def _put_entry(db: Connection, dataset: int, entry: Entry) -> None:
     ).fetchone()
     db.execute("DELETE FROM entry_labels WHERE entry = ?", (identity,))
     db.executemany(
-        "INSERT INTO entry_labels (dataset, label, entry, boxed) VALUES (?, ?, ?, ?)",
-        [(dataset, label, identity, label in entry.boxed) for label in sorted(entry.labels | entry.boxed)],
+        "INSERT INTO entry_labels (dataset, label, entry, boxed, position) VALUES (?, ?, ?, ?, ?)",
+        [
+            (dataset, label, identity, boxed, position)
+            for position, (label, boxed) in enumerate(entry.labels.items())
+        ],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import IO, TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +19,7 @@ from rekolabels.manifest.codes import CODES
 from rekolabels.manifest.limits import MANIFEST_BYTES, TEST_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rekolabels.images import LabelledImage
@@ -57,10 +58,8 @@ class Entry:
 
     source_ref: str
     line: str
-    labels: frozenset[str]
-    """Valid image-level labels."""
-    boxed: frozenset[str]
-    """Labels of valid bounding boxes."""
+    labels: Mapping[str, bool]
+    """The valid labels in the order of the line, each with whether it has a bounding box."""
     labelled: bool
     errors: bool
 
@@ -123,8 +122,7 @@ def entry_of(check: LineCheck) -> Entry | None:
     return Entry(
         source_ref=source,
         line=line,
-        labels=frozenset(image.labels if image else ()),
-        boxed=frozenset(box.label for box in image.boxes) if image else frozenset(),
+        labels=_labels_of(image) if image else {},
         labelled=check.labelled,
         errors=any(CODES[finding.code].in_dataset for finding in check.findings),
     )
@@ -164,6 +162,11 @@ def choose_test_images(images: Sequence[LabelledImage | None], *, seed: int) -> 
     ]
     chosen = splits.split(usable, test=TEST_SHARE, seed=seed)
     return frozenset(int(image.source) for image in chosen.test)
+
+
+def _labels_of(image: LabelledImage) -> dict[str, bool]:
+    labels = dict.fromkeys(image.labels, False)
+    return labels | dict.fromkeys((box.label for box in image.boxes), True)
 
 
 def _append(s3: Any, s3_object: Mapping[str, Any], file: IO[bytes]) -> int:

@@ -87,7 +87,7 @@ class PageQuery:
         self.size: int = parameters.get("MaxResults", default_size)
         self.position: Any = read_token(operation, parameters)
 
-    def cut(self, rows: list[Row], sort_column: str) -> tuple[list[Row], str]:
+    def cut(self, rows: list[Row], sort_column: str) -> tuple[list[Row], str | None]:
         """Cut rows to the page.
 
         Args:
@@ -95,10 +95,11 @@ class PageQuery:
             sort_column: The column that they are sorted by.
 
         Returns:
-            The rows of the page, and the token of the next page; the last page has an empty token.
+            The rows of the page, and the token of the next page. The last page has none: programs stop where
+            the answer has no ``NextToken``, and some of AWS's own samples stop nowhere else.
         """
         if len(rows) <= self.size:
-            return rows, ""
+            return rows, None
         last = rows[self.size - 1][sort_column]
         return rows[: self.size], make_token(self._operation, self._parameters, last)
 

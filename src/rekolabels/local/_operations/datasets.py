@@ -182,24 +182,24 @@ def list_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, An
         dataset = _readable_dataset(call, db, parameters["DatasetArn"])
         rows = db.execute(query, (dataset["id"], page.position or 0, *values, page.size + 1)).fetchall()
     rows, token = page.cut(rows, "id")
-    # In AWS's recorded answers the last page has an empty token.
     return {"DatasetEntries": [row["line"] for row in rows], "NextToken": token}
 
 
 def list_dataset_labels(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-    """List the labels of a dataset by name, with the number of images that have them."""
+    """List the labels of a dataset as they first appear, with the number of images that have them."""
     call.context.jobs.recover()
     page = PageQuery("ListDatasetLabels", parameters)
     with call.context.store.read() as db:
         dataset = _readable_dataset(call, db, parameters["DatasetArn"])
         rows = db.execute(
-            "SELECT label, count(*) AS entries, sum(boxed) AS boxed FROM entry_labels "
-            "WHERE dataset = ? AND label > ? GROUP BY label ORDER BY label LIMIT ?",
-            (dataset["id"], page.position or "", page.size + 1),
+            # In AWS's recorded answer the labels are not sorted by name. The last number is larger than any
+            # position: a line has at most 100,000 characters.
+            "SELECT label, count(*) AS entries, sum(boxed) AS boxed, min(entry * 100000 + position) AS first "
+            "FROM entry_labels WHERE dataset = ? GROUP BY label HAVING first > ? ORDER BY first LIMIT ?",
+            (dataset["id"], -1 if page.position is None else page.position, page.size + 1),
         ).fetchall()
-    rows, token = page.cut(rows, "label")
-    answer: dict[str, Any] = {"DatasetLabelDescriptions": [_describe_label(row) for row in rows]}
-    return answer | {"NextToken": token} if token else answer
+    rows, token = page.cut(rows, "first")
+    return {"DatasetLabelDescriptions": [_describe_label(row) for row in rows], "NextToken": token}
 
 
 def distribute_dataset_entries(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,7 @@ def list_media_analysis_jobs(call: Call, parameters: dict[str, Any]) -> dict[str
             (call.account, call.region, page.position, page.position, page.size + 1),
         ).fetchall()
     rows, token = page.cut(rows, "created")
-    answer: dict[str, Any] = {"MediaAnalysisJobs": [_describe(row) for row in rows]}
-    return answer | {"NextToken": token} if token else answer
+    return {"MediaAnalysisJobs": [_describe(row) for row in rows], "NextToken": token}
 
 
 def _job_with_token(call: Call, db: Connection, parameters: dict[str, Any]) -> str | None:

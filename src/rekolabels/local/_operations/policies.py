@@ -87,7 +87,6 @@ def list_project_policies(call: Call, parameters: dict[str, Any]) -> dict[str, A
             (arn, page.position or 0, page.size + 1),
         ).fetchall()
     rows, token = page.cut(rows, "created")
-    # In AWS's recorded answers the last page has an empty token.
     return {"ProjectPolicies": [_describe(row) for row in rows], "NextToken": token}
 
 

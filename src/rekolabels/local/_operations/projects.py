@@ -91,8 +91,8 @@ def describe_projects(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:
     with call.context.store.read() as db:
         rows = db.execute(query, (*values, page.size + 1)).fetchall()
         rows, token = page.cut(rows, "created")
-        answer: dict[str, Any] = {"ProjectDescriptions": [_describe(db, row) for row in rows]}
-    return answer | {"NextToken": token} if token else answer
+        descriptions = [_describe(db, row) for row in rows]
+    return {"ProjectDescriptions": descriptions, "NextToken": token}
 
 
 def delete_project(call: Call, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -105,7 +105,6 @@ def describe_project_versions(call: Call, parameters: dict[str, Any]) -> dict[st
         call.project(db, parameters["ProjectArn"])
         rows = db.execute(query, (*values, page.size + 1)).fetchall()
     rows, token = page.cut(rows, "created")
-    # In AWS's recorded answers the last page has an empty token.
     return {"ProjectVersionDescriptions": [_describe(row) for row in rows], "NextToken": token}
 
 
