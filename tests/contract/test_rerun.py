@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sdk_backends import QUICK, png, write_folder
@@ -198,6 +198,20 @@ def test_changed_images_replace_the_datasets(project: Project, folder: Path) -> 
     assert first != second
     assert sum(dataset.describe().total_entries for dataset in second) == 13
     assert project.create_datasets(read_folder(folder), seed=1, replace=True) == second
+
+
+def test_datasets_that_are_being_deleted_are_replaced(project: Project, folder: Path) -> None:
+    """Also when their deletion ends just before they would be deleted again."""
+    events: Any = project._connection.rekognition.client.meta.events
+
+    def delete_first(**_: object) -> None:
+        events.unregister("before-call.rekognition.DeleteDataset", delete_first)
+        project.train_dataset.delete()
+
+    events.register("before-call.rekognition.DeleteDataset", delete_first)
+    (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))
+    made = project.create_datasets(read_folder(folder), seed=1, replace=True)
+    assert sum(dataset.describe().total_entries for dataset in made) == 13
 
 
 def test_images_that_cannot_be_used_replace_nothing(project: Project, folder: Path, tmp_path: Path) -> None:

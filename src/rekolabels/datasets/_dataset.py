@@ -258,9 +258,6 @@ class Dataset(TaggedResource):
             found = self._describe_or_none()
             if found is not None and found.status != "DELETE_IN_PROGRESS":
                 raise
-        except ResourceNotFound:  # an earlier deletion has ended
-            if self._describe_or_none() is not None:
-                raise
         if wait:
             wait_until(
                 self._describe_or_none,

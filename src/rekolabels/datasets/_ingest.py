@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -18,7 +19,7 @@ from rekolabels.datasets._dataset import KIND_WORDS, Dataset, dataset_exists_mes
 from rekolabels.datasets._image_checks import check_images, report_conversions
 from rekolabels.datasets._uploads import LocalImage, image_list, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
-from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists
+from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists, ResourceNotFound
 from rekolabels.images import Conversion, LabelledImage
 from rekolabels.manifest import CheckedManifest, check_manifest, write_manifest
 from rekolabels.splits import Split, split
@@ -197,7 +198,8 @@ class PreparedImages:
         ]
         upload(local, connection.s3, bucket, prefix)
         for dataset in outdated:  # only now: what fails above leaves the old datasets as they are
-            dataset.delete()
+            with contextlib.suppress(ResourceNotFound):  # an earlier deletion may have ended by now
+                dataset.delete()
         for kind, manifest in manifests.items():
             name = f"{kind}-{fingerprints[kind][:16]}.manifest"
             location = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")

@@ -7,8 +7,8 @@ import logging
 import shlex
 import signal
 import sys
-import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidInput
@@ -56,12 +56,12 @@ def serve(
     if verbose:
         logging.getLogger("rekolabels.local").setLevel(logging.DEBUG)
     limit_retained_memory()
-    stop = threading.Event()
+    stop: SimpleQueue[None] = SimpleQueue()  # an Event that a signal handler sets can wait for itself
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # Windows has only the first two
         number = getattr(signal, name, None)
         if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):  # nohup
             continue
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, lambda _number, _frame: stop.put(None))
     with LocalService(workspace, region_name=region_name) as service:
         server = service.serve(
             port,
@@ -81,7 +81,7 @@ def serve(
             text = "\n".join([server.url, *(f"export {name}={value}" for name, value in variables.items())])
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
-        stop.wait()
+        stop.get()
 
 
 def _read_token(path: str | os.PathLike[str]) -> str:
