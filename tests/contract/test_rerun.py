@@ -203,10 +203,12 @@ def test_changed_images_replace_the_datasets(project: Project, folder: Path) -> 
 def test_datasets_that_are_being_deleted_are_replaced(project: Project, folder: Path) -> None:
     """Also when their deletion ends just before they would be deleted again."""
     events: Any = project._connection.rekognition.client.meta.events
+    old = project.train_dataset
+    assert old is not None
 
     def delete_first(**_: object) -> None:
         events.unregister("before-call.rekognition.DeleteDataset", delete_first)
-        project.train_dataset.delete()
+        old.delete()
 
     events.register("before-call.rekognition.DeleteDataset", delete_first)
     (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))

@@ -19,7 +19,13 @@ from rekolabels.datasets._dataset import KIND_WORDS, Dataset, dataset_exists_mes
 from rekolabels.datasets._image_checks import check_images, report_conversions
 from rekolabels.datasets._uploads import LocalImage, image_list, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
-from rekolabels.errors import CannotSplit, InvalidInput, InvalidManifest, ResourceAlreadyExists, ResourceNotFound
+from rekolabels.errors import (
+    CannotSplit,
+    InvalidInput,
+    InvalidManifest,
+    ResourceAlreadyExists,
+    ResourceNotFound,
+)
 from rekolabels.images import Conversion, LabelledImage
 from rekolabels.manifest import CheckedManifest, check_manifest, write_manifest
 from rekolabels.splits import Split, split
