@@ -20,13 +20,14 @@ from rekolabels._aws._arns import (
     parse_project_arn,
     parse_version_arn,
 )
-from rekolabels._aws._connection import Connection, check_region
+from rekolabels._aws._connection import Connection, check_region_name
 from rekolabels._aws._retry import RetryPolicy
 from rekolabels.datasets import Dataset
 from rekolabels.errors import ResourceInUse, ResourceNotFound
 from rekolabels.models import ModelVersion
 from rekolabels.models._sweep import running_models, sweep
 from rekolabels.projects import Project
+from rekolabels.regions import check_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -64,7 +65,8 @@ class Client:
             ``create_datasets`` creates it if it does not exist. Without a bucket, methods that need one raise
             ``InvalidInput``.
         prefix: Prefix of all keys in the bucket, such as ``"team-a/"``.
-        region_name: The AWS Region; by default that of the session.
+        region_name: The AWS Region, one of :data:`rekolabels.regions.KNOWN_REGIONS`; by default that of the
+            session.
         config: A ``botocore.config.Config`` with further settings, such as proxies and time-outs.
         prices: Prices of training and inference, for estimates and cost limits; by default the known prices
             of the Region.
@@ -77,8 +79,8 @@ class Client:
     Raises:
         NoRegion: No Region is set.
         NoCredentials: The profile of the session does not exist.
-        InvalidInput: ``bucket`` is not a valid bucket name, ``region_name`` is empty, or ``upload_processes``
-            is less than 1.
+        InvalidInput: ``bucket`` is not a valid bucket name, the Region has no Custom Labels, or
+            ``upload_processes`` is less than 1.
 
     Clients and handles can be pickled, except those of an embedded service in this process. A pickle contains
     no credentials: the other process finds its own, through boto3.
@@ -113,6 +115,8 @@ class Client:
             retry=retry,
             upload_processes=upload_processes,
         )
+        # Not in Connection: a process that unpickles one may not know the Regions that were added here.
+        check_region(self._connection.region_name, argument="region_name")
 
     @classmethod
     def _from_connection(cls, connection: Connection) -> Self:
@@ -318,7 +322,8 @@ class Client:
             return [self._connection]
         names = check_items("regions", regions, str, "a list of Regions")
         for position, name in enumerate(names):
-            check_region(f"regions[{position}]", name)
+            check_region_name(f"regions[{position}]", name)
+            check_region(name, argument=f"regions[{position}]")
         return [self._connection.in_region(name) for name in names]
 
     def _find(self, name: str) -> ProjectDescription | None:

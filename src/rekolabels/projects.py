@@ -334,6 +334,7 @@ class Project(TaggedResource):
 
         Raises:
             InvalidInput: The project lacks a dataset, or a manifest lacks its counterpart.
+            WrongRegion: The bucket of the results or of a manifest is in another Region than the client.
             ResourceInUse: A version with this name exists, or a dataset is busy.
             LimitExceeded: The account has too many trainings or the project too many versions.
         """
@@ -357,6 +358,8 @@ class Project(TaggedResource):
             raise InvalidInput("training_manifest requires either a testing_manifest or auto_split=True.")
         target = _location("output", output)
         bucket = self._connection.require_bucket() if target is None else target.bucket
+        manifests = [place.bucket for place in (training, testing) if place is not None]
+        self._connection.check_buckets(bucket, *manifests)
 
         def create(name: str) -> str:
             try:
@@ -548,6 +551,8 @@ class Project(TaggedResource):
         manifest: S3Location | None = None,
         copy_of: str | None = None,
     ) -> Dataset:
+        if manifest is not None:
+            self._connection.check_buckets(manifest.bucket)
         try:
             arn = self._connection.rekognition.create_dataset(
                 self.arn, kind, manifest=manifest, copy_of=copy_of, tags=tags

@@ -152,6 +152,7 @@ class Wire:
         self.rejected: list[Permission] = []
         self._permissions: set[Permission] = set()
         self._policy: Mapping[str, Any] | None = None
+        self._free: frozenset[str] = frozenset()
         self._on = False
         self._lock = threading.Lock()
 
@@ -160,8 +161,14 @@ class Wire:
         events.register("before-parameter-build", self._see)
         events.register("before-call", self._judge)
 
-    def begin(self, policy: Mapping[str, Any] | None) -> None:
-        """Start recording, and reject what the policy does not allow; None allows everything."""
+    def begin(self, policy: Mapping[str, Any] | None, *, free: frozenset[str] = frozenset()) -> None:
+        """Start recording, and reject what the policy does not allow.
+
+        Args:
+            policy: The policy; None allows everything.
+            free: Operations whose answers are of use without a permission.
+        """
+        self._free = free
         self.operations, self.rejected, self._permissions = set(), [], set()
         self._policy, self._on = policy, True
 
@@ -171,7 +178,7 @@ class Wire:
         return self._permissions
 
     def _see(self, params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
-        if self._on:
+        if self._on and model.name not in self._free:
             wanted = list(needed_permissions(model.service_model.service_name, model.name, params))
             context["rekolabels.needed"] = wanted
             with self._lock:

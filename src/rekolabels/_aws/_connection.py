@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -14,7 +15,7 @@ from rekolabels._arguments import check_instance, check_integer, invalid
 from rekolabels._aws._cloudwatch import CloudWatch
 from rekolabels._aws._rekognition import Rekognition
 from rekolabels._aws._retry import RetryPolicy
-from rekolabels._aws._s3 import S3, S3Settings, check_bucket_name
+from rekolabels._aws._s3 import S3, S3Settings, check_bucket_name, other_region
 from rekolabels._aws._session import (
     SessionSettings,
     has_given_credentials,
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
     from mypy_boto3_rekognition import RekognitionClient
 
 
-__all__ = ["Connection", "check_region", "connection_of", "made_by_client"]
+__all__ = ["Connection", "check_region_name", "connection_of", "made_by_client"]
 
 _REGION = r"[a-z]+(-[a-z]+)+-\d+"
+
+_LOOK_UP_SECONDS = 3
+"""Time-outs of a look-up that the call does not depend on."""
 
 _log = logging.getLogger("rekolabels")
 
@@ -85,7 +89,7 @@ class Connection:
         self._prices = None if prices is None else check_instance("prices", prices, Prices, "Prices, or None")
         self._upload_processes = check_integer("upload_processes", upload_processes, at_least=1)
         if region_name is not None:
-            check_region("region_name", region_name)
+            check_region_name("region_name", region_name)
         self.session = session if session is not None else make_session(SessionSettings(None, region_name))
         # Not lazy like the other gateways: botocore resolves the Region when it makes a client.
         rekognition: RekognitionClient = make_client(
@@ -93,6 +97,8 @@ class Connection:
         )
         self.region_name = rekognition.meta.region_name
         self.rekognition = Rekognition(rekognition, retry)
+        self._bucket_regions: dict[str, str | None] = {}
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Connection of {self.client_repr()}>"
@@ -175,7 +181,34 @@ class Connection:
         except BucketNotFound:
             self.s3.create_bucket(bucket, self.region_name)
             _log.info("Created bucket %s in %s.", bucket, self.region_name)
+        self._bucket_regions[bucket] = self.region_name
         return bucket
+
+    def check_buckets(self, *buckets: str) -> None:
+        """Check that buckets are in the Region of the client, before Rekognition is to use them.
+
+        Each is looked up once (HeadBucket).
+
+        Raises:
+            WrongRegion: A bucket is in another Region.
+        """
+        for bucket in buckets:
+            with self._lock:
+                if bucket not in self._bucket_regions:
+                    self._bucket_regions[bucket] = self._quick_s3.bucket_region(bucket)
+            found = self._bucket_regions[bucket]
+            if found is not None and found != self.region_name:
+                raise other_region(bucket, self.region_name, found)
+
+    @cached_property
+    def _quick_s3(self) -> S3:
+        """A gateway for look-ups that must not delay a call, such as where S3 cannot be reached."""
+        from botocore.config import Config
+
+        quick = Config(connect_timeout=_LOOK_UP_SECONDS, read_timeout=_LOOK_UP_SECONDS)
+        config = quick if self._config is None else self._config.merge(quick)
+        client = make_client(self.session, "s3", region_name=self.region_name, config=config)
+        return S3(client, self.retry)
 
     def prices(self) -> Prices:
         """Return the prices given, or the known prices of the Region.
@@ -254,8 +287,8 @@ def _check_prefix(prefix: object) -> str:
     raise invalid("prefix", prefix, "the beginning of all keys in the bucket, such as 'team-a/'")
 
 
-def check_region(argument: str, name: object) -> str:
-    """Check the name of a Region; whether it exists, only AWS knows."""
+def check_region_name(argument: str, name: object) -> str:
+    """Check that a value has the form of a Region's name."""
     if isinstance(name, str) and re.fullmatch(_REGION, name):
         return name
     tidy = re.sub(r"[\s_]+|(?<=[a-z])(?=\d)", "-", name.strip().lower()) if isinstance(name, str) else ""

@@ -23,14 +23,14 @@ from rekolabels.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from botocore.config import Config  # noqa: TC004 -- importing botocore can wait
     from mypy_boto3_s3 import S3Client  # noqa: TC004 -- the stubs are for type checkers only
     from mypy_boto3_s3.literals import BucketLocationConstraintType
 
-__all__ = ["S3", "S3Settings", "check_bucket_name", "check_location"]
+__all__ = ["S3", "S3Settings", "check_bucket_name", "check_location", "other_region"]
 
 R = TypeVar("R")
 
@@ -131,7 +131,7 @@ class S3:
         try:
             answer = self._call("HeadBucket", bucket, lambda: self.client.head_bucket(Bucket=bucket))
         except WrongRegion as error:
-            raise error.explained(_other_region(bucket, region)) from error
+            raise error.explained(_other_region_message(bucket, region)) from error
         except ResourceNotFound as error:
             raise BucketNotFound(
                 f"Bucket {bucket!r} does not exist. Check the name, or create the bucket with "
@@ -148,13 +148,20 @@ class S3:
             raise
         bucket_region = answer.get("BucketRegion") or region
         if bucket_region != region:
-            raise WrongRegion(
-                _other_region(bucket, region, bucket_region),
-                operation="HeadBucket",
-                code="WrongRegion",
-                request_id=answer["ResponseMetadata"].get("RequestId"),
-                http_status=answer["ResponseMetadata"].get("HTTPStatusCode"),
-            )
+            raise other_region(bucket, region, bucket_region)
+
+    def bucket_region(self, bucket: str) -> str | None:
+        """Return the Region of a bucket (HeadBucket); None if S3 does not report it.
+
+        S3 reports it also to callers without access to the bucket. Errors are left to the call that needs the
+        bucket, so this makes one attempt.
+        """
+        try:
+            answer: Any = self.client.head_bucket(Bucket=bucket)
+        except Exception as error:  # noqa: BLE001 -- of any kind: no network, no credentials, a stubbed client
+            answer = getattr(error, "response", {})
+        headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return headers.get("x-amz-bucket-region")
 
     def create_bucket(self, bucket: str, region: str) -> None:
         """Create a bucket in the Region (CreateBucket).
@@ -209,7 +216,13 @@ def _no_access(operation: str, bucket: str) -> str:
     return f"{message} {_MANAGED_POLICY} covers only buckets whose names contain 'custom-labels'."
 
 
-def _other_region(bucket: str, region: str, bucket_region: str | None = None) -> str:
+def other_region(bucket: str, region: str, bucket_region: str) -> WrongRegion:
+    """Return the error for a bucket in another Region than the client's."""
+    message = _other_region_message(bucket, region, bucket_region)
+    return WrongRegion(message, operation="HeadBucket", code="WrongRegion")
+
+
+def _other_region_message(bucket: str, region: str, bucket_region: str | None = None) -> str:
     location = f"in {bucket_region}, not in {region}" if bucket_region else f"not in {region}"
     return (
         f"Bucket {bucket!r} is {location}, but Rekognition requires a bucket in the Region of the client. "

@@ -156,7 +156,7 @@ class Dataset(TaggedResource):
             DatasetFailed: The service could not apply a request; earlier ones remain applied.
         """
         from rekolabels.datasets._image_checks import check_images, report_conversions
-        from rekolabels.datasets._uploads import image_list, upload
+        from rekolabels.datasets._uploads import image_list, remote_buckets, upload
         from rekolabels.manifest import format_line
 
         check_conversion(convert=convert, on_conversion=on_conversion)
@@ -166,6 +166,7 @@ class Dataset(TaggedResource):
         report_conversions(checked, on_conversion)
         local = list(checked.local.values())
         sent = [image for image in checked.images if image.source not in checked.local]
+        self._connection.check_buckets(*remote_buckets(sent))
         if local:
             bucket, prefix = self._connection.require_bucket(), self._connection.prefix
             upload(local, self._connection.s3, bucket, prefix)

@@ -17,7 +17,7 @@ import attrs
 from rekolabels._aws._arns import parse_project_arn
 from rekolabels.datasets._dataset import KIND_WORDS, Dataset, dataset_exists_message
 from rekolabels.datasets._image_checks import check_images, report_conversions
-from rekolabels.datasets._uploads import LocalImage, image_list, upload
+from rekolabels.datasets._uploads import LocalImage, image_list, remote_buckets, upload
 from rekolabels.descriptions import DatasetKind, DatasetSummary, S3Location
 from rekolabels.errors import (
     CannotSplit,
@@ -195,6 +195,7 @@ class PreparedImages:
             kind: self._manifest(images, bucket, prefix) for kind, images in missing.items()
         }
         _check_manifests(manifests)
+        connection.check_buckets(*remote_buckets(image for part in missing.values() for image in part))
         connection.ensure_bucket()
         local = [
             self.local[image.source]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
     from rekolabels._aws._s3 import S3
 
-__all__ = ["LocalImage", "image_list", "path_error", "upload"]
+__all__ = ["LocalImage", "image_list", "path_error", "remote_buckets", "upload"]
 
 _CONTENT_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+_S3_URI = re.compile(r"s3://([^/]+)/", re.IGNORECASE)
 _CONVERSION = "rekolabels-conversion-1"
 """Part of the digest of a converted image; another number when conversions give other images."""
 
@@ -126,3 +128,9 @@ def upload(images: Sequence[LocalImage], s3: S3, bucket: str, prefix: str) -> No
 
 def _is_there(local: LocalImage, size: int | None) -> bool:
     return size is not None and local.bytes in {None, size}
+
+
+def remote_buckets(images: Iterable[LabelledImage]) -> list[str]:
+    """Return the buckets of the images that are in S3."""
+    found = (_S3_URI.match(image.source) for image in images)
+    return sorted({match[1] for match in found if match is not None})

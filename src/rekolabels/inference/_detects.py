@@ -22,7 +22,7 @@ from rekolabels._aws._arns import parse_version_arn
 from rekolabels.descriptions import S3Location
 from rekolabels.errors import ImageRejected, InvalidInput, ResourceNotReady
 from rekolabels.inference._executors import WorkerConfig, Workers, prepare_on_threads, prepare_on_workers
-from rekolabels.inference._image import image_argument
+from rekolabels.inference._image import image_argument, s3_location
 from rekolabels.inference._journal import Journal
 from rekolabels.inference._many import check_many, detect_many
 
@@ -94,6 +94,7 @@ class Detects:
             ResourceNotReady: The model is not running.
             InvalidImage: The file cannot be read or is too large.
             ImageRejected: The service rejected the image.
+            WrongRegion: The image is in a bucket of another Region than the client.
             Throttled: The calls exceed the throughput of the model's inference units.
             LeaseEnded: A limit of the ``running`` block was reached, and the model was stopped.
         """
@@ -101,6 +102,7 @@ class Detects:
         least, limit = _request_limits(policy, self.arn, min_confidence, max_results)
         try:
             with self._during_call():
+                self._check_bucket(image)
                 content = image_argument(image, upload=self._uploader(), shrink=shrink)
                 detections = self._connection.rekognition.detect_custom_labels(
                     self.arn, content, min_confidence=least, max_results=limit
@@ -187,6 +189,7 @@ class Detects:
 
         def prepare_checked(image: ImageSource) -> Call:
             with self._during_call():  # after the lease has ended, do not read the image or wait for a turn
+                self._check_bucket(image)
                 call = prepare(image)
 
             def checked_call() -> list[Detection]:
@@ -207,6 +210,12 @@ class Detects:
             executor=pool,
         )
         return outcomes if policy is None else _apply_policy(policy, outcomes, max_results)
+
+    def _check_bucket(self, image: ImageSource) -> None:
+        """Check that an image in S3 is in the Region of the client."""
+        location = s3_location(image)
+        if location is not None:
+            self._connection.check_buckets(location.bucket)
 
     def _uploader(self) -> Callable[[bytes, str], S3Location] | None:
         """Return a function that uploads a large image to the client's bucket; None without a bucket."""

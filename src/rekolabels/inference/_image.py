@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias, TypeGuard
 
-__all__ = ["ImageSource", "image_argument", "is_one_image", "open_image"]
+__all__ = ["ImageSource", "image_argument", "is_one_image", "open_image", "s3_location"]
 
 ImageSource: TypeAlias = Union[str, "os.PathLike[str]", bytes, BinaryIO, S3Location, VideoFrame, Any]
 """A path, the bytes of a file, an open binary file, an ``s3://`` URI, a video frame, a Pillow image, or a
@@ -60,8 +60,9 @@ def image_argument(
         InvalidInput: The ``s3://`` URI has no bucket or key, or the type of the image is not supported.
         MissingExtra: Pillow is needed and not installed.
     """
-    if isinstance(image, S3Location) or _is_s3_uri(image):
-        return check_location("image", image, needs_key=True)
+    location = s3_location(image)
+    if location is not None:
+        return location
     max_bytes = MAX_DECODED_BYTES if check_flag("shrink", shrink) else IMAGE_BYTES
     data, name = _read_image(image, max_bytes)
     if shrink:
@@ -76,6 +77,17 @@ def image_argument(
         f"{name} has {len(data):,} bytes. The service accepts {MAX_BYTES:,} in a request and 15 MB from S3: "
         "make the client with a bucket, give the image's s3:// URI, or use shrink=True."
     )
+
+
+def s3_location(image: ImageSource) -> S3Location | None:
+    """Return where an image is in S3; None for other images.
+
+    Raises:
+        InvalidInput: The ``s3://`` URI has no bucket or key.
+    """
+    if isinstance(image, S3Location) or _is_s3_uri(image):
+        return check_location("image", image, needs_key=True)
+    return None
 
 
 def open_image(image: ImageSource) -> Any:

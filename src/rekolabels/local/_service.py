@@ -41,6 +41,7 @@ from rekolabels.local._http._in_process import CLOSED_MESSAGE, make_session
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_folders
 from rekolabels.local._s3 import S3Directory
+from rekolabels.regions import check_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -98,6 +99,7 @@ def _check_options(
 ) -> None:
     if not isinstance(region_name, str) or not _REGION.fullmatch(region_name):
         raise invalid("region_name", region_name, "an AWS Region such as 'us-east-1'")
+    check_region(region_name, argument="region_name")
     if not isinstance(account_id, str) or not _ACCOUNT.fullmatch(account_id):
         raise invalid("account_id", account_id, "twelve digits such as '123456789012'")
     if s3 is not None and not hasattr(s3, "get_object"):
@@ -158,7 +160,9 @@ class LocalService:
 
     Args:
         path: The workspace; created when missing. None for a temporary one, which ``close()`` removes.
-        region_name: Region of the service's sessions, and of requests whose signature does not name one.
+        region_name: Region of the service's sessions, and of requests whose signature does not name one. It
+            must have Custom Labels (:data:`rekolabels.regions.KNOWN_REGIONS`). Requests for other Regions are
+            denied, as by AWS.
         account_id: Account of the service's sessions, and of requests whose access key ID is not an account
             ID; twelve digits.
         s3: A boto3 S3 client, to store images, manifests and results in another S3 (MinIO, LocalStack, moto);

@@ -263,6 +263,7 @@ class ModelVersion(Detects, ModelHandle):
             place = S3Location(destination.require_bucket(), f"{destination.prefix}{project.name}/{name}")
         else:
             place = check_location("output", output)
+        destination.check_buckets(place.bucket)
         arn = copy_model(
             self,
             destination,

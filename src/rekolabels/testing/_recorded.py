@@ -62,9 +62,9 @@ class Recorded:
         from botocore.stub import Stubber
 
         from rekolabels import Client
-        from rekolabels._aws._connection import check_region
+        from rekolabels._aws._connection import check_region_name
 
-        check_region("region_name", region_name)
+        check_region_name("region_name", region_name)
 
         class Session(boto3.Session):
             """Returns the two stubbed clients, also to an application that creates its own."""

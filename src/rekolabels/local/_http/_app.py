@@ -16,6 +16,7 @@ from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._http._wire import MAX_BODY, Wire
 from rekolabels.local._operations import OPERATIONS, Operation
+from rekolabels.regions import KNOWN_REGIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,6 +87,7 @@ class App:
         try:
             name, operation = self._find(target)
             call = self._call(environ)
+            _check_region(call.region)
             self._context.throttle.take(name, call.account, call.region)
             body = _read_body(environ)
             parameters = self._wire.parse_request(name, body)
@@ -152,6 +154,16 @@ def error_response(code: str, message: str) -> tuple[int, Mapping[str, str], byt
     """Return status, additional headers and body of an error of Rekognition."""
     body = json.dumps({"__type": code, "message": message}).encode()
     return status_of(code), {"x-amzn-ErrorType": code}, body
+
+
+def _check_region(region: str) -> None:
+    """Check that a Region has Custom Labels; AWS answers elsewhere with this error, without a message."""
+    if region not in KNOWN_REGIONS:
+        raise ServiceException(
+            "AccessDeniedException",
+            f"The embedded service has no Custom Labels in {region}, as AWS has none. The Regions are "
+            f"{', '.join(sorted(KNOWN_REGIONS))}.",
+        )
 
 
 def _read_body(environ: WSGIEnvironment) -> bytes:

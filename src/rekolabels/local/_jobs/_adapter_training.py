@@ -106,7 +106,7 @@ def train_adapter(run: TrainingRun) -> None:
 
 def _read_manifest(run: TrainingRun, member: str) -> _Manifest:
     path = run.folder / f"{member}.jsonl"
-    fetch_manifest(run.context.s3(), run.request[member]["Assets"], path)
+    fetch_manifest(run.s3, run.request[member]["Assets"], path)
     with path.open("rb") as file:
         return _Manifest([_check_image(run, read_line(raw)) for raw in read_lines(file)])
 

@@ -18,6 +18,7 @@ from rekolabels.local._jobs._manifests import (
     manifest_lines,
     message_of,
 )
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.manifest._dataset_rules import DatasetStatistics, check_dataset
 from rekolabels.manifest._line_rules import check_line
 from rekolabels.manifest.limits import DETECTION_LABELS, MANIFEST_BYTES
@@ -203,7 +204,7 @@ def delete_entries(db: Connection, arn: str) -> None:
 
 def _store_manifest(context: Context, job: Job, manifest: dict[str, Any]) -> None:
     try:
-        answer = context.s3().get_object(**get_object_args(manifest))
+        answer = RegionalS3.of_job(context, job.arn).get_object(**get_object_args(manifest))
         with answer["Body"] as body:
             if answer["ContentLength"] > MANIFEST_BYTES:
                 raise _TerminalError("ERROR_MANIFEST_SIZE_TOO_LARGE")

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rekolabels.errors import RekolabelsError
 from rekolabels.local._core._models import remove_version_folder, version_folder
 from rekolabels.local._core._s3_objects import get_object_args, result_key
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.manifest._json import is_list, is_object
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def copy_version(context: Context, job: Job, source: str) -> None:
     results: dict[str, Any] = {}
     folder = version_folder(context.folder, target["number"])
     try:
-        results = _copy_result_files(context.s3(), original, target)
+        results = _copy_result_files(RegionalS3.of_job(context, job.arn), original, target)
         shutil.copytree(version_folder(context.folder, original["number"]), folder, symlinks=True)
     except (ClientError, BotoCoreError, OSError) as error:
         context.jobs.check()
@@ -141,7 +142,7 @@ def _number_of(context: Context, arn: str) -> int:
         return int(db.execute("SELECT number FROM versions WHERE arn = ?", (arn,)).fetchone()["number"])
 
 
-def _copy_result_files(s3: Any, original: Row, target: Row) -> dict[str, Any]:
+def _copy_result_files(s3: RegionalS3, original: Row, target: Row) -> dict[str, Any]:
     """Copy the result files to the output location of the copy, and return its description of them.
 
     The copied files are named after the new project and version, so that two copies with the same output

@@ -14,6 +14,7 @@ from rekolabels.local._core._context import Context
 from rekolabels.local._core._s3_objects import get_object_args, read_lines, result_key
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageFetcher, ImageNotFetched
 from rekolabels.manifest._json import is_object
 
@@ -43,6 +44,7 @@ class _Analysis:
     """One pass over a manifest."""
 
     context: Context
+    s3: RegionalS3
     adapter: int | None
     """Number of the adapter's version; None for the base model."""
     settings: Mapping[str, Any]
@@ -53,7 +55,7 @@ class _Analysis:
 
     def analyze(self, lines: Iterable[bytes], output: IO[bytes]) -> None:
         """Write a result line for each valid image, and note the errors of the others."""
-        images = ImageFetcher(self.context.s3, cache_bytes=0)
+        images = ImageFetcher(self.s3, cache_bytes=0)
         for number, raw in enumerate(lines, 1):
             self.context.jobs.check()
             if not raw.strip():
@@ -108,10 +110,12 @@ def run_media_job(context: Context, job: Job, adapter: int | None) -> None:
         adapter: Number of the adapter's version; None for the base model.
     """
     with context.store.read() as db:
-        row = db.execute("SELECT request FROM media_jobs WHERE id = ?", (job.arn,)).fetchone()
+        row = db.execute("SELECT region, request FROM media_jobs WHERE id = ?", (job.arn,)).fetchone()
     request = json.loads(row["request"])
+    s3 = RegionalS3(context.s3, row["region"])
+    analysis = _Analysis(context, s3, adapter, request["OperationsConfig"]["DetectModerationLabels"])
     try:
-        status, results = "SUCCEEDED", _run(context, job, adapter, request)
+        status, results = "SUCCEEDED", _run(analysis, job, request)
     except _JobFailed as failed:
         status = "FAILED"
         results = {"FailureDetails": {"Code": failed.code, "Message": str(failed)}}
@@ -133,9 +137,8 @@ def _finish(db: Connection, identity: str, status: str, results: dict[str, Any],
     )
 
 
-def _run(context: Context, job: Job, adapter: int | None, request: dict[str, Any]) -> dict[str, Any]:
-    s3 = context.s3()
-    analysis = _Analysis(context, adapter, request["OperationsConfig"]["DetectModerationLabels"])
+def _run(analysis: _Analysis, job: Job, request: dict[str, Any]) -> dict[str, Any]:
+    s3 = analysis.s3
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as output:
         try:
             with s3.get_object(**get_object_args(request["Input"]["S3Object"]))["Body"] as body:

@@ -68,10 +68,9 @@ def _fetch_manifests(run: TrainingRun, *, auto_create: bool) -> None:
     """Download the request's manifests; lines of datasets are in the folder already."""
     train_data = run.request.get("TrainingData")
     if train_data is not None:
-        s3 = run.context.s3()
-        fetch_manifest(s3, train_data["Assets"], run.folder / "train.jsonl")
+        fetch_manifest(run.s3, train_data["Assets"], run.folder / "train.jsonl")
         if not auto_create:
-            fetch_manifest(s3, run.request["TestingData"]["Assets"], run.folder / "test.jsonl")
+            fetch_manifest(run.s3, run.request["TestingData"]["Assets"], run.folder / "test.jsonl")
 
 
 def _fit(run: TrainingRun, data: CheckedData) -> TrainingResult:

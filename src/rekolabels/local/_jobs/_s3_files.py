@@ -16,8 +16,10 @@ from rekolabels.local._jobs._manifests import ManifestFileError
 from rekolabels.manifest.limits import IMAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from rekolabels.local._jobs._regional_s3 import RegionalS3
 
 __all__ = ["IN_MEMORY_BYTES", "ImageFetcher", "ImageNotFetched", "ResultFiles"]
 
@@ -36,11 +38,11 @@ class ImageFetcher:
     """Fetches and caches the images of one job from S3.
 
     Args:
-        s3: Returns the boto3 S3 client.
+        s3: The S3 client of the job.
         cache_bytes: Most bytes of images to cache, so that most are fetched only once; 0 for no cache.
     """
 
-    def __init__(self, s3: Callable[[], Any], *, cache_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(self, s3: RegionalS3, *, cache_bytes: int = _CACHE_BYTES) -> None:
         self._s3 = s3
         self._free_bytes = cache_bytes
         self._cache: dict[str, bytes] = {}
@@ -76,7 +78,7 @@ class ImageFetcher:
         if match is None:
             raise UnusableImage(f"{source} is not an S3 URI", reason="unreadable")
         try:
-            answer = self._s3().get_object(Bucket=match[1], Key=match[2])
+            answer = self._s3.get_object(Bucket=match[1], Key=match[2])
             with answer["Body"] as body:
                 if answer["ContentLength"] > IMAGE_BYTES:
                     raise UnusableImage(f"{source} has {answer['ContentLength']} bytes", reason="too large")
@@ -90,13 +92,13 @@ class ResultFiles:
     """The result files of one version, as they are written to the output bucket.
 
     Args:
-        s3: The boto3 S3 client.
+        s3: The S3 client of the job.
         output: The request's ``OutputConfig``.
         project: Name of the project.
         version: Name of the version.
     """
 
-    def __init__(self, s3: Any, output: Mapping[str, str], project: str, version: str) -> None:
+    def __init__(self, s3: RegionalS3, output: Mapping[str, str], project: str, version: str) -> None:
         self._s3 = s3
         self._bucket = output["S3Bucket"]
         self._prefix = output.get("S3KeyPrefix", "")
@@ -105,13 +107,13 @@ class ResultFiles:
         """The members that DescribeProjectVersions returns about the files written so far."""
 
     def check_bucket(self) -> None:
-        """Check that the output bucket exists, before any work is done.
+        """Check that the output bucket can be used, before any work is done.
 
         Raises:
-            ManifestFileError: It does not exist, or cannot be reached.
+            ManifestFileError: It does not exist, is in another Region, or cannot be reached.
         """
         try:
-            self._s3.head_bucket(Bucket=self._bucket)
+            self._s3.check_bucket(self._bucket)
         except (ClientError, BotoCoreError) as error:
             raise ManifestFileError("ERROR_CANNOT_WRITE_OUTPUT_S3_BUCKET") from error
 

@@ -19,6 +19,7 @@ from rekolabels.local._core._models import remove_version_folder, version_folder
 from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
 from rekolabels.local._jobs._lifecycle import version_row
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.local._jobs._s3_files import ImageFetcher, ResultFiles
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class TrainingRun:
 
     context: Context
     job: Job
+    s3: RegionalS3
     folder: Path
     """Folder of the version in the workspace; its ``*.jsonl`` files are removed when training ends."""
     request: Mapping[str, Any]
@@ -83,10 +85,9 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
     request = json.loads(version["request"])
     folder = version_folder(context.folder, version["number"])
     folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
-    result_files = ResultFiles(
-        context.s3(), request["OutputConfig"], version["project_name"], version["name"]
-    )
-    run = TrainingRun(context, job, folder, request, result_files, ImageFetcher(context.s3))
+    s3 = RegionalS3.of_job(context, job.arn)
+    result_files = ResultFiles(s3, request["OutputConfig"], version["project_name"], version["name"])
+    run = TrainingRun(context, job, s3, folder, request, result_files, ImageFetcher(s3))
     status, message, billable = "TRAINING_COMPLETED", "The model is ready to run.", None
     try:
         trainer(run)

@@ -16,6 +16,7 @@ from rekolabels.local._jobs._datasets import (
     distribute_entries,
     update_entries,
 )
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.local._operations._parameters import (
     PageQuery,
     check_s3_object,
@@ -261,7 +262,7 @@ def _source_id(source: Row) -> int:
 
 def _check_manifest_exists(call: Call, s3_object: dict[str, Any]) -> None:
     try:
-        call.context.s3().head_object(**get_object_args(s3_object))
+        RegionalS3(call.context.s3, call.region).head_object(**get_object_args(s3_object))
     except (ClientError, BotoCoreError) as error:
         raise unreadable_s3_object("manifest", s3_object, error) from None
 

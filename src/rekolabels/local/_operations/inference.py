@@ -11,6 +11,7 @@ from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.local._operations._parameters import check_s3_object, unreadable_s3_object
 from rekolabels.local._operations.projects import CONTENT_MODERATION
 
@@ -138,7 +139,7 @@ def _image_bytes(call: Call, image: dict[str, Any], s3_object: dict[str, Any] | 
     if s3_object is None:
         return bytes(image["Bytes"])
     try:
-        answer = call.context.s3().get_object(**get_object_args(s3_object))
+        answer = RegionalS3(call.context.s3, call.region).get_object(**get_object_args(s3_object))
         with answer["Body"] as body:
             size = answer["ContentLength"]
             if size > _MAX_BYTES_IN_S3:

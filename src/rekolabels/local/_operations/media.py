@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_objects import get_object_args
 from rekolabels.local._jobs._media import run_media_job
+from rekolabels.local._jobs._regional_s3 import RegionalS3
 from rekolabels.local._operations._parameters import PageQuery, check_s3_object, unreadable_s3_object
 from rekolabels.local._operations.inference import find_adapter
 
@@ -122,7 +123,8 @@ def _adapter_number(call: Call, db: Connection, settings: dict[str, Any]) -> int
 def _check_manifest(call: Call, s3_object: dict[str, Any]) -> None:
     check_s3_object(s3_object, "Input.S3Object")
     try:
-        size = call.context.s3().head_object(**get_object_args(s3_object))["ContentLength"]
+        s3 = RegionalS3(call.context.s3, call.region)
+        size = s3.head_object(**get_object_args(s3_object))["ContentLength"]
     except (ClientError, BotoCoreError) as error:
         raise unreadable_s3_object("manifest", s3_object, error) from None
     if not 0 < size <= _MAX_MANIFEST_BYTES:
