@@ -367,3 +367,27 @@ def test_an_open_block_ends_without_a_traceback(ending: str, path: str | None, t
     """Whether its service is closed before the block is left, or both end with the process."""
     folder = prepare(tmp_path, OPEN_BLOCK.format(path=path) + ENDINGS[ending])
     assert run(folder, "script.py") == Run(0, "", "")
+
+
+# -- Ctrl-C that is pressed again ----------------------------------------------------------------------------
+
+PRESSED_TWICE = """
+import os, signal, threading
+from rekolabels.local import LocalService
+
+service = LocalService("workspace", engine="tiny")
+close = service._jobs.close
+
+def press_again():
+    for _ in range(3):
+        os.kill(os.getpid(), signal.SIGINT)
+    close()
+
+service._jobs.close = press_again
+raise KeyboardInterrupt
+"""
+
+
+def test_another_ctrl_c_at_the_end_of_the_process_changes_nothing(tmp_path: Path) -> None:
+    """The service is already closing: the second one gives no second traceback."""
+    run(prepare(tmp_path, PRESSED_TWICE)).check_interrupted()

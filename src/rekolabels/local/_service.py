@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import importlib.util
 import os
 import re
+import signal
 import sqlite3
+import threading
 import time
 import uuid
 import weakref
@@ -38,6 +41,7 @@ from rekolabels.local._core._workspace import check_state, control_folder, refus
 from rekolabels.local._http._app import App
 from rekolabels.local._http._fault_middleware import FaultMiddleware, check_plan
 from rekolabels.local._http._in_process import CLOSED_MESSAGE, make_session
+from rekolabels.local._http._shield import wait_for_calls
 from rekolabels.local._http._wire import Wire
 from rekolabels.local._jobs._recovery import recover_resource, remove_orphaned_folders
 from rekolabels.local._s3 import S3Directory
@@ -145,6 +149,23 @@ def _release(
         s3.close()
     if temporary is not None:
         temporary.close()
+
+
+@functools.cache
+def _prepare_exit() -> None:
+    """Let the process end cleanly when it exits with open services.
+
+    Call this after the first finalizer was made: its callback runs before those of finalizers.
+    """
+    atexit.register(_before_release)
+
+
+def _before_release() -> None:
+    # The user has interrupted the program already. Within moments the jobs end and can be recovered; a second
+    # Ctrl-C would only print another traceback, or abort the process in native code.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wait_for_calls()
 
 
 def _recover(clock: Callable[[], float], db: Connection, job: Job) -> None:
@@ -283,6 +304,7 @@ class LocalService:
         self._release = weakref.finalize(
             self._app, _release, self._process, self._jobs, self._store, self._s3, temporary
         )
+        _prepare_exit()
 
     @property
     def path(self) -> Path:
