@@ -15,7 +15,16 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EncodedImage", "Header", "image_format", "is_complete", "other_format", "read_header"]
+__all__ = [
+    "SIDEWAYS",
+    "EncodedImage",
+    "Header",
+    "image_format",
+    "is_complete",
+    "other_format",
+    "read_header",
+    "webp_orientation",
+]
 
 _JPEG = b"\xff\xd8\xff"
 _MARKER = 0xFF
@@ -71,8 +80,8 @@ _SHORT = 3
 """TIFF type of the orientation: two bytes."""
 _UPRIGHT = 1
 _ORIENTATIONS = range(1, 9)
-_SIDEWAYS = frozenset({5, 6, 7, 8})
-"""Orientations that exchange width and height."""
+SIDEWAYS = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange width and height."""
 
 
 @attrs.frozen
@@ -97,7 +106,7 @@ class Header:
     @property
     def upright_size(self) -> tuple[int, int]:
         """Width and height after the orientation is applied."""
-        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+        return (self.height, self.width) if self.orientation in SIDEWAYS else (self.width, self.height)
 
 
 def image_format(start: bytes) -> Literal["JPEG", "PNG"] | None:
@@ -244,6 +253,21 @@ def _jpeg_segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
                 return
             yield marker, at, length
             at += 2 + length
+
+
+def webp_orientation(file: BinaryIO) -> int:
+    """Return the EXIF orientation of a WebP file, 1 to 8; 1 when there is none or it is damaged."""
+    at = 12  # behind RIFF, length and WEBP
+    for _ in range(_MAX_SEGMENTS):
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:  # noqa: PLR2004 - kind 4, length 4
+            break
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] == b"EXIF":
+            return _read_orientation(file.read(min(length, _MAX_EXIF)).removeprefix(_EXIF))
+        at += 8 + length + length % 2
+    return _UPRIGHT
 
 
 def _read_orientation(tiff: bytes) -> int:

@@ -94,6 +94,19 @@ def test_a_rotated_image_keeps_the_size_of_its_boxes(voc: Path) -> None:
     assert "drawn on the rotated image" in problems[0].message
 
 
+def test_boxes_before_the_orientation_is_applied(voc: Path) -> None:
+    """They are in the frame that the XML states; create_datasets turns them."""
+    pillow = pytest.importorskip("PIL.Image")
+    for orientation, problem in ((1, None), (6, "drawn on the stored image")):
+        exif = pillow.Exif()
+        exif[0x0112] = orientation
+        pillow.new("RGB", (100, 80)).save(voc / "JPEGImages" / "a.png", exif=exif)
+        images, problems = read(voc)
+        assert images[0].size == ImageSize(100, 80)
+        assert [problem in found.message for found in problems if problem] == ([True] if problem else [])
+        assert len(problems) == (problem is not None)
+
+
 def test_missing_and_broken_images_are_left_out(voc: Path) -> None:
     """Images that do not exist or are neither JPEG nor PNG are reported."""
     for name in ("b", "c"):

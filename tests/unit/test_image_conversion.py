@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rekolabels import Conversion
 from rekolabels.datasets._conversion import Plan, convert, make_plan, resize_boxes
+from rekolabels.datasets._image_checks import check_images
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.manifest._image_probe import Probe, probe
 
 Image = pytest.importorskip("PIL.Image", reason="the extra images")
+ImageOps = pytest.importorskip("PIL.ImageOps", reason="the extra images")
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def encode(image: Any, kind: str, **how: Any) -> bytes:
@@ -168,6 +173,16 @@ def test_what_cannot_be_converted(content: bytes, problem: str, fault: str) -> N
     assert found.fault == fault
 
 
+def test_images_that_pillow_does_not_open_are_too_large() -> None:
+    """Not damaged: a panorama can be scaled down."""
+    found = make_plan(encode(Image.new("L", (60_000, 3_000)), "JPEG"))
+    assert isinstance(found, Probe)
+    assert (found.fault, found.problem) == (
+        "too large",
+        "the image has far too many pixels; at most 89 million can be converted",
+    )
+
+
 def test_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that would exhaust the memory is not decoded."""
     monkeypatch.setattr("rekolabels.datasets._conversion.MAX_DECODED_PIXELS", 9_000)
@@ -218,6 +233,58 @@ def test_boxes_are_scaled(
     plan = Plan(("WebP",), "JPEG", ImageSize(1000, 500), ImageSize(500, 250))
     image = resize_boxes(LabelledImage("a.webp", boxes=[BoundingBox("corgi", *box)], size=frame), plan)
     assert image == LabelledImage("a.webp", boxes=[BoundingBox("corgi", *expected)], size=ImageSize(500, 250))
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("WEBP", "RGB"), ("TIFF", "RGB"), ("JPEG", "CMYK"), ("JPEG", "RGB"), ("PNG", "RGB")]
+)
+def test_boxes_on_the_stored_pixels_are_turned(
+    kind: str, mode: str, orientation: int, tmp_path: Path
+) -> None:
+    """If width and height are those before the EXIF orientation is applied, a box keeps its object."""
+    image = Image.new("RGB", (120, 80), "red")
+    image.paste("blue", (10, 20, 40, 70))
+    path = tmp_path / "a"
+    path.write_bytes(encode(image.convert(mode), kind, exif=exif(orientation)))
+    box = BoundingBox("sky", 10, 20, 30, 50)
+    given = LabelledImage(str(path), boxes=[box], size=ImageSize(120, 80))
+    [checked] = check_images([given], "Failed", convert=True).images
+    assert (checked.size, len(checked.boxes)) == (ImageSize(80, 120), 1)
+    [box] = checked.boxes
+    assert (box.width, box.height) == (50, 30)
+    shown = ImageOps.exif_transpose(opened(path.read_bytes())).convert("RGB")
+    inside = shown.crop((box.left + 6, box.top + 6, box.left + 44, box.top + 24))
+    (_, red), _, (blue, _) = inside.getextrema()
+    assert (red < 90, blue > 150) == (True, True)
+
+
+def test_stated_sizes_that_are_wrong_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The boxes may be in the wrong places; the first image is named."""
+    images: list[LabelledImage] = []
+    for number, size in enumerate([(120, 80), (120, 80), (60, 40)]):
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(encode(picture(), "JPEG", exif=exif(6 if number else 1), comment=str(number)))
+        box = BoundingBox("corgi", 10, 10, 30, 20)
+        images.append(LabelledImage(str(path), boxes=[box], size=ImageSize(*size)))
+    check_images(images, "Failed", convert=False)
+    [record] = caplog.records
+    assert record.getMessage() == (
+        f"2 images with boxes have another size than stated. First: {tmp_path / '1.jpg'} is said to have "
+        "120 x 80 pixels, but has 80 x 120. Boxes that were drawn before the EXIF orientation was applied "
+        "are turned with the image. Check whether the others were drawn on resized copies."
+    )
+
+
+def test_boxes_on_the_upright_image_stay(tmp_path: Path) -> None:
+    """Without a size, boxes are relative to the image that viewers show."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(encode(picture(), "JPEG", exif=exif(6)))
+    boxes = (BoundingBox("corgi", 10, 90, 30, 20),)
+    for size in (None, ImageSize(80, 120)):
+        images = [LabelledImage(str(path), boxes=boxes, size=size)]
+        [checked] = check_images(images, "Failed", convert=False).images
+        assert checked == LabelledImage(str(path), boxes=boxes, size=ImageSize(80, 120))
 
 
 def test_a_box_at_the_edge_stays_inside() -> None:

@@ -9,6 +9,7 @@ import pytest
 from label_files import jpeg, png
 from rekolabels.errors import InvalidImage
 from rekolabels.formats import image_size
+from rekolabels.formats._other_images import other_image_size
 from rekolabels.images import ImageSize
 
 if TYPE_CHECKING:
@@ -69,6 +70,19 @@ def test_damaged_headers_are_refused(tmp_path: Path, content: bytes) -> None:
 
     with pytest.raises(InvalidImage, match="x"):
         image_size(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_sizes_are_those_of_the_upright_image(kind: str, orientation: int, tmp_path: Path) -> None:
+    """Boxes are relative to the image as viewers show it; YOLO files hold shares of its sides."""
+    image = pytest.importorskip("PIL.Image")
+    exif = image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "x"
+    image.new("RGB", (31, 47)).save(path, kind, exif=exif)
+    size = other_image_size(path) if kind == "WEBP" else image_size(path)
+    assert size == (ImageSize(47, 31) if orientation >= 5 else ImageSize(31, 47))
 
 
 def test_sizes_agree_with_pillow(tmp_path: Path) -> None:

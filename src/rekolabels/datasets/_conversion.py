@@ -10,29 +10,30 @@ import io
 import math
 import os
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 from rekolabels._display import to_rgb, upright
-from rekolabels._image_header import other_format, read_header
+from rekolabels._image_header import SIDEWAYS, other_format, read_header
 from rekolabels.errors import InvalidImage, MissingExtra
 from rekolabels.images import BoundingBox, ImageSize, LabelledImage
 from rekolabels.inference._pillow import decode, open_encoded
 from rekolabels.manifest import limits
 from rekolabels.manifest._image_probe import MAX_DECODED_PIXELS, Probe, dimension_fault
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["Plan", "convert", "make_plan", "require_pillow", "resize_boxes"]
+__all__ = ["Plan", "convert", "make_plan", "require_pillow", "resize_boxes", "turn_boxes"]
 
 _LOSSLESS: Final = frozenset({"BMP", "GIF", "PNG", "TIFF"})
 _QUALITIES: Final = (95, 90, 80, 60)
 """Qualities of a JPEG; the first with which the file is small enough is used."""
+_MOST_PIXELS: Final = f"at most {MAX_DECODED_PIXELS / 1e6:.0f} million can be converted"
 _HEIC: Final = "HEIC"
+_ORIENTATION: Final = 0x0112
+"""Tag of the orientation in EXIF."""
 
 # Each conversion takes up to 500 MB for a moment, and uploads run in 32 threads.
 _slots = threading.BoundedSemaphore(os.cpu_count() or 1)
@@ -50,6 +51,8 @@ class Plan:
     """Size of the upright image."""
     size: ImageSize
     """Size of the converted image."""
+    orientation: int = 1
+    """The EXIF orientation of the original, 1 to 8."""
 
     @property
     def suffix(self) -> str:
@@ -78,16 +81,18 @@ def make_plan(content: bytes) -> Plan | Probe | None:
         return None
     try:
         with _slots:
-            (width, height), load = _open(content)
+            opened = _open(content)
+            width, height = opened.size
             if width * height > MAX_DECODED_PIXELS:
-                most = f"at most {MAX_DECODED_PIXELS / 1e6:.0f} million can be converted"
-                return Probe(f"the image has {width} x {height} pixels; {most}", "too large")
-            size = load().size
+                return Probe(f"the image has {width} x {height} pixels; {_MOST_PIXELS}", "too large")
+            size = opened.load().size
     except MissingExtra as error:
         return Probe(str(error).removesuffix("."), "format")
     except InvalidImage as error:
+        if type(error.__cause__).__name__ == "DecompressionBombError":  # Pillow does not open the largest
+            return Probe(f"the image has far too many pixels; {_MOST_PIXELS}", "too large")
         return Probe(str(error).removesuffix("."), "damaged")
-    plan = _plan(content, size, reasons)
+    plan = _plan(content, size, reasons, opened.orientation)
     fault = dimension_fault(plan.size.width, plan.size.height)
     return plan if fault is None else Probe(*fault)
 
@@ -102,7 +107,7 @@ def convert(content: bytes) -> bytes:
         MissingExtra: It is a HEIC image, and the extra is not installed.
     """
     with _slots:
-        image = _open(content)[1]()
+        image = _open(content).load()
         plan = _plan(content, image.size)
         size = (plan.size.width, plan.size.height)
         if image.size != size:
@@ -124,10 +129,43 @@ def resize_boxes(image: LabelledImage, plan: Plan) -> LabelledImage:
 
     Boxes keep their places in the frame that they were drawn in: ``image.size``, or the upright image.
     """
+    image = turn_boxes(image, plan.original, plan.orientation)
     frame, size = image.size or plan.original, plan.size
     if (frame.width, frame.height) == (size.width, size.height):
         return attrs.evolve(image, size=size)
     return attrs.evolve(image, boxes=[_resize(box, frame, size) for box in image.boxes], size=size)
+
+
+def turn_boxes(image: LabelledImage, upright: ImageSize, orientation: int) -> LabelledImage:
+    """Return an image whose boxes were drawn on its stored pixels with those of the upright image.
+
+    Other images are returned as they are: those without boxes, and those whose stated size is not that of the
+    stored pixels, with width and height exchanged by the EXIF orientation.
+
+    Args:
+        image: The image.
+        upright: Size of the upright image.
+        orientation: Its EXIF orientation, 1 to 8.
+    """
+    stored = image.size
+    if (
+        orientation not in SIDEWAYS
+        or not image.boxes
+        or stored is None
+        or upright.width == upright.height
+        or (stored.width, stored.height) != (upright.height, upright.width)
+    ):
+        return image
+    return attrs.evolve(image, boxes=[_turn(box, stored, orientation) for box in image.boxes], size=upright)
+
+
+def _turn(box: BoundingBox, stored: ImageSize, orientation: int) -> BoundingBox:
+    left, top = box.top, box.left
+    if orientation in {6, 7}:  # the upper edge of the stored pixels is on the right
+        left = stored.height - box.top - box.height
+    if orientation in {7, 8}:  # the left edge of the stored pixels is at the bottom
+        top = stored.width - box.left - box.width
+    return BoundingBox(box.label, left, top, box.height, box.width)
 
 
 def _resize(box: BoundingBox, frame: ImageSize, size: ImageSize) -> BoundingBox:
@@ -163,19 +201,38 @@ def _reasons(content: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _open(content: bytes) -> tuple[tuple[int, int], Callable[[], Any]]:
-    """Return the size of an image, and a function that returns its upright pixels in RGB.
+@attrs.frozen
+class _Opened:
+    """An opened image."""
+
+    size: tuple[int, int]
+    """Width and height, of the upright or of the stored pixels."""
+    orientation: int
+    """The EXIF orientation, 1 to 8."""
+    load: Callable[[], Any]
+    """Returns the upright pixels in RGB, or raises InvalidImage."""
+
+
+def _open(content: bytes) -> _Opened:
+    """Open an image.
 
     Raises:
-        InvalidImage: It cannot be decoded. The function raises it, too.
+        InvalidImage: It cannot be decoded.
         MissingExtra: It is a HEIC image, and the extra is not installed.
     """
     if other_format(content[:12]) == _HEIC:
         file = _open_heic(content)
         # libheif turns the image upright, and its orientation is removed.
-        return file.size, lambda: _to_rgb(file.to_pillow)
+        return _Opened(file.size, 1, lambda: _to_rgb(file.to_pillow))
     image = open_encoded(content, "the image")
-    return image.size, lambda: _to_rgb(lambda: upright(_decoded(image)))
+    return _Opened(image.size, _orientation(image), lambda: _to_rgb(lambda: upright(_decoded(image))))
+
+
+def _orientation(image: Any) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - a damaged EXIF block, which fails in many ways, has no orientation
+        return 1
 
 
 def _open_heic(content: bytes) -> Any:
@@ -206,7 +263,7 @@ def _to_rgb(load: Callable[[], Any]) -> Any:
         raise InvalidImage(f"the image cannot be decoded: {error}") from error
 
 
-def _plan(content: bytes, size: tuple[int, int], reasons: tuple[str, ...] = ()) -> Plan:
+def _plan(content: bytes, size: tuple[int, int], reasons: tuple[str, ...] = (), orientation: int = 1) -> Plan:
     width, height = size
     scale = min(1.0, limits.IMAGE_SIDE[1] / max(size))
     target = ImageSize(max(1, round(width * scale)), max(1, round(height * scale)))
@@ -214,4 +271,5 @@ def _plan(content: bytes, size: tuple[int, int], reasons: tuple[str, ...] = ()) 
     kind = other_format(content[:12]) if header is None else header.format
     # A PNG is at most as large as its pixels, so that this does not depend on how well they compress.
     fits = (3 * target.width + 1) * target.height < limits.IMAGE_BYTES * 0.99
-    return Plan(reasons, "PNG" if kind in _LOSSLESS and fits else "JPEG", ImageSize(*size), target)
+    to: Literal["JPEG", "PNG"] = "PNG" if kind in _LOSSLESS and fits else "JPEG"
+    return Plan(reasons, to, ImageSize(*size), target, orientation)

@@ -15,7 +15,7 @@ import attrs
 from rekolabels import _progress
 from rekolabels._files import printable_name
 from rekolabels._threads import map_bounded
-from rekolabels.datasets._conversion import make_plan, require_pillow, resize_boxes
+from rekolabels.datasets._conversion import make_plan, require_pillow, resize_boxes, turn_boxes
 from rekolabels.datasets._uploads import LocalImage
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.images import Conversion, LabelledImage
@@ -87,6 +87,7 @@ def check_images(
     collection = Collection()
     kept: list[LabelledImage] = []
     local: dict[str, LocalImage] = {}
+    other_sizes: list[str] = []
     inspect = functools.partial(_inspect, convert=convert)
     inspected = (
         map_bounded(inspect, images, workers=_THREADS) if any(map(is_local, images)) else map(inspect, images)
@@ -103,8 +104,18 @@ def check_images(
                 kept.append(image if checked is None else checked.image)
                 if checked is not None:
                     local[image.source] = checked
+                    if (other := _other_size(image, found)) is not None:
+                        other_sizes.append(other)
     problems.raise_any(collection, kept, check_rest)
     _warn_of_similar_labels(kept)
+    if other_sizes:
+        _log.warning(
+            "%d images with boxes have another size than stated. First: %s Boxes that were drawn before the "
+            "EXIF orientation was applied are turned with the image. Check whether the others were drawn on "
+            "resized copies.",
+            len(other_sizes),
+            other_sizes[0],
+        )
     return CheckedImages(tuple(kept), local)
 
 
@@ -153,8 +164,12 @@ def _inspect(image: LabelledImage, *, convert: bool) -> tuple[LabelledImage, Pro
     found = probe(content)
     if found.problem is not None:
         return image, found, None
-    sized = image if image.size is not None else attrs.evolve(image, size=found.size)
-    return image, found, LocalImage(sized, found.digest, len(content))
+    placed = image
+    if found.size is not None:
+        placed = turn_boxes(image, found.size, found.orientation)
+        if placed.size is None:
+            placed = attrs.evolve(placed, size=found.size)
+    return image, found, LocalImage(placed, found.digest, len(content))
 
 
 class _Problems:
@@ -215,6 +230,19 @@ class _Problems:
 
 def _labels(images: Iterable[LabelledImage]) -> set[str]:
     return {str(label) for image in images for label in labels_of(image)}
+
+
+def _other_size(image: LabelledImage, found: Probe) -> str | None:
+    """Return how the size of an image with boxes differs from the stated one; None if it does not."""
+    stated, true = image.size, found.size
+    if not image.boxes or stated is None or true is None:
+        return None
+    if (stated.width, stated.height) == (true.width, true.height):
+        return None
+    return (
+        f"{printable_name(image.source)} is said to have {stated.width} x {stated.height} pixels, but has "
+        f"{true.width} x {true.height}."
+    )
 
 
 def _warn_of_similar_labels(images: Iterable[LabelledImage]) -> None:

@@ -20,6 +20,8 @@ from rekolabels.images import ImageSize
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from rekolabels._image_header import Header
+
 __all__ = [
     "exists",
     "image_size",
@@ -28,6 +30,7 @@ __all__ = [
     "is_within",
     "make_folder",
     "open_text",
+    "read_image_header",
     "read_text",
     "reading",
     "writing",
@@ -216,8 +219,9 @@ def read_text(path: str | os.PathLike[str], expected: str, *, limit: int = 1 << 
 def image_size(path: str | os.PathLike[str]) -> ImageSize:
     """Read the size of a JPEG or PNG file from its header, without decoding it.
 
-    The format is recognized by content, not by name. The size is that of the stored pixels; the EXIF
-    orientation is not applied. ``depth`` is the number of channels.
+    The format is recognized by content, not by name. The size is that of the upright image, as viewers show
+    it: the EXIF orientation is applied, because boxes are relative to the upright image. ``depth`` is the
+    number of channels.
 
     Args:
         path: The image file.
@@ -226,6 +230,12 @@ def image_size(path: str | os.PathLike[str]) -> ImageSize:
         InvalidInput: The path is not one.
         InvalidImage: The file cannot be read, is neither JPEG nor PNG, or is damaged before its size.
     """
+    header = read_image_header(path)
+    return ImageSize(*header.upright_size, header.channels)
+
+
+def read_image_header(path: str | os.PathLike[str]) -> Header:
+    """Read the header of a JPEG or PNG file, which states a size; arguments and errors of `image_size`."""
     check_instance("path", path, (str, os.PathLike), "the path of an image file")
     name = printable(os.fspath(path))
     try:
@@ -233,7 +243,7 @@ def image_size(path: str | os.PathLike[str]) -> ImageSize:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - also takes the strings of os.scandir
             raise InvalidImage(f"{name}: Not a regular file.")
         with open(path, "rb") as file:  # noqa: PTH123 - the same
-            header = read_header(file, exif=False)
+            header = read_header(file)
             if header is None:
                 file.seek(0)
                 raise InvalidImage(f"{name}: {_image_fault(file.read(8))}")
@@ -248,7 +258,7 @@ def image_size(path: str | os.PathLike[str]) -> ImageSize:
         raise InvalidImage(f"{name}: Not a valid file name: {error}.") from error
     if header.width < 1 or header.height < 1:
         raise InvalidImage(f"{name}: Its header states the size {header.width} x {header.height}.")
-    return ImageSize(header.width, header.height, header.channels)
+    return header
 
 
 def _image_fault(start: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from rekolabels._image_header import other_format
+from rekolabels._image_header import SIDEWAYS, other_format, webp_orientation
 from rekolabels.formats._files import is_file
 from rekolabels.images import ImageSize
 
@@ -18,6 +18,8 @@ EXTENSIONS = frozenset({".avif", ".bmp", ".gif", ".heic", ".heif", ".tif", ".tif
 """Extensions of such images, in lower case."""
 _HEADER = 32
 """Bytes in which WebP, BMP and GIF files have their size."""
+_WEBP_EXIF = 8
+"""Bit of the flags of an extended WebP file."""
 
 
 def is_other_image(path: str | os.PathLike[str]) -> bool:
@@ -28,7 +30,7 @@ def is_other_image(path: str | os.PathLike[str]) -> bool:
 def other_image_size(path: str | os.PathLike[str]) -> ImageSize | None:
     """Return the size of a WebP, BMP or GIF image; None for other formats, and for damaged headers.
 
-    The size is that of the stored pixels, as for JPEG and PNG.
+    The size is that of the upright image, as for JPEG and PNG.
     """
     start = _start(path)
     if len(start) < _HEADER:
@@ -36,6 +38,8 @@ def other_image_size(path: str | os.PathLike[str]) -> ImageSize | None:
     match other_format(start):
         case "WebP":
             width, height = _webp_size(start)
+            if start[12:16] == b"VP8X" and start[20] & _WEBP_EXIF and _webp_orientation(path) in SIDEWAYS:
+                width, height = height, width
         case "GIF":
             width, height = struct.unpack_from("<HH", start, 6)
         case "BMP":
@@ -59,6 +63,14 @@ def _webp_size(start: bytes) -> tuple[int, int]:
             return width & 0x3FFF, height & 0x3FFF  # the other bits are a scale for display
         case _:
             return 0, 0
+
+
+def _webp_orientation(path: str | os.PathLike[str]) -> int:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - as below
+            return webp_orientation(file)
+    except OSError:
+        return 1
 
 
 def _start(path: str | os.PathLike[str]) -> bytes:

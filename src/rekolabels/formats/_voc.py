@@ -21,10 +21,10 @@ from rekolabels.formats._common import (
 )
 from rekolabels.formats._files import (
     exists,
-    image_size,
     is_file,
     is_folder,
     make_folder,
+    read_image_header,
     writing,
 )
 from rekolabels.formats._inputs import ExistingImages, check_callback, check_location, not_empty
@@ -208,19 +208,22 @@ def _size(root: Element, source: str, report: Report) -> ImageSize | None:
             report("States no valid size", fix="Fill in <size>: a manifest needs it.")
         return stated
     try:
-        real = image_size(source)
+        header = read_image_header(source)
     except InvalidImage as error:
         if stated is not None and is_other_image(source):
             return stated
         report.error(error, fix="Fix or remove the image.", lost="image")
         return None
+    real = ImageSize(*header.upright_size, header.channels)
     if stated is None:
         report(f"States no valid size; the image has {real.width} x {real.height} pixels")
     elif (stated.width, stated.height) == (real.height, real.width) != (real.width, real.height):
+        turned = (header.width, header.height) != header.upright_size
         report(
-            f"States the size {stated.width} x {stated.height}, but the image is stored as {real.width} x "
-            f"{real.height}; the stated size is used, because the boxes were drawn on the rotated image",
-            fix="Rotate the image file itself.",
+            f"States the size {stated.width} x {stated.height}, but the image has {real.width} x "
+            f"{real.height}{' after its EXIF orientation is applied' if turned else ''}; the stated size is "
+            f"used, because the boxes were drawn on the {'stored' if turned else 'rotated'} image",
+            fix="create_datasets() turns the boxes." if turned else "Rotate the image file itself.",
         )
         return stated
     elif (stated.width, stated.height) != (real.width, real.height):

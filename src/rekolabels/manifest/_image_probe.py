@@ -55,6 +55,8 @@ class Probe:
     """SHA-256 of the file, as hexadecimal; empty if it was not read to its end."""
     found: bool = True
     """Whether the file could be read."""
+    orientation: int = 1
+    """The EXIF orientation, 1 to 8."""
 
 
 def read_file(path: str, limit: int = IMAGE_BYTES) -> bytes:
@@ -91,7 +93,7 @@ def probe(content: bytes) -> Probe:
         reason = _decoding_problem(content, header)
         found = None if reason is None else (reason, "damaged")
     problem, fault = found or (None, None)
-    return Probe(problem, fault, size, digest)
+    return Probe(problem, fault, size, digest, orientation=header.orientation)
 
 
 def dimension_fault(width: int, height: int) -> tuple[str, Fault] | None:
@@ -125,10 +127,12 @@ def _upright_size(header: Header) -> ImageSize:
 
 def _decoding_problem(content: bytes, header: Header) -> str | None:
     """Return why an image cannot be decoded to its end; None if it can."""
+    if not is_complete(content):  # Pillow ignores that the last chunk of a PNG is missing
+        return "the image cannot be decoded (its end is missing)"
     try:
         from PIL import Image
     except ImportError:
-        return None if is_complete(content) else "the image cannot be decoded (its end is missing)"
+        return None
     if header.exif is not None:
         start, end = header.exif
         content = content[:start] + content[end:]  # already read, and Pillow warns about damaged EXIF
