@@ -74,6 +74,11 @@ LOADING = [
     slip("no validation", lambda _: evaluation.read_validation(None), "lines is None"),
     slip("a number as name", lambda _: evaluation.read_validation([], name=5), "name is 5"),
 ]
+POLICIES = [
+    slip("an integer label", lambda _: evaluation.ThresholdPolicy({1: evaluation.ChosenThreshold(0.5)}, "x"), "A label is 1", "text"),
+    slip("a number as goal", lambda _: evaluation.ThresholdPolicy({}, goal=5), "goal is 5", "by hand"),
+    slip("a number as model of a policy", lambda _: evaluation.ThresholdPolicy({}, "x", 7), "model_arn is 7", "Use model.arn"),
+]
 EVALUATING = [
     slip("labels as text", lambda _: classify(truths=["cat", "dog", "dog"]), "truths[0] is 'cat'", "truths[0]=['cat']"),
     slip("integer truths", lambda _: classify(truths=[[0], [1], [1]]), "truths[0][0] is 0", "a list of labels"),
@@ -131,7 +136,7 @@ USING = [
 # fmt: on
 
 
-@pytest.mark.parametrize("slip", [*LOADING, *EVALUATING, *USING])
+@pytest.mark.parametrize("slip", [*LOADING, *EVALUATING, *POLICIES, *USING])
 def test_slips(slip: Slip, folder: Path) -> None:
     """The error names the value and the fix, and no file is left behind."""
     check(slip, folder)

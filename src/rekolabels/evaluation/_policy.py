@@ -14,6 +14,7 @@ import attrs
 from rekolabels._arguments import (
     check_file,
     check_fraction,
+    check_instance,
     check_integer,
     check_items,
     check_number,
@@ -55,10 +56,20 @@ def _check_threshold(_chosen: object, _field: object, threshold: Any) -> None:
         check_fraction("threshold", threshold)
 
 
+def _check_goal(_policy: object, _field: object, goal: Any) -> None:
+    check_instance("goal", goal, str, "text, such as 'by hand'")
+
+
+def _check_model_arn(_policy: object, _field: object, arn: Any) -> None:
+    if arn is not None:
+        check_instance("model_arn", arn, str, "the ARN of a model version, or None", "Use model.arn.")
+
+
 def _check_labels(_policy: object, _field: object, labels: Any) -> None:
     if not isinstance(labels, Mapping):
         raise invalid("labels", labels, "a dict of ChosenThreshold by label")
     for label, chosen in cast("Mapping[object, object]", labels).items():
+        check_instance("A label", label, str, "the name of a label, as text")
         if not isinstance(chosen, ChosenThreshold):
             fix = f"Use ChosenThreshold({chosen!r})." if isinstance(chosen, (int, float)) else ""
             raise invalid(f"labels[{label!r}]", chosen, "a ChosenThreshold", fix)
@@ -104,9 +115,9 @@ class ThresholdPolicy:
         hash=False, repr=counted("labels"), validator=_check_labels
     )
     """Thresholds by label."""
-    goal: str
+    goal: str = attrs.field(validator=_check_goal)
     """Goal for which the thresholds were chosen."""
-    model_arn: str | None = None
+    model_arn: str | None = attrs.field(default=None, validator=_check_model_arn)
     """ARN of the model version for which they were chosen; None if it is unknown."""
     test_manifest_sha256: str | None = attrs.field(default=None, repr=False)
     """SHA-256 of the testing snapshot on which they were chosen."""
