@@ -37,6 +37,38 @@ def test_images_in_memory_are_sent_without_loss() -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(picture))
 
 
+def test_images_are_seen_as_in_a_training() -> None:
+    """Transparent parts are white, and 16 bits are scaled to 8, also in files that are re-encoded."""
+    clear = Image.new("RGBA", (80, 80), (0, 0, 0, 0))
+    deep = np.full((80, 80), 32_768, np.uint16)
+    for given, grey in ((clear, 255), (deep, 128), (Image.fromarray(deep), 128)):
+        data = image_argument(given)
+        assert isinstance(data, bytes)
+        assert Image.open(io.BytesIO(data)).convert("RGB").getpixel((5, 5)) == (grey, grey, grey)
+    for kind in ("TIFF", "PNG"):
+        file = io.BytesIO()
+        large = Image.fromarray(np.full((80, 5000), 32_768, np.uint16))
+        large.save(file, kind)
+        data = image_argument(file.getvalue(), shrink=True)
+        assert isinstance(data, bytes)
+        assert Image.open(io.BytesIO(data)).convert("RGB").getpixel((5, 5)) == (128, 128, 128)
+
+
+def test_images_without_pixels_are_refused() -> None:
+    """Empty arrays and images, closed images and numbers have nothing to send."""
+    closed = Image.new("RGB", (80, 80))
+    closed.close()
+    for given in (
+        np.zeros((0, 80, 3), np.uint8),
+        Image.new("RGB", (0, 0)),
+        closed,
+        np.array([], np.uint8),
+        np.float64(3),
+    ):
+        with pytest.raises(InvalidImage):
+            image_argument(given)
+
+
 def test_s3_locations_are_passed_on() -> None:
     """Nothing is read or uploaded."""
     assert image_argument("s3://bucket/a b.jpg") == S3Location("bucket", "a b.jpg")

@@ -223,7 +223,7 @@ def _is_pillow_image(image: object) -> bool:
 
 
 def _is_array(image: object) -> bool:
-    return hasattr(image, "__array_interface__") and not _is_pillow_image(image)
+    return not _is_pillow_image(image) and hasattr(image, "__array_interface__")
 
 
 def is_one_image(value: object) -> bool:

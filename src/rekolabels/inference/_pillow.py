@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rekolabels._display import upright
+from rekolabels._arguments import shown
+from rekolabels._display import to_rgb, upright
 from rekolabels._image_header import EncodedImage, image_format
 from rekolabels.errors import InvalidImage, MissingExtra
 
@@ -39,7 +40,7 @@ def array_to_image(array: Any) -> Any:
     """
     try:
         return _pillow().fromarray(array)
-    except (TypeError, ValueError) as error:
+    except (IndexError, TypeError, ValueError) as error:
         raise InvalidImage(
             f"An array of {array.dtype} and shape {array.shape} is not a valid image; expected uint8 values "
             "of shape (height, width), (height, width, 3) or (height, width, 4)."
@@ -79,11 +80,18 @@ def decode(image: Any, name: str) -> Any:
 
 
 def encode_png(image: Any) -> bytes:
-    """Encode a Pillow image as an upright PNG, without loss."""
+    """Encode a Pillow image as an upright PNG, without loss.
+
+    Raises:
+        InvalidImage: It has no pixels, is closed, or is damaged.
+    """
     body = io.BytesIO()
-    turned = upright(image)
-    turned = turned if turned.mode in {"RGB", "L"} else turned.convert("RGB")
-    turned.save(body, "PNG", compress_level=1)
+    try:
+        turned = upright(image)
+        turned = turned if turned.mode in {"RGB", "L"} else to_rgb(turned)
+        turned.save(body, "PNG", compress_level=1)
+    except Exception as error:  # as for damaged files
+        raise InvalidImage(f"The image {shown(image)} cannot be encoded: {error}.") from error
     return body.getvalue()
 
 
@@ -109,7 +117,7 @@ def encode_jpeg(image: Any) -> bytes:
 
     Boxes need no correction, because they are shares of width and height.
     """
-    image = image.convert("RGB")
+    image = to_rgb(image)
     image.thumbnail((_MAX_SIDE, _MAX_SIDE))
     while True:
         for quality in _QUALITIES:
