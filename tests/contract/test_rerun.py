@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from sdk_backends import QUICK, png, write_folder
 
@@ -214,6 +215,21 @@ def test_datasets_that_are_being_deleted_are_replaced(project: Project, folder: 
     (folder / "blue" / "new.png").write_bytes(png(80, 80, (10, 20, 200), 3))
     made = project.create_datasets(read_folder(folder), seed=1, replace=True)
     assert sum(dataset.describe().total_entries for dataset in made) == 13
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_processes_create_the_same_datasets(
+    project: Project, folder: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is later finds them when it creates its own; an error says when they differ."""
+    before = tuple(project.datasets())
+    described = attrs.evolve(project.describe(), datasets=())
+    monkeypatch.setattr(type(project), "describe", lambda _: described)  # nothing existed at its start
+    if seed == 1:
+        assert project.create_datasets(read_folder(folder), seed=1) == before
+    else:
+        with pytest.raises(errors.ResourceAlreadyExists, match="different images, labels"):
+            project.create_datasets(read_folder(folder), seed=2)
 
 
 def test_images_that_cannot_be_used_replace_nothing(project: Project, folder: Path, tmp_path: Path) -> None:

@@ -211,16 +211,7 @@ class PreparedImages:
             name = f"{kind}-{fingerprints[kind][:16]}.manifest"
             location = S3Location(bucket, f"{prefix}{project_name}/manifests/{name}")
             connection.s3.put(location, manifest, content_type="application/x-ndjson")
-            try:
-                arn = connection.rekognition.create_dataset(
-                    project_arn,
-                    kind,
-                    manifest=location,
-                    tags={**(tags or {}), _FINGERPRINT_TAG: fingerprints[kind]},
-                )
-            except ResourceAlreadyExists as error:
-                raise error.explained(dataset_exists_message(project_name, kind)) from error
-            datasets[kind] = Dataset(connection, arn)
+            datasets[kind] = _create(connection, project_arn, kind, location, fingerprints[kind], tags=tags)
         return datasets
 
     def _manifest(self, images: Iterable[LabelledImage], bucket: str, prefix: str) -> bytes:
@@ -355,6 +346,41 @@ def _check_manifests(manifests: Mapping[DatasetKind, bytes]) -> None:
         )
     if any(issue.level != "ADVICE" for issue in report):
         _log.warning("%s", report)
+
+
+def _create(
+    connection: Connection,
+    project_arn: str,
+    kind: DatasetKind,
+    manifest: S3Location,
+    fingerprint: str,
+    *,
+    tags: Mapping[str, str] | None,
+) -> Dataset:
+    try:
+        arn = connection.rekognition.create_dataset(
+            project_arn, kind, manifest=manifest, tags={**(tags or {}), _FINGERPRINT_TAG: fingerprint}
+        )
+    except ResourceAlreadyExists as error:
+        created = _created_elsewhere(connection, project_arn, kind, fingerprint)
+        if created is None:
+            message = dataset_exists_message(parse_project_arn(project_arn), kind)
+            raise error.explained(message) from error
+        return created
+    return Dataset(connection, arn)
+
+
+def _created_elsewhere(
+    connection: Connection, project_arn: str, kind: DatasetKind, fingerprint: str
+) -> Dataset | None:
+    """Return the dataset that another process has just created from the same images; None for others."""
+    for project in connection.rekognition.describe_projects([parse_project_arn(project_arn)]):
+        for found in project.datasets:
+            dataset = Dataset(connection, found.arn)
+            if found.kind == kind and dataset.tags.get(_FINGERPRINT_TAG) == fingerprint:
+                _log.info("Another process has created the %s dataset of project %r.", kind, project.name)
+                return dataset
+    return None
 
 
 def _differs_message(
