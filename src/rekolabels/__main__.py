@@ -7,7 +7,9 @@ import contextlib
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import attrs
 
@@ -30,6 +32,8 @@ _INTERRUPTED, _BROKEN_PIPE = 130, 141
 _READABLE = ("coco", "csv", "folder", "ground-truth", "manifest", "voc", "yolo")
 _WRITABLE = ("coco", "csv", "folder", "manifest", "voc", "yolo")
 _WITH_IMAGES = ("coco", "csv", "voc")
+_MAX_SHOWN = 10
+"""Lines for problems of the same kind; a folder may hold thousands of files that are not images."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print JSON")
         return command
 
-    check = add("check", _check, "check manifests against the rules of the service")
-    check.add_argument("manifests", nargs="+", metavar="MANIFEST", help="a manifest file on this machine")
+    check = add("check", _check, "check manifests and label folders against the rules of the service")
+    check.add_argument(
+        "manifests",
+        nargs="+",
+        metavar="MANIFEST",
+        help="a manifest on this machine, or a folder with a folder of images for each label",
+    )
     check.add_argument("--testing", metavar="MANIFEST", help="the test manifest that goes with MANIFEST")
     check.add_argument(
         "--stage",
@@ -87,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--open-images",
         action="store_true",
-        help="open the images of this machine too (extra 'local')",
+        help="open the images too, which must be on this machine (extra 'images')",
     )
 
     convert = add("convert", _convert, "convert labels from one format to another")
@@ -145,15 +154,21 @@ def _check(options: argparse.Namespace) -> int:
             "Check each pair with a command of its own."
         )
     for name, path in [("MANIFEST", path) for path in options.manifests] + [("--testing", options.testing)]:
-        if path is not None:
-            check_file(name, path, "a manifest file")
+        if path is not None and not os.path.isdir(path):  # noqa: PTH112 -- False for a name that is too long
+            check_file(name, path, "a manifest, or a folder with a folder of images for each label")
     found = False
     records: list[dict[str, Any]] = []
     for path in options.manifests:
+        problems = _Problems()
         report = check_manifest(
-            path, testing=options.testing, stage=options.stage, open_images=options.open_images
+            _checked(path, problems.add),
+            testing=None if options.testing is None else _checked(options.testing, problems.add),
+            stage=options.stage,
+            open_images=options.open_images,
+            open_image=_open_image if options.open_images else None,
         )
-        found = found or any(issue.level != "ADVICE" for issue in report)
+        found = found or bool(problems.found) or any(issue.level != "ADVICE" for issue in report)
+        problems.finish()
         if options.json:
             records.append({"manifest": path, **json.loads(report.to_json())})
         else:
@@ -163,21 +178,57 @@ def _check(options: argparse.Namespace) -> int:
     return _FINDINGS if found else _FINE
 
 
-def _convert(options: argparse.Namespace) -> int:
-    problems: list[Problem] = []
+def _checked(path: str, on_problem: Callable[[Problem], None]) -> str | list[LabelledImage]:
+    """Return what ``check_manifest`` reads: the path of a manifest, or the images of a label folder."""
+    from rekolabels.formats import read_folder
 
-    def on_problem(problem: Problem) -> None:
-        problems.append(problem)
-        if not options.json:
+    if not os.path.isdir(path):  # noqa: PTH112 -- as above
+        return path
+    return list(read_folder(path, on_problem=on_problem))
+
+
+def _open_image(source: str) -> IO[bytes]:
+    if source.lower().startswith("s3://"):
+        raise InvalidInput(
+            f"Cannot open {source!r}: --open-images opens images of this machine and does not access S3. "
+            "Leave it out, or use check_manifest(open_images=True, open_image=...) in Python."
+        )
+    return Path(source).open("rb")
+
+
+class _Problems:
+    """The problems of a command: all of them for JSON, and the first few of each kind on standard error."""
+
+    def __init__(self, *, show: bool = True) -> None:
+        self.found: list[Problem] = []
+        self._show = show
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem, and write its line if there are not many like it."""
+        self.found.append(problem)
+        kind = problem.message, problem.fix
+        self._counts[kind] += 1
+        if self._show and self._counts[kind] <= _MAX_SHOWN:
             sys.stderr.write(f"{problem}\n")
 
-    count = _write(options.write, _read(options, on_problem), options.target, on_problem)
+    def finish(self) -> None:
+        """Write how many problems of each kind have no line."""
+        for (message, _), count in self._counts.items():
+            if self._show and count > _MAX_SHOWN:
+                sys.stderr.write(f"and {count - _MAX_SHOWN:,} more: {message}.\n")
+
+
+def _convert(options: argparse.Namespace) -> int:
+    problems = _Problems(show=not options.json)
+    count = _write(options.write, _read(options, problems.add), options.target, problems.add)
+    problems.finish()
     if options.json:
-        listed = [attrs.asdict(problem) for problem in problems]
+        listed = [attrs.asdict(problem) for problem in problems.found]
         _say_json({"images": count, "problems": listed})
     else:
-        _say(f"{options.target}: {_number(count, 'image')}, {_number(len(problems), 'problem')}.")
-    return _FINDINGS if problems else _FINE
+        _say(f"{options.target}: {_number(count, 'image')}, {_number(len(problems.found), 'problem')}.")
+    return _FINDINGS if problems.found else _FINE
 
 
 def _read(options: argparse.Namespace, on_problem: Callable[[Problem], None]) -> Iterator[LabelledImage]:
@@ -207,10 +258,10 @@ def _read(options: argparse.Namespace, on_problem: Callable[[Problem], None]) ->
 def _write(
     name: str, images: Iterator[LabelledImage], target: str, on_problem: Callable[[Problem], None]
 ) -> int:
-    from rekolabels import formats, manifest
+    from rekolabels import formats
 
     if name == "manifest":
-        return manifest.write_manifest(images, target)
+        return _write_manifest(images, target, on_problem)
     parent = os.path.dirname(target)  # noqa: PTH120 -- "" for the current folder, unlike that of pathlib
     place: dict[str, Any] = {"relative_to": parent} if parent and name in {"coco", "csv"} else {}
     if name == "csv":  # which has one layout for labels and one for boxes
@@ -224,6 +275,32 @@ def _write(
         "yolo": formats.write_yolo,
     }
     return writers[name](images, target, on_problem=on_problem, **place)
+
+
+def _write_manifest(
+    images: Iterator[LabelledImage], target: str, on_problem: Callable[[Problem], None]
+) -> int:
+    from rekolabels.formats import Problem
+    from rekolabels.manifest import write_manifest
+
+    local: list[str] = []
+
+    def noted() -> Iterator[LabelledImage]:
+        for image in images:
+            if not image.source.lower().startswith("s3://"):
+                local.append(image.source)
+            yield image
+
+    count = write_manifest(noted(), target)
+    if local:
+        number = _number(len(local), "image")
+        text = f"{number} on this machine, such as {local[0]}; the service requires S3 URIs"
+        fix = (
+            "project.create_datasets() uploads them. If they are in S3 already, convert the labels to CSV, "
+            "and the CSV with --images s3://BUCKET/PREFIX."
+        )
+        on_problem(Problem(target, text, fix=fix))
+    return count
 
 
 def _running(options: argparse.Namespace) -> int:

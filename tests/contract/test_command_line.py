@@ -133,7 +133,28 @@ class TestCheck:
         """It is an error, not a finding."""
         status, printed, error = run(capsys, "check", tmp_path / "none.manifest")
         assert (status, printed, error.count("\n")) == (2, "", 1)
-        assert "none.manifest', which does not exist; expected a manifest file" in error
+        assert "none.manifest', which does not exist; expected a manifest, or a folder" in error
+
+    def test_a_label_folder(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """It is checked like the images of create_datasets; a file that is left out is a finding."""
+        folder = write_folder(tmp_path / "pictures")
+        status, printed, error = run(capsys, "check", folder, "--open-images", "--testing", folder)
+        assert (status, error) == (0, "")
+        counts = "2 labels, 12 usable training images, 12 usable test images."
+        assert printed.startswith(f"{folder}: Training would start: classification, {counts}\n")
+        broken = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+        broken.write_bytes(broken.read_bytes()[:-40])
+        assert "ERROR_INVALID_IMAGE" in run(capsys, "check", folder, "--open-images")[1]
+        broken.write_bytes(b"no image")
+        status, printed, error = run(capsys, "check", folder, "--json")
+        assert (status, json.loads(printed)[0]["manifest"], error.count("\n")) == (1, str(folder), 1)
+        assert error.startswith(f"{broken}: Neither JPEG nor PNG.")
+
+    def test_images_in_s3_are_not_opened(self, manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The command needs no credentials, and says which option asked for them."""
+        status, printed, error = run(capsys, "check", manifest, "--open-images")
+        assert (status, printed, error.count("\n")) == (2, "", 1)
+        assert "Cannot open 's3://pets/cat/0.jpg': --open-images opens images of this machine" in error
 
 
 class TestConvert:
@@ -183,6 +204,31 @@ class TestConvert:
         answer: dict[str, Any] = json.loads(printed)
         assert (status, error, len(answer["problems"])) == (1, "", 2)
         assert "s3://pets/1.jpg" in answer["problems"][0]["message"]
+
+    def test_images_of_this_machine_in_a_manifest(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The service would reject the manifest: one problem, with what to do."""
+        folder, target = write_folder(tmp_path / "pictures"), tmp_path / "train.manifest"
+        status, printed, error = run(
+            capsys, "convert", folder, target, "--from", "folder", "--to", "manifest"
+        )
+        assert (status, printed, error.count("\n")) == (1, f"{target}: 12 images, 1 problem.\n", 1)
+        assert error.startswith(f"{target}: 12 images on this machine, such as {folder}")
+        assert "create_datasets() uploads them" in error
+        assert len(list(read_manifest(target))) == 12
+
+    def test_many_problems_of_one_kind(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """Ten are printed and the others counted; with --json, all are listed."""
+        folder = write_folder(tmp_path / "pictures")
+        for number in range(25):
+            (next(folder.iterdir()) / f"{number}.xml").write_text("<annotation/>")
+        words = ["convert", folder, tmp_path / "labels.csv", "--from", "folder", "--to", "csv"]
+        status, printed, error = run(capsys, *words)
+        assert (status, printed) == (1, f"{tmp_path / 'labels.csv'}: 12 images, 25 problems.\n")
+        assert error.count("\n") == 11
+        assert error.endswith("\nand 15 more: Neither JPEG nor PNG. The service accepts no other format.\n")
+        assert len(json.loads(run(capsys, *words, "--json")[1])["problems"]) == 25
 
     @pytest.mark.parametrize("name", ["folder", "manifest"])
     def test_a_place_that_does_not_apply(
