@@ -17,7 +17,7 @@ class Bar(Protocol):
     """The part of tqdm's interface that long operations use."""
 
     def update(self, n: float = 1) -> object:
-        """Advance by ``n``."""
+        """Advance by ``n``, and redraw the bar if it is time to."""
 
     def set_postfix_str(self, s: str = "", refresh: bool = True) -> object:  # noqa: FBT001, FBT002 -- tqdm's signature
         """Show a text after the bar."""
@@ -61,9 +61,15 @@ def bar(
     except ImportError:
         yield _NoBar()
         return
-    bar_format = "{desc} {elapsed}{postfix}" if unit is None else None
+    # A stopwatch is redrawn once a second: logs and stored notebooks keep each state that was drawn.
+    bar_format, interval = ("{desc} {elapsed}{postfix}", 1.0) if unit is None else (None, 0.1)
     with tqdm(
-        total=total, desc=description, unit=f" {unit}s", bar_format=bar_format, leave=False
+        total=total,
+        desc=description,
+        unit=f" {unit}s",
+        bar_format=bar_format,
+        mininterval=interval,
+        leave=False,
     ) as tqdm_bar:
         yield tqdm_bar
 

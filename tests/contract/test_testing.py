@@ -187,6 +187,10 @@ def test_unused(rekolabels_recorded):
 @pytest.mark.rekolabels(path="here")
 def test_refused(rekolabels_service):
     pass
+
+@pytest.mark.rekolabels(engin="tiny")
+def test_misspelt(rekolabels_service):
+    pass
 """
 
 
@@ -195,8 +199,14 @@ def test_tests_are_isolated(pytester: pytest.Pytester, workers: int) -> None:
     """Each test has its own service, in one process or several; an unused response is an error."""
     pytester.makepyfile(INNER)
     ran = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--strict-markers", "-n", str(workers))
-    ran.assert_outcomes(passed=5, errors=2)
-    ran.stdout.fnmatch_lines_random(["*1 responses remaining in queue*", "*each test has its own workspace*"])
+    ran.assert_outcomes(passed=5, errors=3)
+    ran.stdout.fnmatch_lines_random(
+        [
+            "*1 responses remaining in queue*",
+            "*each test has its own workspace*",
+            "*pytest.mark.rekolabels is 'engin'; expected 'region_name', *Did you mean 'engine'?*",
+        ]
+    )
 
 
 def test_the_tests_in_the_documentation_pass(pytester: pytest.Pytester) -> None:

@@ -47,3 +47,17 @@ def test_a_kernel_shows_bars(
     pytest.importorskip("tqdm", reason="the extra progress")
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=shell))
     assert ("checking" in show_bar(capsys)) == shown
+
+
+def test_a_stopwatch_is_not_redrawn_at_every_poll(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stored notebooks and logs keep everything that was drawn, so a long wait must not draw much."""
+    pytest.importorskip("tqdm", reason="the extra progress")
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    with _progress.bar("waiting") as bar:
+        for number in range(1000):
+            bar.set_postfix_str(str(number), refresh=False)
+            bar.update(0)
+    assert capsys.readouterr().err.count("waiting") < 10

@@ -282,7 +282,8 @@ class ModelHandle(TaggedResource):
             def poll() -> ModelDescription | None:
                 found = self._describe_or_none()
                 if found is not None:
-                    bar.set_postfix_str(found.status)
+                    bar.set_postfix_str(found.status, refresh=False)
+                    bar.update(0)
                     if on_progress is not None:
                         on_progress(found)
                 return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -133,5 +134,19 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
                 "pytest.mark.rekolabels takes the keyword arguments of rekolabels.local.LocalService except "
                 "path and clock: each test has its own workspace, and uses the clock rekolabels_clock."
             )
+        for name in marker.kwargs:
+            _check_option(name)
         options.update(marker.kwargs)
     return options
+
+
+def _check_option(name: str) -> None:
+    from rekolabels._arguments import check_choice
+    from rekolabels.errors import InvalidInput
+    from rekolabels.local import LocalService
+
+    names = [one for one in inspect.signature(LocalService).parameters if one not in {"path", "clock"}]
+    try:
+        check_choice("An argument of pytest.mark.rekolabels", name, names)
+    except InvalidInput as error:
+        raise pytest.UsageError(str(error)) from None
