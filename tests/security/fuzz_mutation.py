@@ -103,11 +103,15 @@ def tree(value: Any, rng: Random, donors: Sequence[Any] = ()) -> Any:
 def _nodes(value: Any) -> list[tuple[Any, Any]]:
     """Return the container and key of every node in a value."""
     found: list[tuple[Any, Any]] = []
-    if isinstance(value, dict):
-        found += [(value, key) for key in value]
-    elif isinstance(value, list):
-        found += [(value, index) for index in range(len(value))]
-    return found + [node for holder, key in found for node in _nodes(holder[key])]
+    values = [value]
+    for container in values:  # it grows: documents are nested too deeply for recursion
+        if isinstance(container, dict):
+            found += [(container, key) for key in container]
+            values += container.values()
+        elif isinstance(container, list):
+            found += [(container, index) for index in range(len(container))]
+            values += container
+    return found
 
 
 def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
@@ -119,8 +123,11 @@ def json_text(value: bytes, rng: Random, donors: Sequence[Any] = ()) -> bytes:
     if rng.random() < 0.01:
         deep = rng.choice((150, 250, 450, 700, 950, 100_000))
         return b'{"a":' * deep + value + b"}" * deep
-    changed = tree(document, rng, donors)
-    return json.dumps(changed, ensure_ascii=rng.random() < 0.7).encode("utf-8", "surrogatepass")
+    try:
+        text = json.dumps(tree(document, rng, donors), ensure_ascii=rng.random() < 0.7)
+    except RecursionError:
+        return raw(value, rng)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def xml_text(value: bytes, rng: Random) -> bytes:
