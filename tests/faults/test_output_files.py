@@ -7,7 +7,9 @@ import json
 import os
 import resource
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,7 @@ from rekolabels.manifest import write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
 
 IMAGES = [
     LabelledImage(
@@ -141,3 +143,25 @@ def test_outcomes_have_whole_paths(tmp_path: Path) -> None:
     save_outcomes([Outcome(tmp_path / "a" / "1.png"), Outcome(tmp_path / "b" / "1.png")], path)
     found = [json.loads(line)["image"] for line in path.read_text(encoding="utf-8").splitlines()]
     assert found == [os.fspath(tmp_path / "a" / "1.png"), os.fspath(tmp_path / "b" / "1.png")]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_pipe_is_written_to_and_not_replaced(name: str, tmp_path: Path) -> None:
+    """Like ``/dev/stdout``, also when a link leads to it: whoever reads it gets the whole file."""
+    WRITERS[name](tmp_path / name)
+    pipe = tmp_path / f"pipe{Path(name).suffix}"
+    os.mkfifo(tmp_path / "fifo")
+    pipe.symlink_to(tmp_path / "fifo")
+    with ThreadPoolExecutor(1) as threads:
+        content = threads.submit((tmp_path / "fifo").read_bytes)
+        WRITERS[name](pipe)
+        assert len(content.result(20)) == (tmp_path / name).stat().st_size
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["fifo", pipe.name, name])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs this device")
+def test_a_device_that_is_full() -> None:
+    """The error names it."""
+    with pytest.raises(InvalidInput, match="/dev/full: Cannot be written: No space left on device"):
+        write_csv(IMAGES, "/dev/full")

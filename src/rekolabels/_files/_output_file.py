@@ -7,6 +7,7 @@ import io
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -41,6 +42,7 @@ def replacing(
 
     Args:
         target: The file to replace or create. Of a symbolic link, the file that it points to is replaced.
+            Pipes and devices, such as ``/dev/stdout``, are written to.
         is_stream: Whether the file counts as complete after an error of the block, unless it could not be
             written.
         keep_part: Write to ``<target>.part``, which stays if it cannot be completed, rather than to a hidden
@@ -57,6 +59,10 @@ def replacing(
     name = printable_name(target)
     if not Path(target).name:
         raise InvalidInput(f"Cannot write {name!r}: it has no file name. Expected the path of a file.")
+    if _is_special(target):
+        with _open_special(target, name) as stream:
+            yield stream
+        return
     try:
         final = Path(os.path.realpath(target))
         part = final.with_name(
@@ -82,11 +88,27 @@ def replacing(
             part.unlink(missing_ok=True)
 
 
-class _Output(io.FileIO):
-    """A new file whose write errors are those of rekolabels."""
+def _is_special(target: str | os.PathLike[str]) -> bool:
+    """Return whether the target is a pipe, a device or a socket, which must not be replaced by a file."""
+    try:
+        mode = Path(target).stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
-    def __init__(self, path: Path, name: str, note: str) -> None:
-        super().__init__(path, "w", opener=lambda file, _: os.open(file, _NEW_FILE, _PERMISSIONS))
+
+def _open_special(target: str | os.PathLike[str], name: str) -> BinaryIO:
+    try:
+        return io.BufferedWriter(_Output(Path(target), name, "", os.O_WRONLY), _BUFFER)
+    except OSError as error:
+        raise _failed(name, error) from error
+
+
+class _Output(io.FileIO):
+    """A file, by default a new one, whose write errors are those of rekolabels."""
+
+    def __init__(self, path: Path, name: str, note: str, flags: int = _NEW_FILE) -> None:
+        super().__init__(path, "w", opener=lambda file, _: os.open(file, flags, _PERMISSIONS))
         self.target = name
         self.note = note
         self.failed = False
