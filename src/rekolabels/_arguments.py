@@ -11,6 +11,7 @@ import math
 import numbers
 import operator
 import os
+import re
 import reprlib
 import sys
 import warnings
@@ -314,6 +315,8 @@ def check_path(name: str, value: object, expected: str = "the path of a file") -
     given = value
     if isinstance(value, (str, os.PathLike)):
         path = cast("object", os.fspath(cast("os.PathLike[str]", given)))
+        if isinstance(path, str) and re.match(r"~[\\/]|~$", path):  # only shells replace it
+            raise invalid(name, path, expected, f"Use Path({path!r}).expanduser().")
         if isinstance(path, str) and path and "\0" not in path and _can_encode(path):
             return Path(path)
     raise invalid(name, given, expected)

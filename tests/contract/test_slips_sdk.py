@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import io
 import math
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ def names_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
             **public(local),
             **public(testing),
             "Path": Path,
+            "pickle": pickle,
             "base64_text": base64.b64encode(picture.read_bytes()).decode(),
             "client": client,
             "closed_client": closed_client,

@@ -80,6 +80,11 @@ class Unprintable:
         ),
         (check_limit, -1, "x is -1; expected a whole number, 0 or more, or None."),
         (check_path, "", "x is ''; expected the path of a file."),
+        (
+            check_path,
+            "~/pics",
+            "x is '~/pics'; expected the path of a file. Use Path('~/pics').expanduser().",
+        ),
         (check_path, 3, "x is 3; expected the path of a file."),
         (check_path, "a\0b", r"x is 'a\x00b'; expected the path of a file."),
         (

@@ -15,7 +15,7 @@ import time
 import uuid
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rekolabels._arguments import (
     check_callable,
@@ -444,6 +444,12 @@ class LocalService:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise InvalidInput(
+            f"Cannot pickle or copy {self!r}: it exists in this process only. To use it in another process, "
+            "call `server = service.serve()` and set `server.environment` there."
+        )
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
