@@ -281,7 +281,7 @@ def check_items(
     """
     given = value
     if isinstance(value, (str, bytes, bytearray, os.PathLike, Mapping)) or not isinstance(value, Iterable):
-        if not fix and isinstance(given, kind):
+        if not fix and given is not None and isinstance(given, kind):
             fix = f"Use {name}=[{shown(given)}]."
         raise invalid(name, given, expected, fix)
     items: list[object] = list(cast("Iterable[object]", given))

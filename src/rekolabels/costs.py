@@ -85,7 +85,9 @@ class Prices:
     def __attrs_post_init__(self) -> None:
         check_text("region", self.region, "an AWS Region, such as 'us-east-1'")
         for name in ("training_hour", "inference_unit_hour"):
-            price = check_number(name, getattr(self, name), at_least=0, kind="a number of US dollars")
+            price = check_number(
+                name, getattr(self, name), at_least=0, at_most=_MOST, kind="a number of US dollars"
+            )
             object.__setattr__(self, name, price)
 
     def training(self, seconds: float) -> float:
@@ -273,7 +275,7 @@ class RunCost:
         hours = (self.until - self.since).total_seconds() / _HOUR
         measured = "not measured" if self.unit_hours is None else f"{self.unit_hours:.2f} unit hours measured"
         return (
-            f"estimate {self.estimate:.2f} USD ({hours:.2f} h with {self.inference_units} inference units), "
+            f"estimate {self.estimate:.2f} USD ({hours:.2f} h with {_units(self.inference_units)}), "
             f"actual {_dollars(self.actual)} ({measured}); {_basis(self.prices)}"
         )
 
@@ -295,10 +297,14 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.images:,} images with {self.inference_units} inference units: "
+            f"{self.images:,} image{'' if self.images == 1 else 's'} with {_units(self.inference_units)}: "
             f"{self.seconds / _HOUR:.1f} h, {self.cost:.2f} USD "
             f"({_basis(self.prices)})"
         )
+
+
+def _units(count: float) -> str:
+    return f"{count} inference unit{'' if count == 1 else 's'}"
 
 
 def plan(

@@ -90,7 +90,7 @@ def test_the_cost_of_a_run_is_measured(model: ModelVersion) -> None:
     assert found.unit_hours == pytest.approx((30 * 1 + 15 * 3 + 10 * 1) / 60)
     assert found.actual == pytest.approx(4 * 85 / 60)
     assert found.estimate == 4 * 2
-    assert str(found).startswith("estimate 8.00 USD (2.00 h with 1 inference units), actual 5.67 USD")
+    assert str(found).startswith("estimate 8.00 USD (2.00 h with 1 inference unit), actual 5.67 USD")
 
 
 def test_a_period_cuts_measurements(model: ModelVersion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -128,13 +129,25 @@ def test_a_run_is_billed_by_the_units_in_service() -> None:
     unmeasured = RunCost(begin, end, 1, None, PRICES)
     assert (unmeasured.estimate, unmeasured.unit_hours, unmeasured.actual) == (16.0, None, None)
     assert str(unmeasured) == (
-        f"estimate 16.00 USD (4.00 h with 1 inference units), actual unknown (not measured); {known}"
+        f"estimate 16.00 USD (4.00 h with 1 inference unit), actual unknown (not measured); {known}"
     )
 
 
 def test_prices_are_for_one_unit_by_default() -> None:
     """Costs are computed to the second."""
     assert (PRICES.running(3600), PRICES.running(1800, 3), PRICES.training(1800)) == (4.0, 6.0, 0.5)
+
+
+@pytest.mark.parametrize("price", [-1, math.inf, math.nan])
+def test_prices_are_amounts(price: float) -> None:
+    """An infinite price would make every cost and budget infinite."""
+    with pytest.raises(InvalidInput, match="inference_unit_hour is"):
+        Prices("us-east-1", 1.0, price)
+
+
+def test_one_unit_is_singular() -> None:
+    """As in most plans."""
+    assert str(plan(1, prices=PRICES)).startswith("1 image with 1 inference unit: ")
 
 
 def test_a_plan_prints_its_numbers() -> None:
