@@ -240,9 +240,18 @@ def test_labels_that_differ_in_case_or_spaces(folder: Path, caplog: pytest.LogCa
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage() == (
-        "The labels 'Corgi' and 'cor gi' and 'corgi' differ only in case or spaces; the model learns them as "
-        "different labels."
+        "The labels 'Corgi' and 'cor gi' and 'corgi' differ only in case, spaces or Unicode form; the model "
+        "learns them as different labels."
     )
+
+
+def test_labels_that_look_the_same(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning shows how they differ."""
+    for name in ("caf\xe9", "cafe\u0301"):
+        draw(folder / name / f"{name!a}.png")
+    check(read_folder(folder))
+    [record] = caplog.records
+    assert r"The labels 'cafe\u0301' and 'caf\xe9' differ only in" in record.getMessage()
 
 
 def test_the_rest_is_checked_as_well(folder: Path) -> None:

@@ -186,7 +186,7 @@ def test_headlines_and_issues() -> None:
         Training would start: detection, 1 label, 40 usable training images.
             the manifest: MIXED_LABEL_KINDS: Some lines have only image-level labels, others have boxes. Lines with only image-level labels: 20; lines with boxes: 20.
         Training would start: classification, 3 labels, 20 usable training images.
-            the manifest: SIMILAR_LABELS: Some labels differ only in case or spaces. 'Rust ' and 'rust'.
+            the manifest: SIMILAR_LABELS: Some labels differ only in case, spaces or Unicode form. 'Rust ' and 'rust'.
         Training would start: classification, 2 labels, 20 usable training images, 20 usable test images.
             the manifest: IMAGE_IN_BOTH_DATASETS: The image is in the training and in the test dataset. 20 images are in both.
         Training would start: classification, 2 labels, 20 usable training images, 2,002 usable test images.

@@ -248,6 +248,7 @@ def _other_size(image: LabelledImage, found: Probe) -> str | None:
 def _warn_of_similar_labels(images: Iterable[LabelledImage]) -> None:
     for names in similar_labels(_labels(images)):
         _log.warning(
-            "The labels %s differ only in case or spaces; the model learns them as different labels.",
-            " and ".join(map(repr, names)),
+            "The labels %s differ only in case, spaces or Unicode form; the model learns them as different "
+            "labels.",
+            " and ".join(names),
         )

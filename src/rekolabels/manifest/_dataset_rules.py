@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from collections import Counter
 from itertools import chain
@@ -358,7 +359,7 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
             found.append(ContentFinding("MIXED_LABEL_KINDS", side, detail))
     alike = similar_labels({label for counts in sides.values() for label in counts.labels()})
     if alike:
-        detail = "; ".join(" and ".join(map(repr, names)) for names in alike[:5])
+        detail = "; ".join(" and ".join(names) for names in alike[:5])
         more = f"; and {len(alike) - 5} more" if len(alike) > 5 else ""  # noqa: PLR2004 - those shown
         found.append(ContentFinding("SIMILAR_LABELS", None, f"{detail}{more}."))
     testing = sides.get("testing")
@@ -376,15 +377,26 @@ def _advice(sides: Mapping[Side, DatasetStatistics]) -> list[ContentFinding]:
 
 
 def similar_labels(labels: Iterable[str]) -> list[list[str]]:
-    """Return the labels that differ only in upper and lower case or in spaces.
+    r"""Return the labels that differ only in upper and lower case, in spaces or in their Unicode form.
+
+    macOS writes the accents of folder names as characters of their own. Names that look the same are shown
+    with escapes.
 
     >>> similar_labels(["corgi", "husky", "Corgi "])
-    [['Corgi ', 'corgi']]
+    [["'Corgi '", "'corgi'"]]
+    >>> similar_labels(["caf\xe9", "cafe\u0301"])
+    [["'cafe\\u0301'", "'caf\\xe9'"]]
     """
     alike: dict[str, list[str]] = {}
     for label in labels:
-        alike.setdefault("".join(label.split()).casefold(), []).append(label)
-    return sorted(sorted(names) for names in alike.values() if len(names) > 1)
+        key = unicodedata.normalize("NFKC", "".join(label.split()).casefold())
+        alike.setdefault(key, []).append(label)
+    return sorted(_distinct_names(sorted(names)) for names in alike.values() if len(names) > 1)
+
+
+def _distinct_names(names: list[str]) -> list[str]:
+    looks = {unicodedata.normalize("NFC", name) for name in names}
+    return [repr(name) if len(looks) == len(names) else ascii(name) for name in names]
 
 
 def _count_images(counts: DatasetStatistics, label: str) -> int:

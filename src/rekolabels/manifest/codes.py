@@ -430,7 +430,7 @@ _ALL: Final = (
     ),
     Code(
         "SIMILAR_LABELS",
-        "Some labels differ only in case or spaces.",
+        "Some labels differ only in case, spaces or Unicode form.",
         "ADVICE",
         f"{_SILENT} The model would learn them as different labels.",
         "Spell the label in one way.",
