@@ -94,19 +94,36 @@ def test_the_evaluation_summary(trained: Trained) -> None:
 
 
 def test_the_snapshots(trained: Trained) -> None:
-    """They have one line for each image in use; test lines have a verdict for each label."""
+    """They have one line for each image in use; test lines have the labels that were found or are true."""
     training = lines_of(trained.backend, "out/TrainingGroundTruth-birds-v1.json")
     testing = lines_of(trained.backend, "out/TestingGroundTruth-birds-v1.json")
     assert (len(training), len(testing)) == (18, 6)
     assert list(range(1, 7)) == [line["rekognition-custom-labels-object-id"] for line in testing]
-    details = [
-        testing[0][f"rekognition-custom-labels-evaluation-{n}-metadata"][
-            "rekognition-custom-labels-evaluation-details"
-        ]
-        for n in range(3)
-    ]
-    assert [detail["is-true-positive"] for detail in details] == [True, False, False]
-    assert [detail["is-true-negative"] for detail in details] == [False, True, True]
+    summary = json.loads(read_result(trained.backend, "out/EvaluationResultSummary-birds-v1.json"))
+    labels = summary["EvaluationDetails"]["Labels"]
+    for lines, kind in ((training, "training"), (testing, "training"), (testing, "evaluation")):
+        named: set[str] = set()
+        for line in lines:
+            pairs = {at: line.get(f"rekognition-custom-labels-{kind}-{at}-metadata") for at in range(9)}
+            ((at, metadata),) = [(at, found) for at, found in pairs.items() if found is not None]
+            assert labels[at] == metadata["class-name"]
+            named.add(metadata["class-name"])
+        assert named == set(LABELS)
+    found = testing[0]["rekognition-custom-labels-evaluation-0-metadata"]
+    assert found["rekognition-custom-labels-evaluation-details"]["is-true-positive"]
+
+
+def test_a_program_that_counts_the_pairs_finds_a_perfect_model(trained: Trained) -> None:
+    """As AWS's notebook of metrics does: a label is found where its pair is present."""
+    summary = json.loads(read_result(trained.backend, "out/EvaluationResultSummary-birds-v1.json"))
+    right = total = 0
+    for line in lines_of(trained.backend, "out/TestingGroundTruth-birds-v1.json"):
+        for at in range(len(summary["EvaluationDetails"]["Labels"])):
+            found = f"rekognition-custom-labels-evaluation-{at}" in line
+            true = f"rekognition-custom-labels-training-{at}" in line
+            total += found
+            right += found and true
+    assert (right, total) == (6, 6)
 
 
 def test_invalid_lines_are_skipped_and_reported(backend: Backend) -> None:

@@ -231,6 +231,32 @@ def test_snapshot_of_a_classifier_has_the_format_of_the_service() -> None:
     assert line["rekognition-custom-labels-object-id"] == 1
 
 
+def test_numbers_are_positions_among_the_labels_of_the_model() -> None:
+    """Also where an image has only some of them; labels that the model does not know come last."""
+    labels = ["cat", "dog", "eel"]
+    images = [SnapshotImage("s3://b/1.png", ["eel"]), SnapshotImage("s3://b/2.png", ["bat", "dog"])]
+    verdicts = [
+        [Verdict("eel", 0.9, "true positive")],
+        [Verdict("eel", 0.8, "false positive"), Verdict("dog", 0.1, "false negative")],
+    ]
+
+    tested = [json.loads(line) for line in write_testing_snapshot(images, verdicts, NOW, labels=labels)]
+    trained = [json.loads(line) for line in write_training_snapshot(images, NOW, labels=labels)]
+
+    def names(line: dict[str, Any], kind: str) -> dict[str, str]:
+        prefix, end = f"rekognition-custom-labels-{kind}-", "-metadata"
+        return {
+            name.removeprefix(prefix).removesuffix(end): value["class-name"]
+            for name, value in line.items()
+            if name.startswith(prefix) and name.endswith(end)
+        }
+
+    assert [names(line, "evaluation") for line in tested] == [{"2": "eel"}, {"2": "eel", "1": "dog"}]
+    assert [names(line, "training") for line in tested] == [{"2": "eel"}, {"3": "bat", "1": "dog"}]
+    assert [names(line, "training") for line in trained] == [{"2": "eel"}, {"3": "bat", "1": "dog"}]
+    assert trained[0]["rekognition-custom-labels-training-2"] == 1
+
+
 def test_snapshot_of_a_detector_has_one_unnumbered_evaluation() -> None:
     """It has the predicted boxes in pixels, and a verdict for each."""
     image = SnapshotImage("s3://b/x.jpeg", boxes=[box("Cap", 5)], size=ImageSize(640, 480))

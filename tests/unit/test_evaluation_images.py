@@ -13,6 +13,7 @@ from recordings import recording
 from rekolabels.errors import InvalidEvaluation, InvalidInput
 from rekolabels.evaluation import (
     EvaluationResult,
+    LabelMetrics,
     SnapshotImage,
     Verdict,
     evaluate_classification,
@@ -347,3 +348,53 @@ def test_an_adapter() -> None:
     assert result.adapter.requested.labels["Weapons"].adapter.precision == 5 / 6
     assert EvaluationResult().adapter is None
     assert result == EvaluationResult.from_summary(result.to_summary())
+
+
+def as_the_service() -> tuple[Evaluation, EvaluationResult]:
+    """Return an evaluation and what is read from its files in the service's form, without true negatives."""
+    evaluation = evaluate_classification(TRUTHS, SCORES, LABELS)
+    images = [SnapshotImage(f"s3://b/{n}.jpg", labels) for n, labels in enumerate(TRUTHS)]
+    listed = [[one for one in found if one.kind != "true negative"] for found in evaluation.verdicts]
+    lines = tuple(write_testing_snapshot(images, listed, NOW, labels=LABELS))
+    return evaluation, EvaluationResult.from_summary(evaluation.result.to_summary(), snapshot=lines)
+
+
+def test_files_without_true_negatives_are_read() -> None:
+    """They agree with the summary, and with files that list every label."""
+    evaluation, result = as_the_service()
+    lines = tuple(classified()[1])
+    everything = EvaluationResult.from_summary(evaluation.result.to_summary(), snapshot=lines)
+
+    assert result.discrepancies() == everything.discrepancies() == ()
+    assert [str(one.verdict) for one in result.mistakes()] == [
+        str(one.verdict) for one in everything.mistakes()
+    ]
+    assumed = result.assumed_thresholds
+    assert result.at(assumed).labels == everything.at(assumed).labels
+    assert result.at(assumed).confusion_matrix == everything.at(assumed).confusion_matrix
+    for label, scored in result.scores().items():
+        assert scored.counts(assumed[label]) == everything.scores()[label].counts(assumed[label])
+
+
+def test_what_a_file_without_true_negatives_cannot_tell() -> None:
+    """Below the assumed threshold the precision is unknown."""
+    _, result = as_the_service()
+    for label, threshold in result.assumed_thresholds.items():
+        below = result.at({label: threshold * 0.9}).labels[label]
+        assert (below.precision, below.f1) == (None, None)
+        assert below.recall is not None
+
+
+def test_a_missed_label_is_not_the_most_confident_where_others_are_not_listed() -> None:
+    """A label that the file does not list may be more confident; the image counts as missed."""
+    image = SnapshotImage("s3://b/a.jpg", ["cat"])
+    missed = Verdict("cat", 0.4, "false negative")
+    rest = Verdict("dog", 0.3, "true negative")
+    labels = {"cat": LabelMetrics(), "dog": LabelMetrics()}
+
+    def confusion(verdicts: list[Verdict]) -> tuple[tuple[int, ...], ...]:
+        lines = tuple(write_testing_snapshot([image], [verdicts], NOW))
+        return attrs.evolve(EvaluationResult.from_snapshot(lines), labels=labels).confusion().rows()
+
+    assert confusion([missed]) == ((0, 0, 1), (0, 0, 0), (0, 0, 0))
+    assert confusion([missed, rest]) == ((1, 0, 0), (0, 0, 0), (0, 0, 0))

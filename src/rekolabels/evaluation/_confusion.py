@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -142,7 +142,8 @@ def count_confusion(
             without one keeps the verdicts of the file. With None, a classifier's images count by as many of
             the most confident labels as the image has labels, whatever their confidence.
         iou_threshold: Intersection over union from which boxes match, whatever their labels are.
-        labels: Labels to list in addition to those that occur.
+        labels: The labels of the model, which are listed in addition to those that occur. If the file of a
+            classifier does not list all of them for an image, a missed label of this image counts as missed.
 
     Raises:
         InvalidInput: A threshold is not between 0 and 1, or of an unknown label.
@@ -150,21 +151,31 @@ def count_confusion(
     check_fraction("iou_threshold", iou_threshold)
     check_thresholds("thresholds", thresholds)
     counts: Counter[tuple[str | None, str | None]] = Counter()
-    scored: set[str] = set()
+    scored, model_labels = set[str](), frozenset(labels)
     for image in images:
         scored.update(verdict.label for verdict in image.verdicts)
         if image.is_detection:
             counts.update(_boxes(image, {} if thresholds is None else thresholds, iou_threshold))
         else:
-            counts.update(_labels(image, thresholds))
-    known = {label for pair in counts for label in pair if label is not None} | set(labels)
+            counts.update(_labels(image, thresholds, model_labels))
+    known = {label for pair in counts for label in pair if label is not None} | model_labels
     check_thresholds("thresholds", thresholds, known | scored)
     return ConfusionCounts(tuple(sorted(known)), dict(counts))
 
 
-def most_confident(image: EvaluatedImage) -> list[str]:
-    """Return as many of the most confident labels as the image has labels; of equals, the first by name."""
-    ranked = sorted(image.verdicts, key=lambda verdict: (-verdict.confidence, verdict.label))
+def most_confident(image: EvaluatedImage, labels: Collection[str] = ()) -> list[str]:
+    """Return as many of the most confident labels as the image has labels; of equals, the first by name.
+
+    Where the file does not list every label, a missed label is left out: a label that is not listed may be
+    more confident.
+
+    Args:
+        image: A test image of a classifier.
+        labels: The labels of the model.
+    """
+    listed = {verdict.label for verdict in image.verdicts}
+    judged = image.verdicts if listed.issuperset(labels) else image.predictions
+    ranked = sorted(judged, key=lambda verdict: (-verdict.confidence, verdict.label))
     return [verdict.label for verdict in ranked[: len(set(image.labels))]]
 
 
@@ -177,11 +188,11 @@ def _is_predicted(verdict: Verdict, thresholds: float | Mapping[str, float]) -> 
 
 
 def _labels(
-    image: EvaluatedImage, thresholds: float | Mapping[str, float] | None
+    image: EvaluatedImage, thresholds: float | Mapping[str, float] | None, labels: Collection[str]
 ) -> list[tuple[str | None, str | None]]:
     true = set(image.labels)
     if thresholds is None:
-        predicted = most_confident(image)
+        predicted = most_confident(image, labels)
     else:
         predicted = [verdict.label for verdict in image.verdicts if _is_predicted(verdict, thresholds)]
     missed = sorted(true.difference(predicted))

@@ -11,7 +11,14 @@ import attrs
 from rekolabels.evaluation._checks import check_thresholds
 from rekolabels.evaluation._confusion import TopConfusion, most_confident
 from rekolabels.evaluation._metrics import Counts, ScoredLabel, mean_defined
-from rekolabels.evaluation._values import LabelMetrics, ResultFields, Verdict, VerdictKind, by_f1
+from rekolabels.evaluation._values import (
+    ConfusionMatrix,
+    LabelMetrics,
+    ResultFields,
+    Verdict,
+    VerdictKind,
+    by_f1,
+)
 
 if TYPE_CHECKING:
     from rekolabels.evaluation._images import EvaluatedImage
@@ -98,7 +105,22 @@ class Tally:
     labels: dict[str, _LabelTally] = attrs.field(factory=dict[str, _LabelTally])
     images: int = 0
     detection: bool = False
-    confusion: TopConfusion = attrs.field(factory=TopConfusion)
+    all_listed: TopConfusion = attrs.field(factory=TopConfusion)
+    """Confusion, if the file lists every label for every image."""
+    some_listed: TopConfusion = attrs.field(factory=TopConfusion)
+    """Confusion, if labels that are not listed may be more confident than missed ones."""
+
+    @property
+    def lists_all(self) -> bool:
+        """Whether the file has a verdict of every label for every image, as no detector's file has."""
+        return not self.detection and all(
+            sum(label.kinds.values()) == self.images for label in self.labels.values()
+        )
+
+    def confusion(self) -> ConfusionMatrix:
+        """Return the confusion of a classifier's most confident labels."""
+        found = self.all_listed if self.lists_all else self.some_listed
+        return found.matrix(sorted(self.labels))
 
     def scored(self, assumed: Mapping[str, float]) -> dict[str, ScoredLabel]:
         """Return the confidences of each label.
@@ -143,7 +165,9 @@ def tally(images: Iterable[EvaluatedImage]) -> Tally:
         result.images += 1
         result.detection |= image.is_detection
         if not image.is_detection:
-            result.confusion.add(frozenset(image.labels), most_confident(image))
+            true = frozenset(image.labels)
+            result.all_listed.add(true, most_confident(image))
+            result.some_listed.add(true, [verdict.label for verdict in image.predictions])
         # An image of a classifier has each label once, even if its file repeats one.
         unjudged = Counter(image.truths if image.is_detection else dict.fromkeys(image.truths).keys())
         for label in unjudged:
@@ -201,7 +225,7 @@ def recompute(
         precision=mean_defined(metric.precision for metric in metrics.values()),
         recall=mean_defined(metric.recall for metric in metrics.values()),
         labels=by_f1(metrics.items()),
-        confusion_matrix=None if counted.detection else counted.confusion.matrix(sorted(metrics)),
+        confusion_matrix=_confusion(counted, base),
         mean_average_precision=mean_defined(label.coco_average_precision() for label in scored.values())
         if counted.detection
         else None,
@@ -212,6 +236,15 @@ def recompute(
         extra={},
         _assumed=assumed,
     )
+
+
+def _confusion(counted: Tally, base: ResultFields) -> ConfusionMatrix | None:
+    """Return the confusion of a classifier; the summary knows it better than a file without some labels."""
+    if counted.detection:
+        return None
+    if base.confusion_matrix is not None and not counted.lists_all:
+        return base.confusion_matrix
+    return counted.confusion()
 
 
 def compare_with_summary(images: Iterable[EvaluatedImage], summary: ResultFields) -> tuple[Discrepancy, ...]:

@@ -2,7 +2,8 @@
 
 ``TrainingGroundTruth-<project>-<version>.json`` and ``TestingGroundTruth-<project>-<version>.json`` are JSON
 Lines files with one line per image that was used. The attributes have the service's own names, whatever their
-names in the user's manifest.
+names in the user's manifest. The number of an attribute is the position of its label among the labels of the
+model, ``EvaluationDetails.Labels`` of the summary.
 """
 
 from __future__ import annotations
@@ -59,30 +60,48 @@ class SnapshotImage:
         check_instance("size", self.size, (ImageSize, NoneType), "an ImageSize or None")
 
 
-def write_training_snapshot(images: Iterable[SnapshotImage], created: datetime) -> Iterator[str]:
+def write_training_snapshot(
+    images: Iterable[SnapshotImage], created: datetime, *, labels: Iterable[str] | None = None
+) -> Iterator[str]:
     """Yield the lines of ``TrainingGroundTruth-<project>-<version>.json``, without line endings.
 
     Args:
         images: The images that the training used.
         created: Time for ``creation-date``; a naive time is UTC.
+        labels: The labels of the model in the order of the summary, by which they are numbered; by default
+            those that occur, by name.
     """
     stamp = _timestamp(created)
-    return (_line(_ground_truth(image, stamp), number) for number, image in enumerate(_each(images), start=1))
+    found: Iterable[SnapshotImage] = _each(images)
+    if labels is None:
+        found = list(found)
+        labels = sorted({label for image in found for label in image.labels})
+    numbers = _numbers(labels)
+    return (
+        _line(_ground_truth(image, stamp, numbers), number) for number, image in enumerate(found, start=1)
+    )
 
 
 def write_testing_snapshot(
-    images: Iterable[SnapshotImage], verdicts: Sequence[Sequence[Verdict]], created: datetime
+    images: Iterable[SnapshotImage],
+    verdicts: Sequence[Sequence[Verdict]],
+    created: datetime,
+    *,
+    labels: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """Yield the lines of ``TestingGroundTruth-<project>-<version>.json``, without line endings.
 
-    A classifier's line has a numbered pair of attributes for each label that the model knows, true negatives
-    included, so that every metric can be recomputed from the file. A detector's line has one attribute with
-    the boxes above the threshold and one box of low confidence for each missed object.
+    A classifier's line has a numbered pair of attributes for each of its verdicts. The service's files have
+    no true negatives: only labels that the model found, or that are in the ground truth. A file of your own
+    may have them, so that every metric can be recomputed from it at any threshold. A detector's line has one
+    attribute with the boxes above the threshold and one box of low confidence for each missed object.
 
     Args:
         images: The images that the test used.
-        verdicts: The verdicts of each image, in the same order (``Evaluation.verdicts``).
+        verdicts: The verdicts of each image, in the same order (``Evaluation.verdicts``), one for each label.
         created: Time for ``creation-date``; a naive time is UTC.
+        labels: The labels of the model in the order of the summary, by which they are numbered; by default
+            those that occur, by name.
 
     Raises:
         InvalidInput: There are not as many verdicts as images.
@@ -105,7 +124,15 @@ def write_testing_snapshot(
         raise InvalidInput(
             f"Got {len(images)} images and verdicts of {len(listed)}; pass one of each per image."
         )
-    return _testing_lines(images, listed, stamp)
+    if labels is None:
+        labels = {label for image in images for label in image.labels}
+        labels = sorted(labels.union(verdict.label for found in listed for verdict in found))
+    return _testing_lines(images, listed, stamp, _numbers(labels))
+
+
+def _numbers(labels: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of the labels of the model; other labels get the next ones."""
+    return {label: number for number, label in enumerate(dict.fromkeys(_texts(labels)))}
 
 
 def _each(images: object) -> Iterator[SnapshotImage]:
@@ -120,12 +147,17 @@ def _checked(images: Iterable[object]) -> Iterator[SnapshotImage]:
 
 
 def _testing_lines(
-    images: Iterable[SnapshotImage], verdicts: Sequence[Sequence[Verdict]], stamp: str
+    images: Iterable[SnapshotImage],
+    verdicts: Sequence[Sequence[Verdict]],
+    stamp: str,
+    numbers: dict[str, int],
 ) -> Iterator[str]:
     for number, (image, listed) in enumerate(zip(images, verdicts, strict=True), start=1):
-        truth = _ground_truth(image, stamp)
+        truth = _ground_truth(image, stamp, numbers)
         boxed = image.size is not None and (image.boxes or any(verdict.box is not None for verdict in listed))
-        predicted = _predicted_boxes(image, listed, stamp) if boxed else _predicted_labels(listed, stamp)
+        predicted = (
+            _predicted_boxes(image, listed, stamp) if boxed else _predicted_labels(listed, stamp, numbers)
+        )
         yield _line(truth | predicted, number)
 
 
@@ -142,20 +174,23 @@ def _timestamp(time: datetime) -> str:
     return utc.isoformat(timespec="microseconds")
 
 
-def _ground_truth(image: SnapshotImage, stamp: str) -> dict[str, Any]:
+def _ground_truth(image: SnapshotImage, stamp: str, numbers: dict[str, int]) -> dict[str, Any]:
     line: dict[str, Any] = {"source-ref": image.source}
-    for number, label in enumerate(image.labels):
+    for label in image.labels:
+        number = numbers.setdefault(label, len(numbers))
         line[f"{_TRAINING}-{number}"] = 1
         line[f"{_TRAINING}-{number}-metadata"] = _label_metadata(label, 1.0, "training", stamp)
     if image.size is not None and (image.boxes or not image.labels):
         boxes = [(box, 1.0, None) for box in image.boxes]
-        line |= _boxes(f"{_TRAINING}-{len(image.labels)}", boxes, image.size, "training", stamp)
+        number = len(numbers) if image.labels else 0
+        line |= _boxes(f"{_TRAINING}-{number}", boxes, image.size, "training", stamp)
     return line
 
 
-def _predicted_labels(verdicts: Sequence[Verdict], stamp: str) -> dict[str, Any]:
+def _predicted_labels(verdicts: Sequence[Verdict], stamp: str, numbers: dict[str, int]) -> dict[str, Any]:
     line: dict[str, Any] = {}
-    for number, verdict in enumerate(verdicts):
+    for verdict in verdicts:
+        number = numbers.setdefault(verdict.label, len(numbers))
         metadata = _label_metadata(verdict.label, verdict.confidence, "evaluation", stamp)
         line[f"{_EVALUATION}-{number}"] = 1
         line[f"{_EVALUATION}-{number}-metadata"] = {**metadata, _DETAILS: _details(verdict)}

@@ -31,7 +31,7 @@ from rekolabels.evaluation._report._sections import (
 from rekolabels.evaluation._report._table import HEADER, format_number, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from rekolabels.evaluation._values import ConfusionMatrix, ResultFields
 
@@ -150,18 +150,18 @@ def _read_images(result: ResultFields, read: Callable[[], Iterable[EvaluatedImag
         counted.images,
         most_confident_first,
         at_thresholds,
-        sum(_is_decided_differently(image) for image in images),
+        sum(_is_decided_differently(image, result.labels) for image in images),
         find_mistakes(images),
         find_label_issues(images),
         compare_with_summary(images, result),
     )
 
 
-def _is_decided_differently(image: EvaluatedImage) -> bool:
+def _is_decided_differently(image: EvaluatedImage, labels: Collection[str]) -> bool:
     """Whether the most confident labels of a classifier's image are not those that reach their thresholds."""
     if image.is_detection:
         return False
-    return set(most_confident(image)) != {verdict.label for verdict in image.predictions}
+    return set(most_confident(image, labels)) != {verdict.label for verdict in image.predictions}
 
 
 def _about(result: ResultFields) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rekolabels.evaluation import (
     Evaluation,
     SnapshotImage,
+    Verdict,
     evaluate_classification,
     evaluate_detection,
     write_testing_snapshot,
@@ -83,12 +84,21 @@ def _write_results(
     now = datetime.fromtimestamp(run.context.clock(), UTC)
     evaluation = _evaluate(data, trained, at=now, arn=run.job.arn)
     store_model(run.folder, trained.model, _thresholds_of(evaluation))
+    labels = sorted(evaluation.result.labels)  # as in the summary
     run.result_files.write_snapshots(
-        write_training_snapshot(_snapshot(data, data.train), now),
-        write_testing_snapshot(_snapshot(data, data.test), evaluation.verdicts, now),
+        write_training_snapshot(_snapshot(data, data.train), now, labels=labels),
+        write_testing_snapshot(_snapshot(data, data.test), _listed(evaluation), now, labels=labels),
         auto_created=auto_create,
     )
     run.result_files.write_evaluation(evaluation.result.to_summary(), evaluation.result.f1)
+
+
+def _listed(evaluation: Evaluation) -> list[list[Verdict]]:
+    """Return the verdicts that AWS's snapshots have: those of labels that were found or are true."""
+    return [
+        [verdict for verdict in verdicts if verdict.kind != "true negative"]
+        for verdicts in evaluation.verdicts
+    ]
 
 
 def _snapshot(data: CheckedData, dataset: CheckedDataset) -> Iterator[SnapshotImage]:
