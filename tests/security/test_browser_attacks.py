@@ -284,3 +284,44 @@ def test_a_page_of_this_machine_may_show_images(server: Server, tmp_path: Path) 
         foreign = visit(url, tmp_path / "foreign", other, f"MAP foreign.example {LOOPBACK}")
 
     assert (own["image"], foreign["image"]) == ("loaded", "refused")
+
+
+CALL = """<!doctype html><script>
+const seen = {};
+const ask = async (name, url, options) => {
+  try {
+    const response = await fetch("BASE" + url, options);
+    seen[name] = response.status + " " + (await response.text()).includes("birds");
+    seen.etag = seen.etag || response.headers.get("ETag");
+  } catch (error) { seen[name] = "refused"; }
+};
+(async () => {
+  await ask("list", "/", {method: "POST", body: "{}", headers: {"Content-Type": "application/x-amz-json-1.1",
+    "X-Amz-Target": "RekognitionService.DescribeProjects"}});
+  await ask("write", "/bucket/new.txt", {method: "PUT", body: "birds", headers: {"x-amz-meta-a": "b"}});
+  await ask("read", "/bucket/new.txt", {});
+  fetch("/report", {method: "POST", body: JSON.stringify(seen)});
+})();
+</script>"""
+
+
+@pytest.mark.parametrize("page", ["localhost", LOOPBACK])
+@pytest.mark.parametrize("called", ["localhost", LOOPBACK])
+def test_a_page_of_this_machine_may_call(server: Server, tmp_path: Path, page: str, called: str) -> None:
+    """It calls operations, stores objects and reads the answers, with their headers."""
+    with attacker(server.url.replace(LOOPBACK, called), server, CALL) as other:
+        seen = visit(f"http://{page}:{other.port}/attack", tmp_path, other, "MAP none.example ~NOTFOUND")
+
+    etag = seen["etag"]
+    assert seen == {"list": "200 true", "write": "200 false", "read": "200 true", "etag": etag}
+    assert etag.startswith('"')
+
+
+def test_a_foreign_page_may_not_call(server: Server, tmp_path: Path) -> None:
+    """The same page from elsewhere gets nothing and changes nothing."""
+    with attacker(server.url, server, CALL) as other:
+        url = f"http://foreign.example:{other.port}/attack"
+        seen = visit(url, tmp_path, other, f"MAP foreign.example {LOOPBACK}")
+
+    assert seen == {"list": "refused", "write": "refused", "read": "refused"}
+    assert_unchanged(server)

@@ -80,6 +80,88 @@ def test_foreign_pages_may_not_call(server: Server, method: str, origin: str) ->
     assert "access-control" not in response
 
 
+OWN_ORIGINS = [
+    "http://localhost",
+    "http://localhost:3000",
+    "https://localhost:8443",
+    "http://127.0.0.1:5173",
+    "http://127.1.2.3",
+    "http://[::1]:80",
+]
+FOREIGN_ORIGINS = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://localhost.evil.example",
+    "http://evil.example:80#http://localhost",
+    "http://localhost@evil.example",
+    "http://localhost:3000.evil.example",
+    "http://localhost:123456",
+    "http://127.0.0.1.evil.example",
+    "http://127.0.0.1:80:80",
+    "http://10.0.0.1",
+    "http://[::2]",
+    "ftp://localhost",
+    "http://localhost http://evil.example",
+    "*",
+]
+
+
+@pytest.mark.parametrize("site", ["", "Sec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site: same-site\r\n"])
+@pytest.mark.parametrize("origin", OWN_ORIGINS)
+def test_local_pages_may_call(server: Server, origin: str, site: str) -> None:
+    """The preflight and the answer name the page's origin; to a browser, two ports may be two sites."""
+    head = f"OPTIONS /bucket/key HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{site}"
+    asked = "Access-Control-Request-Method: POST\r\n"
+    names = "authorization,content-type,x-amz-target"
+    status, answer = exchange(server, f"{head}{asked}Access-Control-Request-Headers: {names}\r\n")
+
+    assert status == 204
+    lines = answer.split("\r\n")
+    assert f"access-control-allow-origin: {origin}" in lines
+    assert "access-control-allow-methods: delete, get, head, post, put" in lines
+    assert f"access-control-allow-headers: {names}" in lines
+    assert "vary: origin" in lines
+    assert "access-control-allow-credentials" not in answer
+
+    head = f"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{site}"
+    status, answer = exchange(server, head, DESCRIBE)
+    assert status == 200
+    assert f"access-control-allow-origin: {origin}" in answer.split("\r\n")
+    assert "access-control-expose-headers: *" in answer.split("\r\n")
+
+
+@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
+def test_no_answer_is_shared_with_other_pages(server: Server, origin: str) -> None:
+    """Neither by a preflight, nor by a request that a browser sends without one."""
+    for method, more in (("OPTIONS", "Access-Control-Request-Method: GET\r\n"), ("GET", "")):
+        head = f"{method} / HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n{more}"
+        status, answer = exchange(server, head)
+        assert status == 403
+        assert "access-control" not in answer
+
+
+@pytest.mark.parametrize(
+    "names", ["x\tevil", "a: b", "a,,b", f"x-{'y' * 200}", ",".join(["x"] * 200), "a\x7fb", "a;b"]
+)
+def test_odd_header_names_of_a_preflight_are_not_repeated(server: Server, names: str) -> None:
+    """The page then may not send them."""
+    head = f"OPTIONS / HTTP/1.1\r\n{SERVED}Origin: http://localhost\r\n"
+    asked = f"Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: {names}\r\n"
+    status, answer = exchange(server, head + asked)
+
+    assert status in {204, 400}
+    assert "access-control-allow-headers" not in answer
+
+
+def test_the_origin_of_a_page_does_not_replace_the_host(server: Server) -> None:
+    """A local page that calls a foreign name, which resolves to this machine, is refused as before."""
+    head = "POST / HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://localhost\r\n"
+    assert exchange(server, head, DESCRIBE)[0] == 403
+    two = "Origin: http://localhost\r\nOrigin: https://evil.example\r\nSec-Fetch-Site: cross-site\r\n"
+    assert exchange(server, f"POST / HTTP/1.1\r\nHost: localhost\r\n{two}", DESCRIBE)[0] == 403
+
+
 SERVED = "Host: localhost\r\nConnection: close\r\n"
 
 
@@ -203,9 +285,9 @@ def test_inert_objects_are_shown(server: Server, stored: str, asked: str, sent: 
     ] == sent
 
 
-def test_no_page_may_read_responses(server: Server) -> None:
-    """Even local pages cannot read responses: the server never sends CORS headers."""
-    head = "POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost:3000\r\n"
+def test_pages_of_names_below_localhost_may_not_read(server: Server) -> None:
+    """They may show images, as before; CORS headers are for localhost itself and loopback addresses."""
+    head = "POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://app.localhost:3000\r\n"
     status, response = exchange(server, head, DESCRIBE)
 
     assert status == 200

@@ -68,8 +68,8 @@ class EvaluatedImage:
     size: ImageSize | None = None
     """Size of the image; None for classifiers."""
     verdicts: tuple[Verdict, ...] = attrs.field(default=(), repr=counted("verdicts"))
-    """Verdicts of the file, most confident first. They are predictions, missed objects or labels and, in the
-    files of classifiers, true negatives."""
+    """Verdicts of the file, most confident first. They are predictions and missed objects or labels. Files
+    of your own may have true negatives, too."""
     line: int | None = None
     """Line number in the file, from 1."""
 

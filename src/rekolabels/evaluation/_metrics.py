@@ -116,7 +116,7 @@ class ScoredLabel:
         undetected: Number of occurrences without a confidence, such as objects that no box matches. No
             threshold finds them.
         unscored: Number of negatives without a confidence; they count as confidence 0.
-        complete_from: Confidence from which all negatives are known, 0 to 1. The snapshot of a detector lists
+        complete_from: Confidence from which all negatives are known, 0 to 1. The service's snapshots list
             false positives only from the assumed threshold.
 
     Examples:

@@ -158,7 +158,7 @@ class ThresholdPolicy:
 
         Raises:
             GoalNotReached: A label reaches the precision at no threshold at which it is known. The snapshot
-                of a detector lists false positives only from the assumed threshold of each label.
+                lists false positives only from the assumed threshold of each label.
         """
         check_fraction("precision", precision)
 

@@ -207,7 +207,7 @@ class EvaluationResult(ResultFields):
     def at(self, thresholds: float | Mapping[str, float]) -> EvaluationResult:
         """Return the result at other thresholds than the assumed ones, computed from the test images.
 
-        A detector's snapshot lists false positives only from the assumed threshold. Below it, precision and
+        The service's snapshots list false positives only from the assumed threshold. Below it, precision and
         F1 are undefined.
 
         Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+import uuid
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,8 @@ from rekolabels._arguments import check_text, invalid
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._http._app import CONTENT_TYPE, error_response
+from rekolabels.local._http._cors import is_loopback_origin
+from rekolabels.local._http._sts import find_caller, sts_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -128,7 +131,11 @@ class HostNames:
         return (
             len(hosts) == 1
             and self._is_own(hosts[0])
-            and all(value.lower() in _SAME_SITE for value in fields.get("sec-fetch-site", ()))
+            and (
+                # To a browser, two ports of an IP address are two sites. Pages cannot choose their Origin.
+                all(value.lower() in _SAME_SITE for value in fields.get("sec-fetch-site", ()))
+                or any(is_loopback_origin(value) for value in fields.get("origin", ()))
+            )
             and all(self._is_own_page(value) for value in fields.get("origin", ()))
             and all(self._is_own_page(value) for value in fields.get("referer", ()))
         )
@@ -181,6 +188,9 @@ class TokenMiddleware:
         if environ.get("HTTP_X_AMZ_TARGET") is not None:
             _, extra, body = error_response("UnrecognizedClientException", message)
             headers = [("Content-Type", CONTENT_TYPE), *extra.items()]
+        elif find_caller(environ) is not None:
+            body = sts_error("InvalidClientTokenId", message, str(uuid.uuid4()))
+            headers = [("Content-Type", "text/xml")]
         else:
             body = error_document("InvalidAccessKeyId", message)
             headers = [("Content-Type", "application/xml")]

@@ -1,4 +1,4 @@
-"""WSGI application of the service: Rekognition for requests with a target header, S3 for all others."""
+"""WSGI application of the service: Rekognition for requests with a target header, STS, S3 for all others."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rekolabels.local._core._exceptions import ServiceException, status_of
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
+from rekolabels.local._http import _sts
 from rekolabels.local._http._wire import MAX_BODY, Wire
 from rekolabels.local._operations import OPERATIONS, Operation
 from rekolabels.regions import KNOWN_REGIONS
@@ -67,9 +68,12 @@ class App:
         """
         check_process(self._context.process)
         target = environ.get("HTTP_X_AMZ_TARGET")
-        if target is None:
-            return (self._s3 or _without_s3)(environ, start_response)
         request_id = str(uuid.uuid4())
+        if target is None:
+            key = _sts.find_caller(environ)
+            if key is not None:
+                return _sts.respond(environ, start_response, self._account_of(key), request_id)
+            return (self._s3 or _without_s3)(environ, start_response)
         status, extra, body = self._respond(target, environ, request_id)
         headers = [
             ("Content-Type", CONTENT_TYPE),
@@ -134,10 +138,11 @@ class App:
         signed = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
         account, region = self._account, self._region
         if signed is not None:
-            region = signed["region"]
-            if _ACCOUNT.fullmatch(signed["key"]):
-                account = signed["key"]
+            region, account = signed["region"], self._account_of(signed["key"])
         return Call(self._context, account, region)
+
+    def _account_of(self, key: str) -> str:
+        return key if _ACCOUNT.fullmatch(key) else self._account
 
 
 def _without_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

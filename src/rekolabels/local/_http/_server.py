@@ -16,6 +16,7 @@ from rekolabels._arguments import check_callable, check_integer, check_items, ch
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._wsgi import BadRequest, ResponseStart, close_chunks, make_environ
 from rekolabels.local._http._access import HostNames, TokenMiddleware, check_exposure, protect_response
+from rekolabels.local._http._cors import CorsMiddleware
 from rekolabels.local._http._in_process import SECRET
 from rekolabels.local._http._parser import RequestBody, RequestHead, open_body, read_head
 
@@ -111,7 +112,7 @@ class Server:
         if token is not None:
             app = TokenMiddleware(app, token)
         try:
-            self._listener = _Listener(app, host, port, HostNames(names))
+            self._listener = _Listener(CorsMiddleware(app), host, port, HostNames(names))
         except (OSError, OverflowError) as error:
             in_use = getattr(error, "errno", None) == errno.EADDRINUSE
             reason = "the port is in use" if in_use else str(error).rstrip(".")
