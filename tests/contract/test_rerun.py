@@ -260,6 +260,19 @@ def test_an_update_that_failed_does_not_stop_a_script(
     assert again.describe().total_entries == 11
 
 
+def test_a_service_in_the_folder_of_the_images(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its copies of the images are no labels: the second run reads the same images, and warns."""
+    for _ in range(2):
+        with LocalService(folder, engine="tiny") as service:
+            project = service.client(bucket="pictures", retry=QUICK).create_project("puppies", exist_ok=True)
+            images = list(read_folder(folder))
+            assert {label for image in images for label in image.labels} == {"amber", "blue"}
+            project.create_datasets(images, seed=1)
+    assert {text.partition("folder;")[0] for text in warnings_of(caplog)} == {
+        f"{folder}: The workspace of an embedded service is in this "
+    }
+
+
 def test_a_missing_bucket_is_created(folder: Path) -> None:
     """So only the line that makes the client differs between a laptop and AWS."""
     with LocalService(engine="tiny") as service:

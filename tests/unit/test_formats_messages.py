@@ -363,7 +363,7 @@ def test_voc(tmp_path: Path) -> None:
             FOLDER/Annotations/c.xml: Not XML: unclosed token: line 1, column 0 (image left out). Export it again.
             FOLDER/Annotations/d.xml: The root element is <b>, not <annotation> (image left out). Remove it.
             FOLDER/Annotations/e.xml: Declares entities: EntitiesForbidden(name='e', system_id=None, public_id=None) (image left out). Export it again.
-            FOLDER/Annotations/f.xml: States the size 80 x 100, but the image is stored as 100 x 80; the stated size is used, because the boxes were drawn on the rotated image. Rotate the image file itself.
+            FOLDER/Annotations/f.xml: States the size 80 x 100, but the image has 100 x 80; the stated size is used, because the boxes were drawn on the rotated image. Rotate the image file itself.
             FOLDER/Annotations/g.xml: FOLDER/JPEGImages/g.png: Neither JPEG nor PNG. The service accepts no other format (image left out). Fix or remove the image.
             FOLDER/Annotations/h.xml: States the size 50 x 50, but the image has 100 x 80 pixels; the size of the image is used. Check the boxes: they may have been drawn on another version of the image.
             FOLDER/Annotations/h.xml: Object 1 has no label (box left out). Label it or remove it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rekolabels._arguments import check_path
 from rekolabels.errors import InvalidImage, InvalidInput
 from rekolabels.formats._common import file_name
-from rekolabels.formats._files import image_size
+from rekolabels.formats._files import image_size, is_file
 from rekolabels.formats._inputs import check_callback
 from rekolabels.formats._other_images import is_other_image
 from rekolabels.formats._problems import OnProblem, Report, Summary, log_problem, printable, shown
@@ -25,6 +25,9 @@ __all__ = ["read_folder", "write_folder"]
 _LAYOUT = "Expected a folder for each label, with its JPEG or PNG images: {root}/<label>/<image>.jpg"
 _MOVE = "If they are images, move them into folders that are named after their labels."
 _WINDOWS_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+_WORKSPACE_FOLDERS = frozenset({"rekognition", "s3"})
+_WORKSPACE_STATE = ("rekognition", "state.sqlite")
+"""A file that the workspace of an embedded service has; the copies of the images are in its folder ``s3``."""
 _SPLIT_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
 
 
@@ -38,7 +41,8 @@ def read_folder(
     extension. They come in the order of their names, with ``size`` read from the headers of JPEG and PNG
     files; WebP, HEIC, AVIF, TIFF, BMP and GIF images come without, and ``create_datasets(images,
     convert=True)`` converts them. Hidden files and folders (``.name``) are skipped. Links to folders are
-    followed, loops of links are not.
+    followed, loops of links are not. If the folder is also the workspace of an embedded service, the
+    folders of the service are skipped.
 
     Args:
         path: The folder that holds the label folders.
@@ -54,7 +58,7 @@ def read_folder(
     check_callback(on_problem)
     check_path("path", path, "the path of a folder with a folder for each label")
     root = os.fspath(path)
-    entries = _entries(root)
+    entries = _without_workspace(root, _entries(root), on_problem)
     splits = [entry.name for entry in entries if entry.name.lower() in _SPLIT_NAMES and _is_folder(entry)]
     if len(splits) > 1:
         Report(root, on_problem)(
@@ -62,6 +66,19 @@ def read_folder(
             fix=f"Read each part: read_folder({os.path.join(root, splits[0])!r}).",  # noqa: PTH118 - text
         )
     return _images(root, entries, on_problem)
+
+
+def _without_workspace(
+    root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem
+) -> list[os.DirEntry[str]]:
+    """Leave out the folders of an embedded service whose workspace is the folder of the images."""
+    if not is_file(os.path.join(root, *_WORKSPACE_STATE)):  # noqa: PTH118 - as strings, like the entries
+        return entries
+    Report(root, on_problem)(
+        "The workspace of an embedded service is in this folder; its folders are no labels",
+        fix="Use another folder for the service: LocalService('workspace').",
+    )
+    return [entry for entry in entries if entry.name not in _WORKSPACE_FOLDERS]
 
 
 def _images(root: str, entries: list[os.DirEntry[str]], on_problem: OnProblem) -> Iterator[LabelledImage]:
