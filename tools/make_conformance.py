@@ -24,14 +24,14 @@ This page lists which constraints and errors of Amazon Rekognition the embedded 
 contract tests cover. `tools/make_conformance.py` generates it from a test run; do not edit it.
 
 * **Constraints** come from botocore's service model. For each, a request that violates only this constraint
-  must return an `InvalidParameterException` that names the member, and a request at the limit must be
-  accepted.
+  must return a `ValidationException` (for a wrong JSON type, a `SerializationException`) that names the
+  member, and a request at the limit must be accepted. Members that the model does not have must be ignored.
 * **Errors** are those that the model declares. *Produced* means that a test brings the service into a
   state, or sends a request, that causes the error. *Injected* means that a
   {py:class}`rekolabels.local.FaultPlan` can cause it, so that you can test how your code handles it. Some
   errors are only injected: the service does not throttle reads while it writes (`ThrottlingException`), has
   no human reviewers (`HumanLoopQuotaExceededException`), and AWS does not document what causes the others
-  (`LimitExceededException`).
+  (`LimitExceededException`). [](service-errors.md) has the status and message of each error.
 * `make conformance` tests the waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript.
 
 | | Tested | Of |
@@ -110,7 +110,7 @@ def text_of(rule: Any) -> str:
     texts = {
         "required": "required",
         "type": rule.rule,
-        "unknown member": "no unknown members",
+        "unknown member": "unknown members are ignored",
         "pattern": f"`{rule.rule}`",
         "one of": f"one of {rule.rule}",
     }

@@ -254,7 +254,11 @@ class CredentialsExpired(ServiceError):
 
 
 class InvalidRequest(ServiceError):
-    """The service rejected a parameter or a combination of parameters."""
+    """The service rejected a parameter or a combination of parameters.
+
+    ``code`` is ``ValidationException`` or ``SerializationException`` if the request breaks a rule of the API,
+    and ``InvalidParameterException`` if the service itself does not accept it.
+    """
 
 
 class ResourceNotFound(ServiceError):

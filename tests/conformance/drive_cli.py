@@ -206,7 +206,7 @@ def main() -> None:
     upload()
     project: str = rekognition("create-project", "--project-name", "birds")["ProjectArn"]
     rekognition("create-project", "--project-name", "birds", fails="ResourceInUseException")
-    rekognition("create-project", "--project-name", "a b", fails="InvalidParameterException")
+    rekognition("create-project", "--project-name", "a b", fails="ValidationException")
     rekognition("list-collections", fails="AccessDeniedException")
     datasets = create_datasets(project)
     version = train(project)

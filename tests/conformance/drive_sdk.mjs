@@ -151,7 +151,7 @@ await upload();
 const { ProjectArn } = await call("CreateProject", { ProjectName: "birds", Tags: { stage: "test" } });
 assert.deepEqual((await call("ListTagsForResource", { ResourceArn: ProjectArn })).Tags, { stage: "test" });
 await fails(call("CreateProject", { ProjectName: "birds" }), "ResourceInUseException");
-await fails(call("CreateProject", { ProjectName: "a b" }), "InvalidParameterException");
+await fails(call("CreateProject", { ProjectName: "a b" }), "ValidationException");
 await fails(call("ListCollections"), "AccessDeniedException");
 const datasets = await createDatasets(ProjectArn);
 const version = await train(ProjectArn);

@@ -59,11 +59,13 @@ INVALID: Mapping[str, str] = {
 
 @attrs.frozen
 class Constraint:
-    """One constraint of the model on one member of a request."""
+    """One rule of the model on one member of a request."""
 
     operation: str
     path: str
     """Path of the member, such as ``Image.S3Object.Bucket``."""
+    location: str
+    """The path by which AWS's message names it, such as ``image.s3Object.bucket``."""
     kind: Kind
     rule: str
     """The limit, as text."""
@@ -71,6 +73,13 @@ class Constraint:
     """A request that violates only this constraint."""
     valid: Any = attrs.field(eq=False, repr=False, default=None)
     """A request at the limit; None for constraints without one."""
+
+    @property
+    def code(self) -> str | None:
+        """The error of the invalid request; None for one that is accepted all the same."""
+        if self.kind == "unknown member":
+            return None
+        return "SerializationException" if self.kind == "type" else "ValidationException"
 
     @property
     def name(self) -> str:
@@ -110,6 +119,7 @@ def constraints() -> Iterator[Constraint]:
             yield Constraint(
                 operation,
                 _name(path),
+                _location(path),
                 kind,
                 rule,
                 _with(request, path, invalid),
@@ -216,6 +226,17 @@ def _with(request: Any, path: MemberPath, value: Any) -> Any:
 def _name(path: MemberPath) -> str:
     parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
     return "".join(parts).removeprefix(".")
+
+
+def _location(path: MemberPath) -> str:
+    """Values in lists, and the keys and values of maps, are named by their list or map."""
+    steps = list(path)
+    while steps and (isinstance(steps[-1], int) or steps[-1] in ("(key)", "a")):
+        steps.pop()
+    named = (
+        f".{step + 1}.member" if isinstance(step, int) else f".{step[0].lower()}{step[1:]}" for step in steps
+    )
+    return "".join(named).removeprefix(".")
 
 
 def body_of(request: Any) -> bytes:

@@ -47,7 +47,7 @@ class Response:
     @property
     def message(self) -> str:
         """Message of the error."""
-        return str(json.loads(self.body)["message"])
+        return str(json.loads(self.body)["Message"])
 
 
 @attrs.frozen

@@ -57,6 +57,38 @@ def test_errors_of_the_service(host: Host, code: str) -> None:
         client.create_project(ProjectName="birds")
 
 
+@pytest.mark.parametrize(
+    ("fault", "status", "code", "message"),
+    [
+        (Fault.throttled(), 500, "ThrottlingException", "Service Unavailable. Injected fault."),
+        (
+            Fault.slowed_down(),
+            400,
+            "ThrottlingException",
+            "Slow down; sudden increase in rate of requests. Injected fault.",
+        ),
+        (Fault.broken(), 500, "InternalServerError", "Internal server error. Injected fault."),
+        (Fault.error("AnyException"), 400, "AnyException", "Injected fault."),
+        (Fault.error("AnyException", message="Mine.", status=503), 503, "AnyException", "Mine."),
+        (Fault.error("InternalServerError", message="Mine."), 500, "InternalServerError", "Mine."),
+    ],
+)
+def test_messages_of_faults(fault: Fault, status: int, code: str, message: str) -> None:
+    """AWS's message comes first; a message of the test replaces it."""
+    with open_backend("in process", faults=FaultPlan([fault])) as backend:
+        response = backend.post("RekognitionService.DescribeProjects", b"{}")
+    assert (response.status, response.code, response.message) == (status, code, message)
+
+
+def test_s3_slows_down() -> None:
+    """S3 has a code of its own."""
+    plan = FaultPlan([Fault.slowed_down("S3")])
+    with open_backend("in process", faults=plan) as backend, pytest.raises(ClientError) as caught:
+        client_of(backend, "s3").list_buckets()
+    assert caught.value.response["Error"] == {"Code": "SlowDown", "Message": "Injected fault."}
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
 def test_botocore_retries_after_faults() -> None:
     """A client with retries recovers from throttling and from a dropped connection."""
     faults = [Fault.throttled("CreateProject", times=1), Fault.dropped("DescribeProjects", times=1)]
@@ -221,6 +253,7 @@ def test_expiring_credentials(host: Host) -> None:
     [
         (lambda: Fault.throttled(probability=1.5), "probability"),
         (lambda: Fault.throttled(times=0), "times"),
+        (lambda: Fault.error("AnyException", status=200), "status"),
         (lambda: Fault.throttled(after=-1), "after"),
         (lambda: Fault.slow(-1), "seconds"),
         (lambda: Fault.fails("CreateProjectVersion", "ERROR_OF_MY_OWN"), "ERROR_OF_MY_OWN"),

@@ -98,7 +98,7 @@ def test_images_that_are_refused(running: Trained) -> None:
         detect(running, png(b"", 50_000, 50_000))
     with refused("ImageTooLargeException", "4 MB"):
         detect(running, bytes((4 << 20) + 1))
-    with refused("InvalidParameterException"):
+    with refused("ValidationException", "HeapByteBuffer[pos=0 lim=5242881 cap=5242881]' at 'image.bytes'"):
         detect(running, bytes((5 << 20) + 1))
     running.backend.s3.put_object(Bucket="puppies", Key="huge", Body=bytes((15 << 20) + 1))
     s3_image = {"S3Object": {"Bucket": "puppies", "Name": "huge"}}
@@ -114,7 +114,7 @@ def test_requests_that_are_refused(running: Trained) -> None:
     for image in ({}, {"Bytes": data, "S3Object": s3_object}, {"S3Object": {"Bucket": "puppies"}}):
         with refused("InvalidParameterException"):
             call(ProjectVersionArn=running.version, Image=image)
-    with refused("InvalidParameterException", "MinConfidence"):
+    with refused("ValidationException", "minConfidence"):
         call(ProjectVersionArn=running.version, Image={"Bytes": data}, MinConfidence=101)
     with refused("ResourceNotFoundException"):
         call(ProjectVersionArn=f"{running.version}9", Image={"Bytes": data})

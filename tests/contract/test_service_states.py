@@ -82,7 +82,9 @@ def test_an_unusable_workspace(operation: str) -> None:
         patch.setattr(_sqlite.Database, "_check_out", fail)
         answer = backend.post(f"RekognitionService.{operation}", request_of(operation))
     assert (answer.status, answer.code) == (500, "InternalServerError")
-    assert answer.message == "Cannot use the workspace of the embedded service: the disk is gone."
+    assert answer.message == (
+        "Internal server error. Cannot use the workspace of the embedded service: the disk is gone."
+    )
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - READ_ONLY))
@@ -103,6 +105,7 @@ def test_a_workspace_locked_by_another_process(
             answer = backend.post(f"RekognitionService.{operation}", request_of(operation, **more))
             assert backend.rekognition.describe_projects()["ProjectDescriptions"] == known
     assert (answer.status, answer.code) == (500, "ThrottlingException")
+    assert answer.message.startswith("Service Unavailable. Cannot use the workspace")
     assert "is locked" in answer.message
 
 

@@ -37,9 +37,9 @@ def test_tags_are_deleted_with_a_dataset(backend: Backend) -> None:
 def test_invalid_tags_are_refused(backend: Backend) -> None:
     """The prefix aws: is reserved, the characters are limited, and the resource must exist."""
     arn = make_project(backend)
-    with refused("InvalidParameterException", "aws:x"):
+    with refused("ValidationException", "aws:x"):
         backend.rekognition.tag_resource(ResourceArn=arn, Tags={"aws:x": "1"})
-    with refused("InvalidParameterException"):
+    with refused("ValidationException", "Map value"):
         backend.rekognition.tag_resource(ResourceArn=arn, Tags={"a": "<script>"})
     with refused("ResourceNotFoundException"):
         backend.rekognition.tag_resource(ResourceArn=arn[:-1] + "x", Tags={"a": "b"})

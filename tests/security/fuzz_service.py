@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 _REQUESTS_PER_WORKSPACE = 2_000
 """Requests until the workspace is replaced: once its project is deleted, little is left to test."""
 _METHODS = ("GET", "PUT", "POST", "HEAD", "DELETE", "OPTIONS", "get", "")
-_GENERAL_ERRORS = {"UnknownOperationException", "AccessDeniedException", "InvalidParameterException"}
+_GENERAL_ERRORS = {
+    "AccessDeniedException",
+    "InvalidParameterException",
+    "SerializationException",
+    "UnknownOperationException",
+    "ValidationException",
+}
 _KEYS = (
     "a", "train/a.png", "../../secret.txt", "..", "/etc/passwd", "%2e%2e/%2e%2e/secret.txt", "a//b", "a/",
     "a/../../secret.txt", "a\\..\\..\\secret.txt", "a\0b", ".rekolabels/index.sqlite", "x" * 300, "CON", "é",

@@ -42,7 +42,6 @@ CODES: Mapping[str, type[errors.ServiceError]] = {
     "SessionNotFoundException": errors.ResourceNotFound,
     "ThrottlingException": errors.Throttled,
     "VideoTooLargeException": errors.InvalidRequest,
-    "ValidationException": errors.InvalidRequest,
     # S3
     "AccessDenied": errors.AccessDenied,
     "AuthorizationHeaderMalformed": errors.WrongRegion,
@@ -58,6 +57,9 @@ CODES: Mapping[str, type[errors.ServiceError]] = {
     "ServiceUnavailable": errors.ServiceFault,
     "SlowDown": errors.Throttled,
     # all services
+    "SerializationException": errors.InvalidRequest,
+    "UnknownOperationException": errors.InvalidRequest,
+    "ValidationException": errors.InvalidRequest,
     "AccessDeniedFault": errors.AccessDenied,
     "ExpiredToken": errors.CredentialsExpired,
     "ExpiredTokenException": errors.CredentialsExpired,

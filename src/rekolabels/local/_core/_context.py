@@ -141,6 +141,11 @@ class Call:
     account: str
     region: str
 
+    @property
+    def user(self) -> str:
+        """The ARN of the caller: all users of an account are its root."""
+        return f"arn:aws:iam::{self.account}:root"
+
     def new_arn(self, db: Connection, project: str, kind: Kind, name: str = "") -> Arn:
         """Return a unique ARN for a resource that is created now."""
         number = self.context.store.next_timestamp(db, self.context.clock())

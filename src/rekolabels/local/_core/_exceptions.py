@@ -1,11 +1,111 @@
-"""Errors that operations answer with, as the service model names them."""
+"""Errors that operations answer with, as the service model names them, and what AWS says with them."""
 
 from __future__ import annotations
 
-__all__ = ["ServiceException", "status_of"]
+from typing import TYPE_CHECKING
 
-# The model declares both as server faults; every other error of these operations is a client error.
-_SERVER_FAULTS = frozenset({"InternalServerError", "ThrottlingException"})
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ERRORS", "ErrorForm", "ServiceException", "form_of"]
+
+
+@attrs.frozen
+class ErrorForm:
+    """One error of the API as the service answers it: a row of the table in the documentation."""
+
+    code: str
+    status: int
+    """HTTP status."""
+    text: str
+    """AWS's message. Empty: AWS publishes none. ``<...>`` stands for a value."""
+    source: str
+    """Where status and message come from."""
+
+    @property
+    def opening(self) -> str:
+        """The text that stands before the message of the embedded service; empty if AWS's has values."""
+        return "" if "<" in self.text else self.text
+
+
+_GUIDE = "Rekognition developer guide, *Error handling*"
+_MODEL = "service model"
+_LOGS = "answers in public logs of Rekognition"
+_FRAMEWORK = "answers of other AWS services with this protocol"
+_COMMON = "errors common to all AWS services"
+
+ERRORS: tuple[ErrorForm, ...] = (
+    ErrorForm(
+        "AccessDeniedException",
+        400,
+        "User: <user ARN> is not authorized to perform: <operation> on resource: <resource ARN>",
+        _GUIDE,
+    ),
+    ErrorForm("ExpiredTokenException", 400, "The security token included in the request is expired", _COMMON),
+    ErrorForm("HumanLoopQuotaExceededException", 402, "", _MODEL),
+    ErrorForm(
+        "IdempotentParameterMismatchException",
+        400,
+        "The ClientRequestToken: <token> you have supplied is already in use.",
+        _GUIDE,
+    ),
+    ErrorForm("ImageTooLargeException", 400, "Image size is too large", _GUIDE),
+    ErrorForm("InternalServerError", 500, "Internal server error", _GUIDE),
+    ErrorForm("InvalidImageFormatException", 400, "Request has invalid image format", _GUIDE),
+    ErrorForm("InvalidManifestException", 400, "", _MODEL),
+    ErrorForm("InvalidPaginationTokenException", 400, "Invalid Pagination Token", _GUIDE),
+    ErrorForm("InvalidParameterException", 400, "Request has invalid parameters", _GUIDE),
+    ErrorForm("InvalidPolicyRevisionIdException", 400, "", _MODEL),
+    ErrorForm(
+        "InvalidS3ObjectException",
+        400,
+        "Unable to get object metadata from S3. Check object key, region and/or access permissions.",
+        _GUIDE,
+    ),
+    ErrorForm("LimitExceededException", 400, "", _GUIDE),
+    ErrorForm("MalformedPolicyDocumentException", 400, "", _MODEL),
+    ErrorForm("ProvisionedThroughputExceededException", 400, "Provisioned Rate exceeded", _GUIDE),
+    ErrorForm("ResourceAlreadyExistsException", 400, "", _GUIDE),
+    ErrorForm("ResourceInUseException", 400, "Specified resource is in use", _GUIDE),
+    ErrorForm("ResourceNotFoundException", 400, "", _GUIDE),
+    ErrorForm("ResourceNotReadyException", 400, "", _MODEL),
+    ErrorForm("SerializationException", 400, "<what is wrong with the JSON>", _FRAMEWORK),
+    ErrorForm("ServiceQuotaExceededException", 400, "", _MODEL),
+    ErrorForm("ThrottlingException", 500, "Service Unavailable", _GUIDE),
+    ErrorForm("ThrottlingException", 400, "Slow down; sudden increase in rate of requests", _GUIDE),
+    ErrorForm("UnknownOperationException", 400, "", _FRAMEWORK),
+    ErrorForm(
+        "UnrecognizedClientException", 403, "The security token included in the request is invalid.", _COMMON
+    ),
+    ErrorForm(
+        "ValidationException",
+        400,
+        "<number> validation error(s) detected: Value '<value>' at '<member>' failed to satisfy constraint: "
+        "<constraint>",
+        _LOGS,
+    ),
+)
+"""Every error that the service answers with; the first of a code is the usual one."""
+
+_USUAL: Mapping[str, ErrorForm] = {form.code: form for form in reversed(ERRORS)}
+
+
+def form_of(code: str, status: int | None = None) -> ErrorForm:
+    """Return the form of an error.
+
+    Args:
+        code: Its name; an unknown one, from an injected fault, has status 400 and no text.
+        status: Its HTTP status; None for the usual one.
+
+    >>> form_of("ThrottlingException").status, form_of("ThrottlingException", 400).opening
+    (500, 'Slow down; sudden increase in rate of requests')
+    """
+    if status is None:
+        return _USUAL.get(code) or ErrorForm(code, 400, "", "")
+    found = (form for form in ERRORS if (form.code, form.status) == (code, status))
+    return next(found, None) or ErrorForm(code, status, "", "")
 
 
 class ServiceException(Exception):
@@ -13,7 +113,7 @@ class ServiceException(Exception):
 
     Attributes:
         code: Name of the modelled error, such as ``ResourceInUseException``.
-        message: What is wrong, for the caller.
+        message: What is wrong, for the caller. AWS's own text, where it is known, is put before it.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -45,14 +145,3 @@ class ServiceException(Exception):
     def limit(cls, message: str) -> ServiceException:
         """Return a ``LimitExceededException``: the account has reached a quota."""
         return cls("LimitExceededException", message)
-
-
-def status_of(code: str) -> int:
-    """Return the HTTP status of an error code.
-
-    >>> status_of("ThrottlingException"), status_of("ResourceNotFoundException")
-    (500, 400)
-    """
-    if code in _SERVER_FAULTS:
-        return 500
-    return 402 if code == "HumanLoopQuotaExceededException" else 400

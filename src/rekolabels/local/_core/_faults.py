@@ -49,7 +49,9 @@ class Fault:
     code: str = ""
     """Error code of the response or the failed job."""
     message: str = ""
-    """Error message of the response or the failed job."""
+    """Error message of the response or the failed job; empty for AWS's text with "Injected fault."."""
+    status: int | None = None
+    """HTTP status of the response; None for the usual one of the code."""
     seconds: float = 0.0
     """How long a response is delayed, a job hangs, or credentials are valid."""
     after: int = 0
@@ -66,6 +68,15 @@ class Fault:
         check_text("operation", self.operation, "the name of an operation, '*' or 'S3'")
         check_instance("code", self.code, str, "an error code, as text")
         check_instance("message", self.message, str, "text")
+        if self.status is not None:
+            check_integer(
+                "status",
+                self.status,
+                at_least=400,
+                at_most=599,
+                kind="an HTTP status of an error",
+                optional=True,
+            )
         check_number("seconds", self.seconds, at_least=0, kind="a number of seconds")
         check_integer("after", self.after, at_least=0, kind="a whole number of requests")
         if self.times is not None:
@@ -79,7 +90,8 @@ class Fault:
         code: str,
         operation: str = "*",
         *,
-        message: str = "Injected fault.",
+        message: str = "",
+        status: int | None = None,
         after: int = 0,
         times: int | None = None,
         probability: float = 1.0,
@@ -89,20 +101,41 @@ class Fault:
         Args:
             code: Any error code that a client should handle.
             operation: The operation that is struck.
-            message: The error message.
+            message: The error message. By default, AWS's text where it is known, and "Injected fault.".
+            status: The HTTP status, 400 to 599; by default the usual one of the code.
             after: Number of matching requests that pass first.
             times: How often the fault strikes; None for no limit.
             probability: Probability (0 to 1) that a matching request is struck.
         """
         check_text("code", code, "an error code, such as 'ThrottlingException'")
-        return cls("error", operation, code, message, after=after, times=times, probability=probability)
+        return cls(
+            "error",
+            operation,
+            code,
+            message,
+            status=status,
+            after=after,
+            times=times,
+            probability=probability,
+        )
 
     @classmethod
     def throttled(
         cls, operation: str = "*", *, after: int = 0, times: int | None = None, probability: float = 1.0
     ) -> Fault:
-        """Return a fault that answers with ``ThrottlingException`` (HTTP 500): temporarily unavailable."""
+        """Return a fault that answers with ``ThrottlingException`` (HTTP 500): "Service Unavailable"."""
         return cls.error("ThrottlingException", operation, after=after, times=times, probability=probability)
+
+    @classmethod
+    def slowed_down(
+        cls, operation: str = "*", *, after: int = 0, times: int | None = None, probability: float = 1.0
+    ) -> Fault:
+        """Return a fault that answers with ``ThrottlingException`` (HTTP 400): "Slow down".
+
+        AWS answers so to a sudden increase in the rate of requests. For S3, it is ``SlowDown`` (HTTP 503).
+        """
+        code, status = ("SlowDown", 503) if operation == "S3" else ("ThrottlingException", 400)
+        return cls.error(code, operation, status=status, after=after, times=times, probability=probability)
 
     @classmethod
     def overloaded(

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 from rekolabels._arguments import check_text, invalid
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._s3_xml import error_document
-from rekolabels.local._http._app import CONTENT_TYPE, error_response
 from rekolabels.local._http._cors import is_loopback_origin
+from rekolabels.local._http._error_response import CONTENT_TYPE, error_response
 from rekolabels.local._http._sts import find_caller, sts_error
 
 if TYPE_CHECKING:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sqlite3
 import uuid
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._context import Call, Context, check_process
-from rekolabels.local._core._exceptions import ServiceException, status_of
+from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
 from rekolabels.local._http import _sts
+from rekolabels.local._http._error_response import CONTENT_TYPE, error_response
 from rekolabels.local._http._wire import MAX_BODY, Wire
 from rekolabels.local._operations import OPERATIONS, Operation
 from rekolabels.regions import KNOWN_REGIONS
@@ -24,16 +25,14 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["CONTENT_TYPE", "App", "error_response"]
+__all__ = ["App"]
 
 _log = logging.getLogger("rekolabels.local")
 
-CONTENT_TYPE = "application/x-amz-json-1.1"
 _MAX_DIGITS = 18
 """Digits of a Content-Length; Python converts at most 4,300."""
 _POLLING = ("Describe", "Get")
 """How the names of the operations begin that clients repeat while they wait."""
-_REASONS = {200: "OK", 400: "Bad Request", 402: "Payment Required", 500: "Internal Server Error"}
 # The signature names the caller but is not verified. As in other emulators, an access key ID of twelve digits
 # is an account ID.
 _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[a-z\d-]+)/")
@@ -81,7 +80,7 @@ class App:
             ("x-amzn-RequestId", request_id),
             *extra.items(),
         ]
-        start_response(f"{status} {_REASONS[status]}", headers)
+        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [body]
 
     def _respond(
@@ -89,9 +88,9 @@ class App:
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, additional headers and body of the response."""
         try:
-            name, operation = self._find(target)
             call = self._call(environ)
             _check_region(call.region)
+            name, operation = self._find(target, call)
             self._context.throttle.take(name, call.account, call.region)
             body = _read_body(environ)
             parameters = self._wire.parse_request(name, body)
@@ -120,7 +119,7 @@ class App:
                 "InternalServerError", f"Internal error in the embedded service; see its log ({request_id})."
             )
 
-    def _find(self, target: str) -> tuple[str, Operation]:
+    def _find(self, target: str, call: Call) -> tuple[str, Operation]:
         prefix = self._wire.prefix
         name = target.removeprefix(prefix)
         if not target.startswith(prefix) or not self._wire.has_operation(name):
@@ -130,7 +129,8 @@ class App:
             # Every operation declares this error, and clients do not retry it.
             raise ServiceException(
                 "AccessDeniedException",
-                f"The embedded service does not implement rekognition:{name}: it serves Custom Labels only.",
+                f"User: {call.user} is not authorized to perform: rekognition:{name} on resource: *. The "
+                "embedded service implements the operations of Custom Labels only.",
             )
         return name, operation
 
@@ -153,12 +153,6 @@ def _without_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Ite
     headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
     start_response("501 Not Implemented", headers)
     return [body]
-
-
-def error_response(code: str, message: str) -> tuple[int, Mapping[str, str], bytes]:
-    """Return status, additional headers and body of an error of Rekognition."""
-    body = json.dumps({"__type": code, "message": message}).encode()
-    return status_of(code), {"x-amzn-ErrorType": code}, body
 
 
 def _check_region(region: str) -> None:

@@ -8,9 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from rekolabels.errors import InvalidInput
+from rekolabels.local._core._faults import Fault
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._core._wsgi import ResponseStart, close_chunks
-from rekolabels.local._http._app import CONTENT_TYPE, error_response
+from rekolabels.local._http._error_response import CONTENT_TYPE, error_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from rekolabels.local._core._fault_injector import FaultInjector
-    from rekolabels.local._core._faults import Fault, FaultPlan
+    from rekolabels.local._core._faults import FaultPlan
 
 __all__ = ["ConnectionDropped", "FaultMiddleware", "check_plan"]
 
 _ACCESS_KEY = re.compile(r"Credential=([^/,\s]+)/")
 _S3_STATUS = {"AccessDenied": 403, "InternalError": 500, "ServiceUnavailable": 503, "SlowDown": 503}
-_EXPIRED = "The security token included in the request is expired"
+_DETAIL = "Injected fault."
 _WITH_JOB = frozenset(
     {
         "CopyProjectVersion",
@@ -96,12 +97,12 @@ class FaultMiddleware:
         target = environ.get("HTTP_X_AMZ_TARGET")
         operation = "S3" if target is None else target.rpartition(".")[2]
         if self._is_expired(environ):
-            return _respond_with_error(operation, "ExpiredTokenException", _EXPIRED, start_response)
+            return _respond_with_error(operation, Fault.error("ExpiredTokenException"), start_response)
         for fault in self._injector.select(operation, ("error", "drop", "slow")):
             if fault.kind == "slow":
                 self._sleep(fault.seconds)
             elif fault.kind == "error":
-                return _respond_with_error(operation, fault.code, fault.message, start_response)
+                return _respond_with_error(operation, fault, start_response)
             else:
                 self._drop(fault, environ)
         return self._app(environ, start_response)
@@ -125,15 +126,13 @@ class FaultMiddleware:
         return now - first >= self._credential_lifetime
 
 
-def _respond_with_error(
-    operation: str, code: str, message: str, start_response: StartResponse
-) -> Iterable[bytes]:
+def _respond_with_error(operation: str, fault: Fault, start_response: StartResponse) -> Iterable[bytes]:
     if operation == "S3":
-        code = code.removesuffix("Exception")
-        body = error_document(code, message)
-        status, headers = _S3_STATUS.get(code, 400), [("Content-Type", "application/xml")]
+        code = fault.code.removesuffix("Exception")
+        body = error_document(code, fault.message or _DETAIL)
+        status, headers = fault.status or _S3_STATUS.get(code, 400), [("Content-Type", "application/xml")]
     else:
-        status, extra, body = error_response(code, message)
+        status, extra, body = error_response(fault.code, _DETAIL, status=fault.status, message=fault.message)
         headers = [("Content-Type", CONTENT_TYPE), *extra.items()]
     start_response(f"{status} Fault", [*headers, ("Content-Length", str(len(body)))])
     return [body]

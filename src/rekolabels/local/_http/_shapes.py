@@ -21,6 +21,8 @@ _UNICODE_CLASS = re.compile(r"\[\\p\{L\}\\p\{Z\}\\p\{N\}((?:[^\]\\]|\\.)*)\]")
 class Shape:
     """One shape. Members are set after it is created, because a shape may contain itself."""
 
+    name: str
+    """Its name in the model."""
     type: str
     """``structure``, ``list``, ``map``, ``string``, ``integer``, ``float`` and so on."""
     minimum: float | None = None
@@ -37,8 +39,6 @@ class Shape:
     """Members of a structure."""
     required: tuple[str, ...] = ()
     """Names of the required members of a structure."""
-    union: bool = False
-    """Whether a structure must have exactly one member."""
     key: Shape | None = None
     """Shape of a map's keys."""
     item: Shape | None = None
@@ -78,7 +78,7 @@ class ServiceModel:
     def _shape_of(self, operation: str, direction: str) -> Shape:
         reference = self._operations[operation].get(direction)
         if reference is None:
-            return Shape("structure")
+            return Shape("", "structure")
         name: str = reference["shape"]
         shape = self._complete.get(name)
         if shape is None:
@@ -93,6 +93,7 @@ class ServiceModel:
         description = self._descriptions[name]
         pattern = description.get("pattern")
         shape = self._shapes[name] = Shape(
+            name=name,
             type=description["type"],
             minimum=description.get("min"),
             maximum=description.get("max"),
@@ -100,7 +101,6 @@ class ServiceModel:
             pattern_text=pattern or "",
             enum=tuple(description.get("enum", ())),
             required=tuple(description.get("required", ())),
-            union=description.get("union", False),
         )
         shape.members = {
             member: self._shape(reference["shape"])

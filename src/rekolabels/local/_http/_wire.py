@@ -1,8 +1,9 @@
-"""Wire format: AWS JSON 1.1, parsed, validated and serialized by botocore's service model.
+"""Wire format: AWS JSON 1.1, deserialized, validated and serialized by botocore's service model.
 
-Parsing validates everything that the model specifies: required and unknown members, types, lengths, ranges,
-patterns and enumerations. Any violation is an ``InvalidParameterException``, the error that every operation
-declares for malformed requests.
+A request is first deserialized: malformed JSON and values of another JSON type are a
+``SerializationException``, and members that the model does not have are ignored, as in every AWS service with
+this protocol. AWS's texts are those that emulators of other services recorded. Then ``_validation`` checks
+the constraints of the model.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import base64
 import binascii
 import json
 import math
+import re
 import struct
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._http._shapes import ServiceModel, Shape
+from rekolabels.local._http._validation import check_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,15 +32,10 @@ MAX_BODY = 16 * 1024 * 1024
 
 _INTEGER_LIMITS = {"integer": 2**31, "long": 2**63}
 _MAX_SHOWN = 80
-"""Characters of a value that a message quotes."""
-_JSON_TYPES: Mapping[str, str] = {
-    "dict": "an object",
-    "list": "a list",
-    "str": "a string",
-    "bool": "a boolean",
-    "int": "an integer",
-    "float": "a number with a fraction",
-}
+"""Characters of a value or path that a message quotes."""
+_LIST_START = "Start of list found where not expected"
+_OBJECT_START = "Start of structure or map found where not expected"
+_BASE64_CHARACTERS = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
 class Wire:
@@ -61,13 +59,17 @@ class Wire:
         """Return the validated parameters of a request; blobs are bytes.
 
         Raises:
-            ServiceException: ``InvalidParameterException``; the body violates the model.
+            ServiceException: ``SerializationException``: the body is not valid JSON, or a value has another
+                JSON type than its member. ``ValidationException``: a value breaks a constraint of the model.
         """
         try:
-            document: object = json.loads(body or b"{}", parse_constant=_no_constant)
+            document: object = json.loads(body, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise ServiceException.invalid(f"The request body is not valid JSON: {_short(error)}.") from None
-        return _parse_structure(self.model.input_of(operation), document, "")
+            raise _not_serializable("", f"The request body is not valid JSON: {_short(error)}.") from None
+        shape = self.model.input_of(operation)
+        request = _parse_structure(shape, document, "")
+        check_request(shape, request)
+        return request
 
     def serialize_response(self, operation: str, result: Mapping[str, Any]) -> bytes:
         """Return the body of a response; members that are None are omitted.
@@ -93,99 +95,96 @@ def _parse(shape: Shape, value: object, path: str) -> Any:
 
 def _parse_structure(shape: Shape, value: object, path: str) -> dict[str, Any]:
     if not is_object(value):
-        raise _wrong_type(path or "The request", "an object", value)
-    known = shape.members
-    result: dict[str, Any] = {}
-    for name, inner in value.items():
-        member = known.get(name)
-        if member is None:
-            raise ServiceException.invalid(f"Unknown parameter {_short(_join(path, name))!r}.")
-        if inner is not None:  # null is the same as absent
-            result[name] = _parse(member, inner, _join(path, name))
-    for name in shape.required:
-        if name not in result:
-            raise ServiceException.invalid(f"Missing required parameter {_join(path, name)!r}.")
-    if shape.union and len(result) != 1:
-        raise ServiceException.invalid(f"{path!r} must have exactly one member.")
-    return result
+        # AWS has no text for a request that is a single value.
+        text = _LIST_START if is_list(value) else "Expected null" if path else ""
+        raise _not_serializable(text, _must_be(path, "an object"))
+    members = shape.members
+    # Members that the model does not have are ignored; null is the same as absent.
+    return {
+        name: _parse(members[name], inner, _join(path, name))
+        for name, inner in value.items()
+        if inner is not None and name in members
+    }
 
 
 def _parse_list(shape: Shape, value: object, path: str) -> list[Any]:
-    if not is_list(value) or shape.item is None:
-        raise _wrong_type(path, "a list", value)
-    _check_length(shape, len(value), path, "entries")
-    return [_parse(shape.item, inner, f"{path}[{index}]") for index, inner in enumerate(value)]
+    item = shape.item
+    if not is_list(value) or item is None:
+        text = _OBJECT_START if is_object(value) else "Expected list or null"
+        raise _not_serializable(text, _must_be(path, "a list"))
+    return [
+        None if inner is None else _parse(item, inner, f"{path}[{index}]")
+        for index, inner in enumerate(value)
+    ]
 
 
 def _parse_map(shape: Shape, value: object, path: str) -> dict[str, Any]:
-    if not is_object(value) or shape.key is None or shape.item is None:
-        raise _wrong_type(path, "an object", value)
-    _check_length(shape, len(value), path, "entries")
-    result: dict[str, Any] = {}
-    for key, inner in value.items():
-        _parse(shape.key, key, f"{path} (key)")
-        result[key] = _parse(shape.item, inner, f"{path}.{key}")
-    return result
+    item = shape.item
+    if not is_object(value) or item is None:
+        text = _LIST_START if is_list(value) else "Expected map or null"
+        raise _not_serializable(text, _must_be(path, "an object"))
+    return {
+        _unicode(key, path): None if inner is None else _parse(item, inner, _join(path, key))
+        for key, inner in value.items()
+    }
 
 
-def _parse_string(shape: Shape, value: object, path: str) -> str:
+def _parse_string(_shape: Shape, value: object, path: str) -> str:
     if not isinstance(value, str):
-        raise _wrong_type(path, "a string", value)
+        raise _wrong_type(value, path, "a String", "a string")
+    return _unicode(value, path)
+
+
+def _unicode(value: str, path: str) -> str:
+    """Return a string as it is; half of a surrogate pair could neither be stored nor answered."""
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ServiceException.invalid(f"{_short(path)!r} is not valid Unicode text.") from None
-    _check_length(shape, len(value), path, "characters")
-    if shape.pattern is not None and not shape.pattern.fullmatch(value):
-        shown = _short(repr(value))
-        raise ServiceException.invalid(
-            f"{_short(path)!r} is {shown}; it must match the pattern {shape.pattern_text!r}."
-        )
-    if shape.enum and value not in shape.enum:
-        allowed = ", ".join(shape.enum)
-        raise ServiceException.invalid(f"{path!r} is {_short(repr(value))}; it must be one of {allowed}.")
+            raise _not_serializable("", f"{_short(path)!r} must be valid Unicode text.") from None
     return value
 
 
 def _parse_integer(shape: Shape, value: object, path: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong_type(path, "an integer", value)
+        raise _wrong_type(value, path, "an Integer", "an integer")
+    # The service model's limits are smaller, so a larger number breaks them.
     limit = _INTEGER_LIMITS[shape.type]
-    if not -limit <= value < limit:
-        raise ServiceException.invalid(f"{path!r} is out of range for type {shape.type}.")
-    _check_range(shape, value, path)
-    return value
+    return max(-limit, min(value, limit - 1))
 
 
 def _parse_float(shape: Shape, value: object, path: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _wrong_type(path, "a number", value)
+        raise _wrong_type(value, path, f"a {shape.type.capitalize()}", "a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise ServiceException.invalid(f"{path!r} is out of range for type {shape.type}.")
-    _check_range(shape, number, path)
+        raise _wrong_type(value, path, f"a {shape.type.capitalize()}", "a number that a double can hold")
     return number
 
 
 def _parse_boolean(_shape: Shape, value: object, path: str) -> bool:
     if not isinstance(value, bool):
-        raise _wrong_type(path, "true or false", value)
+        raise _wrong_type(value, path, "a Boolean", "true or false")
     return value
 
 
-def _parse_blob(shape: Shape, value: object, path: str) -> bytes:
+def _parse_blob(_shape: Shape, value: object, path: str) -> bytes:
     if not isinstance(value, str):
-        raise _wrong_type(path, "base64 text", value)
+        raise _wrong_type(value, path, "a Blob", "base64 text")
     try:
-        data = base64.b64decode(value, validate=True)
+        return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ServiceException.invalid(f"{path!r} is not valid base64.") from None
-    _check_length(shape, len(data), path, "bytes")
-    return data
+        reason = f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(value)}"
+        valid = _BASE64_CHARACTERS.match(value)
+        if valid is not None and valid.end() < len(value):
+            reason = f"Invalid Base64 character: {value[valid.end()]!r}"
+        text = f"'{_short(value)}' can not be converted to a Blob: {reason}"
+        raise _not_serializable(text, _must_be(path, "base64 text")) from None
 
 
 _PARSERS: Mapping[str, Callable[[Shape, object, str], Any]] = {
@@ -207,27 +206,34 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _wrong_type(path: str, expected: str, value: object) -> ServiceException:
-    kind = _JSON_TYPES.get(type(value).__name__, "null")
-    return ServiceException.invalid(f"{_short(path)!r} must be {expected}, not {kind}.")
+def _wrong_type(value: object, path: str, java: str, expected: str) -> ServiceException:
+    """Return the error for a value where a string, number, boolean or blob is expected.
+
+    Args:
+        value: The value.
+        path: The member.
+        java: What AWS's text calls the type, with its article.
+        expected: The type in our words.
+    """
+    if is_object(value):
+        text = _OBJECT_START
+    elif is_list(value):
+        text = _LIST_START
+    else:
+        token = "STRING" if isinstance(value, str) else "NUMBER"
+        if isinstance(value, bool):
+            token = str(value).upper()
+        text = f"{token}_VALUE can not be converted to {java}"
+    return _not_serializable(text, _must_be(path, expected))
 
 
-def _check_length(shape: Shape, length: int, path: str, unit: str) -> None:
-    if shape.minimum is not None and length < shape.minimum:
-        raise ServiceException.invalid(
-            f"{_short(path)!r} has {length} {unit}; at least {shape.minimum} are required."
-        )
-    if shape.maximum is not None and length > shape.maximum:
-        raise ServiceException.invalid(
-            f"{_short(path)!r} has {length} {unit}; at most {shape.maximum} are allowed."
-        )
+def _must_be(path: str, expected: str) -> str:
+    return f"{_short(path)!r} must be {expected}." if path else f"The request must be {expected}."
 
 
-def _check_range(shape: Shape, value: float, path: str) -> None:
-    if shape.minimum is not None and value < shape.minimum:
-        raise ServiceException.invalid(f"{path!r} is {value}; it must be at least {shape.minimum}.")
-    if shape.maximum is not None and value > shape.maximum:
-        raise ServiceException.invalid(f"{path!r} is {value}; it must be at most {shape.maximum}.")
+def _not_serializable(text: str, detail: str) -> ServiceException:
+    """Return a ``SerializationException``: AWS's text, if it has one, and what is wrong in our words."""
+    return ServiceException("SerializationException", f"{text}. {detail}" if text else detail)
 
 
 def _serialize(shape: Shape, value: Any) -> Any:

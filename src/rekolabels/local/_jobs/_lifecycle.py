@@ -15,6 +15,7 @@ from rekolabels.errors import RekolabelsError
 from rekolabels.local._core._models import remove_version_folder, version_folder
 from rekolabels.local._core._s3_objects import get_object_args, result_key
 from rekolabels.local._jobs._regional_s3 import RegionalS3
+from rekolabels.local._jobs._s3_files import s3_reason
 from rekolabels.manifest._json import is_list, is_object
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def copy_version(context: Context, job: Job, source: str) -> None:
     except (ClientError, BotoCoreError, OSError) as error:
         context.jobs.check()
         _log.warning("Cannot copy %s to %s.", source, job.arn, exc_info=True)
-        status, message = "COPYING_FAILED", f"The model version could not be copied: {error}"
+        reason = str(error) if isinstance(error, OSError) else s3_reason(error)
+        status, message = "COPYING_FAILED", f"The model version could not be copied: {reason}."
         remove_version_folder(context.folder, target["number"])
     with context.store.write() as db:
         db.execute(

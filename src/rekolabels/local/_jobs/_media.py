@@ -15,7 +15,7 @@ from rekolabels.local._core._s3_objects import get_object_args, read_lines, resu
 from rekolabels.local._engine import UnusableImage
 from rekolabels.local._jobs._moderation import BASE_MODEL, DEFAULT_MIN_CONFIDENCE, detect_labels
 from rekolabels.local._jobs._regional_s3 import RegionalS3
-from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageFetcher, ImageNotFetched
+from rekolabels.local._jobs._s3_files import IN_MEMORY_BYTES, ImageFetcher, ImageNotFetched, s3_reason
 from rekolabels.manifest._json import is_object
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ def _run(analysis: _Analysis, job: Job, request: dict[str, Any]) -> dict[str, An
             with s3.get_object(**get_object_args(request["Input"]["S3Object"]))["Body"] as body:
                 analysis.analyze(read_lines(body), output)
         except (ClientError, BotoCoreError) as error:
-            raise _JobFailed("INVALID_S3_OBJECT", f"Cannot read the manifest: {error}") from error
+            reason = f"Cannot read the manifest: {s3_reason(error)}."
+            raise _JobFailed("INVALID_S3_OBJECT", reason) from error
         if analysis.total == 0:
             raise _JobFailed("INVALID_MANIFEST", "The manifest has no lines.")
         output.seek(0)
@@ -160,7 +161,8 @@ def _run(analysis: _Analysis, job: Job, request: dict[str, Any]) -> dict[str, An
             try:
                 s3.put_object(Bucket=bucket, Key=key, Body=content, ContentType="application/json")
             except (ClientError, BotoCoreError) as error:
-                raise _JobFailed("INVALID_OUTPUT_CONFIG", f"Cannot write the results: {error}") from error
+                reason = f"Cannot write the results to s3://{bucket}/{key}: {s3_reason(error)}."
+                raise _JobFailed("INVALID_OUTPUT_CONFIG", reason) from error
             answer[member] = {"S3Object": {"Bucket": bucket, "Name": key}}
     return answer
 

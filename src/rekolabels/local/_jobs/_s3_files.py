@@ -21,13 +21,35 @@ if TYPE_CHECKING:
 
     from rekolabels.local._jobs._regional_s3 import RegionalS3
 
-__all__ = ["IN_MEMORY_BYTES", "ImageFetcher", "ImageNotFetched", "ResultFiles"]
+__all__ = ["IN_MEMORY_BYTES", "ImageFetcher", "ImageNotFetched", "ResultFiles", "s3_reason"]
 
 IN_MEMORY_BYTES = 8 << 20
 """Size, in bytes, up to which a result file is built in memory; larger ones go to a temporary file."""
 
 _CACHE_BYTES = 256 << 20
 _S3_URI = re.compile(r"[sS]3://([^/]+)/(.+)", re.DOTALL)
+_REASONS: Mapping[str, str] = {
+    # HEAD has no body, and so no code
+    "403": "access is denied",
+    "404": "it does not exist",
+    "AccessDenied": "access is denied",
+    "NoSuchBucket": "the bucket does not exist",
+    "NoSuchKey": "it does not exist",
+    "NoSuchVersion": "this version does not exist",
+    "PermanentRedirect": "the bucket is in another Region",
+}
+
+
+def s3_reason(error: Exception) -> str:
+    """Return why S3 failed, as the end of a sentence.
+
+    The text of boto3's error is not used: it is about a request that the caller of the service did not make.
+
+    Args:
+        error: What boto3 raised.
+    """
+    code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+    return _REASONS.get(code) or (f"S3 answered {code}" if code else "S3 did not answer")
 
 
 class ImageNotFetched(UnusableImage):
@@ -84,7 +106,9 @@ class ImageFetcher:
                     raise UnusableImage(f"{source} has {answer['ContentLength']} bytes", reason="too large")
                 data: bytes = body.read()
         except (ClientError, BotoCoreError) as error:
-            raise ImageNotFetched(f"Cannot fetch {source}: {error}", reason="unreadable") from error
+            raise ImageNotFetched(
+                f"Cannot fetch {source}: {s3_reason(error)}", reason="unreadable"
+            ) from error
         return data
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from botocore.exceptions import BotoCoreError, ClientError
 
 from rekolabels._files import FOLDER_MODE
 from rekolabels.errors import RekolabelsError
@@ -20,7 +21,7 @@ from rekolabels.local._engine import FeatureCache, Sample, TrainingResult, train
 from rekolabels.local._jobs._lifecycle import version_row
 from rekolabels.local._jobs._manifests import ManifestFileError, message_of
 from rekolabels.local._jobs._regional_s3 import RegionalS3
-from rekolabels.local._jobs._s3_files import ImageFetcher, ResultFiles
+from rekolabels.local._jobs._s3_files import ImageFetcher, ResultFiles, s3_reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,5 +120,10 @@ def run_training(context: Context, job: Job, trainer: Callable[[TrainingRun], No
 
 def _service_issue(error: Exception) -> str:
     """Return AWS's message for internal errors, followed by the reason, which AWS would not give."""
-    reason = str(error) if isinstance(error, RekolabelsError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, RekolabelsError):
+        reason = str(error)
+    elif isinstance(error, (ClientError, BotoCoreError)):
+        reason = f"Cannot use an object in S3: {s3_reason(error)}."
+    else:
+        reason = f"{type(error).__name__}: {error}"
     return f"Amazon Rekognition experienced a service issue. {reason}"

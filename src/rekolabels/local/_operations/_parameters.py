@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
+from rekolabels.local._jobs._s3_files import s3_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +128,7 @@ def unreadable_s3_object(kind: str, s3_object: Mapping[str, Any], error: Excepti
         error: What boto3 raised.
     """
     uri = f"s3://{s3_object['Bucket']}/{s3_object['Name']}"
-    return ServiceException("InvalidS3ObjectException", f"Cannot read {kind} {uri}: {error}")
+    return ServiceException("InvalidS3ObjectException", f"Cannot read {kind} {uri}: {s3_reason(error)}.")
 
 
 def _fingerprint(operation: str, parameters: Mapping[str, Any]) -> str:

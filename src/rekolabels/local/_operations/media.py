@@ -105,8 +105,8 @@ def _job_with_token(call: Call, db: Connection, parameters: dict[str, Any]) -> s
     if json.loads(row["request"]) != _without_token(parameters):
         raise ServiceException(
             "IdempotentParameterMismatchException",
-            f"ClientRequestToken was used with other parameters before, for job {row['id']}. "
-            "Use a new token.",
+            f"The ClientRequestToken: {parameters[_TOKEN]} you have supplied is already in use. Job "
+            f"{row['id']} was started with it and other parameters. Use a new token.",
         )
     return str(row["id"])
 

@@ -357,8 +357,8 @@ def _check_policies(call: Call, db: Connection, project: Row, version: str) -> N
 def _access_denied(call: Call, version: str, reason: str) -> ServiceException:
     return ServiceException(
         "AccessDeniedException",
-        f"The account {call.account} is not authorized to perform rekognition:CopyProjectVersion on "
-        f"{version}: {reason}.",
+        f"User: {call.user} is not authorized to perform: rekognition:CopyProjectVersion on resource: "
+        f"{version}, because {reason}.",
     )
 
 
