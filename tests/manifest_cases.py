@@ -99,7 +99,8 @@ LINES: list[tuple[str, Any, list[tuple[str, str]], str]] = [
         [("NO_LABEL_ATTRIBUTES", "")],
         "invalid",
     ),
-    ("label is text", line(rust="1"), [(FORMAT, "rust")], "invalid"),
+    ("label is text", line(rust="one"), [(FORMAT, "rust")], "invalid"),
+    ("label is text with a fraction", line(rust="1.0"), [(FORMAT, "rust")], "invalid"),
     ("label is true", line(rust=True), [(FORMAT, "rust")], "invalid"),
     ("boxes are a list", {**boxed(GOOD), "parts": []}, [(FORMAT, "parts")], "invalid"),
     (
@@ -350,6 +351,10 @@ MANIFESTS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("BYTE_ORDER_MARK", {"source": b"\xef\xbb\xbf" + "\n".join(TWO).encode()}),
     ("BLANK_LABEL", {"source": [*TWO, labelled("x.jpg", " ")]}),
+    (
+        "LABEL_VALUE_IS_TEXT",
+        {"source": [*TWO, labelled("x.jpg").replace('"rust":1', '"rust":"0"')]},
+    ),
     ("BLANK_LABEL", {"source": [json.dumps(boxed(GOOD, key="x.jpg", **{"class-map": {"0": "\t"}}))]}),
     ("TOO_MANY_LABELS_FOR_IMAGE", {"source": [labelled("x.jpg", *map(str, range(51)))]}),
 ]

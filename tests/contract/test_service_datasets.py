@@ -242,6 +242,22 @@ def test_pages_of_entries_and_labels(backend: Backend) -> None:
     assert "NextToken" not in backend.rekognition.list_dataset_labels(DatasetArn=arn)
 
 
+def test_labels_with_values_that_are_strings(backend: Backend) -> None:
+    """Lines of AWS's feedback solution have "0" as value; what is counted is what a training takes."""
+    lines = [
+        manifest_line(f"{URI}/0.png", "plum", plum="0"),
+        manifest_line(f"{URI}/1.png", "fig", fig="-12"),
+        manifest_line(f"{URI}/2.png", "date", date="zero"),
+        manifest_line(f"{URI}/3.png", "apple", **{"apple-metadata": {}}),
+    ]
+    arn = make_dataset(backend, make_project(backend), "TRAIN", lines)
+    stats = describe_dataset(backend, arn)["DatasetStats"]
+    assert stats == {"TotalEntries": 4, "LabeledEntries": 2, "TotalLabels": 2, "ErrorEntries": 2}
+    found = backend.rekognition.list_dataset_labels(DatasetArn=arn)["DatasetLabelDescriptions"]
+    assert [label["LabelName"] for label in found] == ["plum", "fig"]
+    assert [len(json.dumps(entry).split("cl-errors")) - 1 for entry in entries(backend, arn)] == [0, 0, 1, 1]
+
+
 def test_labels_in_the_order_of_their_first_appearance(backend: Backend) -> None:
     """Labels are listed as the entries name them, in every page size; a replaced entry keeps its place."""
     lines = [

@@ -140,7 +140,8 @@ def test_pages_and_quota_of_policies(backend: Backend) -> None:
         (document(NotAction=COPY), "NotAction"),
         (document(NotResource="*"), "NotResource"),
         (document(NotPrincipal="*"), "NotPrincipal"),
-        (document(Condition={}), "Condition"),
+        (document(Condition=[]), "Condition"),
+        (document(Condition={"ArnEquals": "arn:aws:iam::111122223333:root"}), "Condition"),
     ],
 )
 def test_documents_that_are_refused(text: str, part: str) -> None:
@@ -159,10 +160,12 @@ def test_documents_that_are_refused(text: str, part: str) -> None:
             Action=[COPY], Resource=["*", "arn:aws:rekognition:us-east-1:000000000000:project/a/version/*"]
         ),
         json.dumps({"Id": "x", "Statement": json.loads(document())["Statement"][0]}),
+        document(Condition={}),
+        document(Condition={"ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::111122223333:role/Admin"}}),
     ],
 )
 def test_documents_in_equivalent_forms(text: str) -> None:
-    """Statements and strings may be alone or in lists, and Effect in capitals."""
+    """Statements and strings may be alone or in lists, Effect in capitals; a Condition is stored."""
     with open_backend("in process") as backend:
         backend.rekognition.put_project_policy(
             ProjectArn=make_project(backend), PolicyName="p", PolicyDocument=text
@@ -247,6 +250,8 @@ def test_a_copy_from_another_account(trained: Trained) -> None:
     denied()
     put("other-version", Resource=trained.version.replace("/v1/", "/v2/"))
     denied()
+    put("with-condition", Condition={"StringEquals": {"aws:PrincipalAccount": OTHER}})
+    denied()
     put("this-one", Resource=[trained.version.rsplit("/", 2)[0] + "/*"], Principal={"AWS": [OTHER]})
     arn = other.copy_project_version(**copying, VersionName="v1")["ProjectVersionArn"]
     backend.settle()
@@ -254,7 +259,7 @@ def test_a_copy_from_another_account(trained: Trained) -> None:
     assert (found["Status"], found["SourceProjectVersionArn"]) == ("COPYING_COMPLETED", trained.version)
     with refused("ResourceNotFoundException"):
         client.start_project_version(ProjectVersionArn=arn, MinInferenceUnits=1)
-    put("deny", Effect="Deny", Principal="*")
+    put("deny", Effect="Deny", Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
     denied()
     own = make_project(backend, "own-account")
     with refused("AccessDeniedException"):

@@ -56,6 +56,7 @@ def test_findings_have_location_and_detail() -> None:
         no metadata: || The line has 'rust', but not 'rust-metadata'.
         no attribute: || The line has 'rust-metadata', but not 'rust'.
         label is text: rust|| The value of an image-level label must be an integer, such as 1.
+        label is text with a fraction: rust|| The value of an image-level label must be an integer, such as 1.
         label is true: rust|| The value of an image-level label must be an integer, such as 1.
         boxes are a list: parts|| The value of a bounding box attribute must be an object with 'image_size' and 'annotations'.
         size is an object: parts/image_size|| 'image_size' must be a list with one object.
@@ -199,6 +200,8 @@ def test_headlines_and_issues() -> None:
             the manifest:1:1: BYTE_ORDER_MARK: The file begins with a byte order mark.
         Training would start: classification, 3 labels, 21 usable training images.
             the manifest:21 at / -metadata/class-name: BLANK_LABEL: A label consists of white space. (image 's3://bucket/x.jpg')
+        Training would start: classification, 2 labels, 21 usable training images.
+            the manifest:21 at /rust: LABEL_VALUE_IS_TEXT: The value of an image-level label is a string, not an integer. The value is '0'. (image 's3://bucket/x.jpg')
         Training would start: detection, 1 label, 1 usable training image.
             the manifest:1 at /parts-metadata/class-map: BLANK_LABEL: A label consists of white space. (image 's3://bucket/x.jpg')
             the manifest: FEW_IMAGES: There are fewer than 10 images. Usable images: 1.

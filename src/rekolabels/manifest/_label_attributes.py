@@ -29,6 +29,7 @@ __all__ = [
     "LabelAttribute",
     "LineAttributes",
     "build_image",
+    "is_integer_text",
     "label_attribute_keys",
     "read_label_attribute",
 ]
@@ -41,6 +42,7 @@ DETECTION: Final = "groundtruth/object-detection"
 RESERVED_KEYS: Final = frozenset({"source-ref", "cl-metadata", "cl-errors", "errors", "warnings"})
 """Keys that are not label attributes: the image, and what the service adds to entries and results."""
 
+_INTEGER_TEXT: Final = re.compile(r"-?[0-9]{1,20}")
 _MAX_NUMBER: Final = 2**53
 """Larger numbers are not pixels. Up to this number, floats represent integers exactly."""
 
@@ -113,7 +115,7 @@ def read_label_attribute(key: str, value: object, metadata: object) -> LabelAttr
 def _read_label(key: str, value: object, metadata: Mapping[str, Any]) -> LabelAttribute:
     at = key + METADATA_SUFFIX
     problems: list[FormatProblem] = []
-    if not _is_integer(value):
+    if not _is_integer(value) and not is_integer_text(value):
         detail = "the value of an image-level label must be an integer, such as 1"
         problems.append(_attribute_problem(key, detail, unreadable=False))
     label = metadata.get("class-name")
@@ -251,6 +253,14 @@ def _metadata_problem(at: str, detail: str, *path: str | int, unreadable: bool) 
 
 def _attribute_problem(key: str, detail: str, *path: str | int, unreadable: bool) -> FormatProblem:
     return FormatProblem("ERROR_INVALID_LABEL_ATTRIBUTE_FORMAT", (key, *path), detail, unreadable)
+
+
+def is_integer_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is a string with an integer.
+
+    AWS's own feedback solution for Custom Labels writes ``"label-0": "0"``.
+    """
+    return isinstance(value, str) and _INTEGER_TEXT.fullmatch(value) is not None
 
 
 def _is_integer(value: object) -> TypeGuard[int]:

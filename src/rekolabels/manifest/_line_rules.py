@@ -20,6 +20,7 @@ from rekolabels.manifest._label_attributes import (
     RESERVED_KEYS,
     LabelAttribute,
     build_image,
+    is_integer_text,
     label_attribute_keys,
     read_label_attribute,
 )
@@ -90,7 +91,7 @@ def check_label_attribute(attribute: LabelAttribute, members: Mapping[str, Any])
         members: The parsed line.
     """
     if attribute.kind == CLASSIFICATION:
-        return _check_label(attribute, attribute.label or "")
+        return _check_label(attribute, attribute.label or "", members[attribute.key])
     if attribute.kind == DETECTION and attribute.size is not None:
         return _check_boxes(attribute, attribute.size, members)
     at = attribute.key + METADATA_SUFFIX
@@ -108,13 +109,17 @@ def min_box_side(size: ImageSize) -> float:
     return max(1.0, size.width / SCALED_SIDE, size.height / SCALED_SIDE)
 
 
-def _check_label(attribute: LabelAttribute, label: str) -> AttributeCheck:
-    finding = _label_finding(label, (attribute.key + METADATA_SUFFIX, "class-name"))
-    if finding is None:
-        return AttributeCheck(attribute, "usable")
-    if finding.code == "BLANK_LABEL":
-        return AttributeCheck(attribute, "usable", (finding,))
-    return AttributeCheck(attrs.evolve(attribute, label=None), "unusable", (finding,))
+def _check_label(attribute: LabelAttribute, label: str, value: object) -> AttributeCheck:
+    key = attribute.key
+    findings: list[Finding] = []
+    if is_integer_text(value):
+        findings.append(Finding("LABEL_VALUE_IS_TEXT", (key,), (key,), f"The value is {short_repr(value)}."))
+    finding = _label_finding(label, (key + METADATA_SUFFIX, "class-name"))
+    if finding is not None:
+        findings.append(finding)
+        if finding.code != "BLANK_LABEL":
+            return AttributeCheck(attrs.evolve(attribute, label=None), "unusable", tuple(findings))
+    return AttributeCheck(attribute, "usable", tuple(findings))
 
 
 def _check_boxes(attribute: LabelAttribute, size: ImageSize, members: Mapping[str, Any]) -> AttributeCheck:

@@ -373,6 +373,14 @@ _ALL: Final = (
         "Give the label a name, or remove it.",
     ),
     Code(
+        "LABEL_VALUE_IS_TEXT",
+        "The value of an image-level label is a string, not an integer.",
+        "ADVICE",
+        f"{_SILENT} The label is used: AWS's own feedback solution writes such values. The guide asks for an "
+        "integer.",
+        "Write an integer, such as 1.",
+    ),
+    Code(
         "TOO_MANY_LABELS_FOR_IMAGE",
         "The image has more than 50 image-level labels.",
         "ADVICE",

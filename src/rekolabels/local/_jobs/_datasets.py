@@ -173,13 +173,12 @@ def set_outcome(db: Connection, arn: str, outcome: tuple[str, str, str], now: in
         now: Milliseconds since 1970.
     """
     dataset = _dataset_id(db, arn)
-    total, labelled, errors = db.execute(
-        "SELECT count(*), coalesce(sum(labelled), 0), coalesce(sum(errors), 0) FROM entries "
-        "WHERE dataset = ?",
-        (dataset,),
+    total, errors = db.execute(
+        "SELECT count(*), coalesce(sum(errors), 0) FROM entries WHERE dataset = ?", (dataset,)
     ).fetchone()
-    (labels,) = db.execute(
-        "SELECT count(DISTINCT label) FROM entry_labels WHERE dataset = ?", (dataset,)
+    # Only labels and boxes that a training takes are stored, so lines with errors do not count as labelled.
+    labels, labelled = db.execute(
+        "SELECT count(DISTINCT label), count(DISTINCT entry) FROM entry_labels WHERE dataset = ?", (dataset,)
     ).fetchone()
     db.execute(
         "UPDATE datasets SET status = ?, message = ?, code = ?, updated = ?, total = ?, labelled = ?, "

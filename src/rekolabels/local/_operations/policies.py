@@ -28,7 +28,7 @@ _ACTION = "rekognition:CopyProjectVersion"
 _MEMBERS = frozenset({"Version", "Id", "Statement"})
 _VERSIONS = frozenset({"2012-10-17", "2008-10-17"})
 _REQUIRED = ("Effect", "Principal", "Action", "Resource")
-_ALLOWED = frozenset({*_REQUIRED, "Sid"})
+_ALLOWED = frozenset({*_REQUIRED, "Sid", "Condition"})
 _PRINCIPALS = frozenset({"AWS", "Service", "Federated", "CanonicalUser"})
 _EFFECTS = frozenset({"allow", "deny"})
 # The ARN of a version, or a pattern with * and ?.
@@ -173,12 +173,18 @@ def _check_document(text: str) -> None:
 
 
 def _effects(documents: Iterable[str], account: str, resource: str) -> Iterator[str]:
-    """Return the effects, in lower case, of the statements that apply to this caller and this version."""
+    """Return the effects, in lower case, of the statements that apply to this caller and this version.
+
+    Conditions are not evaluated, because callers are known by their account only. To be on the safe side, a
+    statement with a condition that allows never applies, and one that denies always does.
+    """
     for text in documents:
         for statement in _as_list(json.loads(text)["Statement"]):
             named = any(_is_account(one, account) for one in _principals(statement["Principal"]))
             if named and any(_matches(pattern, resource) for pattern in _as_list(statement["Resource"])):
-                yield statement["Effect"].lower()
+                effect = statement["Effect"].lower()
+                if effect == "deny" or not statement.get("Condition"):
+                    yield effect
 
 
 def _principals(principal: Any) -> list[Any]:
@@ -220,6 +226,7 @@ def _check_statement(statement: Any, where: str) -> None:
             "or '*'"
         )
     _check_principal(statement["Principal"], where)
+    _check_condition(statement.get("Condition", {}), where)
 
 
 def _check_principal(principal: Any, where: str) -> None:
@@ -231,6 +238,14 @@ def _check_principal(principal: Any, where: str) -> None:
         or any(_strings(value) is None for value in principal.values())
     ):
         raise _malformed(f"Principal of {where} must be '*' or an object such as {{'AWS': '111122223333'}}")
+
+
+def _check_condition(condition: Any, where: str) -> None:
+    if not is_object(condition) or not all(is_object(keys) for keys in condition.values()):
+        raise _malformed(
+            f"Condition of {where} must be an object such as "
+            "{'ArnEquals': {'aws:PrincipalArn': 'arn:aws:iam::111122223333:role/Admin'}}"
+        )
 
 
 def _strings(value: Any) -> list[str] | None:
