@@ -15,7 +15,7 @@ import attrs
 
 from rekolabels._arguments import check_file
 from rekolabels._version import __version__
-from rekolabels.errors import InvalidInput, RekolabelsError
+from rekolabels.errors import InvalidInput, NoRegion, RekolabelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
+    except NoRegion:
+        sys.stderr.write(
+            "rekolabels: No AWS Region is set. Use --region REGION, set AWS_DEFAULT_REGION, or run "
+            "`aws configure`.\n"
+        )
+        return _FAILED
     except RekolabelsError as error:
         sys.stderr.write(f"rekolabels: {' '.join(str(error).split())}\n")
         return _FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rekolabels.errors import MissingExtra
@@ -9,7 +10,7 @@ from rekolabels.errors import MissingExtra
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sized
 
-__all__ = ["counted", "draw_detections", "to_rgb", "upright"]
+__all__ = ["as_html", "counted", "draw_detections", "to_rgb", "upright"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 _MIN_FONT_SIZE = 11
@@ -29,6 +30,15 @@ def counted(noun: str) -> Callable[[Sized | None], str]:
         return repr(items) if items is None or len(items) <= _MAX_SHOWN else f"<{len(items):,} {noun}>"
 
     return show
+
+
+def as_html(value: object) -> str:
+    """Return what ``print`` shows as HTML: the ``_repr_html_`` of values whose text is a table or report.
+
+    >>> as_html("a < b")
+    '<pre style="white-space: pre-wrap">a &lt; b</pre>'
+    """
+    return f'<pre style="white-space: pre-wrap">{escape(str(value), quote=False)}</pre>'
 
 
 # Protocols, because the values themselves (``descriptions``) import this module.

@@ -302,6 +302,14 @@ class TestModels:
         assert model.status == "STOPPED"
         assert json.loads(run(capsys, "sweep", "--json", "--no-wait")[1]) == {"stopped": []}
 
+    def test_no_region(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        """The message names the option of the command, not the argument of the client."""
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+        text = "No AWS Region is set. Use --region REGION, set AWS_DEFAULT_REGION, or run `aws configure`."
+        assert run(capsys, "running") == (2, "", f"rekolabels: {text}\n")
+
     def test_an_error_of_the_sdk(self, capsys: pytest.CaptureFixture[str]) -> None:
         """It is one line, with status 2."""
         status, printed, error = run(capsys, "running", "--region", "")

@@ -600,7 +600,8 @@ class TestRunning:
                 with pytest.raises(errors.ImageRejected) as caught:
                     running.detect(image)
                 assert caught.value.code == "InvalidImageFormatException"
-                assert str(caught.value).startswith(f"The service rejected {name}. [DetectCustomLabels: ")
+                expected = f"The service rejected {name}. Save it again as JPEG or PNG. [DetectCustomLabels: "
+                assert str(caught.value).startswith(expected)
 
     def test_a_running_model_is_not_deleted(self, trained: ModelVersion) -> None:
         """It is not started twice either. The error names ``stop=True``, which stops the model first."""

@@ -150,6 +150,15 @@ def test_a_repr_is_one_short_line(examples: list[object]) -> None:
     } == {}
 
 
+def test_a_text_of_several_lines_is_shown_in_notebooks(examples: list[object]) -> None:
+    """A report or table at the end of a cell looks as ``print`` shows it."""
+    texts = {type(example).__name__: str(example) for example in examples}
+    tables = {type(example).__name__ for example in examples if hasattr(example, "_repr_html_")}
+    assert {name for name, text in texts.items() if "\n" in text} - tables == set()
+    report = check_manifest([LabelledImage("s3://pets/1.jpg", ["cat"])])
+    assert report._repr_html_().startswith('<pre style="white-space: pre-wrap">Training would not start: ')
+
+
 def test_every_public_class_has_an_example(examples: list[object]) -> None:
     """A new class gets one here."""
     classes: list[Any] = [resolve(name) for name in listed() if inspect.isclass(resolve(name))]

@@ -40,6 +40,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Detects"]
 
+_REJECTION_FIXES = {
+    "ImageTooLargeException": "Use at most 4,096 pixels a side; shrink=True scales local images down.",
+    "InvalidImageFormatException": "Save it again as JPEG or PNG.",
+    "InvalidS3ObjectException": "Check that the object exists in the Region of the model and can be read.",
+}
+"""What to do, by AWS's error code."""
+
 
 class Detects:
     """A model that detects custom labels in images."""
@@ -113,7 +120,9 @@ class Detects:
                 "it whatever happens, use `with model.running() as running: running.detect(image)`."
             ) from error
         except ImageRejected as error:
-            raise error.explained(f"The service rejected {_describe(image)}.") from error
+            raise error.explained(
+                f"The service rejected {_describe(image)}. {_REJECTION_FIXES.get(error.code, '')}".rstrip()
+            ) from error
         return detections if policy is None else policy.apply(detections)[:max_results]
 
     def detect_many(

@@ -278,8 +278,10 @@ class LocalService:
                 remove_orphaned_folders(self._store, folder)
                 undo.pop_all()
         except (OSError, sqlite3.Error) as error:
+            is_file = isinstance(error, (FileExistsError, NotADirectoryError))
+            reason = "it is not a folder" if is_file else str(error)
             raise InvalidInput(
-                f"Cannot use the workspace {self._path}: {error}. Choose a writable folder."
+                f"Cannot use the workspace {self._path}: {reason}. Choose a writable folder."
             ) from error
         context = Context(
             store=self._store,

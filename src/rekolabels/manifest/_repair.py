@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import attrs
 
 from rekolabels._arguments import check_callable, check_flag
-from rekolabels._display import counted
+from rekolabels._display import as_html, counted
 from rekolabels.errors import InvalidManifest
 from rekolabels.manifest._check import check_manifest
 from rekolabels.manifest._image_files import ImageInspector
@@ -186,6 +186,8 @@ class RepairReport:
     def __str__(self) -> str:
         rows = [f"{count:>9,}  {what}" for what, count in self.repair_counts.items()] or [f"{'':>11}none"]
         return "\n".join(["Repairs:", *rows, "Remaining issues:", str(self.remaining)])
+
+    _repr_html_ = as_html
 
 
 def repair_manifest(

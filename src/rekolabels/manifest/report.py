@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from rekolabels._display import counted
+from rekolabels._display import as_html, counted
 from rekolabels.errors import MissingExtra
 from rekolabels.manifest._dataset_rules import Side, UseCase, check_side
 from rekolabels.manifest._json import short_repr
@@ -176,6 +176,8 @@ class ManifestReport:
             rows.append(f"{'':>11}first: {issue}")
             rows.append(f"{'':>11}fix: {issue.fix}")
         return "\n".join(rows)
+
+    _repr_html_ = as_html
 
     def summary(self) -> dict[str, Any]:
         """Return the service's manifest summary, as in ``ManifestSummary-<project>-<version>.json``.

@@ -34,7 +34,8 @@ def training_cost(model: ModelHandle) -> TrainingCost:
     ended = found.training_ended_at or _now(model)
     began = found.created_at or ended
     return TrainingCost(
-        elapsed_seconds=(ended - began).total_seconds(),
+        # The clock of this machine may be behind that of the service.
+        elapsed_seconds=max(0.0, (ended - began).total_seconds()),
         billed_seconds=found.billable_training_seconds,
         prices=connection_of(model).prices(),
     )

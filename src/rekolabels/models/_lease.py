@@ -350,9 +350,10 @@ class Lease(Generic[R]):
         units = found.min_inference_units or self._units[0]
         if units < self._units[0]:
             _log.warning(
-                "%s is already running with %d inference units (requested %d).",
+                "%s is already running with %d inference unit%s (requested %d).",
                 self._model.version_name,
                 units,
+                "s" * (units != 1),
                 self._units[0],
             )
         if self._max_cost is not None:

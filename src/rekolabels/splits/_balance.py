@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels._arguments import shown
-from rekolabels._display import counted
+from rekolabels._display import as_html, counted
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ class Balance:
         return "\n".join(
             "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
         )
+
+    _repr_html_ = as_html
 
 
 def make_balance(table: FeatureTable, chosen: Collection[int], share: float) -> Balance:
