@@ -107,6 +107,8 @@ def test_page_says_which_rule_of_decision_each_part_uses(tmp_path: Path) -> None
         assert "mAR" not in text
     assert "Here the two rules decide differently for 1 of 20 images." in page.text
     assert "4 mistakes at the assumed thresholds, the most confident first" in page.text
+    assert "A slider begins at the threshold from which" in boxes.text
+    assert "A slider begins" not in page.text
     assert "The cells count boxes at the assumed thresholds, as the table of labels does." in boxes.text
     assert (
         "mAR is the recall without thresholds, so it is at least as high as the overall recall" in boxes.text

@@ -67,12 +67,17 @@ def threshold_cards(result: ResultFields, scores: Mapping[str, ScoredLabel]) -> 
         return ""
     hidden = len(result.labels) - len(labels)
     note = f" Only the {len(labels)} labels with the lowest F1 are shown." if hidden else ""
+    begin = (
+        " A slider begins at the threshold from which the evaluation lists all false positives."
+        if any(scores[label].complete_from for label in labels)
+        else ""
+    )
     cards = "".join(_card(number, label, result, scores[label]) for number, label in enumerate(labels))
     return (
         '<section id="thresholds"><h2>Thresholds</h2>\n<p>Move a slider to see how a threshold changes the '
         f"metrics of its label and the means over all labels.{note} The metrics are computed from the test "
         "images. A curve shows precision (vertical) against recall (horizontal); its dot is the current "
-        "threshold.</p>\n"
+        f"threshold.{begin}</p>\n"
         '<div class="now"><span>At these thresholds:</span> '
         '<span>F1 score <b data-mean="f1"></b></span> '
         '<span>Average precision <b data-mean="precision"></b></span> '
