@@ -6,7 +6,7 @@ import gc
 import io
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -16,6 +16,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from rekolabels import Client, ModelVersion, Retry, RetryPolicy
 from rekolabels.errors import InvalidInput, MissingExtra, ServiceClosed
 from rekolabels.local import LocalService
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def names(client: Any) -> list[str]:
@@ -233,4 +236,15 @@ def test_invalid_bucket_names(bucket: str, fix: str) -> None:
     assert str(refused.value) == (
         f"bucket is {bucket!r}; expected a bucket name of at least 3 letters, digits, dots and hyphens, "
         f"without s3:// and without a path.{fix}"
+    )
+
+
+def test_a_workspace_that_is_a_file(tmp_path: Path) -> None:
+    """The message says so, instead of "File exists"."""
+    path = tmp_path / "notes.txt"
+    path.write_text("kept")
+    with pytest.raises(InvalidInput) as caught:
+        LocalService(path)
+    assert (
+        str(caught.value) == f"Cannot use the workspace {path}: it is not a folder. Choose a writable folder."
     )
