@@ -51,12 +51,17 @@ def main() -> None:
     parser.add_argument("--mislabelled", type=int, default=4, help="portraits to put into a wrong folder")
     parser.add_argument("--seed", type=int, default=7, help="another seed draws other images")
     options = parser.parse_args()
+    images = (120 if options.boxes else 40) if options.images is None else options.images
+    if images < 1:
+        parser.error(f"--images is {images}; expected 1 or more")
+    if not 0 <= options.mislabelled <= images * len(BREEDS):
+        parser.error(f"--mislabelled is {options.mislabelled}; expected 0 to {images * len(BREEDS)}")
     if options.boxes:
-        count = draw_meadows(options.folder, images=options.images or 120, seed=options.seed)
+        count = draw_meadows(options.folder, images=images, seed=options.seed)
     else:
         count = draw_portraits(
             options.folder,
-            images=options.images or 40,
+            images=images,
             mislabelled=options.mislabelled,
             seed=options.seed,
         )

@@ -38,6 +38,9 @@ def main() -> int:
     except RekolabelsError as error:
         print(f"\n{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Run the same command again to continue.", file=sys.stderr)
+        return 130
 
 
 def run(client: Client, options: argparse.Namespace) -> int:

@@ -1,16 +1,17 @@
-"""Display of values: short reprs, Pillow images as a viewer shows them, and detections drawn into them."""
+"""Display of values: reprs, aligned tables, Pillow images as a viewer shows them, drawn detections."""
 
 from __future__ import annotations
 
+import unicodedata
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rekolabels.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sized
+    from collections.abc import Callable, Iterable, Sequence, Sized
 
-__all__ = ["as_html", "counted", "draw_detections", "to_rgb", "upright"]
+__all__ = ["align", "as_html", "counted", "draw_detections", "text_width", "to_rgb", "upright"]
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 _MIN_FONT_SIZE = 11
@@ -39,6 +40,25 @@ def as_html(value: object) -> str:
     '<pre style="white-space: pre-wrap">a &lt; b</pre>'
     """
     return f'<pre style="white-space: pre-wrap">{escape(str(value), quote=False)}</pre>'
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Format rows as lines of aligned columns: the first column left, the others right."""
+    widths = [max(text_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines: list[str] = []
+    for first, *others in rows:
+        cells = [first + " " * (widths[0] - text_width(first))]
+        cells += [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def text_width(text: str) -> int:
+    """Return the width in terminal columns: wide characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 # Protocols, because the values themselves (``descriptions``) import this module.

@@ -46,6 +46,19 @@ def test_drawn_meadows_have_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [str(issue) for issue in check_manifest(images, open_images=True) if issue.level != "ADVICE"] == []
 
 
+@pytest.mark.parametrize("arguments", [["--images", 0], ["--images", -3], ["--mislabelled", 161]])
+def test_images_that_cannot_be_drawn(
+    arguments: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The option and its range are named, and nothing is drawn."""
+    assert run(monkeypatch, "draw_puppies.py", tmp_path, *arguments) == 2
+    assert f"{arguments[0]} is {arguments[1]}; expected" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Enter a folder with the workspace of the gate: v2 learned the same as v1, v3 from exchanged labels."""
@@ -112,3 +125,17 @@ def test_the_quickstart_continues_where_it_stopped(
         tables.append(capsys.readouterr().out.partition("F1 score")[2].partition("Prediction for")[0])
     assert tables[0] == tables[1] != ""
     assert (tmp_path / "workspace" / "puppies-split-7-v1.html").is_file()
+
+
+def test_an_interrupted_quickstart_says_how_to_continue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends it with the status of an interrupted program, and without a traceback."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rekolabels.Project.create_datasets", interrupt)
+    images = write_folder(tmp_path / "images")
+    assert run(monkeypatch, "quickstart.py", "--images", images, "--workspace", tmp_path / "work") == 130
+    assert capsys.readouterr().err == "\nInterrupted. Run the same command again to continue.\n"

@@ -52,6 +52,19 @@ def test_shares_are_decimal_numbers(count: int, test: float, expected: int) -> N
     assert expected == len(split(images_of({"a": count}), test=test).test)
 
 
+def test_the_columns_of_a_balance_are_aligned() -> None:
+    """Wide characters take two columns of a terminal."""
+    parts = split(
+        [LabelledImage(f"{label}/{number}.jpg", [label]) for label in ("hat", "帽子") for number in range(10)]
+    )
+    assert str(parts.balance).splitlines() == [
+        "label       train  test  wanted  share",
+        "hat             8     2     2.0  20.0%",
+        "帽子            8     2     2.0  20.0%",
+        "all images     16     4     4.0  20.0%",
+    ]
+
+
 def test_a_split_unpacks_and_its_balance_is_a_table() -> None:
     """``train, test = split(images)``; labels can be looked up in the balance."""
     parts = split(images_of({"a": 10, "b": 5}))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import attrs
 
 from rekolabels._arguments import check_choice, check_flag, check_fraction, check_integer, check_seed, shown
-from rekolabels._display import counted
+from rekolabels._display import align, counted
 from rekolabels.errors import InvalidInput, ModelRegressed
 from rekolabels.evaluation._checks import check_label
 from rekolabels.evaluation._metrics import Counts, mean_defined
-from rekolabels.evaluation._report._table import align, plain_label
+from rekolabels.evaluation._report._table import plain_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

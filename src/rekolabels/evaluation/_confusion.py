@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels._arguments import check_fraction
-from rekolabels._display import counted
+from rekolabels._display import align, counted
 from rekolabels.evaluation._box_metrics import iou
 from rekolabels.evaluation._checks import check_label, check_thresholds
-from rekolabels.evaluation._report._table import align, plain_label
+from rekolabels.evaluation._report._table import plain_label
 from rekolabels.evaluation._values import ConfusionMatrix
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels._arguments import shown
-from rekolabels._display import as_html, counted
+from rekolabels._display import align, as_html, counted
 from rekolabels.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -92,10 +92,7 @@ class Balance:
         if boxes:
             rows[-1].append(str(sum(entry.train_boxes for entry in self.labels)))
             rows[-1].append(str(sum(entry.test_boxes for entry in self.labels)))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-        )
+        return "\n".join(align(rows))
 
     _repr_html_ = as_html
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from rekolabels._display import align, text_width
 
+if TYPE_CHECKING:
     from rekolabels.evaluation._values import ResultFields
 
 __all__ = [
     "HEADER",
-    "align",
     "format_number",
     "format_table",
     "omission_note",
@@ -94,27 +92,8 @@ def plain_label(label: str) -> str:
     safe = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in label
     )
-    if _width(safe) <= _MAX_LABEL_WIDTH:
+    if text_width(safe) <= _MAX_LABEL_WIDTH:
         return safe
-    while _width(safe) > _MAX_LABEL_WIDTH - 1:
+    while text_width(safe) > _MAX_LABEL_WIDTH - 1:
         safe = safe[:-1]
     return f"{safe}…"
-
-
-def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Format rows as lines of aligned columns: the first column left, the others right."""
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines: list[str] = []
-    for first, *others in rows:
-        cells = [first + " " * (widths[0] - _width(first))]
-        cells += [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _width(text: str) -> int:
-    """Return the width in terminal columns: wide characters take two, combining ones none."""
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
