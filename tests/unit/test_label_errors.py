@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,8 +22,12 @@ if TYPE_CHECKING:
 pytest.importorskip("sklearn", reason="the extra 'local' is not installed")
 
 
-def test_a_wrong_label_is_found_first(tmp_path: Path) -> None:
-    """One image of twenty has the label of the other class."""
+def test_a_wrong_label_is_found_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One image of twenty has the label of the other class; in a notebook, a bar counts the folds."""
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
     images = list(read_folder(write_folder(tmp_path, images=10)))
     images[3] = attrs.evolve(images[3], labels=["blue"])
 
@@ -32,6 +39,8 @@ def test_a_wrong_label_is_found_first(tmp_path: Path) -> None:
         issues[0].suggestion,
     )
     assert issues[:1] == find_label_errors(images, folds=4, limit=1)
+    if find_spec("tqdm") is not None:
+        assert "Finding wrong labels: 100%" in capsys.readouterr().err
 
 
 def test_too_few_or_missing_images(tmp_path: Path) -> None:

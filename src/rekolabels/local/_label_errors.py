@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rekolabels import _progress
 from rekolabels._arguments import (
     check_callable,
     check_fraction,
@@ -95,6 +96,7 @@ def find_label_errors(
         with (
             TemporaryFolder() as folder,
             FeatureCache(folder.path / "features.sqlite") as cache,
+            _progress.bar("Finding wrong labels", total=folds, unit="fold") as bar,
         ):
             for fold in _assign_folds(labelled, folds):
                 held_out = set(fold)
@@ -105,6 +107,7 @@ def find_label_errors(
                     features=cache,
                 )
                 predictions.update(zip(fold, trained.predictions, strict=True))
+                bar.update()
     except UnusableImage as error:
         raise InvalidImage(str(error)) from error
     in_order = [predictions[index] for index in range(len(labelled))]
