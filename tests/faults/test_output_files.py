@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import resource
@@ -98,6 +99,21 @@ def test_a_folder_that_does_not_exist(tmp_path: Path, name: str) -> None:
     """The error is ours."""
     with pytest.raises(InvalidInput, match="Cannot be written: No such file"):
         WRITERS[name](tmp_path / "nowhere" / name)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_a_folder_that_is_not_writable(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to do: in a container or a Lambda function, most folders are read-only."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refuse)
+    path = tmp_path / "labels.csv"
+    with pytest.raises(InvalidInput) as caught:
+        write_csv(IMAGES[:1], path, boxes=True)
+    reason = os.strerror(code)
+    assert str(caught.value) == f"{path}: Cannot be written: {reason}. Choose a folder that you can write to."
 
 
 def test_folders_of_many_files(tmp_path: Path) -> None:

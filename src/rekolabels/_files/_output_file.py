@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -26,6 +27,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _FORMULA_STARTS = frozenset("=+-@\t\r'")  # most texts need no match of the pattern
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _PERMISSIONS = 0o666  # less the umask
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
@@ -160,6 +162,8 @@ def _failed(name: str, error: Exception, note: str = "") -> InvalidInput:
         hint = f"The folder {folder!r} does not exist. Make it first: Path({folder!r}).mkdir(parents=True)."
     elif isinstance(error, IsADirectoryError):
         hint = "Expected the path of a file, not of a folder."
+    elif getattr(error, "errno", None) in _NOT_WRITABLE:
+        hint = f"Choose a folder that you can write to.{note}"
     else:
         hint = f"The file was not changed.{note}"
     return InvalidInput(f"{name}: Cannot be written: {reason}. {hint}")
