@@ -34,6 +34,7 @@ Give each job a role of its own, with this policy only:
   models that `model.running()` started have lease tags.
 * `model.run_cost()` also needs `cloudwatch:GetMetricData` on `*`. `client.running_models()` calls it only for
   models that were started by other means than `model.running()`, and works without it.
+* `Prices.from_aws()` needs `pricing:GetProducts` on `*` ([Costs](costs.md#prices)).
 * `project.distribute_datasets()` also needs `rekognition:DistributeDatasetEntries` on
   `arn:aws:rekognition:REGION:ACCOUNT:project/PROJECT/dataset/*`.
 * AWS's managed policy `AmazonRekognitionCustomLabelsFullAccess` is wider than these, but covers only buckets

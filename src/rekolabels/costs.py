@@ -1,8 +1,9 @@
 """Costs of training and inference: prices, estimates, measured costs and plans.
 
-AWS publishes prices on its pricing page only, and changes them. The known prices come from public sources,
-which they name with a date. Give your own where it matters::
+Prices differ between Regions and change. The known prices come from public sources, which they name with a
+date. Read AWS's own price list where it matters, or give your prices::
 
+    client = Client(..., prices=Prices.from_aws(region_name="eu-west-1"))
     client = Client(..., prices=Prices(region="eu-west-1", training_hour=1.2, inference_unit_hour=4.8))
 """
 
@@ -55,8 +56,10 @@ class _Named(Protocol):
 
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
+    import boto3
     from typing_extensions import TypeVar
 
     # The default lets users write RunningCost without an argument.
@@ -89,6 +92,40 @@ class Prices:
                 name, getattr(self, name), at_least=0, at_most=_MOST, kind="a number of US dollars"
             )
             object.__setattr__(self, name, price)
+
+    @classmethod
+    def from_aws(
+        cls,
+        session: boto3.Session | None = None,
+        *,
+        region_name: str | None = None,
+        cache: str | os.PathLike[str] | None = None,
+        max_age: float = 7 * 86_400,
+    ) -> Prices:
+        """Read the prices of a Region from the AWS Price List API (GetProducts).
+
+        They are kept in a file, with the date from which they apply and the source, so that AWS is asked once
+        a week. If AWS cannot be asked, or its price list has no such prices, the file is used whatever its
+        age, then the known prices of the Region; a warning is logged.
+
+        The caller needs the permission ``pricing:GetProducts`` on ``*``. The call is free.
+
+        Args:
+            session: The boto3 session; by default a new one with boto3's credential chain.
+            region_name: The Region; by default that of the session.
+            cache: The file; by default ``rekolabels/prices-<Region>.json`` in the user's folder for caches.
+            max_age: Seconds for which the file is used without a call.
+
+        Raises:
+            NoRegion: No Region is set.
+            NoCredentials: boto3 found no credentials.
+            AccessDenied: The caller lacks the permission.
+            InvalidInput: The Region has no Custom Labels, AWS could not be asked and no other prices are
+                known, or the given file cannot be written.
+        """
+        from rekolabels._aws._pricing import prices_from_aws
+
+        return prices_from_aws(session, region_name, cache, max_age)
 
     def training(self, seconds: float) -> float:
         """Return the cost of billed training seconds, in US dollars.
@@ -129,8 +166,9 @@ def prices_for(region: str) -> Prices:
     check_text("region", region, "an AWS Region, such as 'us-east-1'")
     if region not in KNOWN_PRICES:
         raise InvalidInput(
-            f"No prices are known for {region}. Look them up on the pricing page of Amazon Rekognition and "
-            f"give them: `Client(..., prices=Prices(region={region!r}, training_hour=..., "
+            f"No prices are known for {region}. Read them from AWS: "
+            f"`Client(..., prices=Prices.from_aws(region_name={region!r}))`. Or look them up on the pricing "
+            f"page of Amazon Rekognition: `Client(..., prices=Prices(region={region!r}, training_hour=..., "
             "inference_unit_hour=...))`."
         )
     return KNOWN_PRICES[region]

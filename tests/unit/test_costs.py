@@ -204,8 +204,10 @@ def test_unknown_prices_name_the_call_that_gives_them() -> None:
     with pytest.raises(InvalidInput) as caught:
         prices_for("eu-west-1")
     assert str(caught.value) == (
-        "No prices are known for eu-west-1. Look them up on the pricing page of Amazon Rekognition and give "
-        "them: `Client(..., prices=Prices(region='eu-west-1', training_hour=..., inference_unit_hour=...))`."
+        "No prices are known for eu-west-1. Read them from AWS: "
+        "`Client(..., prices=Prices.from_aws(region_name='eu-west-1'))`. Or look them up on the pricing page "
+        "of Amazon Rekognition: `Client(..., prices=Prices(region='eu-west-1', training_hour=..., "
+        "inference_unit_hour=...))`."
     )
 
 

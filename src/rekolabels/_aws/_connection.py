@@ -18,6 +18,7 @@ from rekolabels._aws._retry import RetryPolicy
 from rekolabels._aws._s3 import S3, S3Settings, check_bucket_name, other_region
 from rekolabels._aws._session import (
     SessionSettings,
+    check_session,
     has_given_credentials,
     make_client,
     make_session,
@@ -79,7 +80,7 @@ class Connection:
         retry: RetryPolicy,
         upload_processes: int = 1,
     ) -> None:
-        _check_session(session)
+        check_session(session)
         self.bucket = None if bucket is None else check_bucket_name(bucket)
         self.prefix = _check_prefix(prefix)
         self.retry = check_instance(
@@ -255,22 +256,6 @@ def connection_of(owner: _Connected) -> Connection:
 def _reconnect(settings: SessionSettings, options: Mapping[str, Any]) -> Connection:
     """Unpickle a connection, with the credentials of this process."""
     return Connection(make_session(settings), **options)
-
-
-def _check_session(session: object) -> None:
-    import boto3
-
-    if session is None or isinstance(session, boto3.Session):
-        return
-    if isinstance(session, str):
-        fix = f"To give a bucket, use `Client(bucket={session!r})`."
-    elif hasattr(session, "meta"):
-        fix = "Give the session that the boto3 client was made by: `Client(boto3.Session())`."
-    elif callable(getattr(session, "client", None)):
-        fix = "For an embedded service, use `service.client(bucket=...)`."
-    else:
-        fix = ""
-    raise invalid("session", session, "a boto3 session, or None", fix)
 
 
 def _check_config(config: Config | None) -> Config | None:

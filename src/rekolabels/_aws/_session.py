@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from rekolabels._arguments import invalid
 from rekolabels._aws._errors import call_boto3
 from rekolabels._version import __version__
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
 
-__all__ = ["SessionSettings", "has_given_credentials", "make_client", "make_session", "settings_of"]
+__all__ = [
+    "SessionSettings",
+    "check_session",
+    "has_given_credentials",
+    "make_client",
+    "make_session",
+    "settings_of",
+]
 
 _MAX_CONNECTIONS = 64
 
@@ -32,6 +40,23 @@ class SessionSettings:
     profile_name: str | None
     """Profile in the AWS configuration of the machine; None for the default."""
     region_name: str | None
+
+
+def check_session(session: object) -> None:
+    """Check that a value is a boto3 session, or None."""
+    import boto3
+
+    if session is None or isinstance(session, boto3.Session):
+        return
+    if isinstance(session, str):
+        fix = f"To give a bucket, use `Client(bucket={session!r})`."
+    elif hasattr(session, "meta"):
+        fix = "Give the session that the boto3 client was made by: `Client(boto3.Session())`."
+    elif callable(getattr(session, "client", None)):
+        fix = "For an embedded service, use `service.client(bucket=...)`."
+    else:
+        fix = ""
+    raise invalid("session", session, "a boto3 session, or None", fix)
 
 
 def make_session(settings: SessionSettings) -> boto3.Session:
