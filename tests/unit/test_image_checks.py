@@ -122,7 +122,10 @@ def test_one_error_lists_everything(folder: Path) -> None:
         "    bad/small.png: the image has 63 x 64 pixels; 64 to 4096 a side are allowed",
         "  Too long and narrow (1): crop them.",
         "    bad/long.png: the image has 64 x 1300 pixels; an aspect ratio of at most 20:1 is allowed",
-        "  To leave them out: `[i for i in images if i.source not in error.sources]`.",
+        (
+            "  To go on without them, read the images again and pass "
+            "`[i for i in images if i.source not in error.sources]`."
+        ),
         f"  1 of 18 images have bounding boxes and 17 have image-level labels only. {ONE_KIND}",
         f"  {SAME_PICTURE} corgi/corgi-0.jpg (corgi) and corgi/corgi-0.jpg (husky). {KEEP_ONE}",
     ]

@@ -225,7 +225,8 @@ class _Problems:
         if lost:
             yield f"  All images of these labels are among them: {list_names(sorted(lost))}."
         if self._images:
-            yield "  To leave them out: `[i for i in images if i.source not in error.sources]`."
+            pick = "[i for i in images if i.source not in error.sources]"
+            yield f"  To go on without them, read the images again and pass `{pick}`."
 
 
 def _labels(images: Iterable[LabelledImage]) -> set[str]:
