@@ -13,7 +13,7 @@ import math
 import statistics
 from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol
 
 import attrs
 
@@ -31,6 +31,7 @@ from rekolabels.descriptions import UnitsInService
 from rekolabels.errors import InvalidInput
 
 __all__ = [
+    "ACCOUNT_IMAGES_PER_SECOND",
     "KNOWN_PRICES",
     "Plan",
     "Prices",
@@ -42,6 +43,10 @@ __all__ = [
     "plan",
     "prices_for",
 ]
+
+ACCOUNT_IMAGES_PER_SECOND: Final = 50.0
+"""Calls of DetectCustomLabels per second that an account may make in a Region, for all its models together,
+unless AWS has raised the quota (AWS General Reference, read in 2026)."""
 
 _HOUR = 3600.0
 _MOST = 10**15
@@ -353,7 +358,7 @@ def plan(
     deadline: float | None = None,
     budget: float | None = None,
     max_units: int = 5,
-    max_images_per_second: float = 50.0,
+    max_images_per_second: float = ACCOUNT_IMAGES_PER_SECOND,
     start_seconds: float = 900.0,
 ) -> Plan:
     """Return the smallest number of inference units that meets a deadline, with time and cost.

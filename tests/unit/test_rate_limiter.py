@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 import attrs
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rekolabels import RetryPolicy
+from rekolabels._aws._rekognition import Rekognition
 from rekolabels.inference._rate_limiter import RateLimiter
 from virtual_time import VirtualTime
 
@@ -55,6 +59,22 @@ def test_the_rate_converges_to_the_capacity(virtual_time: VirtualTime, capacity:
     run(limiter, service, 10)
     served, throttled = run(limiter, service, 60)
     assert served / 60 >= 0.97 * capacity
+    assert throttled <= 0.1 * served
+
+
+def test_the_quota_of_an_account_is_not_run_into(virtual_time: VirtualTime) -> None:
+    """Hardly a call is throttled, also at the beginning; where the quota was raised, all of it is used."""
+    usual, raised = (
+        (RateLimiter(virtual_time.clock, virtual_time.sleep, quota=50), Bucket(virtual_time, capacity))
+        for capacity in (50, 400)
+    )
+    served, throttled = run(*usual, 20)
+    assert served >= 0.85 * 50 * 20
+    assert throttled <= 0.015 * served
+
+    run(*raised, 15)
+    served, throttled = run(*raised, 60)
+    assert served / 60 >= 0.97 * 400
     assert throttled <= 0.1 * served
 
 
@@ -176,3 +196,20 @@ def test_a_burst_of_throttled_calls_counts_once(virtual_time: VirtualTime) -> No
     for _ in range(20):
         limiter.record_throttle()
     assert limiter.rate == before * 0.98
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "rate"),
+    [
+        (None, 50.0),
+        ("https://rekognition-fips.us-east-1.amazonaws.com", 50.0),
+        ("https://rekognition.us-east-1.api.aws", 50.0),
+        ("http://localhost:4900", math.inf),
+        ("https://amazonaws.com.example", math.inf),
+    ],
+)
+def test_only_aws_has_a_quota_of_calls(endpoint: str | None, rate: float) -> None:
+    """Other endpoints are emulators."""
+    session = boto3.Session("x", "x", region_name="us-east-1")
+    client = session.client("rekognition", endpoint_url=endpoint)
+    assert Rekognition(client, RetryPolicy()).account_rate == rate

@@ -5,8 +5,10 @@ The only module that calls boto3's Rekognition client.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -22,6 +24,7 @@ from rekolabels._aws._responses import (
     to_project,
 )
 from rekolabels._aws._retry import RetryPolicy, call_once, call_with_retries
+from rekolabels.costs import ACCOUNT_IMAGES_PER_SECOND
 from rekolabels.errors import ResourceNotFound
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ __all__ = ["Rekognition"]
 
 R = TypeVar("R")
 
+_AWS = (".amazonaws.com", ".api.aws")
 _ALL_FEATURES = ("CUSTOM_LABELS", "CONTENT_MODERATION")
 
 # AWS rejects requests of machines whose clock differs by more.
@@ -57,6 +61,12 @@ class Rekognition:
 
     client: RekognitionClient
     policy: RetryPolicy
+
+    @property
+    def account_rate(self) -> float:
+        """Calls of DetectCustomLabels per second that AWS allows an account; no limit for other endpoints."""
+        host = urlsplit(self.client.meta.endpoint_url).hostname or ""
+        return ACCOUNT_IMAGES_PER_SECOND if host.endswith(_AWS) else math.inf
 
     def _call(self, operation: str, function: Callable[..., R], **parameters: Any) -> R:
         """Make a call that may be repeated."""

@@ -140,10 +140,11 @@ class Detects:
     ) -> Iterator[Outcome[ImageT]]:
         """Detect custom labels in many images in parallel. The model must be running.
 
-        Adapts the rate of calls to the throughput of the model and retries throttled calls, so that no image
-        is lost. Errors do not interrupt the run: an image that cannot be read, or that the service rejects,
-        gives an outcome with an error. Images are taken from the iterable as they are needed, so it may be
-        endless. If the iterable itself raises an error, the images before it are finished first.
+        Adapts the rate of calls to the throughput of the model, and to AWS's quota of 50 calls per second for
+        an account, and retries throttled calls, so that no image is lost. Errors do not interrupt the run: an
+        image that cannot be read, or that the service rejects, gives an outcome with an error. Images are
+        taken from the iterable as they are needed, so it may be endless. If the iterable itself raises an
+        error, the images before it are finished first.
 
         Args:
             images: Images as for :meth:`detect`.
@@ -217,6 +218,7 @@ class Detects:
             policy=self._connection.retry,
             journal=None if journal is None else Journal(journal, run),
             executor=pool,
+            quota=self._connection.rekognition.account_rate,
         )
         return outcomes if policy is None else _apply_policy(policy, outcomes, max_results)
 

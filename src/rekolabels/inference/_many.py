@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sized
 from concurrent.futures import CancelledError
@@ -51,6 +52,7 @@ def detect_many(
     policy: RetryPolicy,
     journal: Journal | None = None,
     executor: Workers | None = None,
+    quota: float = math.inf,
 ) -> Generator[Outcome[ImageT]]:
     """Yield an outcome for each image.
 
@@ -62,13 +64,14 @@ def detect_many(
         policy: How calls are retried.
         journal: Where results are kept; images that have a result in it are not sent again.
         executor: What the calls are made by, if not by the threads; closed at the end.
+        quota: Calls per second that an account may make, unless the quota has been raised.
 
     Raises:
         InvalidInput: The journal belongs to another run.
         JournalFailed: The journal cannot be used; or, after the last outcome, it could not keep some results.
         ExecutorBroken: After the outcomes of the images in progress: the executor cannot be used any more.
     """
-    limiter = RateLimiter(policy.clock, policy.sleep)
+    limiter = RateLimiter(policy.clock, policy.sleep, quota=quota)
     source = _UntilError(images)
     run = _Run(prepare, policy, journal, limiter, source)
     total = len(images) if isinstance(images, Sized) else None

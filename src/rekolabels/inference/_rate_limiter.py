@@ -7,10 +7,14 @@ changes, the rate follows within seconds.
 
 A service serves more at the beginning, from tokens that it has accumulated. When those are used up, the rate
 may be several times too high and has to fall fast, or most calls would be throttled.
+
+AWS also limits the calls of an account, of all its models together. From this quota on the rate grows as
+carefully as after a throttled call: it may have been raised, but few accounts have.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -52,6 +56,8 @@ class RateLimiter:
     """Sleeps for a number of seconds."""
     rate: float = _INITIAL_RATE
     """Calls per second."""
+    quota: float = math.inf
+    """Calls per second that an account may make, unless the quota has been raised."""
     closed: bool = False
     """Whether the run has ended, so that threads no longer wait for their turns."""
     _growth: float = _FASTEST_GROWTH
@@ -91,8 +97,11 @@ class RateLimiter:
             self._grown_at = now
             self._throttled_share -= self._throttled_share / _WINDOW
             if self._is_limiting:
-                self.rate *= 1 + self._growth * passed
-                self._growth = min(_FASTEST_GROWTH, self._growth * 3**passed)
+                rate = self.rate * (1 + self._growth * passed)
+                if self.rate < self.quota <= rate:
+                    self.rate, self._growth = self.quota, _SLOWEST_GROWTH
+                else:
+                    self.rate, self._growth = rate, min(_FASTEST_GROWTH, self._growth * 3**passed)
 
     def record_throttle(self) -> None:
         """Record a throttled call, and cut the rate, once for calls that were made together."""
