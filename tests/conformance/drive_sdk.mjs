@@ -18,10 +18,14 @@ const call = (name, input = {}) => client.send(new rek[`${name}Command`](input))
 const store = (name, input = {}) => s3.send(new s3sdk[`${name}Command`](input));
 const step = (text) => console.log(`   ${text}`);
 
-async function fails(promise, name) {
+async function fails(promise, name, message = /./) {
   const error = await promise.then(() => assert.fail(`Expected ${name}.`), (e) => e);
   assert.equal(error.name, name, error.stack);
   assert.ok(error instanceof rek.RekognitionServiceException);
+  // The SDK models these members of the body; it moves Message to message.
+  assert.equal(error.Code, name);
+  assert.match(error.Logref, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  assert.match(error.message, message);
 }
 
 async function until(what, condition) {
@@ -150,8 +154,16 @@ async function remove(ProjectArn, ProjectVersionArn, datasets) {
 await upload();
 const { ProjectArn } = await call("CreateProject", { ProjectName: "birds", Tags: { stage: "test" } });
 assert.deepEqual((await call("ListTagsForResource", { ResourceArn: ProjectArn })).Tags, { stage: "test" });
-await fails(call("CreateProject", { ProjectName: "birds" }), "ResourceInUseException");
-await fails(call("CreateProject", { ProjectName: "a b" }), "ValidationException");
+await fails(
+  call("CreateProject", { ProjectName: "birds" }),
+  "ResourceInUseException",
+  /^Specified resource is in use\. Project birds already exists/,
+);
+await fails(
+  call("CreateProject", { ProjectName: "a b" }),
+  "ValidationException",
+  /^1 validation error detected: Value 'a b' at 'projectName' failed to satisfy constraint: /,
+);
 await fails(call("ListCollections"), "AccessDeniedException");
 const datasets = await createDatasets(ProjectArn);
 const version = await train(ProjectArn);
