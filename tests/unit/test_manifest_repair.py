@@ -91,6 +91,14 @@ def test_missing_metadata_of_a_label_is_filled_in(name: str) -> None:
     assert name in repairs[0]
 
 
+def test_a_value_that_is_a_string_becomes_an_integer() -> None:
+    """Lines of AWS's feedback solution have "0" as value. Other strings stay: nothing says which number."""
+    texts, repairs = repaired(labelled() | {"rust": "-7"}, labelled("2.jpg") | {"rust": "seven"})
+
+    assert [json.loads(text)["rust"] for text in texts] == [-7, "seven"]
+    assert repairs == ["value made an integer"]
+
+
 def test_missing_metadata_of_boxes_is_filled_in() -> None:
     """Type, confidences and depth are filled in, and the size becomes a list."""
     line = boxed((10, 10, 20, 20))

@@ -20,6 +20,7 @@ from rekolabels.manifest._label_attributes import (
     CLASSIFICATION,
     DETECTION,
     METADATA_SUFFIX,
+    is_integer_text,
     label_attribute_keys,
     read_label_attribute,
 )
@@ -77,6 +78,9 @@ def repair_line(
         metadata = repaired[key + METADATA_SUFFIX]
         if is_object(metadata):
             changes = [*_fill_metadata(key, repaired[key], metadata, created)]
+            if metadata.get("type") == CLASSIFICATION and is_integer_text(repaired[key]):
+                repaired[key] = int(repaired[key])
+                changes.append(((key,), "value made an integer"))
             if metadata.get("type") == DETECTION and is_object(repaired[key]):
                 changes += _fill_size(key, repaired[key], lambda: size_of(str(members.get("source-ref"))))
                 changes += _repair_boxes(key, repaired[key], metadata)
