@@ -48,8 +48,12 @@ def s3_reason(error: Exception) -> str:
     Args:
         error: What boto3 raised.
     """
-    code = str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-    return _REASONS.get(code) or (f"S3 answered {code}" if code else "S3 did not answer")
+    if not isinstance(error, ClientError):
+        return "S3 did not answer"
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    if error.operation_name == "HeadBucket" and code == "404":
+        return _REASONS["NoSuchBucket"]
+    return _REASONS.get(code, f"S3 answered {code}")
 
 
 class ImageNotFetched(UnusableImage):
