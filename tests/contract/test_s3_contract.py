@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import threading
+from datetime import timedelta
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -272,6 +275,66 @@ def test_conditional_writes(s3: S3Client) -> None:
     assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"3"
 
 
+def test_writes_unless_the_object_has_an_etag(s3: S3Client) -> None:
+    """``If-None-Match`` with an ETag refuses to replace that version only."""
+    if _is_moto(s3):
+        pytest.skip("moto refuses every existing object")
+    etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"1")["ETag"]
+
+    with pytest.raises(ClientError) as raised:
+        s3.put_object(Bucket="dogs", Key="rex", Body=b"2", IfNoneMatch=etag)
+    assert _code(raised) == ("PreconditionFailed", 412)
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"3", IfNoneMatch='"0123"')
+    assert s3.get_object(Bucket="dogs", Key="rex")["Body"].read() == b"3"
+
+
+def test_conditional_deletes(s3: S3Client) -> None:
+    """An object is deleted only while it has the given ETag, date of modification and size."""
+    if _is_moto(s3):
+        pytest.skip("moto ignores the conditions")
+    etag = s3.put_object(Bucket="dogs", Key="rex", Body=b"woof")["ETag"]
+    modified = s3.head_object(Bucket="dogs", Key="rex")["LastModified"]
+    failing: list[Any] = [
+        {"IfMatch": '"0123"'},
+        {"IfMatchLastModifiedTime": modified - timedelta(seconds=1)},
+        {"IfMatchSize": 5},
+    ]
+    for conditions in failing:
+        with pytest.raises(ClientError) as raised:
+            s3.delete_object(Bucket="dogs", Key="rex", **conditions)
+        assert _code(raised) == ("PreconditionFailed", 412)
+
+    s3.delete_object(Bucket="dogs", Key="rex", IfMatch=etag, IfMatchLastModifiedTime=modified, IfMatchSize=4)
+
+    assert _keys(s3.list_objects_v2(Bucket="dogs")) == []
+    with pytest.raises(ClientError) as raised:
+        s3.delete_object(Bucket="dogs", Key="rex", IfMatch="*")
+    assert _code(raised) == ("NoSuchKey", 404)
+
+
+def test_conditional_deletes_of_several_objects(s3: S3Client) -> None:
+    """Each object has its own conditions, and its own answer."""
+    if _is_moto(s3):
+        pytest.skip("moto ignores the conditions")
+    etag = s3.put_object(Bucket="dogs", Key="a", Body=b"x")["ETag"]
+    s3.put_object(Bucket="dogs", Key="b", Body=b"x")
+    modified = s3.put_object(Bucket="dogs", Key="c", Body=b"x") and s3.head_object(Bucket="dogs", Key="c")
+
+    answer = s3.delete_objects(
+        Bucket="dogs",
+        Delete={
+            "Objects": [
+                {"Key": "a", "ETag": etag, "Size": 1},
+                {"Key": "b", "ETag": '"0123"'},
+                {"Key": "c", "LastModifiedTime": modified["LastModified"]},
+            ]
+        },
+    )
+
+    assert [entry["Key"] for entry in answer["Deleted"]] == ["a", "c"]
+    assert [(entry["Key"], entry["Code"]) for entry in answer["Errors"]] == [("b", "PreconditionFailed")]
+
+
 def test_delete_objects(s3: S3Client) -> None:
     """Existing and missing keys are both reported as deleted."""
     for key in ("a", "b&<c", "d"):
@@ -318,6 +381,272 @@ def test_invalid_copies(s3: S3Client) -> None:
     with pytest.raises(ClientError) as raised:
         s3.copy_object(Bucket="dogs", Key="a", CopySource={"Bucket": "dogs", "Key": "a"})
     assert _code(raised) == ("InvalidRequest", 400)
+
+
+def test_content_encodings_are_kept_as_given(s3: S3Client) -> None:
+    """Spaces and order stay."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", ContentEncoding="deflate, gzip")
+
+    assert s3.head_object(Bucket="dogs", Key="rex")["ContentEncoding"] == "deflate, gzip"
+
+
+def test_server_side_encryption(s3: S3Client) -> None:
+    """What a request asks for is returned by every operation on the object."""
+    asked: Any = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/dogs", "BucketKeyEnabled": True}
+    put = s3.put_object(Bucket="dogs", Key="rex", Body=b"x", **asked)
+    got = s3.get_object(Bucket="dogs", Key="rex")
+    s3.put_object(Bucket="dogs", Key="max", Body=b"x", ServerSideEncryption="AES256")
+
+    for answer in (put, got, s3.head_object(Bucket="dogs", Key="rex")):
+        assert answer["ServerSideEncryption"] == "aws:kms"
+        assert answer["SSEKMSKeyId"] == "alias/dogs"
+        assert answer["BucketKeyEnabled"] is True
+    assert s3.head_object(Bucket="dogs", Key="max")["ServerSideEncryption"] == "AES256"
+    if _is_moto(s3):
+        return  # moto encrypts nothing by default, as S3 did until 2023, and accepts any algorithm
+    s3.put_object(Bucket="dogs", Key="plain", Body=b"x")
+    assert s3.head_object(Bucket="dogs", Key="plain")["ServerSideEncryption"] == "AES256"
+    copied = s3.copy_object(Bucket="dogs", Key="copy", CopySource="dogs/rex")
+    assert copied["ServerSideEncryption"] == "AES256"
+    unknown: Any = "rot13"
+    with pytest.raises(ClientError) as raised:
+        s3.put_object(Bucket="dogs", Key="none", Body=b"x", ServerSideEncryption=unknown)
+    assert _code(raised) == ("InvalidArgument", 400)
+
+
+def test_object_attributes(s3: S3Client) -> None:
+    """ETag, size, storage class and checksum come without the body, as far as they were asked for."""
+    put = s3.put_object(Bucket="dogs", Key="rex", Body=b"woof", ChecksumAlgorithm="SHA256")
+
+    found = s3.get_object_attributes(
+        Bucket="dogs", Key="rex", ObjectAttributes=["ETag", "Checksum", "StorageClass", "ObjectSize"]
+    )
+
+    assert (found["ETag"], found["ObjectSize"]) == (put["ETag"].strip('"'), 4)
+    assert found["StorageClass"] == "STANDARD"
+    assert found["Checksum"]["ChecksumSHA256"] == put["ChecksumSHA256"]
+    assert "LastModified" in found
+    some: Any = s3.get_object_attributes(Bucket="dogs", Key="rex", ObjectAttributes=["ObjectSize"])
+    assert some["ObjectSize"] == 4
+    assert "ETag" not in some
+    with pytest.raises(ClientError) as raised:
+        s3.get_object_attributes(Bucket="dogs", Key="none", ObjectAttributes=["ETag"])
+    assert _code(raised) == ("NoSuchKey", 404)
+
+
+# -- tags, policies, ACLs, CORS rules ------------------------------------------------------------------------
+
+
+def test_tags_of_objects(s3: S3Client) -> None:
+    """They are set with the object or later, counted, replaced as a whole, and deleted."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", Tagging="breed=Toy%20Poodle&fur=")
+    tags: Any = s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"]
+    assert sorted((tag["Key"], tag["Value"]) for tag in tags) == [("breed", "Toy Poodle"), ("fur", "")]
+    assert s3.get_object(Bucket="dogs", Key="rex")["TagCount"] == 2
+
+    s3.put_object_tagging(
+        Bucket="dogs", Key="rex", Tagging={"TagSet": [{"Key": "size", "Value": "1 m: a/b+c=d.e_f@g-h"}]}
+    )
+    assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == [
+        {"Key": "size", "Value": "1 m: a/b+c=d.e_f@g-h"}
+    ]
+
+    s3.delete_object_tagging(Bucket="dogs", Key="rex")
+    assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == []
+    assert "TagCount" not in s3.get_object(Bucket="dogs", Key="rex")
+
+
+def test_tags_of_copies(s3: S3Client) -> None:
+    """They are copied, or replaced on request."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", Tagging="a=1")
+
+    s3.copy_object(Bucket="dogs", Key="same", CopySource="dogs/rex")
+    s3.copy_object(
+        Bucket="dogs", Key="other", CopySource="dogs/rex", TaggingDirective="REPLACE", Tagging="b=2"
+    )
+
+    assert s3.get_object_tagging(Bucket="dogs", Key="same")["TagSet"] == [{"Key": "a", "Value": "1"}]
+    assert s3.get_object_tagging(Bucket="dogs", Key="other")["TagSet"] == [{"Key": "b", "Value": "2"}]
+
+
+def test_tags_of_uploads(s3: S3Client) -> None:
+    """An object that is uploaded in parts gets the tags of its upload."""
+    upload, sent = _start_upload(s3, {1: b"a"}, Tagging="a=1")
+    s3.complete_multipart_upload(Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent})
+
+    assert s3.get_object_tagging(Bucket="dogs", Key="big")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ([("a", "1"), ("a", "2")], "InvalidTag"),
+        ([("aws:a", "1")], "InvalidTag"),
+        ([("a" * 129, "1")], "InvalidTag"),
+        ([("a", "1" * 257)], "InvalidTag"),
+        ([(f"{number}", "1") for number in range(11)], "BadRequest"),
+    ],
+    ids=["twice", "system", "long key", "long value", "many"],
+)
+def test_invalid_tags(s3: S3Client, tags: list[tuple[str, str]], code: str) -> None:
+    """They are refused, and the object keeps its tags."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", Tagging="a=1")
+    if _is_moto(s3) and (len(tags) == 2 or len(tags[0][0] + tags[0][1]) > 128):
+        pytest.skip("moto accepts them")
+
+    with pytest.raises(ClientError) as raised:
+        s3.put_object_tagging(
+            Bucket="dogs",
+            Key="rex",
+            Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags]},
+        )
+
+    assert _code(raised) == (code, 400)
+    assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
+def test_tags_of_buckets(s3: S3Client) -> None:
+    """They are set, replaced as a whole, and deleted."""
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_tagging(Bucket="dogs")
+    assert _code(raised) == ("NoSuchTagSet", 404)
+
+    s3.put_bucket_tagging(Bucket="dogs", Tagging={"TagSet": [{"Key": "team", "Value": "puppies"}]})
+    assert s3.get_bucket_tagging(Bucket="dogs")["TagSet"] == [{"Key": "team", "Value": "puppies"}]
+
+    s3.delete_bucket_tagging(Bucket="dogs")
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_tagging(Bucket="dogs")
+    assert _code(raised) == ("NoSuchTagSet", 404)
+
+
+POLICY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "AWSRekognitionS3ReadOnly",
+                "Effect": "Allow",
+                "Principal": {"Service": "rekognition.amazonaws.com"},
+                "Action": ["s3:GetObject", "s3:GetObjectTagging"],
+                "Resource": "arn:aws:s3:::dogs/*",
+                "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+            }
+        ],
+    },
+    indent=1,
+)
+
+
+def test_bucket_policies(s3: S3Client) -> None:
+    """A policy is kept as it was put, and deleted with or without one."""
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_policy(Bucket="dogs")
+    assert _code(raised) == ("NoSuchBucketPolicy", 404)
+
+    s3.put_bucket_policy(Bucket="dogs", Policy=POLICY)
+    assert s3.get_bucket_policy(Bucket="dogs")["Policy"] == POLICY
+
+    s3.delete_bucket_policy(Bucket="dogs")
+    s3.delete_bucket_policy(Bucket="dogs")
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_policy(Bucket="dogs")
+    assert _code(raised) == ("NoSuchBucketPolicy", 404)
+
+
+def test_cors_rules(s3: S3Client) -> None:
+    """They are kept as they were put, and deleted."""
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_cors(Bucket="dogs")
+    assert _code(raised) == ("NoSuchCORSConfiguration", 404)
+    rules: list[Any] = [
+        {
+            "AllowedHeaders": ["*"],
+            "AllowedMethods": ["GET", "PUT"],
+            "AllowedOrigins": ["https://*.example.com", "http://localhost:3000"],
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": 3000,
+        }
+    ]
+
+    s3.put_bucket_cors(Bucket="dogs", CORSConfiguration={"CORSRules": rules})
+    assert s3.get_bucket_cors(Bucket="dogs")["CORSRules"] == rules
+
+    s3.delete_bucket_cors(Bucket="dogs")
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_cors(Bucket="dogs")
+    assert _code(raised) == ("NoSuchCORSConfiguration", 404)
+    rules[0]["AllowedMethods"] = ["LOOK"]
+    with pytest.raises(ClientError) as raised:
+        s3.put_bucket_cors(Bucket="dogs", CORSConfiguration={"CORSRules": rules})
+    assert _code(raised) == ("InvalidRequest", 400)
+
+
+def _grants(answer: Any) -> list[tuple[str, str]]:
+    return sorted(
+        (grant["Grantee"].get("URI", "owner").rpartition("/")[2], grant["Permission"])
+        for grant in answer["Grants"]
+    )
+
+
+def test_canned_acls(s3: S3Client) -> None:
+    """Objects and buckets are private unless a canned ACL was given, with them or later."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x")
+    s3.put_object(Bucket="dogs", Key="max", Body=b"x", ACL="public-read")
+    private = [("owner", "FULL_CONTROL")]
+    public = [("AllUsers", "READ"), ("owner", "FULL_CONTROL")]
+
+    assert _grants(s3.get_bucket_acl(Bucket="dogs")) == private
+    assert _grants(s3.get_object_acl(Bucket="dogs", Key="rex")) == private
+    assert _grants(s3.get_object_acl(Bucket="dogs", Key="max")) == public
+
+    s3.put_bucket_acl(Bucket="dogs", ACL="public-read")
+    s3.put_object_acl(Bucket="dogs", Key="rex", ACL="public-read-write")
+    s3.put_object_acl(Bucket="dogs", Key="max", ACL="private")
+
+    assert _grants(s3.get_bucket_acl(Bucket="dogs")) == public
+    if not _is_moto(s3):  # moto returns one grant of the two
+        assert _grants(s3.get_object_acl(Bucket="dogs", Key="rex")) == [
+            ("AllUsers", "READ"),
+            ("AllUsers", "WRITE"),
+            ("owner", "FULL_CONTROL"),
+        ]
+    assert _grants(s3.get_object_acl(Bucket="dogs", Key="max")) == private
+
+
+# -- versions ------------------------------------------------------------------------------------------------
+
+
+def test_buckets_are_not_versioned(s3: S3Client) -> None:
+    """GetBucketVersioning has no status; each object has the one version ``null``, which can be deleted."""
+    assert "Status" not in s3.get_bucket_versioning(Bucket="dogs")
+    for key in ("a", "b", "c"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    listed: Any = s3.list_object_versions(Bucket="dogs", Prefix="")
+    assert [
+        (version["Key"], version["VersionId"], version["IsLatest"], version["Size"])
+        for version in listed["Versions"]
+    ] == [("a", "null", True, 1), ("b", "null", True, 1), ("c", "null", True, 1)]
+    assert "DeleteMarkers" not in listed
+
+    s3.delete_object(Bucket="dogs", Key="a", VersionId="null")
+    s3.delete_objects(Bucket="dogs", Delete={"Objects": [{"Key": "b", "VersionId": "null"}]})
+    assert _keys(s3.list_objects_v2(Bucket="dogs")) == ["c"]
+
+
+def test_pages_of_versions(s3: S3Client) -> None:
+    """boto3's paginator returns each version once, and ``bucket.object_versions`` empties a bucket."""
+    for key in ("a", "b/1", "b/2", "c", "é"):
+        s3.put_object(Bucket="dogs", Key=key, Body=b"x")
+
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket="dogs", PaginationConfig={"PageSize": 2})
+    keys = [version["Key"] for page in pages for version in page.get("Versions", [])]
+    grouped = s3.list_object_versions(Bucket="dogs", Delimiter="/")
+
+    assert keys == ["a", "b/1", "b/2", "c", "é"]
+    assert [version["Key"] for version in grouped["Versions"]] == ["a", "c", "é"]
+    assert _prefixes(grouped) == ["b/"]
 
 
 # -- listings ------------------------------------------------------------------------------------------------
@@ -442,6 +771,77 @@ def test_invalid_parts(s3: S3Client, code: str) -> None:
 
     assert _code(raised) == (code, 400)
     assert len(s3.list_parts(Bucket="dogs", Key="big", UploadId=upload)["Parts"]) == 2
+
+
+def test_uploads_that_are_completed_twice(s3: S3Client) -> None:
+    """A repeated request, as a client sends that lost the response, gets the same answer."""
+    if _is_moto(s3):
+        pytest.skip("moto answers NoSuchUpload")
+    upload, sent = _start_upload(s3, {1: b"a"}, ServerSideEncryption="AES256")
+    where: Any = {"Bucket": "dogs", "Key": "big", "UploadId": upload}
+    first: Any = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": sent})
+    s3.put_object(Bucket="dogs", Key="big", Body=b"newer")
+
+    again: Any = s3.complete_multipart_upload(**where, MultipartUpload={"Parts": sent})
+
+    assert {**first, "ResponseMetadata": {}} == {**again, "ResponseMetadata": {}}
+    assert s3.get_object(Bucket="dogs", Key="big")["Body"].read() == b"newer"
+    other: Any = [{"PartNumber": 1, "ETag": '"0123456789abcdef0123456789abcdef"'}]
+    with pytest.raises(ClientError) as raised:
+        s3.complete_multipart_upload(**where, MultipartUpload={"Parts": other})
+    assert _code(raised) == ("NoSuchUpload", 404)
+
+
+def test_pages_of_parts(s3: S3Client) -> None:
+    """Each page names the part after which the next one starts."""
+    upload, _ = _start_upload(s3, {1: b"a", 2: b"b", 5: b"c"})
+    where: Any = {"Bucket": "dogs", "Key": "big", "UploadId": upload}
+
+    first = s3.list_parts(**where, MaxParts=2)
+    second = s3.list_parts(**where, MaxParts=2, PartNumberMarker=first["NextPartNumberMarker"])
+
+    assert [part["PartNumber"] for part in first["Parts"]] == [1, 2]
+    assert (first["IsTruncated"], first["NextPartNumberMarker"]) == (True, 2)
+    assert [part["PartNumber"] for part in second["Parts"]] == [5]
+    assert second["IsTruncated"] is False
+
+
+def test_single_parts(s3: S3Client) -> None:
+    """A part of an object is a range of it; an object that was put whole is its own part 1."""
+    if _is_moto(s3):
+        pytest.skip("moto ignores part numbers")
+    upload, sent = _start_upload(s3, {1: b"a" * 5 * MIB, 2: b"bc"})
+    s3.complete_multipart_upload(Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent})
+    s3.put_object(Bucket="dogs", Key="small", Body=b"woof")
+
+    part = s3.get_object(Bucket="dogs", Key="big", PartNumber=2)
+    whole: Any = s3.get_object(Bucket="dogs", Key="small", PartNumber=1)
+
+    assert part["Body"].read() == b"bc"
+    assert part["ContentRange"] == f"bytes {5 * MIB}-{5 * MIB + 1}/{5 * MIB + 2}"
+    assert whole["Body"].read() == b"woof"
+    assert "PartsCount" not in whole
+    assert part["PartsCount"] == 2
+    assert whole["ContentRange"] == "bytes 0-3/4"
+    assert whole["ResponseMetadata"]["HTTPStatusCode"] == 206
+
+
+def test_attributes_of_parts(s3: S3Client) -> None:
+    """The parts of an object are counted, and listed with their checksums in pages."""
+    if _is_moto(s3):
+        pytest.skip("moto does not know the parts")
+    upload, sent = _start_upload(s3, {1: b"a" * 5 * MIB, 2: b"b"}, ChecksumAlgorithm="SHA256")
+    s3.complete_multipart_upload(Bucket="dogs", Key="big", UploadId=upload, MultipartUpload={"Parts": sent})
+
+    found = s3.get_object_attributes(Bucket="dogs", Key="big", ObjectAttributes=["ObjectParts"])
+    parts: Any = found["ObjectParts"]
+    assert parts["TotalPartsCount"] == 2
+    assert [(part["PartNumber"], part["Size"]) for part in parts["Parts"]] == [(1, 5 * MIB), (2, 1)]
+    assert parts["Parts"][1]["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(b"b").digest()).decode()
+    page: Any = s3.get_object_attributes(
+        Bucket="dogs", Key="big", ObjectAttributes=["ObjectParts"], MaxParts=1, PartNumberMarker=0
+    )["ObjectParts"]
+    assert (page["IsTruncated"], page["NextPartNumberMarker"], len(page["Parts"])) == (True, 1, 1)
 
 
 def test_upload_part_copy(s3: S3Client) -> None:

@@ -123,6 +123,7 @@ def test_pages_and_quota_of_policies(backend: Backend) -> None:
         ('{"Statement": []}', "Statement"),
         ('{"Statement": [1]}', "statement 1"),
         ('{"Version": "2099-01-01", "Statement": [{}]}', "Version"),
+        ('{"Version": ["2012-10-17"], "Statement": [{}]}', "Version"),
         ('{"Other": 1, "Statement": [{}]}', "'Other'"),
         (document(Effect=None), "Effect"),
         (document(Effect="Maybe"), "Effect"),

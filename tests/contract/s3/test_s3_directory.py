@@ -392,11 +392,104 @@ def test_times_are_those_of_the_clock(s3: S3Client, clock: Clock) -> None:
     assert s3.head_object(Bucket="dogs", Key="rex")["LastModified"].timestamp() == NOW
 
 
-def test_objects_have_no_tags(s3: S3Client) -> None:
-    """GetObjectTagging returns none; ``aws s3 cp`` from S3 to S3 reads the tags of large objects."""
+def test_settings_end_with_their_bucket(s3: S3Client) -> None:
+    """A new bucket of the same name has none of them."""
+    s3.put_bucket_tagging(Bucket="dogs", Tagging={"TagSet": [{"Key": "a", "Value": "1"}]})
+    s3.put_bucket_acl(Bucket="dogs", ACL="public-read")
+    s3.delete_bucket(Bucket="dogs")
+    s3.create_bucket(Bucket="dogs")
+
+    with pytest.raises(ClientError) as raised:
+        s3.get_bucket_tagging(Bucket="dogs")
+    assert _code(raised) == ("NoSuchTagSet", 404)
+    assert len(s3.get_bucket_acl(Bucket="dogs")["Grants"]) == 1
+
+
+def test_tags_leave_the_object_as_it_is(s3: S3Client, clock: Clock) -> None:
+    """Setting tags or an ACL changes neither date nor ETag."""
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"1", Metadata={"n": "1"})
+    before: Any = s3.head_object(Bucket="dogs", Key="rex")
+    clock.now += 60
+
+    s3.put_object_tagging(Bucket="dogs", Key="rex", Tagging={"TagSet": [{"Key": "größe", "Value": "ß"}]})
+    s3.put_object_acl(Bucket="dogs", Key="rex", ACL="public-read")
+
+    after: Any = s3.head_object(Bucket="dogs", Key="rex")
+    for name in ("LastModified", "ETag", "Metadata", "ContentType"):
+        assert before[name] == after[name]
+    assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == [{"Key": "größe", "Value": "ß"}]
+
+
+def test_acls_as_documents(s3: S3Client) -> None:
+    """Grants that a canned ACL stands for are accepted, as `s3cmd setacl` sends them; others are not."""
+    s3.put_bucket_acl(Bucket="dogs", ACL="public-read")
+    found: Any = s3.get_bucket_acl(Bucket="dogs")
+    policy: Any = {"Owner": found["Owner"], "Grants": found["Grants"]}
     s3.put_object(Bucket="dogs", Key="rex", Body=b"1")
 
-    assert s3.get_object_tagging(Bucket="dogs", Key="rex")["TagSet"] == []
+    s3.put_object_acl(Bucket="dogs", Key="rex", AccessControlPolicy=policy)
+    assert s3.get_object_acl(Bucket="dogs", Key="rex")["Grants"] == found["Grants"]
+
+    for grants, code in (
+        ([*found["Grants"], {**found["Grants"][1], "Permission": "READ_ACP"}], ("NotImplemented", 501)),
+        ([], ("NotImplemented", 501)),
+    ):
+        other: Any = {**policy, "Grants": grants}
+        with pytest.raises(ClientError) as raised:
+            s3.put_object_acl(Bucket="dogs", Key="rex", AccessControlPolicy=other)
+        assert _code(raised) == code
+    with pytest.raises(ClientError) as raised:
+        s3.put_object_acl(Bucket="dogs", Key="rex")
+    assert _code(raised) == ("MissingSecurityHeader", 400)
+    with pytest.raises(ClientError) as raised:
+        s3.put_object_acl(Bucket="dogs", Key="rex", AccessControlPolicy=policy, ACL="private")
+    assert _code(raised) == ("UnexpectedContent", 400)
+
+
+def test_an_index_of_the_first_version(app: S3Directory, s3: S3Client, tmp_path: Path) -> None:
+    """The sizes of the parts of its objects are kept."""
+    upload = s3.create_multipart_upload(Bucket="dogs", Key="big")["UploadId"]
+    etag = s3.upload_part(Bucket="dogs", Key="big", UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+    parts: Any = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    s3.complete_multipart_upload(Bucket="dogs", Key="big", UploadId=upload, MultipartUpload=parts)
+    app.close()
+    with sqlite3.connect(tmp_path / "root" / ".rekolabels" / "index.sqlite") as db:
+        db.executescript(
+            "DROP TABLE settings; DROP TABLE completed; UPDATE objects SET parts = '[4]';"
+            "PRAGMA user_version = 1"
+        )
+    db.close()
+
+    again = S3Directory(tmp_path / "root")
+    part = make_client(again).get_object(Bucket="dogs", Key="big", PartNumber=1)
+
+    assert (part["Body"].read(), part["PartsCount"]) == (b"part", 1)
+    again.close()
+
+
+def test_completed_uploads_are_forgotten(s3: S3Client, clock: Clock) -> None:
+    """A week later, another completed upload removes what was kept for repeated requests."""
+
+    def complete(key: str) -> dict[str, Any]:
+        upload = s3.create_multipart_upload(Bucket="dogs", Key=key)["UploadId"]
+        etag = s3.upload_part(Bucket="dogs", Key=key, UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+        request: dict[str, Any] = {
+            "Bucket": "dogs",
+            "Key": key,
+            "UploadId": upload,
+            "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": etag}]},
+        }
+        s3.complete_multipart_upload(**request)
+        return request
+
+    old = complete("a")
+    s3.complete_multipart_upload(**old)
+    clock.now += 7 * 24 * 3600 + 1
+    complete("b")
+
+    with pytest.raises(ClientError) as raised:
+        s3.complete_multipart_upload(**old)
+    assert _code(raised) == ("NoSuchUpload", 404)
 
 
 def test_buckets_are_listed_in_pages(s3: S3Client) -> None:

@@ -37,7 +37,8 @@ def render(root: str, children: str | Children, *, namespace: str | None = NAMES
 
     Args:
         root: Name of the root element.
-        children: Text, or pairs of element name and value; a sequence nests, None omits the element.
+        children: Text, or pairs of element name and value; a sequence nests, None omits the element. A name
+            with ``@`` in front is that of an attribute.
         namespace: The default namespace; None for documents without one (errors).
 
     >>> render("Error", [("Code", "NoSuchKey"), ("Key", "a<b\r")], namespace=None).decode().splitlines()[1]
@@ -67,7 +68,9 @@ def _set(element: ET.Element, value: str | int | Children) -> None:
         element.text = str(value)
     else:
         for name, inner in value:
-            if inner is not None:
+            if name.startswith("@"):
+                element.set(name[1:], str(inner))
+            elif inner is not None:
                 _set(ET.SubElement(element, name), inner)
 
 

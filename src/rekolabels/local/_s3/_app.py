@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from rekolabels.local._core._sqlite import DatabaseClosed
 from rekolabels.local._core._wsgi import BadRequest
+from rekolabels.local._s3 import _acl_operations as acls
 from rekolabels.local._s3 import _bucket_operations as buckets
+from rekolabels.local._s3 import _cors_operations as cors
 from rekolabels.local._s3 import _multipart_operations as uploads
 from rekolabels.local._s3 import _object_operations as objects
+from rekolabels.local._s3 import _policy_operations as policies
+from rekolabels.local._s3 import _tag_operations as tags
+from rekolabels.local._s3._attributes_operations import get_object_attributes
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._object_store import ObjectStore
 from rekolabels.local._s3._request import Request, check_expiry, parse_request
@@ -53,6 +58,22 @@ _BUCKET: dict[tuple[str, str], tuple[Operation, str]] = {
         f"{_PAGING} max-keys continuation-token start-after fetch-owner",
     ),
     ("GET", "location"): (buckets.get_bucket_location, ""),
+    ("GET", "versioning"): (buckets.get_bucket_versioning, ""),
+    ("GET", "versions"): (
+        buckets.list_object_versions,
+        f"{_PAGING} max-keys key-marker version-id-marker",
+    ),
+    ("GET", "policy"): (policies.get_bucket_policy, ""),
+    ("PUT", "policy"): (policies.put_bucket_policy, ""),
+    ("DELETE", "policy"): (policies.delete_bucket_policy, ""),
+    ("GET", "tagging"): (tags.get_bucket_tagging, ""),
+    ("PUT", "tagging"): (tags.put_bucket_tagging, ""),
+    ("DELETE", "tagging"): (tags.delete_bucket_tagging, ""),
+    ("GET", "cors"): (cors.get_bucket_cors, ""),
+    ("PUT", "cors"): (cors.put_bucket_cors, ""),
+    ("DELETE", "cors"): (cors.delete_bucket_cors, ""),
+    ("GET", "acl"): (acls.get_bucket_acl, ""),
+    ("PUT", "acl"): (acls.put_bucket_acl, ""),
     ("POST", "delete"): (buckets.delete_objects, ""),
     ("GET", "uploads"): (
         uploads.list_multipart_uploads,
@@ -64,7 +85,12 @@ _OBJECT: dict[tuple[str, str], tuple[Operation, str]] = {
     ("GET", ""): (objects.get_object, f"{_OVERRIDES} versionId partNumber"),
     ("HEAD", ""): (objects.head_object, f"{_OVERRIDES} versionId partNumber"),
     ("DELETE", ""): (objects.delete_object, "versionId"),
-    ("GET", "tagging"): (objects.get_object_tagging, "versionId"),
+    ("GET", "attributes"): (get_object_attributes, "versionId"),
+    ("GET", "tagging"): (tags.get_object_tagging, "versionId"),
+    ("PUT", "tagging"): (tags.put_object_tagging, "versionId"),
+    ("DELETE", "tagging"): (tags.delete_object_tagging, "versionId"),
+    ("GET", "acl"): (acls.get_object_acl, "versionId"),
+    ("PUT", "acl"): (acls.put_object_acl, "versionId"),
     ("POST", "uploads"): (uploads.create_multipart_upload, ""),
     ("PUT", "uploadId"): (uploads.upload_part, "partNumber"),
     ("POST", "uploadId"): (uploads.complete_multipart_upload, ""),
@@ -79,7 +105,6 @@ _UNSUPPORTED_HEADERS = (
     "x-amz-copy-source-server-side-encryption-customer-",
     "x-amz-object-lock-",
     "x-amz-grant-",
-    "x-amz-tagging",
     "x-amz-write-offset-bytes",
 )
 
@@ -88,9 +113,10 @@ class S3Directory:
     """S3 on a directory, as a WSGI application.
 
     Implements what boto3, ``aws s3`` and the JavaScript SDK need for work with files: buckets, objects
-    (ranges, conditions, checksums, user metadata, presigned URLs, ``aws-chunked`` bodies), copies, both
-    versions of the listing, and multipart uploads. Signatures and permissions are not checked. Other features
-    of S3 are answered with ``NotImplemented``. Several threads, and several processes with one application
+    (ranges, conditions, checksums, user metadata, tags, presigned URLs, ``aws-chunked`` bodies), copies,
+    listings, and multipart uploads. Bucket policies, CORS rules, canned ACLs and encryption headers are kept
+    and returned, without effect. Signatures and permissions are not checked. Other features of S3 are
+    answered with ``NotImplemented``. Several threads, and several processes with one application
     each, can use the same directory.
 
     Args:
@@ -181,8 +207,10 @@ def _route(request: Request) -> Operation:
         if name not in {chosen, *parameters.split()}:
             raise not_implemented(f"{request.method} with ?{name}")
     for header in request.headers:
-        if header.startswith(_UNSUPPORTED_HEADERS) and header != "x-amz-tagging-directive":
+        if header.startswith(_UNSUPPORTED_HEADERS):
             raise not_implemented(f"The header {header}")
     if request.method == "PUT" and request.key and "x-amz-copy-source" in request.headers:
+        if chosen not in _COPIES:
+            raise not_implemented(f"PUT with ?{chosen} and x-amz-copy-source")
         return _COPIES[chosen]
     return operation

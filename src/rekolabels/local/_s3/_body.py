@@ -380,24 +380,29 @@ def _decode_checksum(text: str, size: int) -> bytes | None:
 # -- XML documents -------------------------------------------------------------------------------------------
 
 
-def read_document(request: Request, *, checksums: bool = True) -> bytes:
-    """Read and verify a body that is an XML document.
+def read_document(
+    request: Request, *, checksums: bool = True, limit: int = _MAX_DOCUMENT, code: str = "MalformedXML"
+) -> bytes:
+    """Read and verify a body that is a document.
 
     Args:
         request: The request.
         checksums: Whether the headers ``x-amz-checksum-*`` describe the document.
+        limit: The length that it may have, in bytes.
+        code: The error code for a document that is too long.
 
     Raises:
-        S3Error: ``MalformedXML`` when the document is too long, or what `receive` raises.
+        S3Error: ``code``, or what `receive` raises.
     """
     blocks: list[bytes] = []
-    if (request.length or 0) > 2 * _MAX_DOCUMENT:
-        raise S3Error("MalformedXML")
+    too_long = S3Error(code, f"The document is too long: the limit is {limit} bytes.")
+    if (request.length or 0) > 2 * limit:  # chunk sizes and signatures come on top of the document
+        raise too_long
 
     def write(block: bytes) -> None:
         blocks.append(block)
-        if sum(map(len, blocks)) > _MAX_DOCUMENT:
-            raise S3Error("MalformedXML")
+        if sum(map(len, blocks)) > limit:
+            raise too_long
 
     receive(request, write, checksums=checksums)
     return b"".join(blocks)

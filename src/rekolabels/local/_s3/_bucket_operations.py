@@ -7,11 +7,19 @@ import binascii
 import re
 from typing import TYPE_CHECKING
 
+from rekolabels.local._s3._acl import ACL, canned_acl
 from rekolabels.local._s3._body import parse_document, read_document
 from rekolabels.local._s3._conditions import Preconditions
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._index import ListQuery, key_after, key_after_prefix
-from rekolabels.local._s3._request import MAX_KEY_BYTES, MAX_PAGE_SIZE, Request, key_encoder, page_size
+from rekolabels.local._s3._request import (
+    MAX_KEY_BYTES,
+    MAX_PAGE_SIZE,
+    Request,
+    check_version,
+    key_encoder,
+    page_size,
+)
 from rekolabels.local._s3._response import OWNER, Response, checksum_type, timestamp, xml_response
 
 if TYPE_CHECKING:
@@ -24,8 +32,10 @@ __all__ = [
     "delete_bucket",
     "delete_objects",
     "get_bucket_location",
+    "get_bucket_versioning",
     "head_bucket",
     "list_buckets",
+    "list_object_versions",
     "list_objects_v1",
     "list_objects_v2",
 ]
@@ -89,7 +99,9 @@ def create_bucket(store: ObjectStore, request: Request) -> Response:
             f"The {constraint} location constraint is incompatible for the region specific endpoint this"
             " request was sent to.",
         )
-    store.create_bucket(request.bucket, constraint or endpoint)
+    acl = canned_acl(request).get(ACL)
+    settings = {} if acl is None else {"acl": acl}
+    store.create_bucket(request.bucket, constraint or endpoint, settings)
     return Response(headers={"Location": f"/{request.bucket}", "Content-Length": "0"})
 
 
@@ -252,6 +264,62 @@ def _decode_token(token: str, *, required: bool = False) -> bytes:
     return decoded[1:]
 
 
+# -- versions: buckets are never versioned, so each object has one version, "null" ---------------------------
+
+
+def get_bucket_versioning(store: ObjectStore, request: Request) -> Response:
+    """Answer GetBucketVersioning as for a bucket whose versioning was never enabled."""
+    store.bucket(request.bucket)
+    return xml_response("VersioningConfiguration", [])
+
+
+def list_object_versions(store: ObjectStore, request: Request) -> Response:
+    """Answer ListObjectVersions."""
+    query = request.query
+    encode = key_encoder(request)
+    limit = page_size(request, "max-keys")
+    marker, version_marker = query.get("key-marker", ""), query.get("version-id-marker", "")
+    if version_marker and not marker:
+        raise S3Error(
+            "InvalidArgument",
+            "A version-id marker cannot be specified without a key marker.",
+            ArgumentName="version-id-marker",
+            ArgumentValue=version_marker,
+        )
+    check_version(version_marker or None)
+    delimiter, prefix = query.get("delimiter", ""), query.get("prefix", "")
+    first = _key_after_marker(marker, prefix, delimiter)
+    page = store.list_page(request.bucket, ListQuery(prefix, delimiter, first, limit))
+    truncated = page.next_key is not None
+    return xml_response(
+        "ListVersionsResult",
+        [
+            ("Name", request.bucket),
+            ("Prefix", encode(prefix)),
+            ("KeyMarker", encode(marker)),
+            ("VersionIdMarker", version_marker),
+            ("NextKeyMarker", encode(page.last) if truncated else None),
+            ("NextVersionIdMarker", "null" if truncated else None),
+            ("MaxKeys", limit),
+            ("Delimiter", encode(delimiter) or None),
+            ("EncodingType", query.get("encoding-type")),
+            ("IsTruncated", truncated),
+            *[
+                (
+                    "Version",
+                    [
+                        *_contents(found, encode(found.key), owner=True),
+                        ("VersionId", "null"),
+                        ("IsLatest", True),
+                    ],
+                )
+                for found in page.objects
+            ],
+            *[("CommonPrefixes", [("Prefix", encode(common))]) for common in page.prefixes],
+        ],
+    )
+
+
 # -- DeleteObjects -------------------------------------------------------------------------------------------
 
 
@@ -259,6 +327,7 @@ def delete_objects(store: ObjectStore, request: Request) -> Response:
     """Answer DeleteObjects: up to 1,000 keys in one commit."""
     top = parse_document(read_document(request), "Delete")
     wanted: list[tuple[str, Preconditions]] = []
+    versions: list[str | None] = []
     results: list[tuple[str, Children]] = []
     entries = top.findall("Object")
     if not 1 <= len(entries) <= MAX_PAGE_SIZE:
@@ -272,13 +341,16 @@ def delete_objects(store: ObjectStore, request: Request) -> Response:
         elif (entry.findtext("VersionId") or "null") != "null":
             results.append(_delete_error(key, S3Error("InvalidArgument", "Invalid version id specified")))
         else:
-            wanted.append((key, Preconditions(if_match=entry.findtext("ETag"))))
+            conditions = (entry.findtext(name) for name in ("ETag", "LastModifiedTime", "Size"))
+            wanted.append((key, Preconditions.of_deletion(*conditions)))
+            versions.append(entry.findtext("VersionId") or None)
     quiet = (top.findtext("Quiet") or "").strip().lower() == "true"
-    for (key, _), error in zip(wanted, store.delete(request.bucket, wanted), strict=True):
+    errors = store.delete(request.bucket, wanted)
+    for (key, _), version, error in zip(wanted, versions, errors, strict=True):
         if error is not None:
             results.append(_delete_error(key, error))
         elif not quiet:
-            results.append(("Deleted", [("Key", key)]))
+            results.append(("Deleted", [("Key", key), ("VersionId", version)]))
     return xml_response("DeleteResult", results)
 
 

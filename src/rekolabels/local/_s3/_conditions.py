@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import attrs
 
-from rekolabels.local._s3._errors import S3Error, not_implemented
+from rekolabels.local._s3._errors import S3Error
 from rekolabels.local._s3._request import parse_part_number
 from rekolabels.local._s3._response import http_date
 
@@ -36,37 +37,78 @@ _MAX_OFFSET = 10**18
 
 @attrs.frozen
 class Preconditions:
-    """Conditions of a write, checked against the existing object within the commit."""
+    """Conditions of a write or a deletion, checked against the existing object within the commit."""
 
     if_match: str | None = None
     if_none_match: str | None = None
+    modified: int | None = None
+    """When the object must have been modified last, in seconds since 1970."""
+    size: int | None = None
+    """Size that the object must have, in bytes."""
 
     @classmethod
-    def of(cls, request: Request) -> Preconditions:
-        """Return the conditions in the headers of a request.
+    def of_write(cls, request: Request) -> Preconditions:
+        """Return the conditions in the headers of a request that writes an object."""
+        return cls(request.header("if-match"), request.header("if-none-match"))
+
+    @classmethod
+    def of_deletion(cls, etag: str | None, modified: str | None, size: str | None) -> Preconditions:
+        """Return the conditions of a deletion.
+
+        Args:
+            etag: The ETag, or ``*``.
+            modified: The date of the last modification, as in HTTP headers or in XML.
+            size: The size in bytes.
 
         Raises:
-            S3Error: ``NotImplemented`` for an ``If-None-Match`` other than ``*``, as in S3.
+            S3Error: ``InvalidArgument`` for a date or a size that is none.
         """
-        if_none_match = request.header("if-none-match")
-        if if_none_match not in {None, "*"}:
-            raise not_implemented("If-None-Match with an ETag, for a write,")
-        return cls(request.header("if-match"), if_none_match)
+        return cls(
+            if_match=etag or None,
+            modified=_date_condition(modified) if modified else None,
+            size=_size_condition(size) if size else None,
+        )
 
     def check(self, existing: StoredObject | None) -> None:
         """Raise unless the conditions hold for the existing object.
 
         Raises:
-            S3Error: ``PreconditionFailed``, or ``NoSuchKey`` when ``If-Match`` has no object to match.
+            S3Error: ``PreconditionFailed``, or ``NoSuchKey`` when there is no object to match.
         """
-        if self.if_none_match is not None and existing is not None:
+        if self.if_none_match is not None and existing is not None and _matches(self.if_none_match, existing):
             raise S3Error("PreconditionFailed", Condition="If-None-Match")
-        if self.if_match is None:
+        if self.if_match is None and self.modified is None and self.size is None:
             return
         if existing is None:
             raise S3Error("NoSuchKey")
-        if not _matches(self.if_match, existing.etag):
+        if self.if_match is not None and not _matches(self.if_match, existing):
             raise S3Error("PreconditionFailed", Condition="If-Match")
+        if self.modified not in {None, existing.modified}:
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-last-modified-time")
+        if self.size not in {None, existing.size}:
+            raise S3Error("PreconditionFailed", Condition="x-amz-if-match-size")
+
+
+def _date_condition(text: str) -> int:
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        with contextlib.suppress(ValueError, TypeError, OverflowError, IndexError):
+            return int(_in_utc(parse(text)).timestamp())
+    raise S3Error(
+        "InvalidArgument",
+        "The last modified time is not a date.",
+        ArgumentName="x-amz-if-match-last-modified-time",
+    )
+
+
+def _size_condition(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise S3Error("InvalidArgument", "The size is not a number.", ArgumentName="x-amz-if-match-size")
+    return int(text)
+
+
+def _in_utc(date: datetime) -> datetime:
+    """Return a date with a time zone: without one it is in UTC."""
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
 
 
 def check_read_conditions(request: Request, stored: StoredObject) -> None:
@@ -99,21 +141,21 @@ def _failed_condition(headers: Mapping[str, str], stored: StoredObject, prefix: 
     """Return the condition that fails; ETags take precedence over dates (RFC 9110, 13.2.2)."""
     match = headers.get(f"{prefix}if-match")
     if match:
-        if not _matches(match, stored.etag):
+        if not _matches(match, stored):
             return "If-Match"
     elif _modified_since(headers.get(f"{prefix}if-unmodified-since"), stored) is True:
         return "If-Unmodified-Since"
     none_match = headers.get(f"{prefix}if-none-match")
     if none_match:
-        return "If-None-Match" if _matches(none_match, stored.etag) else ""
+        return "If-None-Match" if _matches(none_match, stored) else ""
     unmodified = _modified_since(headers.get(f"{prefix}if-modified-since"), stored) is False
     return "If-Modified-Since" if unmodified else ""
 
 
-def _matches(condition: str, etag: str) -> bool:
-    """Return whether a list of ETags contains this one; ``*`` matches any."""
+def _matches(condition: str, stored: StoredObject) -> bool:
+    """Return whether a list of ETags contains that of the object; ``*`` matches any."""
     names = [name.strip().removeprefix("W/").strip('"') for name in condition.split(",")]
-    return "*" in names or etag in names
+    return "*" in names or stored.etag in names
 
 
 def _modified_since(date: str | None, stored: StoredObject) -> bool | None:
@@ -121,10 +163,7 @@ def _modified_since(date: str | None, stored: StoredObject) -> bool | None:
     if not date:
         return None
     try:
-        parsed = parsedate_to_datetime(date)
-        if parsed.tzinfo is None:
-            parsed = parsed.replace(tzinfo=UTC)
-        return stored.modified > parsed.timestamp()
+        return stored.modified > _in_utc(parsedate_to_datetime(date)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):  # depending on what is wrong with the date
         return None
 
@@ -141,7 +180,7 @@ def requested_range(request: Request, stored: StoredObject) -> tuple[int, int] |
     if match is None or match.groups() == ("", ""):
         return None
     if_range = request.header("if-range")
-    if if_range and not _matches(if_range, stored.etag) and _modified_since(if_range, stored) is not False:
+    if if_range and not _matches(if_range, stored) and _modified_since(if_range, stored) is not False:
         return None
     if not match[1]:
         start, end = max(0, stored.size - _offset(match[2])), stored.size
@@ -164,7 +203,9 @@ def _offset(digits: str) -> int:
 
 
 def requested_part(number: str, stored: StoredObject) -> tuple[int, int] | None:
-    """Return the byte range of the part that ``partNumber`` names; None for an object without parts.
+    """Return the byte range of the part that ``partNumber`` names; None for an empty object.
+
+    An object that was not uploaded in parts is its own part 1.
 
     Raises:
         S3Error: ``InvalidPartNumber`` when the object has fewer parts, ``InvalidArgument`` for an invalid
@@ -173,10 +214,12 @@ def requested_part(number: str, stored: StoredObject) -> tuple[int, int] | None:
     wanted = parse_part_number(number)
     if wanted > max(1, len(stored.parts)):
         raise S3Error("InvalidPartNumber", PartNumberRequested=number, ActualPartCount=str(len(stored.parts)))
+    if not stored.size:
+        return None  # Content-Range cannot express an empty range
     if not stored.parts:
-        return None
-    start = sum(stored.parts[: wanted - 1])
-    return start, start + stored.parts[wanted - 1]
+        return 0, stored.size
+    start = sum(part.size for part in stored.parts[: wanted - 1])
+    return start, start + stored.parts[wanted - 1].size
 
 
 def requested_copy_range(request: Request, source: StoredObject) -> tuple[int, int]:

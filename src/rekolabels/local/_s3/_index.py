@@ -23,6 +23,7 @@ __all__ = [
     "Index",
     "ListPage",
     "ListQuery",
+    "ObjectPart",
     "StoredObject",
     "add_garbage",
     "all_buckets",
@@ -34,6 +35,7 @@ __all__ = [
     "list_page",
     "put_object",
     "remove_object",
+    "set_headers",
     "set_plain_file",
 ]
 
@@ -64,6 +66,21 @@ CREATE TABLE IF NOT EXISTS stale (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS garbage (body TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_SETTINGS_AND_PARTS = """
+CREATE TABLE settings (
+    bucket TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (bucket, name)
+) WITHOUT ROWID;
+-- Uploads that were completed: a client that lost the response repeats its request.
+CREATE TABLE completed (
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL, checksums TEXT NOT NULL,
+    headers TEXT NOT NULL, time INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX completed_by_time ON completed (time);
+-- Each part was its size, and is now its size and its checksums.
+UPDATE objects SET parts = (
+    SELECT json_group_array(json_array(value, json('{}'))) FROM json_each(objects.parts)
+) WHERE parts != '[]';
+"""
 
 
 @attrs.frozen
@@ -75,6 +92,16 @@ class Bucket:
     """Region that it was created in."""
     created: int
     """Seconds since 1970."""
+
+
+@attrs.frozen
+class ObjectPart:
+    """A part of an object that was uploaded in parts."""
+
+    size: int
+    """Bytes."""
+    checksums: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    """Base64 by algorithm."""
 
 
 @attrs.frozen
@@ -92,11 +119,11 @@ class StoredObject:
     modified: int
     """Whole seconds since 1970, as in S3."""
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
-    """Headers that a GET returns, user metadata included; by lower-case name."""
+    """Headers of the request that are kept, user metadata, tags and the ACL included; by lower-case name."""
     checksums: Mapping[str, str] = attrs.field(factory=dict[str, str])
     """Base64 by algorithm (``crc32``)."""
-    parts: tuple[int, ...] = ()
-    """Sizes of the parts in bytes; empty unless it was uploaded in parts."""
+    parts: tuple[ObjectPart, ...] = ()
+    """Empty unless it was uploaded in parts."""
     has_plain_file: bool = False
     """Whether its plain file exists."""
 
@@ -113,7 +140,7 @@ class Index(Database):
     """
 
     def __init__(self, path: Path, *, fsync: bool) -> None:
-        super().__init__(path, [_SCHEMA], fsync=fsync)
+        super().__init__(path, [_SCHEMA, _SETTINGS_AND_PARTS], fsync=fsync)
 
     def find(self, bucket: str, key: str) -> StoredObject | None:
         """Return an object, or None; one read without a transaction."""
@@ -151,7 +178,7 @@ def _object_from_row(row: Row) -> StoredObject:
         modified=modified,
         headers=json.loads(headers),
         checksums=json.loads(checksums),
-        parts=() if parts == "[]" else tuple(json.loads(parts)),
+        parts=() if parts == "[]" else tuple(ObjectPart(*part) for part in json.loads(parts)),
         has_plain_file=bool(shown),
     )
 
@@ -186,11 +213,19 @@ def put_object(db: Connection, new: StoredObject, old: StoredObject | None, *, p
             new.modified,
             json.dumps(dict(new.headers)),
             json.dumps(dict(new.checksums)),
-            json.dumps(new.parts),
+            json.dumps([(part.size, dict(part.checksums)) for part in new.parts]),
             False,
         ),
     )
     _record_change(db, new, old, owns_path=path_is_free)
+
+
+def set_headers(db: Connection, stored: StoredObject, headers: Mapping[str, str]) -> None:
+    """Replace the kept headers of an object."""
+    db.execute(
+        "UPDATE objects SET headers = ? WHERE bucket = ? AND key = ?",
+        (json.dumps(dict(headers)), stored.bucket, stored.key.encode()),
+    )
 
 
 def remove_object(db: Connection, old: StoredObject) -> None:

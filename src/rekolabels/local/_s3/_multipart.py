@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, BinaryIO
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from rekolabels.local._s3._conditions import Preconditions
-    from rekolabels.local._s3._index import StoredObject
 
 __all__ = [
+    "Completed",
     "CompletedPart",
     "Part",
     "Upload",
@@ -31,11 +32,14 @@ __all__ = [
     "complete",
     "create",
     "find",
+    "find_completed",
     "iter_uploads",
     "new_id",
     "put_part",
 ]
 
+_ETAG = re.compile(r"[0-9a-f]{32}")
+_REMEMBERED_SECONDS = 7 * 24 * 3600
 _MIN_PART_SIZE = 5 * 1024 * 1024  # bytes, for all parts but the last
 
 
@@ -80,6 +84,17 @@ class CompletedPart:
     etag: str
     checksums: Mapping[str, str]
     """Base64 by algorithm."""
+
+
+@attrs.frozen
+class Completed:
+    """What a completed upload became."""
+
+    etag: str
+    checksums: Mapping[str, str]
+    """Base64 by algorithm."""
+    headers: Mapping[str, str]
+    """Headers that are stored with the object, by lower-case name."""
 
 
 def new_id() -> str:
@@ -214,7 +229,7 @@ def complete(
     completed: Sequence[CompletedPart],
     preconditions: Preconditions,
     given: Mapping[str, str],
-) -> StoredObject:
+) -> Completed:
     """Join the parts of an upload into the object.
 
     Args:
@@ -230,19 +245,16 @@ def complete(
     """
     parts = _check_parts(store, upload, completed)
     body = _join(store, upload, parts)
-    etags = md5()
-    for part in parts:
-        etags.update(bytes.fromhex(part.etag))
     new = index.StoredObject(
         bucket=upload.bucket,
         key=upload.key,
         body=body.name,
         size=body.info.size,
-        etag=f"{etags.digest().hex()}-{len(parts)}",
+        etag=_joined_etag([part.etag for part in parts]),
         modified=store.now(),
         headers=upload.headers,
         checksums=body.info.checksums,
-        parts=tuple(part.size for part in parts),
+        parts=tuple(index.ObjectPart(part.size, part.checksums) for part in parts),
     )
 
     def finish(db: sqlite3.Connection) -> None:
@@ -253,11 +265,58 @@ def complete(
                     "BadDigest", f"The {algorithm.upper()} you specified did not match what we received."
                 )
         remove_upload(db, upload.id)
+        _remember(db, upload, done, store.now())
 
     # Checksums that cannot be computed here are stored as the client gave them.
     new = attrs.evolve(new, checksums={**given, **new.checksums})
+    done = Completed(new.etag, new.checksums, new.headers)
     store.put(new, preconditions, within_commit=finish)
-    return new
+    return done
+
+
+def _joined_etag(etags: Sequence[str]) -> str:
+    """Return the ETag of an object that is made of parts with these ETags."""
+    whole = md5()
+    for etag in etags:
+        whole.update(bytes.fromhex(etag))
+    return f"{whole.digest().hex()}-{len(etags)}"
+
+
+def _remember(db: sqlite3.Connection, upload: Upload, done: Completed, now: int) -> None:
+    """Record a completed upload for some days; the client may repeat its request."""
+    db.execute("DELETE FROM completed WHERE time < ?", (now - _REMEMBERED_SECONDS,))
+    db.execute(
+        "INSERT INTO completed VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            upload.id,
+            upload.bucket,
+            upload.key.encode(),
+            done.etag,
+            json.dumps(dict(done.checksums)),
+            json.dumps(dict(done.headers)),
+            now,
+        ),
+    )
+
+
+def find_completed(
+    store: ObjectStore, bucket: str, key: str, upload_id: str, completed: Sequence[CompletedPart]
+) -> Completed | None:
+    """Return what an upload became that was completed with the same parts; None for any other upload.
+
+    Raises:
+        S3Error: ``NoSuchBucket`` or ``InvalidBucketName``.
+    """
+    with store.index.read() as db:
+        require_bucket(db, bucket)
+        row = db.execute(
+            "SELECT etag, checksums, headers FROM completed WHERE id = ? AND bucket = ? AND key = ?",
+            (upload_id, bucket, key.encode()),
+        ).fetchone()
+    if row is None or not all(_ETAG.fullmatch(part.etag) for part in completed):
+        return None
+    done = Completed(row[0], json.loads(row[1]), json.loads(row[2]))
+    return done if _joined_etag([part.etag for part in completed]) == done.etag else None
 
 
 def _check_parts(store: ObjectStore, upload: Upload, completed: Sequence[CompletedPart]) -> list[Part]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from rekolabels.local._s3 import _multipart as multipart
 from rekolabels.local._s3._body import CHECKSUM_SIZES, header_checksums, parse_document, read_document
 from rekolabels.local._s3._conditions import Preconditions, check_copy_conditions, requested_copy_range
+from rekolabels.local._s3._encryption import encryption_headers
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._multipart import CompletedPart, Upload
-from rekolabels.local._s3._object_operations import stored_headers
+from rekolabels.local._s3._object_headers import stored_headers
 from rekolabels.local._s3._object_store import require_bucket
 from rekolabels.local._s3._request import MAX_PARTS, copy_source, key_encoder, page_size, parse_part_number
 from rekolabels.local._s3._response import (
@@ -67,7 +68,7 @@ def create_multipart_upload(store: ObjectStore, request: Request) -> Response:
     return xml_response(
         "InitiateMultipartUploadResult",
         [("Bucket", upload.bucket), ("Key", upload.key), ("UploadId", upload.id)],
-        headers=headers,
+        headers={**headers, **encryption_headers(upload.headers)},
     )
 
 
@@ -106,7 +107,14 @@ def upload_part(store: ObjectStore, request: Request) -> Response:
         for name, value in checksum_headers(part.checksums).items()
         if name != "x-amz-checksum-type"
     }
-    return Response(headers={"ETag": f'"{part.etag}"', "Content-Length": "0", **checksums})
+    return Response(
+        headers={
+            "ETag": f'"{part.etag}"',
+            "Content-Length": "0",
+            **encryption_headers(upload.headers),
+            **checksums,
+        }
+    )
 
 
 def upload_part_copy(store: ObjectStore, request: Request) -> Response:
@@ -126,6 +134,7 @@ def upload_part_copy(store: ObjectStore, request: Request) -> Response:
             ("ETag", f'"{part.etag}"'),
             *_part_checksums(part.checksums),
         ],
+        headers=encryption_headers(upload.headers),
     )
 
 
@@ -134,21 +143,24 @@ def _part_checksums(checksums: Mapping[str, str]) -> Children:
 
 
 def complete_multipart_upload(store: ObjectStore, request: Request) -> Response:
-    """Answer CompleteMultipartUpload."""
-    preconditions = Preconditions.of(request)
-    upload = _find_upload(store, request)
+    """Answer CompleteMultipartUpload; a repeated request gets the same answer."""
+    preconditions = Preconditions.of_write(request)
     # The checksum headers describe the object; a checksum of the document would be Content-MD5.
     completed = _completed_parts(read_document(request, checksums=False))
-    stored = multipart.complete(store, upload, completed, preconditions, header_checksums(request))
+    done = multipart.find_completed(store, request.bucket, request.key, request.query["uploadId"], completed)
+    if done is None:
+        upload = _find_upload(store, request)
+        done = multipart.complete(store, upload, completed, preconditions, header_checksums(request))
     return xml_response(
         "CompleteMultipartUploadResult",
         [
-            ("Location", f"/{stored.bucket}/{stored.key}"),
-            ("Bucket", stored.bucket),
-            ("Key", stored.key),
-            ("ETag", f'"{stored.etag}"'),
-            *checksum_elements(stored.checksums),
+            ("Location", f"/{request.bucket}/{request.key}"),
+            ("Bucket", request.bucket),
+            ("Key", request.key),
+            ("ETag", f'"{done.etag}"'),
+            *checksum_elements(done.checksums),
         ],
+        headers=encryption_headers(done.headers),
     )
 
 
@@ -199,7 +211,7 @@ def list_parts(store: ObjectStore, request: Request) -> Response:
             ("Owner", OWNER),
             ("StorageClass", upload.headers.get("x-amz-storage-class", "STANDARD")),
             ("PartNumberMarker", marker),
-            ("NextPartNumberMarker", page[-1].number if page else None),
+            ("NextPartNumberMarker", page[-1].number if page else 0),
             ("MaxParts", limit),
             ("IsTruncated", len(page) < len(remaining)),
             ("ChecksumAlgorithm", upload.algorithm.upper() or None),

@@ -15,8 +15,15 @@ from rekolabels.local._s3._conditions import (
     requested_part,
     requested_range,
 )
+from rekolabels.local._s3._encryption import ENCRYPTION, encryption_headers
 from rekolabels.local._s3._errors import S3Error, not_implemented
 from rekolabels.local._s3._index import StoredObject
+from rekolabels.local._s3._object_headers import (
+    CONTENT_HEADERS,
+    copied_headers,
+    returned_headers,
+    stored_headers,
+)
 from rekolabels.local._s3._request import Request, check_version, copy_source
 from rekolabels.local._s3._response import (
     Response,
@@ -36,78 +43,41 @@ __all__ = [
     "copy_object",
     "delete_object",
     "get_object",
-    "get_object_tagging",
     "head_object",
+    "new_object",
     "put_object",
-    "stored_headers",
+    "written_headers",
 ]
 
-_HEADERS = (
-    "cache-control",
-    "content-disposition",
-    "content-encoding",
-    "content-language",
-    "content-type",
-    "expires",
-)
-_STORED = (*_HEADERS, "x-amz-website-redirect-location")
-_META = "x-amz-meta-"
-_MAX_META = 2048  # bytes of user metadata, names and values together
-_OVERRIDES = {f"response-{name}": name for name in _HEADERS}
-# Classes whose objects can be read immediately; objects in an archive would need RestoreObject first.
-_CLASSES = {
-    "STANDARD",
-    "REDUCED_REDUNDANCY",
-    "STANDARD_IA",
-    "ONEZONE_IA",
-    "INTELLIGENT_TIERING",
-    "GLACIER_IR",
-}
-_ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
+_OVERRIDES = {f"response-{name}": name for name in CONTENT_HEADERS}
+_DIRECTIVES = {"COPY", "REPLACE"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 # -- writing -------------------------------------------------------------------------------------------------
 
 
-def stored_headers(request: Request) -> dict[str, str]:
-    """Return the headers of a request that are stored with the object, user metadata included.
-
-    Raises:
-        S3Error: ``MetadataTooLarge``, ``InvalidStorageClass``, or ``NotImplemented`` for archive classes.
-    """
-    kept = {name: request.headers[name] for name in _STORED if request.headers.get(name)}
-    kept.setdefault("content-type", "binary/octet-stream")
-    codings = [coding.strip() for coding in kept.pop("content-encoding", "").split(",")]
-    if remaining := ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked"):
-        kept["content-encoding"] = remaining
-    meta = {name: value for name, value in request.headers.items() if name.startswith(_META)}
-    size = sum(len(name) - len(_META) + len(value) for name, value in meta.items())
-    if size > _MAX_META:
-        raise S3Error("MetadataTooLarge", Size=str(size), MaxSizeAllowed=str(_MAX_META))
-    storage_class = request.headers.get("x-amz-storage-class", "STANDARD")
-    if storage_class in _ARCHIVES:
-        raise not_implemented(f"The storage class {storage_class}")
-    if storage_class not in _CLASSES:
-        raise S3Error("InvalidStorageClass", StorageClassRequested=storage_class)
-    if storage_class != "STANDARD":
-        kept["x-amz-storage-class"] = storage_class
-    return {**kept, **meta}
-
-
 def put_object(store: ObjectStore, request: Request) -> Response:
     """Answer PutObject."""
-    preconditions = Preconditions.of(request)
+    preconditions = Preconditions.of_write(request)
     headers = stored_headers(request)
     body = store.receive(request)
-    new = _new_object(store, request, body, headers)
+    new = new_object(store, request, body, headers)
     store.put(new, preconditions)
-    return Response(
-        headers={"ETag": f'"{new.etag}"', "Content-Length": "0", **checksum_headers(new.checksums)},
-    )
+    return Response(headers={"Content-Length": "0", **written_headers(new)})
 
 
-def _new_object(store: ObjectStore, request: Request, body: Body, headers: Mapping[str, str]) -> StoredObject:
+def written_headers(new: StoredObject) -> dict[str, str]:
+    """Return the headers that describe a new object in the response."""
+    return {
+        "ETag": f'"{new.etag}"',
+        **encryption_headers(new.headers),
+        **checksum_headers(new.checksums),
+    }
+
+
+def new_object(store: ObjectStore, request: Request, body: Body, headers: Mapping[str, str]) -> StoredObject:
+    """Return the object at the key of a request, to be committed."""
     return StoredObject(
         bucket=request.bucket,
         key=request.key,
@@ -122,16 +92,13 @@ def _new_object(store: ObjectStore, request: Request, body: Body, headers: Mappi
 
 def copy_object(store: ObjectStore, request: Request) -> Response:
     """Answer CopyObject."""
-    preconditions = Preconditions.of(request)
+    preconditions = Preconditions.of_write(request)
     bucket, key = copy_source(request)
-    directive = request.headers.get("x-amz-metadata-directive", "COPY").upper()
-    if directive not in {"COPY", "REPLACE"}:
-        raise S3Error(
-            "InvalidArgument", "Unknown metadata directive.", ArgumentName="x-amz-metadata-directive"
-        )
+    replace_metadata = _is_replaced(request, "x-amz-metadata-directive")
+    replace_tags = _is_replaced(request, "x-amz-tagging-directive")
     given = stored_headers(request)
     if (
-        directive == "COPY"
+        not replace_metadata
         and (bucket, key) == (request.bucket, request.key)
         and not _changes_metadata(request)
     ):
@@ -146,7 +113,10 @@ def copy_object(store: ObjectStore, request: Request) -> Response:
     store.bucket(request.bucket)
     check_copy_conditions(request, store.find(bucket, key))
     source, body = store.copy_body(bucket, key, algorithms=(algorithm,) if algorithm else ())
-    new = _new_object(store, request, body, _copied_headers(source, given, directive))
+    headers = copied_headers(
+        source.headers, given, replace_metadata=replace_metadata, replace_tags=replace_tags
+    )
+    new = new_object(store, request, body, headers)
     store.put(new, preconditions)
     return xml_response(
         "CopyObjectResult",
@@ -155,29 +125,34 @@ def copy_object(store: ObjectStore, request: Request) -> Response:
             ("ETag", f'"{new.etag}"'),
             *checksum_elements(new.checksums),
         ],
+        headers=encryption_headers(new.headers),
     )
 
 
+def _is_replaced(request: Request, name: str) -> bool:
+    """Return whether a directive asks for the values of the request instead of those of the source."""
+    directive = request.headers.get(name, "COPY").upper()
+    if directive not in _DIRECTIVES:
+        raise S3Error(
+            "InvalidArgument", f"Unknown directive in {name}. Use COPY or REPLACE.", ArgumentName=name
+        )
+    return directive == "REPLACE"
+
+
 def _changes_metadata(request: Request) -> bool:
-    names = {"x-amz-storage-class", "x-amz-website-redirect-location", "x-amz-server-side-encryption"}
+    names = {"x-amz-storage-class", "x-amz-website-redirect-location", ENCRYPTION}
     return not names.isdisjoint(request.headers)
-
-
-def _copied_headers(source: StoredObject, given: Mapping[str, str], directive: str) -> Mapping[str, str]:
-    if directive == "REPLACE":
-        return given
-    # The storage class and the redirect come from the request, whatever the directive.
-    not_copied = {"x-amz-storage-class", "x-amz-website-redirect-location"}
-    copied = {name: value for name, value in source.headers.items() if name not in not_copied}
-    return {**copied, **{name: value for name, value in given.items() if name in not_copied}}
 
 
 def delete_object(store: ObjectStore, request: Request) -> Response:
     """Answer DeleteObject."""
     check_version(request.query.get("versionId"))
-    (error,) = store.delete(
-        request.bucket, [(request.key, Preconditions(if_match=request.header("if-match")))]
+    conditions = Preconditions.of_deletion(
+        request.header("if-match"),
+        request.header("x-amz-if-match-last-modified-time"),
+        request.header("x-amz-if-match-size"),
     )
+    (error,) = store.delete(request.bucket, [(request.key, conditions)])
     if error is not None:
         raise error
     return Response(204)
@@ -237,7 +212,7 @@ def _response_head(request: Request, stored: StoredObject) -> tuple[Response, in
         "ETag": f'"{stored.etag}"',
         "Last-Modified": http_date(stored.modified),
         "Accept-Ranges": "bytes",
-        **stored.headers,
+        **returned_headers(stored.headers),
         **_overrides(request),
     }
     number = request.query.get("partNumber")
@@ -253,9 +228,18 @@ def _response_head(request: Request, stored: StoredObject) -> tuple[Response, in
     headers["Content-Length"] = str(end - start)
     if byte_range is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
-    elif request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-        headers.update(checksum_headers(stored.checksums))
+    if request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+        headers.update(_checksums_of_range(stored, number, byte_range))
     return Response(200 if byte_range is None else 206, headers), start, end
+
+
+def _checksums_of_range(
+    stored: StoredObject, number: str | None, byte_range: tuple[int, int] | None
+) -> dict[str, str]:
+    """Return the checksum headers for what is sent: the object, one part of it, or other bytes of it."""
+    if byte_range is None or (number is not None and not stored.parts):
+        return checksum_headers(stored.checksums)
+    return {} if number is None else checksum_headers(stored.parts[int(number) - 1].checksums)
 
 
 def _overrides(request: Request) -> dict[str, str]:
@@ -277,10 +261,3 @@ def _is_latin_1(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def get_object_tagging(store: ObjectStore, request: Request) -> Response:
-    """Answer GetObjectTagging with no tags: tagging is not implemented, but ``aws s3 cp`` reads tags."""
-    check_version(request.query.get("versionId"))
-    store.find(request.bucket, request.key)
-    return xml_response("Tagging", [("TagSet", [])])

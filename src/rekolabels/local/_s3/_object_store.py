@@ -21,7 +21,7 @@ from rekolabels.local._s3._index import Bucket, ListPage, ListQuery, StoredObjec
 from rekolabels.local._s3._names import check_index, is_bucket_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from rekolabels.local._s3._conditions import Preconditions
@@ -149,8 +149,13 @@ class ObjectStore:
 
     # -- buckets ---------------------------------------------------------------------------------------------
 
-    def create_bucket(self, name: str, region: str) -> Bucket:
+    def create_bucket(self, name: str, region: str, settings: Mapping[str, str] | None = None) -> Bucket:
         """Create a bucket.
+
+        Args:
+            name: Its name.
+            region: Its Region.
+            settings: Its settings by name; they replace those of an existing bucket.
 
         Raises:
             S3Error: ``InvalidBucketName``; ``BucketAlreadyOwnedByYou``, except in us-east-1, where creating
@@ -160,12 +165,15 @@ class ObjectStore:
         with self.index.write() as db:
             existing = index.find_bucket(db, name)
             if existing is not None:
-                if existing.region == region == "us-east-1":
-                    return existing
-                raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
-            created = Bucket(name, region, self.now())
-            db.execute("INSERT INTO buckets VALUES (?, ?, ?)", attrs.astuple(created))
-            self.disk.make_bucket_folder(name)
+                if not existing.region == region == "us-east-1":
+                    raise S3Error("BucketAlreadyOwnedByYou", BucketName=name)
+                created = existing
+            else:
+                created = Bucket(name, region, self.now())
+                db.execute("INSERT INTO buckets VALUES (?, ?, ?)", attrs.astuple(created))
+                self.disk.make_bucket_folder(name)
+            for setting, value in (settings or {}).items():
+                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, setting, value))
         return created
 
     def has_bucket(self, name: str) -> bool:
@@ -199,6 +207,8 @@ class ObjectStore:
                 raise S3Error("BucketNotEmpty", BucketName=name)
             for (upload,) in db.execute("SELECT id FROM uploads WHERE bucket = ?", (name,)).fetchall():
                 remove_upload(db, upload)
+            db.execute("DELETE FROM completed WHERE bucket = ?", (name,))
+            db.execute("DELETE FROM settings WHERE bucket = ?", (name,))
             db.execute("DELETE FROM buckets WHERE name = ?", (name,))
             self.disk.remove_bucket_folder(name)
         self.sync_disk()
@@ -253,6 +263,27 @@ class ObjectStore:
             self.bucket(bucket)
             raise S3Error("NoSuchKey", Key=key)
         return found
+
+    def update_headers(self, bucket: str, key: str, changes: Mapping[str, str | None]) -> None:
+        """Change the kept headers of an object; its body and its date stay.
+
+        Args:
+            bucket: The bucket.
+            key: The key.
+            changes: Values by lower-case name; None to remove a header.
+
+        Raises:
+            S3Error: ``NoSuchKey``, ``NoSuchBucket`` or ``InvalidBucketName``.
+        """
+        with self.index.write() as db:
+            require_bucket(db, bucket)
+            found = index.find_object(db, bucket, key)
+            if found is None:
+                raise S3Error("NoSuchKey", Key=key)
+            headers = {**found.headers, **changes}
+            index.set_headers(
+                db, found, {name: value for name, value in headers.items() if value is not None}
+            )
 
     def open(self, bucket: str, key: str) -> tuple[StoredObject, BinaryIO]:
         """Return an object and its open body, both of the same version. The caller closes the body.
