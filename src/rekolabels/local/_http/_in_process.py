@@ -19,6 +19,7 @@ from botocore.exceptions import ConnectionClosedError
 from botocore.loaders import Loader
 
 from rekolabels.errors import ServiceClosed
+from rekolabels.local._core._credentials import SECRET
 from rekolabels.local._core._wsgi import ResponseStart, close_chunks, make_environ
 from rekolabels.local._http._shield import shield
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-__all__ = ["CLOSED_MESSAGE", "ENDPOINT", "SECRET", "LocalSession", "make_session"]
+__all__ = ["CLOSED_MESSAGE", "ENDPOINT", "LocalSession", "make_session"]
 
 CLOSED_MESSAGE = (
     "The embedded service is closed. Create a new one: `service = LocalService('workspace')`. What is stored "
@@ -37,7 +38,6 @@ CLOSED_MESSAGE = (
 ENDPOINT = "http://s3.rekolabels.invalid"
 """Endpoint of all in-process clients. The name never resolves (RFC 6761), so nothing leaves the process. Its
 first label makes S3 read bucket names from the path."""
-SECRET = "not-a-secret"  # noqa: S105 - signatures are not verified
 
 
 class LocalSession(boto3.Session):

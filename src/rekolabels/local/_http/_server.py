@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rekolabels._arguments import check_callable, check_integer, check_items, check_text
 from rekolabels.errors import InvalidInput
+from rekolabels.local._core._credentials import SECRET
 from rekolabels.local._core._wsgi import BadRequest, ResponseStart, close_chunks, make_environ
 from rekolabels.local._http._access import HostNames, TokenMiddleware, check_exposure, protect_response
 from rekolabels.local._http._cors import CorsMiddleware
-from rekolabels.local._http._in_process import SECRET
 from rekolabels.local._http._parser import RequestBody, RequestHead, open_body, read_head
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ The modules, from the disk up to HTTP:
 ``_tags``, ``_acl``         tags and canned ACLs in headers and documents
 ``_encryption``             encryption headers, which are stored and returned
 ``_object_headers``         which headers are stored, copied and returned
+``_form``, ``_form_policy`` forms of browsers, and the policies that allow them
 ``_bucket_operations``      operations on buckets, listings, DeleteObjects
 ``_object_operations``      operations on single objects
 ``_multipart_operations``   operations on multipart uploads
@@ -24,6 +25,7 @@ The modules, from the disk up to HTTP:
 ``_acl_operations``         operations on canned ACLs
 ``_policy_operations``      operations on bucket policies
 ``_cors_operations``        operations on CORS rules
+``_form_operations``        PostObject
 ``_app``                    WSGI application and routing
 =========================== ======================================================
 """

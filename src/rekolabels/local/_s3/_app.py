@@ -22,6 +22,7 @@ from rekolabels.local._s3 import _policy_operations as policies
 from rekolabels.local._s3 import _tag_operations as tags
 from rekolabels.local._s3._attributes_operations import get_object_attributes
 from rekolabels.local._s3._errors import S3Error, not_implemented
+from rekolabels.local._s3._form_operations import post_object
 from rekolabels.local._s3._object_store import ObjectStore
 from rekolabels.local._s3._request import Request, check_expiry, parse_request
 from rekolabels.local._s3._response import Response
@@ -74,6 +75,7 @@ _BUCKET: dict[tuple[str, str], tuple[Operation, str]] = {
     ("DELETE", "cors"): (cors.delete_bucket_cors, ""),
     ("GET", "acl"): (acls.get_bucket_acl, ""),
     ("PUT", "acl"): (acls.put_bucket_acl, ""),
+    ("POST", ""): (post_object, ""),
     ("POST", "delete"): (buckets.delete_objects, ""),
     ("GET", "uploads"): (
         uploads.list_multipart_uploads,

@@ -31,6 +31,7 @@ __all__ = [
     "HASHERS",
     "AwsChunkedReader",
     "BodyInfo",
+    "PlainReader",
     "encode_checksum",
     "header_checksums",
     "md5",
@@ -121,21 +122,31 @@ class BodyInfo:
     """Base64 by algorithm (``crc32``): those that the client sent or asked for."""
 
 
-class _PlainReader:
+class PlainReader:
     """Reader of a body of a known length, or up to the end of the stream."""
 
     def __init__(self, stream: ByteStream, length: int | None) -> None:
         self._stream = stream
         self._remaining = length
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
+        """Return at most ``size`` bytes; ``b""`` at the end.
+
+        Raises:
+            S3Error: ``IncompleteBody``.
+        """
         if self._remaining is None:
             return self._stream.read(size)
         if not self._remaining:
             return b""
         return self._count(self._stream.read(min(size, self._remaining)))
 
-    def readline(self, size: int) -> bytes:
+    def readline(self, size: int, /) -> bytes:
+        """Return one line, or the first ``size`` bytes of a longer one.
+
+        Raises:
+            S3Error: ``IncompleteBody``.
+        """
         if self._remaining is None:
             return self._stream.readline(size)
         if not self._remaining:
@@ -246,7 +257,7 @@ def receive(
         raise S3Error("MissingContentLength")
     if (request.length or 0) > _MAX_BODY:
         raise S3Error("EntityTooLarge", ProposedSize=str(request.length), MaxSizeAllowed=str(_MAX_BODY))
-    plain = _PlainReader(request.stream, request.length)
+    plain = PlainReader(request.stream, request.length)
     chunked = AwsChunkedReader(plain) if _is_aws_chunked(request) else None
     size, hashers = _read_all(chunked or plain, write, _wanted_algorithms(request, algorithms))
     if chunked is not None:
@@ -261,7 +272,7 @@ def receive(
 
 
 def _read_all(
-    reader: _PlainReader | AwsChunkedReader, write: Callable[[bytes], object], algorithms: Collection[str]
+    reader: PlainReader | AwsChunkedReader, write: Callable[[bytes], object], algorithms: Collection[str]
 ) -> tuple[int, dict[str, Hasher]]:
     hashers = {name: HASHERS[name]() for name in algorithms}
     size = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rekolabels.local._s3._body import read_document
@@ -100,7 +101,7 @@ def _check_statement(statement: Any, bucket: str) -> None:
         if len(given) > 1:
             _refuse(f"Statement has both {given[0]} and {given[1]}.")
     if statement["Effect"] not in _EFFECTS:
-        _refuse(f"Invalid effect: {str(statement['Effect'])[:100]!r}. Use Allow or Deny.")
+        _refuse(f"Invalid effect: {reprlib.repr(statement['Effect'])}. Use Allow or Deny.")
     _check_principal(statement.get("Principal", statement.get("NotPrincipal")))
     for action in _strings(statement.get("Action", statement.get("NotAction")), "Action"):
         if action != "*" and not action.lower().startswith("s3:"):
