@@ -408,10 +408,11 @@ class LocalService:
         return server
 
     def inside_moto(self) -> AbstractContextManager[None]:
-        """Answer the Rekognition calls of moto's ``mock_aws`` within the block.
+        """Answer the Custom Labels calls of moto's ``mock_aws`` within the block.
 
-        Every boto3 client that moto mocks then reaches this service with its Rekognition calls. Give the
-        service a client of moto's S3, so that images and results are stored there.
+        Every boto3 client that moto mocks then reaches this service with its Custom Labels calls, as moto's
+        account; moto answers the other operations of Rekognition. Give the service a client of moto's S3, so
+        that images and results are stored there. Works with moto 5.1 and newer.
 
         Raises:
             InvalidInput: moto is not installed, or the service is closed.

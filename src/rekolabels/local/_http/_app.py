@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from rekolabels.local._core._context import Call, Context, check_process
+from rekolabels.local._core._credentials import is_account_id
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._s3_xml import error_document
 from rekolabels.local._core._sqlite import DatabaseClosed
@@ -36,7 +37,6 @@ _POLLING = ("Describe", "Get")
 # The signature names the caller but is not verified. As in other emulators, an access key ID of twelve digits
 # is an account ID.
 _CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d{8}/(?P<region>[a-z\d-]+)/")
-_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 
 
 class App:
@@ -139,10 +139,11 @@ class App:
         account, region = self._account, self._region
         if signed is not None:
             region, account = signed["region"], self._account_of(signed["key"])
-        return Call(self._context, account, region)
+        # A host that knows better, such as moto, names the account.
+        return Call(self._context, environ.get("rekolabels.account", account), region)
 
     def _account_of(self, key: str) -> str:
-        return key if _ACCOUNT.fullmatch(key) else self._account
+        return key if is_account_id(key) else self._account
 
 
 def _without_s3(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

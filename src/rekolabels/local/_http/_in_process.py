@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-__all__ = ["CLOSED_MESSAGE", "ENDPOINT", "LocalSession", "make_session"]
+__all__ = ["CLOSED_MESSAGE", "ENDPOINT", "LocalSession", "make_request_environ", "make_session"]
 
 CLOSED_MESSAGE = (
     "The embedded service is closed. Create a new one: `service = LocalService('workspace')`. What is stored "
@@ -130,12 +130,13 @@ class _BeforeSend:
         return AWSResponse(request.url, start.status_code, cast("Any", dict(start.headers)), body)
 
     def _answer(self, request: AWSPreparedRequest, start: ResponseStart) -> _ResponseBody:
-        body = _ResponseBody(self._app(_environ(request), start))
+        body = _ResponseBody(self._app(make_request_environ(request), start))
         body.prime()
         return body
 
 
-def _environ(request: AWSPreparedRequest) -> WSGIEnvironment:
+def make_request_environ(request: AWSPreparedRequest) -> WSGIEnvironment:
+    """Return the WSGI environ of a request that botocore is about to send."""
     parts = urlsplit(request.url)
     body, length = _open_request_body(request.body)
     environ = make_environ(
