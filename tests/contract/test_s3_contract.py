@@ -383,11 +383,23 @@ def test_invalid_copies(s3: S3Client) -> None:
     assert _code(raised) == ("InvalidRequest", 400)
 
 
-def test_content_encodings_are_kept_as_given(s3: S3Client) -> None:
-    """Spaces and order stay."""
-    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", ContentEncoding="deflate, gzip")
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("deflate, gzip", "deflate, gzip"),
+        ("gzip,br", "gzip,br"),
+        ("gzip, aws-chunked", "gzip"),
+        ("aws-chunked, gzip", "gzip"),
+        ("aws-chunked", None),
+    ],
+)
+def test_content_encodings_are_kept_as_given(s3: S3Client, given: str, kept: str | None) -> None:
+    """Only ``aws-chunked``, which belongs to the request, is left out."""
+    if _is_moto(s3) and "aws-chunked" in given:
+        pytest.skip("moto takes the body apart")
+    s3.put_object(Bucket="dogs", Key="rex", Body=b"x", ContentEncoding=given)
 
-    assert s3.head_object(Bucket="dogs", Key="rex")["ContentEncoding"] == "deflate, gzip"
+    assert s3.head_object(Bucket="dogs", Key="rex").get("ContentEncoding") == kept
 
 
 def test_server_side_encryption(s3: S3Client) -> None:

@@ -226,10 +226,12 @@ class AwsChunkedReader:
 
 
 def _is_aws_chunked(request: Request) -> bool:
+    # Not by Content-Encoding alone: programs pass on that of an object, from which S3 removes aws-chunked.
+    if request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+        return True
     codings = request.headers.get("content-encoding", "").lower().split(",")
-    return request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or any(
-        coding.strip() == "aws-chunked" for coding in codings
-    )
+    is_announced = any(coding.strip() == "aws-chunked" for coding in codings)
+    return is_announced and request.header("x-amz-decoded-content-length") is not None
 
 
 def receive(

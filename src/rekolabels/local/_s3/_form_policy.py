@@ -27,7 +27,8 @@ _CREDENTIAL = re.compile(r"(?P<key>[^/]+)/(?P<date>\d{8})/(?P<region>[^/]+)/s3/a
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 _SHA1_SIZE = 20  # bytes of the HMAC of signature version 2
 _MAX_DIGITS = 15
-# Fields that no condition needs to name, as well as those that start with x-ignore-.
+# Fields that no condition needs to name, and how the names of others start.
+_EXEMPT_PREFIXES = ("x-amz-checksum-", "x-ignore-")
 _EXEMPT = frozenset({"awsaccesskeyid", "file", "policy", "signature", "x-amz-signature"})
 _OPERATORS = frozenset({"eq", "starts-with"})
 _RANGE_PARTS = 3
@@ -81,7 +82,7 @@ def check_form(fields: Mapping[str, str], bucket: str, now: float) -> FormPolicy
             named.add(name)
             if not _holds(operator, name, value, values.get(name, "")) and not problem:
                 problem = f"Policy Condition failed: {json.dumps([operator, f'${name}', value])}"
-    extra = sorted(name for name in fields.keys() - named - _EXEMPT if not name.startswith("x-ignore-"))
+    extra = sorted(name for name in fields.keys() - named - _EXEMPT if not name.startswith(_EXEMPT_PREFIXES))
     if extra and not problem:
         problem = f"Extra input fields: {', '.join(extra)[:1000]}"
     if problem:
