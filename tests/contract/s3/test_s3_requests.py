@@ -268,6 +268,14 @@ def test_buckets_in_the_host_name(app: S3Directory, s3: S3Client) -> None:
     assert s3.get_object(Bucket="wolves", Key="x")["Body"].read() == b"1"
 
 
+def test_signatures_for_unknown_regions(app: S3Directory, s3: S3Client) -> None:
+    """s3cmd signs the first request for the Region ``US``; the bucket is created where the service is."""
+    signature = "AWS4-HMAC-SHA256 Credential=a/20260101/US/s3/aws4_request,Signature=b"
+
+    assert _call(app, "PUT", "/cats", authorization=signature).status == 200
+    assert s3.head_bucket(Bucket="cats")["BucketRegion"] == "us-east-1"
+
+
 @pytest.mark.parametrize(
     "name",
     ["Dogs", "ab", "a" * 64, "-dogs", "dogs-", "do..gs", "192.168.1.1", "xn--dogs", "dogs_1", ".rekolabels"],

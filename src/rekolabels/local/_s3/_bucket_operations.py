@@ -109,7 +109,8 @@ def _signing_region(request: Request) -> str:
     credential = request.query.get("X-Amz-Credential")
     text = f"Credential={credential}" if credential else request.headers.get("authorization", "")
     match = _CREDENTIAL.search(text)
-    return match[1] if match else ""
+    # s3cmd signs for the Region "US" until S3 corrects it.
+    return match[1] if match and _REGION.fullmatch(match[1]) else ""
 
 
 def _location_constraint(body: bytes) -> str | None:
