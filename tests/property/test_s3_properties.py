@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from s3_forms import encode_form
 
 from rekolabels.local._http._in_process import make_session
 from rekolabels.local._s3 import S3Directory
 from rekolabels.local._s3._body import AwsChunkedReader
 from rekolabels.local._s3._disk import plain_parts
+from rekolabels.local._s3._form import read_form
+from rekolabels.local._s3._request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,3 +167,54 @@ def test_aws_chunked_decodes_what_was_encoded(
 
     assert decoded == b"".join(pieces)
     assert reader.trailers == trailers
+
+
+class _Slow(io.RawIOBase):
+    """A stream that returns a given number of bytes at a time."""
+
+    def __init__(self, data: bytes, sizes: list[int]) -> None:
+        super().__init__()
+        self._data = data
+        self._sizes = sizes
+        self._at = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        self._at += 1
+        size = min(size, self._sizes[self._at % len(self._sizes)])
+        block, self._data = self._data[:size], self._data[size:]
+        return block
+
+
+@given(
+    fields=st.dictionaries(
+        st.text("abc-$.", min_size=1, max_size=4).map("x-{}".format),
+        st.text(st.sampled_from("a\r\n-é:;"), max_size=20),
+        max_size=4,
+    ),
+    content=st.lists(
+        st.sampled_from([b"\r\n", b"--", b"\r\n--x-boundar", b"x-boundary", b"\0", b"a" * 50])
+    ).map(b"".join),
+    sizes=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    reads=st.integers(1, 60),
+)
+def test_forms_are_read_as_they_were_sent(
+    fields: dict[str, str], content: bytes, sizes: list[int], reads: int
+) -> None:
+    """Fields and file are the same, however the bytes arrive and are asked for."""
+    assume(b"\r\n--x-boundary" not in content)
+    assume(not any("\r\n--x-boundary" in value for value in fields.values()))
+    body, content_type = encode_form(fields, content)
+    request = Request(
+        method="POST",
+        bucket="dogs",
+        key="",
+        query={},
+        headers={"content-type": content_type},
+        stream=_Slow(body, sizes),
+        length=len(body),
+    )
+
+    form = read_form(request)
+
+    assert form.fields == fields
+    assert b"".join(iter(lambda: form.file.read(reads), b"")) == content
