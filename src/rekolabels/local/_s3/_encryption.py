@@ -44,7 +44,9 @@ def requested_encryption(request: Request) -> dict[str, str]:
                 f"The header {name} requires {ENCRYPTION}: aws:kms.",
                 ArgumentName=name,
             )
-    given = {name: request.headers[name] for name in _KEPT if request.header(name)}
+    given = {name: request.headers[name] for name in (ENCRYPTION, _KEY_ID) if request.header(name)}
+    if request.headers.get(_BUCKET_KEY, "").lower() == "true":  # botocore wrote "True" before 1.36
+        given[_BUCKET_KEY] = "true"
     return {ENCRYPTION: _DEFAULT, **given}
 
 
