@@ -16,7 +16,7 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from rekolabels import LabelledImage
+from rekolabels.evaluation import score_classification
 from rekolabels.formats import read_folder, read_voc
 from rekolabels.local import LocalService
 from rekolabels.splits import split
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation import EvaluationResult, Verdict
     from rekolabels.models import ModelVersion
 
 _TEST = 0.2
@@ -126,12 +126,11 @@ def measure(task: Task, data: Path, seeds: Sequence[int]) -> Measured:
                 project.create_datasets(images, test=_TEST, seed=seed)
                 model = project.train("v1")
                 duration = seconds(model)
+                held_out = split(images, test=_TEST, seed=seed).test
                 if not number:
                     cold, again = duration, seconds(project.train("v2"))
-                    detect = milliseconds(
-                        model, [one.source for one in split(images, test=_TEST, seed=seed).test]
-                    )
-                scores.append(score(task, model.evaluation()))
+                    detect = milliseconds(model, [one.source for one in held_out])
+                scores.append(score(task, model, held_out))
     return Measured(scores, cold, again, detect, megabytes())
 
 
@@ -166,28 +165,36 @@ def milliseconds(model: ModelVersion, images: Sequence[str]) -> float:
     return 1000 * statistics.median(times[1:])
 
 
-def score(task: Task, result: EvaluationResult) -> float:
-    """Return the metric of a task on the held-out images."""
+def score(task: Task, model: ModelVersion, held_out: Sequence[LabelledImage]) -> float:
+    """Return the metric of a task on the held-out images.
+
+    Classifiers predict them once more: the files of a training list no confidence below a threshold.
+    """
+    result = model.evaluation()
     if task.metric == "mAP@0.5":
         return result.mean_average_precision or 0.0
+    with model.running() as running:
+        predictions = [
+            {found.label: found.confidence / 100 for found in running.detect(image.source, min_confidence=0)}
+            for image in held_out
+        ]
     if task.metric == "mAP":
-        found = [one.average_precision() for one in result.scores().values()]
-        return statistics.fmean(one for one in found if one is not None)
-    return macro_f1(result)
+        truths = [image.labels for image in held_out]
+        scored = score_classification(truths, predictions, list(result.labels)).values()
+        return statistics.fmean(one for label in scored if (one := label.average_precision()) is not None)
+    return macro_f1(held_out, predictions)
 
 
-def macro_f1(result: EvaluationResult) -> float:
+def macro_f1(images: Sequence[LabelledImage], predictions: Sequence[Mapping[str, float]]) -> float:
     """Return the macro F1 when the most confident label is the prediction, so that no threshold matters."""
-    pairs = [(one.labels[0], max(one.verdicts, key=confidence).label) for one in result.images]
+    pairs = [
+        (image.labels[0], max(found, key=lambda label, found=found: found[label]))
+        for image, found in zip(images, predictions, strict=True)
+    ]
     return statistics.fmean(
         2 * pairs.count((label, label)) / sum((true == label) + (found == label) for true, found in pairs)
-        for label in result.labels
+        for label in {true for true, _ in pairs}
     )
-
-
-def confidence(verdict: Verdict) -> float:
-    """Return the confidence of a verdict."""
-    return verdict.confidence
 
 
 def megabytes() -> float:

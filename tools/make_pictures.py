@@ -23,7 +23,7 @@ from rekolabels.formats import read_folder
 from rekolabels.local import LocalService
 
 if TYPE_CHECKING:
-    from rekolabels.evaluation import EvaluationResult
+    from rekolabels import ModelVersion
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "contract")]
@@ -61,8 +61,8 @@ def main() -> None:
         for drawn, image in DRAWN.items():
             shutil.copy(folder / drawn, TARGET / image)
         with LocalService("workspace") as service:
-            result = service.client().project("PuppyChallenge").model("v1").evaluation()
-            (TARGET / "threshold.svg").write_text(threshold_svg(result, "dalmatian"), encoding="utf-8")
+            model = service.client(bucket="puppies").project("PuppyChallenge").model("v1")
+            (TARGET / "threshold.svg").write_text(threshold_svg(model, "dalmatian"), encoding="utf-8")
         for scheme in ("light", "dark"):
             target = TARGET / f"evaluation-page-{scheme}.png"
             take_screenshot(options.browser, folder / "evaluation.html", target, dark=scheme == "dark")
@@ -128,16 +128,20 @@ def draw_puppies(folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, script, folder, *arguments], check=True)  # noqa: S603 -- our own script
 
 
-def threshold_svg(result: EvaluationResult, label: str) -> str:
-    """Return an SVG of the model's confidence in a label, for images with and without that label."""
+def threshold_svg(model: ModelVersion, label: str) -> str:
+    """Return an SVG of the model's confidence in a label, for test images with and without that label."""
+    result = model.evaluation()
+    images = list(result.images)
+    with model.running() as running:  # the evaluation lists no confidence below a threshold
+        found = [running.detect(image.source, min_confidence=0) for image in images]
     threshold = result.labels[label].threshold or 0.0
     shapes = [
         f'<line x1="{x(tick)}" y1="30" x2="{x(tick)}" y2="136" stroke="{GREY}" stroke-opacity=".25"/>'
         f'<text x="{x(tick)}" y="154" text-anchor="middle">{tick}</text>'
         for tick in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     ]
-    for number, image in enumerate(result.images):
-        confidence = next(one.confidence for one in image.verdicts if one.label == label)
+    for number, (image, detections) in enumerate(zip(images, found, strict=True)):
+        confidence = next(one.confidence / 100 for one in detections if one.label == label)
         has_label = label in image.labels
         cx = x(confidence)
         cy = (62 if has_label else 118) + 5 * (number % 7 - 3)  # spread dots that would overlap

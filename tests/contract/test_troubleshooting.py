@@ -94,6 +94,11 @@ def _() -> object:
     return Client()
 
 
+@provokes("The Region has no Custom Labels")
+def _() -> object:
+    return Client(region_name="eu-west-3")
+
+
 @provokes("No AWS credentials")
 def _() -> object:
     return list(Client(region_name="us-east-1").projects())
