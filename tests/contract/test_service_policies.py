@@ -298,8 +298,7 @@ def test_required_parameters_of_a_copy(trained: Trained) -> None:
     failed = describe_version(backend, arn["ProjectVersionArn"])
     assert failed["Status"] == "COPYING_FAILED"
     assert failed["StatusMessage"] == (
-        "The model version could not be copied: An error occurred (NoSuchBucket) when calling the HeadBucket "
-        "operation: The bucket no-such-bucket does not exist."
+        "The model version could not be copied to no-such-bucket: the bucket does not exist."
     )
     with refused("ResourceInUseException", "COPYING_FAILED"):
         client.start_project_version(ProjectVersionArn=arn["ProjectVersionArn"], MinInferenceUnits=1)

@@ -124,6 +124,17 @@ def test_a_recording_is_replayed(rekolabels_recorded: Recorded, tmp_path: Path) 
     assert [found.label for found in model.detect(b"\xff\xd8\xff any")] == ["good"]
 
 
+def test_recorded_times_may_be_numbers(rekolabels_recorded: Recorded) -> None:
+    """As AWS sends them: seconds since 1970."""
+    project = {"ProjectArn": PROJECT, "CreationTimestamp": 1655158560.634, "Status": "CREATED"}
+    client = rekolabels_recorded(
+        {"operation": "DescribeProjects", "response": {"ProjectDescriptions": [project]}}
+    )
+    created = client.project(PROJECT).describe().created_at
+    assert created is not None
+    assert created.isoformat() == "2022-06-13T22:16:00.634000+00:00"
+
+
 def test_a_recorded_error_is_raised(rekolabels_recorded: Recorded) -> None:
     """The SDK retries a recorded throttling error."""
     throttled = {

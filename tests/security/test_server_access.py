@@ -218,7 +218,13 @@ def test_programs_and_local_pages_are_answered(server: Server, fields: str) -> N
         (f"HEAD / HTTP/1.1\r\n{SERVED}", 405),
         (f"GET /none/none HTTP/1.1\r\n{SERVED}", 404),
         (f"POST / HTTP/1.1\r\n{SERVED}X-Amz-Target: none\r\nContent-Length: 0\r\n", 400),
-        (f"POST / HTTP/1.1\r\n{SERVED}X-Amz-Target: RekognitionService.DescribeProjects\r\n", 200),
+        (
+            (
+                f"POST / HTTP/1.1\r\n{SERVED}X-Amz-Target: RekognitionService.DescribeProjects\r\n"
+                "Content-Length: 4\r\n\r\n{}"
+            ),  # and the last line end
+            200,
+        ),
         ("GET / HTTP/1.1\r\nHost: evil.example\r\n", 403),
         (f"GET / HTTP/1.1\r\n{SERVED}Origin: null\r\n", 403),
         (f"GET / HTTP/1.1\r\n{SERVED}broken\r\n", 400),

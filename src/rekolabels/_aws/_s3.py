@@ -159,7 +159,7 @@ class S3:
         try:
             answer: Any = self.client.head_bucket(Bucket=bucket)
         except Exception as error:  # noqa: BLE001 -- of any kind: no network, no credentials, a stubbed client
-            answer = getattr(error, "response", {})
+            answer = getattr(error, "response", None) or {}  # errors of the network have the attribute, too
         headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return headers.get("x-amz-bucket-region")
 

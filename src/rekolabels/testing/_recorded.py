@@ -157,7 +157,7 @@ def _load(recording: str | os.PathLike[str] | Mapping[str, Any]) -> tuple[str, M
 
 
 def _typed(shape: Shape | None, value: Any) -> Any:
-    """Convert times and bodies, which JSON has as text, to the types that botocore returns."""
+    """Convert times and bodies, which JSON has as text or numbers, to the types that botocore returns."""
     from botocore.model import ListShape, StructureShape
 
     if isinstance(shape, StructureShape) and isinstance(value, dict):
@@ -166,13 +166,13 @@ def _typed(shape: Shape | None, value: Any) -> Any:
     if isinstance(shape, ListShape) and isinstance(value, list):
         listed = cast("list[Any]", value)  # type: ignore[redundant-cast]  # pyright sees no element type
         return [_typed(shape.member, item) for item in listed]
-    if shape is None or not isinstance(value, str):
+    if shape is None:
         return value
-    if shape.type_name == "timestamp":
+    if shape.type_name == "timestamp" and isinstance(value, (str, int, float)):
         from botocore.utils import parse_timestamp
 
-        return parse_timestamp(value)
-    if shape.type_name == "blob":
+        return parse_timestamp(str(value))
+    if shape.type_name == "blob" and isinstance(value, str):
         from botocore.response import StreamingBody
 
         data = value.encode()

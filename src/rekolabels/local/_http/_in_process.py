@@ -228,6 +228,7 @@ class _ResponseBody(io.RawIOBase):
             yield bytes(self._pending)
             self._pending = memoryview(b"")
         yield from self._iterator
+        self.close()  # while it is garbage collected, a Ctrl-C would be ignored
 
     def close(self) -> None:
         if not self.closed:

@@ -108,7 +108,8 @@ def copy_version(context: Context, job: Job, source: str) -> None:
         context.jobs.check()
         _log.warning("Cannot copy %s to %s.", source, job.arn, exc_info=True)
         reason = str(error) if isinstance(error, OSError) else s3_reason(error)
-        status, message = "COPYING_FAILED", f"The model version could not be copied: {reason}."
+        bucket = json.loads(target["request"])["OutputConfig"]["S3Bucket"]
+        status, message = "COPYING_FAILED", f"The model version could not be copied to {bucket}: {reason}."
         remove_version_folder(context.folder, target["number"])
     with context.store.write() as db:
         db.execute(

@@ -61,29 +61,15 @@ class RegionalS3:
         """Check that a bucket exists and is in the Region.
 
         Raises:
-            ClientError: ``PermanentRedirect``: it is in another Region. ``NoSuchBucket``: it does not exist.
-                Otherwise S3's answer to HeadBucket.
+            ClientError: ``PermanentRedirect``: it is in another Region; or S3's answer to HeadBucket.
         """
         if bucket not in self._regions:
-            answer = self._head_bucket(bucket)
+            answer = self._s3().head_bucket(Bucket=bucket)
             self._regions[bucket] = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
         region = self._regions[bucket] or self._region
         if region != self._region:
             message = f"The bucket is in {region}, and the request is for {self._region}."
             raise ClientError({"Error": {"Code": "PermanentRedirect", "Message": message}}, "HeadBucket")
-
-    def _head_bucket(self, bucket: str) -> Any:
-        try:
-            return self._s3().head_bucket(Bucket=bucket)
-        except ClientError as error:
-            if (
-                error.response.get("Error", {}).get("Code") != "404"
-            ):  # a response to HEAD has no body, so no other code
-                raise
-            message = f"The bucket {bucket} does not exist."
-            raise ClientError(
-                {"Error": {"Code": "NoSuchBucket", "Message": message}}, "HeadBucket"
-            ) from error
 
     def _client(self, bucket: str) -> Any:
         self.check_bucket(bucket)
