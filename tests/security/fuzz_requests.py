@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from fuzz_manifest import LINES
+from s3_forms import encode_form
 from service_backends import Backend, make_dataset, make_project, make_version, put_pictures
 
 from rekolabels.local import LocalService, ManualClock
@@ -163,4 +164,57 @@ def s3_requests(workspace: Workspace) -> list[bytes]:
         _http("DELETE", f"/puppies/parts?{upload}"),
         _http("GET", "/puppies?uploads"),
         _http("DELETE", "/kittens"),
+        *_settings_requests(),
+        _form_request(),
     ]
+
+
+def _settings_requests() -> list[bytes]:
+    """Return a valid request for each operation on tags, policies, ACLs, CORS rules and attributes."""
+    tags = b"<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>"
+    rule = b"<CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule>"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "rekognition.amazonaws.com"},
+        "Action": ["s3:GetObject"],
+        "Resource": "arn:aws:s3:::puppies/*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}},
+    }
+    grant = b"<Grant><Grantee><ID>%s</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>" % (
+        b"0" * 64
+    )
+    acl = b"<AccessControlPolicy><AccessControlList>%s</AccessControlList></AccessControlPolicy>" % grant
+    return [
+        _http("PUT", "/puppies?tagging", tags),
+        _http("PUT", "/puppies/lines.manifest?tagging", tags),
+        _http("PUT", "/puppies/e", b"1", x_amz_tagging="a=1&b=%20", x_amz_acl="public-read"),
+        _http(
+            "PUT", "/puppies?policy", json.dumps({"Version": "2012-10-17", "Statement": [statement]}).encode()
+        ),
+        _http("PUT", "/puppies?cors", b"<CORSConfiguration>%s</CORSConfiguration>" % rule),
+        _http("PUT", "/puppies/lines.manifest?acl", acl),
+        _http("GET", "/puppies?versions&max-keys=1&key-marker=a&version-id-marker=null"),
+        _http(
+            "GET",
+            "/puppies/lines.manifest?attributes",
+            x_amz_object_attributes="ETag,ObjectParts,ObjectSize",
+            x_amz_max_parts="1",
+        ),
+        _http("DELETE", "/puppies/e", If_Match="*", x_amz_if_match_size="1"),
+        *[_http("GET", f"/puppies?{name}") for name in ("tagging", "policy", "cors", "acl", "versioning")],
+    ]
+
+
+def _form_request() -> bytes:
+    """Return a request that uploads a file with a form."""
+    conditions = [["starts-with", "$key", "up/"], ["content-length-range", 0, 100], {"acl": "private"}]
+    policy = json.dumps({"expiration": "2033-01-01T00:00:00Z", "conditions": conditions}).encode()
+    fields = {
+        "key": "up/${filename}",
+        "acl": "private",
+        "AWSAccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+        "signature": base64.b64encode(bytes(20)).decode(),
+        "policy": base64.b64encode(policy).decode(),
+    }
+    body, content_type = encode_form(fields, b"woof")
+    return _http("POST", "/puppies", body, Content_Type=content_type)
