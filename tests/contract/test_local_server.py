@@ -112,6 +112,13 @@ def test_expect_100_continue(server: Server) -> None:
     assert response.startswith(b"HTTP/1.1 403")
 
 
+def test_expect_100_continue_with_an_empty_body(server: Server) -> None:
+    """An empty body is answered like any other: botocore 1.35 relies on it."""
+    request = b"PUT /bucket/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nExpect: 100-continue\r\n"
+    response = exchange(server, request + b"Connection: close\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
 def test_chunked_request_bodies(server: Server) -> None:
     """The server decodes chunked bodies and then reads the next request correctly."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)

@@ -240,6 +240,9 @@ class _Handler(socketserver.StreamRequestHandler):
         # Send "100 Continue" only when the body is read: then the client never sends the body of a request
         # that is rejected.
         self._continue_pending = head.expects_continue
+        if not body.expected:
+            # Nothing is read, but without this line botocore 1.35 loses the status of the next response.
+            self._send_continue()
         start = ResponseStart()
         chunks: Iterable[bytes] = ()
         try:
