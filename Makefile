@@ -36,8 +36,9 @@ RACES := tests/faults/test_s3_crashes.py tests/faults/test_service_kills.py test
 repeat: $(VENV)/.dev ## repeat the crash, race and ending tests beside two busy processes; COUNT=5 for fewer than 20 runs
 	$(BIN)/python tools/repeat.py --count $(or $(COUNT),20) $(ARGS) $(RACES)
 
-conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with the AWS CLI and the SDK for JavaScript (needs Node.js 20)
+conformance: $(VENV)/.run .conformance/.ready ## test the embedded service with other clients; GUIDE=FOLDER also runs AWS's developer guide
 	$(BIN)/python tests/conformance/run_conformance.py --tools .conformance
+	$(if $(GUIDE),$(BIN)/python tests/conformance/run_guide.py --tools .conformance --guide $(GUIDE))
 
 check: $(VENV)/.dev ## check formatting, lint, imports, wording and types
 	$(BIN)/ruff format --check .
@@ -90,6 +91,7 @@ lock: | $(BIN)/python ## renew the exact versions in requirements/ and tests/con
 	$(BIN)/$(COMPILE) --upgrade --all-extras --group dev --group fuzz --group mutation --group audit --group release \
 	    --group bench --group lock pyproject.toml --output-file requirements/dev.txt
 	echo awscli | $(BIN)/$(COMPILE) --upgrade - --output-file requirements/awscli.txt
+	echo s3fs | $(BIN)/$(COMPILE) --upgrade - --output-file requirements/s3fs.txt
 	cd tests/conformance && rm -f package-lock.json && npm install --package-lock-only --no-audit --no-fund \
 	    --omit-lockfile-registry-resolved --silent
 
@@ -142,12 +144,15 @@ $(VENV)/.docs: $(STAMPS) | $(BIN)/python
 	@$(PIP) install --editable '.[all]' --group docs
 	@touch $@
 
-# The AWS CLI pins its own botocore, so it gets its own environment. Node 20 or newer must be on the path.
-.conformance/.ready: requirements/awscli.txt tests/conformance/package-lock.json
+# The AWS CLI and s3fs pin their own botocore, so they get their own environments. The SDK for JavaScript needs Node.js 20
+# or newer with npm; without, its test is skipped.
+.conformance/.ready: requirements/awscli.txt requirements/s3fs.txt tests/conformance/package-lock.json
 	@echo "Preparing .conformance (a minute, once) ..."
 	@$(PYTHON) -m venv .conformance/cli
 	@.conformance/cli/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/awscli.txt
+	@$(PYTHON) -m venv .conformance/s3fs
+	@.conformance/s3fs/bin/python -m pip --disable-pip-version-check --quiet install -r requirements/s3fs.txt
 	@mkdir -p .conformance/node
 	@cp tests/conformance/package.json tests/conformance/package-lock.json .conformance/node
-	@npm ci --prefix .conformance/node --no-audit --no-fund --silent
+	@! command -v npm >/dev/null || npm ci --prefix .conformance/node --no-audit --no-fund --silent
 	@touch $@

@@ -30,10 +30,10 @@ contract tests cover. `tools/make_conformance.py` generates it from a test run; 
   state, or sends a request, that causes the error. *Injected* means that a
   {py:class}`rekolabels.local.FaultPlan` can cause it, so that you can test how your code handles it. Some
   errors are only injected: the service does not throttle reads while it writes (`ThrottlingException`), has
-  no human reviewers (`HumanLoopQuotaExceededException`), and accepts whatever the model allows where an
-  operation has no further rules (`InvalidParameterException`). AWS does not document what causes the others
+  no human reviewers (`HumanLoopQuotaExceededException`), and AWS does not document what causes the others
   (`LimitExceededException`). [](service-errors.md) has the status and message of each error.
-* `make conformance` tests the waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript.
+* `make conformance` tests the waiters and paginators of botocore, the AWS CLI and the SDK for JavaScript,
+  calls from web pages, and S3 tools.
 
 | | Tested | Of |
 |---|---|---|

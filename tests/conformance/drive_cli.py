@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from driver import step
+
 DEADLINE = 120
 
 
@@ -47,12 +49,6 @@ def until(what: str, condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"Timed out: {what}."
         time.sleep(0.2)
-
-
-def step(text: str) -> None:
-    """Print a step that was completed."""
-    sys.stdout.write(f"   {text}\n")
-    sys.stdout.flush()
 
 
 def upload() -> None:

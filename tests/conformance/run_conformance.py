@@ -1,8 +1,10 @@
-"""Test the embedded service with other clients: the AWS CLI, and the SDK for JavaScript on Node.js.
+"""Test the embedded service with other clients: the AWS CLI, the SDK for JavaScript, web pages and S3 tools.
 
-``make conformance`` installs both beside the project and runs this. Against ``rekolabels serve``,
-each client runs all steps of a project with its own waiters and paginators: bucket, upload, datasets,
-training, start, detect, stop, delete.
+``make conformance`` installs what PyPI and npm have beside the project, and runs this. Each client gets a
+``rekolabels serve`` of its own. The AWS CLI and the SDK run all steps of a project with their own waiters
+and paginators: bucket, upload, datasets, training, start, detect, stop, delete. Web pages call Rekognition
+and S3 from headless Chromium. s3cmd, rclone and s3fs use S3. A client that is not installed is skipped, with
+a reason.
 """
 
 from __future__ import annotations
@@ -19,32 +21,81 @@ import time
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from shutil import which
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from chromium import CHROMIUM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HERE = Path(__file__).parent
 LABELS = ("dark", "stripes")
 SIDE = 64
 
 
+@attrs.frozen
+class Client:
+    """A program that uses the service."""
+
+    name: str
+    command: tuple[str, ...]
+    """The command; the data folder is appended."""
+    missing: str = ""
+    """Why the client cannot run here; empty if it can."""
+
+
+def clients(tools: Path) -> list[Client]:
+    """Return the clients, and why some cannot run here."""
+    aws = tools / "cli" / "bin" / "aws"
+    s3fs = tools / "s3fs" / "bin" / "python"
+    node = which("node")
+    sdk = node and (tools / "node" / "node_modules").is_dir()
+    return [
+        driven("AWS CLI", "drive_cli.py", aws.exists() and aws, "make conformance installs it"),
+        Client(
+            "AWS SDK for JavaScript",
+            (node or "node", str(HERE / "drive_sdk.mjs"), str(tools / "node")),
+            "" if sdk else "install Node.js 20 with npm, then remove .conformance",
+        ),
+        driven("Web pages in Chromium", "drive_browser.py", CHROMIUM, "install chromium"),
+        driven("s3cmd", "drive_s3cmd.py", which("s3cmd"), "install s3cmd (Debian: apt-get install s3cmd)"),
+        driven(
+            "rclone", "drive_rclone.py", which("rclone"), "install rclone (Debian: apt-get install rclone)"
+        ),
+        Client(
+            "s3fs",
+            (str(s3fs), str(HERE / "drive_s3fs.py")),
+            "" if s3fs.exists() else "make conformance installs it",
+        ),
+    ]
+
+
+def driven(name: str, driver: str, program: Path | str | Literal[False] | None, how: str) -> Client:
+    """Return a client that a driver of this folder runs by its program."""
+    return Client(name, (sys.executable, str(HERE / driver), str(program)), "" if program else how)
+
+
 def main() -> int:
-    """Run both clients, each with a new service; return 0 if both succeed."""
+    """Run each client with a new service, and report; return 0 if none failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tools", type=Path, required=True, help="folder with cli/ (a venv) and node/")
-    tools: Path = parser.parse_args().tools.absolute()
-    clients = {
-        "AWS CLI": [sys.executable, str(HERE / "drive_cli.py"), str(tools / "cli" / "bin" / "aws")],
-        "AWS SDK for JavaScript": ["node", str(HERE / "drive_sdk.mjs"), str(tools / "node")],
-    }
-    failed = [name for name, command in clients.items() if not drive(name, command)]
-    for name in clients:
-        sys.stdout.write(f"{name}: {'FAILED' if name in failed else 'passed'}\n")
-    return 1 if failed else 0
+    parser.add_argument("--tools", type=Path, required=True, help="folder with cli/, s3fs/ and node/")
+    results: dict[str, str] = {}
+    for client in clients(parser.parse_args().tools.absolute()):
+        if client.missing:
+            results[client.name] = f"skipped: {client.missing}"
+        else:
+            results[client.name] = "passed" if drive(client.name, client.command) else "FAILED"
+    for name, result in results.items():
+        sys.stdout.write(f"{name}: {result}\n")
+    return 1 if "FAILED" in results.values() else 0
 
 
-def drive(name: str, command: list[str]) -> bool:
+def drive(name: str, command: Sequence[str]) -> bool:
     """Run one client and return whether it succeeded."""
     sys.stdout.write(f"== {name}\n")
     sys.stdout.flush()
@@ -68,7 +119,10 @@ def service(workspace: Path) -> Iterator[dict[str, str]]:
         process.stdout.readline()
         environment = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         while "AWS_EC2_METADATA_DISABLED" not in environment:
-            name, _, value = process.stdout.readline().strip().removeprefix("export ").partition("=")
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError("The service ended while it started; see its output above.")
+            name, _, value = line.strip().removeprefix("export ").partition("=")
             environment[name] = value
         try:
             yield environment
