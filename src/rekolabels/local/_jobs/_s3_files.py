@@ -36,6 +36,7 @@ _REASONS: Mapping[str, str] = {
     "NoSuchBucket": "the bucket does not exist",
     "NoSuchKey": "it does not exist",
     "NoSuchVersion": "this version does not exist",
+    "PermanentRedirect": "the bucket is in another Region",
 }
 
 
@@ -43,20 +44,15 @@ def s3_reason(error: Exception) -> str:
     """Return why S3 failed, as the end of a sentence.
 
     The text of boto3's error is not used: it is about a request that the caller of the service did not make.
-    Only what `RegionalS3` says about a bucket of another Region is passed on.
 
     Args:
-        error: What boto3 or `RegionalS3` raised.
+        error: What boto3 raised.
     """
     if not isinstance(error, ClientError):
         return "S3 did not answer"
-    content = error.response.get("Error", {})
-    code = str(content.get("Code", ""))
+    code = str(error.response.get("Error", {}).get("Code", ""))
     if error.operation_name == "HeadBucket" and code == "404":
         return _REASONS["NoSuchBucket"]
-    if error.operation_name == "HeadBucket" and code == "PermanentRedirect":
-        text = str(content.get("Message", "")).removesuffix(".")
-        return text[:1].lower() + text[1:]
     return _REASONS.get(code, f"S3 answered {code}")
 
 
