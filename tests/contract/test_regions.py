@@ -223,8 +223,12 @@ def test_the_service_refuses_images_of_other_regions(service: LocalService, mode
     """DetectCustomLabels, with AWS's code."""
     client = rekognition(service)
     image = {"S3Object": {"Bucket": "elsewhere", "Name": "red0.png"}}
-    code, _ = refusal(client.detect_custom_labels, ProjectVersionArn=model.arn, Image=image)
+    code, message = refusal(client.detect_custom_labels, ProjectVersionArn=model.arn, Image=image)
     assert code == "InvalidS3ObjectException"
+    assert message == (
+        "Unable to get object metadata from S3. Check object key, region and/or access permissions. Cannot "
+        "read image s3://elsewhere/red0.png: the bucket is in another Region."
+    )
 
 
 def test_the_service_refuses_manifests_of_other_regions(service: LocalService) -> None:
