@@ -62,7 +62,8 @@ _, status = os.waitpid(child, 0)
 assert status == 0, status
 if server is not None:
     import urllib.request
-    assert urllib.request.urlopen(server.url + "/puppies?location", timeout=30).status == 200
+    with urllib.request.urlopen(server.url + "/puppies?location", timeout=30) as answer:
+        assert answer.status == 200
 assert client.create_project("kittens").name == "kittens"
 client.session.client("s3").put_object(Bucket="puppies", Key="a", Body=b"b")
 owners = list((service.path / "rekognition" / "owners").iterdir())
