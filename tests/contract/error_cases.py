@@ -240,10 +240,8 @@ CASES: Mapping[tuple[str, int], Case] = {
 
 _HEAD = """# Errors of the embedded service
 
-Every error that the embedded service answers with. `tools/make_service_errors.py` generates this page from
-the table that the service itself uses and from the cases of the test; do not edit it.
-`tests/contract/test_service_errors.py` sends the request of the last column, and checks status, body and
-message.
+Every error that the embedded service answers with. `tests/contract/test_service_errors.py` sends the request
+of the last column, and checks status, body and message.
 
 * The body is `{"__type": code, "Code": code, "Logref": UUID, "Message": message}`, as AWS documents it.
   Errors that AWS's framework finds before the service sees the request (ValidationException,
@@ -251,7 +249,12 @@ message.
   show it.
 * Where AWS's message is known, it stands first; what the embedded service adds follows. `<...>` stands for a
   value, and `-` for a message that AWS does not publish.
+* The source is the Rekognition developer guide, *Error handling* ("guide"), the service model that AWS
+  publishes ("model"), answers of Rekognition in public logs ("logs"), answers of other AWS services with the
+  same protocol ("framework"), or AWS's list of errors that all services have in common ("common").
 * Errors of S3 are XML, with S3's own codes.
+
+`tools/make_service_errors.py` writes this page from the table that the service itself uses.
 
 | Code | HTTP | AWS's message | Source | A request that causes it |
 |---|---|---|---|---|"""

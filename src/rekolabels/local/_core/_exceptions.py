@@ -22,7 +22,7 @@ class ErrorForm:
     text: str
     """AWS's message. Empty: AWS publishes none. ``<...>`` stands for a value."""
     source: str
-    """Where status and message come from."""
+    """Where status and message come from; the page of the documentation says what the words mean."""
 
     @property
     def opening(self) -> str:
@@ -30,61 +30,57 @@ class ErrorForm:
         return "" if "<" in self.text else self.text
 
 
-_GUIDE = "Rekognition developer guide, *Error handling*"
-_MODEL = "service model"
-_LOGS = "answers in public logs of Rekognition"
-_FRAMEWORK = "answers of other AWS services with this protocol"
-_COMMON = "errors common to all AWS services"
-
 ERRORS: tuple[ErrorForm, ...] = (
     ErrorForm(
         "AccessDeniedException",
         400,
         "User: <user ARN> is not authorized to perform: <operation> on resource: <resource ARN>",
-        _GUIDE,
+        "guide",
     ),
-    ErrorForm("ExpiredTokenException", 400, "The security token included in the request is expired", _COMMON),
-    ErrorForm("HumanLoopQuotaExceededException", 402, "", _MODEL),
+    ErrorForm(
+        "ExpiredTokenException", 400, "The security token included in the request is expired", "common"
+    ),
+    ErrorForm("HumanLoopQuotaExceededException", 402, "", "model"),
     ErrorForm(
         "IdempotentParameterMismatchException",
         400,
         "The ClientRequestToken: <token> you have supplied is already in use.",
-        _GUIDE,
+        "guide",
     ),
-    ErrorForm("ImageTooLargeException", 400, "Image size is too large", _GUIDE),
-    ErrorForm("InternalServerError", 500, "Internal server error", _GUIDE),
-    ErrorForm("InvalidImageFormatException", 400, "Request has invalid image format", _GUIDE),
-    ErrorForm("InvalidManifestException", 400, "", _MODEL),
-    ErrorForm("InvalidPaginationTokenException", 400, "Invalid Pagination Token", _GUIDE),
-    ErrorForm("InvalidParameterException", 400, "Request has invalid parameters", _GUIDE),
-    ErrorForm("InvalidPolicyRevisionIdException", 400, "", _MODEL),
+    ErrorForm("ImageTooLargeException", 400, "Image size is too large", "guide"),
+    ErrorForm("InternalServerError", 500, "Internal server error", "guide"),
+    ErrorForm("InvalidImageFormatException", 400, "Request has invalid image format", "guide"),
+    ErrorForm("InvalidManifestException", 400, "", "model"),
+    ErrorForm("InvalidPaginationTokenException", 400, "Invalid Pagination Token", "guide"),
+    ErrorForm("InvalidParameterException", 400, "Request has invalid parameters", "guide"),
+    ErrorForm("InvalidPolicyRevisionIdException", 400, "", "model"),
     ErrorForm(
         "InvalidS3ObjectException",
         400,
         "Unable to get object metadata from S3. Check object key, region and/or access permissions.",
-        _GUIDE,
+        "guide",
     ),
-    ErrorForm("LimitExceededException", 400, "", _GUIDE),
-    ErrorForm("MalformedPolicyDocumentException", 400, "", _MODEL),
-    ErrorForm("ProvisionedThroughputExceededException", 400, "Provisioned Rate exceeded", _GUIDE),
-    ErrorForm("ResourceAlreadyExistsException", 400, "", _GUIDE),
-    ErrorForm("ResourceInUseException", 400, "Specified resource is in use", _GUIDE),
-    ErrorForm("ResourceNotFoundException", 400, "", _GUIDE),
-    ErrorForm("ResourceNotReadyException", 400, "", _MODEL),
-    ErrorForm("SerializationException", 400, "<what is wrong with the JSON>", _FRAMEWORK),
-    ErrorForm("ServiceQuotaExceededException", 400, "", _MODEL),
-    ErrorForm("ThrottlingException", 500, "Service Unavailable", _GUIDE),
-    ErrorForm("ThrottlingException", 400, "Slow down; sudden increase in rate of requests", _GUIDE),
-    ErrorForm("UnknownOperationException", 400, "", _FRAMEWORK),
+    ErrorForm("LimitExceededException", 400, "", "guide"),
+    ErrorForm("MalformedPolicyDocumentException", 400, "", "model"),
+    ErrorForm("ProvisionedThroughputExceededException", 400, "Provisioned Rate exceeded", "guide"),
+    ErrorForm("ResourceAlreadyExistsException", 400, "", "guide"),
+    ErrorForm("ResourceInUseException", 400, "Specified resource is in use", "guide"),
+    ErrorForm("ResourceNotFoundException", 400, "", "guide"),
+    ErrorForm("ResourceNotReadyException", 400, "", "model"),
+    ErrorForm("SerializationException", 400, "<what is wrong with the JSON>", "framework"),
+    ErrorForm("ServiceQuotaExceededException", 400, "", "model"),
+    ErrorForm("ThrottlingException", 500, "Service Unavailable", "guide"),
+    ErrorForm("ThrottlingException", 400, "Slow down; sudden increase in rate of requests", "guide"),
+    ErrorForm("UnknownOperationException", 400, "", "framework"),
     ErrorForm(
-        "UnrecognizedClientException", 403, "The security token included in the request is invalid.", _COMMON
+        "UnrecognizedClientException", 403, "The security token included in the request is invalid.", "common"
     ),
     ErrorForm(
         "ValidationException",
         400,
         "<number> validation error(s) detected: Value '<value>' at '<member>' failed to satisfy constraint: "
         "<constraint>",
-        _LOGS,
+        "logs",
     ),
 )
 """Every error that the service answers with; the first of a code is the usual one."""
