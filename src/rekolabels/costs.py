@@ -118,7 +118,8 @@ class Prices:
         Args:
             session: The boto3 session; by default a new one with boto3's credential chain.
             region_name: The Region; by default that of the session.
-            cache: The file; by default ``rekolabels/prices-<Region>.json`` in the user's folder for caches.
+            cache: The file; by default ``rekolabels/prices-<Region>.json`` in the user's folder for caches. A
+                user without a home folder has none.
             max_age: Seconds for which the file is used without a call.
 
         Raises:

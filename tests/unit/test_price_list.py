@@ -159,6 +159,37 @@ def test_a_damaged_file_is_replaced(aws: Aws, tmp_path: Path, content: str) -> N
     assert json.loads(file.read_text())["prices"]["training_hour"] == prices.training_hour
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"read_at": 10**400}, {"prices": {"as_of": 5}}, {"prices": {"source": None}}],
+    ids=["read_at", "as_of", "source"],
+)
+def test_a_file_with_odd_values_is_replaced(aws: Aws, tmp_path: Path, change: dict[str, Any]) -> None:
+    """AWS is asked again."""
+    file = tmp_path / "prices.json"
+    aws.answers(TRAINED, INFERENCE)
+    prices = Prices.from_aws(aws.session, cache=file)
+    stored = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**stored, **change, "prices": {**stored["prices"], **change.get("prices", {})}})
+    )
+    aws.answers(TRAINED, INFERENCE)
+    assert Prices.from_aws(aws.session, cache=file) == prices
+
+
+def test_a_user_without_a_home(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in containers with a numeric user: nothing is kept, and AWS is asked each time."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", home)
+    for _ in range(2):
+        aws.answers(TRAINED, INFERENCE)
+        assert Prices.from_aws(aws.session).region == "eu-west-1"
+
+
 def test_a_file_of_another_region_is_not_used(aws: Aws, tmp_path: Path) -> None:
     """Nor is one from the future."""
     file = tmp_path / "prices.json"

@@ -82,7 +82,7 @@ def prices_from_aws(
         )
     check_region(region, argument="region_name")
     file = _default_cache(region) if cache is None else Path(cache)
-    cached, now = _read(file, region), time.time()
+    cached, now = None if file is None else _read(file, region), time.time()
     if cached is not None and 0 <= now - cached.read_at < age:
         return cached.prices
     try:
@@ -95,7 +95,8 @@ def prices_from_aws(
         ) from error
     except (ConnectionFailed, ServiceError) as error:
         return _instead(region, cached, error)
-    _write(file, _Cached(prices, now), required=cache is not None)
+    if file is not None:
+        _write(file, _Cached(prices, now), required=cache is not None)
     return prices
 
 
@@ -209,8 +210,12 @@ def _instead(region: str, cached: _Cached | None, error: Exception) -> Prices:
     return prices
 
 
-def _default_cache(region: str) -> Path:
-    base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+def _default_cache(region: str) -> Path | None:
+    """Return the file in the user's folder for caches; None for a user without a home, as in containers."""
+    try:
+        base = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(base, "rekolabels", f"prices-{region}.json")
 
 
@@ -221,9 +226,11 @@ def _read(file: Path, region: str) -> _Cached | None:
             stored: Mapping[str, Any] = json.loads(stream.read(_MAX_BYTES))
         if stored["version"] != _VERSION or stored["prices"]["region"] != region:
             return None
+        if not all(isinstance(stored["prices"][name], str) for name in ("as_of", "source")):
+            return None
         read_at = float(stored["read_at"])
         return _Cached(Prices(**stored["prices"]), read_at)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 
