@@ -178,6 +178,7 @@ Handle = Any
 class World:
     """An account of a service, with clients and resources."""
 
+    service: LocalService
     clock: ManualClock
     proxy: FaultyProxy
     client: Client
@@ -199,7 +200,15 @@ class World:
     """Leases of models that could not be stopped because of a fault."""
 
     @classmethod
-    def make(cls, url: str, account: int, clock: ManualClock, proxy: FaultyProxy, folder: Path) -> World:
+    def make(
+        cls,
+        service: LocalService,
+        url: str,
+        account: int,
+        clock: ManualClock,
+        proxy: FaultyProxy,
+        folder: Path,
+    ) -> World:
         """Create an account with a bucket that contains images and a manifest."""
         policy = attrs.evolve(POLICY, sleep=clock.sleep, clock=clock, time=clock)
         path_style: Any = {"addressing_style": "path"}
@@ -213,7 +222,7 @@ class World:
             for at, timeout in ((url, 10), (proxy.url, 10), (proxy.url, TIMEOUT))
         )
         client.ensure_bucket()
-        world = cls(clock, proxy, client, faulty, hasty, folder)
+        world = cls(service, clock, proxy, client, faulty, hasty, folder)
         project = client.create_project("first")
         train = project.create_dataset("train", read_folder(folder / "pictures"))
         place = S3Location(client._connection.require_bucket(), "given.manifest")
@@ -536,7 +545,7 @@ def open_worlds(folder: Path) -> Generator[Callable[[Job], World]]:
         def world_of(job: Job) -> World:
             name = job.operation if job.operation.startswith("Client.") else "shared"
             if name not in made:
-                made[name] = World.make(server.url, len(made) + 1, clock, proxy, folder)
+                made[name] = World.make(service, server.url, len(made) + 1, clock, proxy, folder)
             return made[name]
 
         yield world_of
@@ -609,6 +618,8 @@ def _try(world: World, job: Job, handle: Handle, fault: ProxyFault | None = None
         outcome = f"{REPORTED}: {outcome}"
     elif outcome != OK:
         return outcome
+    if fault is not None and fault.hides:
+        world.service._jobs.wait()  # an operation that saw nothing has not waited for what it started
     done = job.after(world, handle) if job.after is not None else found == expected
     if fault is not None and fault.hides and not done:
         return UNSEEN
