@@ -20,6 +20,8 @@ __all__ = ["Database", "DatabaseClosed"]
 
 _BUSY_TIMEOUT = 60.0
 """Seconds that a writer waits for the writers of other processes."""
+_LONGEST_PAUSE = 0.05
+"""Seconds between two attempts where SQLite itself does not wait."""
 _MAX_IDLE = 8
 """Connections kept open for later calls."""
 _FOREIGN = (
@@ -163,8 +165,17 @@ class Database:
         return db
 
     def _migrate(self, migrations: Sequence[str]) -> None:
+        import tenacity
+
+        # SQLite does not wait for others that change the mode or read meanwhile, as its time-out would have it.
+        wait = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_locked),
+            wait=tenacity.wait_random(0, _LONGEST_PAUSE),
+            stop=tenacity.stop_after_delay(_BUSY_TIMEOUT),
+            reraise=True,
+        )
         with self._connection() as db:
-            db.execute("PRAGMA journal_mode = WAL")
+            wait(db.execute, "PRAGMA journal_mode = WAL")
         # Even without anything to migrate: report now that a file cannot be written.
         with self.write() as db:
             (version,) = db.execute("PRAGMA user_version").fetchone()
@@ -184,6 +195,12 @@ class Database:
                 db.execute(statement)
             if version < len(migrations):
                 db.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _is_locked(error: BaseException) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    )
 
 
 def _pause_writers() -> None:

@@ -75,7 +75,11 @@ def refuse_links(folder: Folder, depth: int) -> None:
 
 
 def _is_of_several_databases(folder: Folder, name: str) -> bool:
-    with open(folder.open(name, os.O_RDONLY), "rb") as journal:  # noqa: PTH123 - a descriptor
+    try:
+        descriptor = folder.open(name, os.O_RDONLY)
+    except FileNotFoundError:  # another process has just ended its transaction
+        return False
+    with open(descriptor, "rb") as journal:  # noqa: PTH123 - a descriptor
         return names_another_file(journal)
 
 
