@@ -194,7 +194,9 @@ def _checked(path: str, on_problem: Callable[[Problem], None]) -> str | list[Lab
 
 
 def _open_image(source: str) -> IO[bytes]:
-    if source.lower().startswith("s3://"):
+    from rekolabels.formats._common import is_s3
+
+    if is_s3(source):
         raise InvalidInput(
             f"Cannot open {source!r}: --open-images opens images of this machine and does not access S3. "
             "Leave it out, or use check_manifest(open_images=True, open_image=...) in Python."
@@ -288,12 +290,13 @@ def _write_manifest(
 ) -> int:
     from rekolabels.formats import Problem
     from rekolabels.manifest import write_manifest
+    from rekolabels.manifest._collection import is_local
 
     local: list[str] = []
 
     def noted() -> Iterator[LabelledImage]:
         for image in images:
-            if not image.source.lower().startswith("s3://"):
+            if is_local(image):
                 local.append(image.source)
             yield image
 

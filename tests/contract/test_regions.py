@@ -116,6 +116,15 @@ def test_a_new_region_can_be_added() -> None:
         Client(region_name="eu-north-1")
 
 
+def test_the_bucket_of_the_client_must_be_in_the_region(service: LocalService) -> None:
+    """The error keeps the request that found it."""
+    with pytest.raises(WrongRegion, match=REFUSED) as caught:
+        client_of(service, "elsewhere").ensure_bucket()
+
+    assert caught.value.request_id
+    assert caught.value.http_status == 200
+
+
 def test_a_training_needs_buckets_of_the_region(service: LocalService) -> None:
     """Neither its results nor its manifests may be elsewhere; nothing is requested."""
     project = client_of(service).create_project("outputs")

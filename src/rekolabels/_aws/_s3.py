@@ -148,7 +148,14 @@ class S3:
             raise
         bucket_region = answer.get("BucketRegion") or region
         if bucket_region != region:
-            raise other_region(bucket, region, bucket_region)
+            metadata = answer["ResponseMetadata"]
+            raise other_region(
+                bucket,
+                region,
+                bucket_region,
+                request_id=metadata.get("RequestId"),
+                http_status=metadata.get("HTTPStatusCode"),
+            )
 
     def bucket_region(self, bucket: str) -> str | None:
         """Return the Region of a bucket (HeadBucket); None if S3 does not report it.
@@ -216,10 +223,22 @@ def _no_access(operation: str, bucket: str) -> str:
     return f"{message} {_MANAGED_POLICY} covers only buckets whose names contain 'custom-labels'."
 
 
-def other_region(bucket: str, region: str, bucket_region: str) -> WrongRegion:
+def other_region(
+    bucket: str,
+    region: str,
+    bucket_region: str,
+    *,
+    request_id: str | None = None,
+    http_status: int | None = None,
+) -> WrongRegion:
     """Return the error for a bucket in another Region than the client's."""
-    message = _other_region_message(bucket, region, bucket_region)
-    return WrongRegion(message, operation="HeadBucket", code="WrongRegion")
+    return WrongRegion(
+        _other_region_message(bucket, region, bucket_region),
+        operation="HeadBucket",
+        code="WrongRegion",
+        request_id=request_id,
+        http_status=http_status,
+    )
 
 
 def _other_region_message(bucket: str, region: str, bucket_region: str | None = None) -> str:

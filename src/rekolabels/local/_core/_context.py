@@ -14,6 +14,7 @@ from rekolabels._arguments import check_integer, check_text
 from rekolabels.errors import InvalidInput
 from rekolabels.local._core._arns import Arn, Kind, parse_arn
 from rekolabels.local._core._clock import Durations
+from rekolabels.local._core._credentials import user_arn
 from rekolabels.local._core._exceptions import ServiceException
 from rekolabels.local._core._job_runner import JobRunner
 from rekolabels.local._core._models import ModelCache
@@ -143,8 +144,8 @@ class Call:
 
     @property
     def user(self) -> str:
-        """The ARN of the caller: all users of an account are its root."""
-        return f"arn:aws:iam::{self.account}:root"
+        """The ARN of the caller."""
+        return user_arn(self.account)
 
     def new_arn(self, db: Connection, project: str, kind: Kind, name: str = "") -> Arn:
         """Return a unique ARN for a resource that is created now."""

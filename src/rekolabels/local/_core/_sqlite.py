@@ -167,7 +167,7 @@ class Database:
     def _migrate(self, migrations: Sequence[str]) -> None:
         import tenacity
 
-        # SQLite does not wait for others that change the mode or read meanwhile, as its time-out would have it.
+        # SQLite's own time-out does not apply to a change of the mode.
         wait = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_locked),
             wait=tenacity.wait_random(0, _LONGEST_PAUSE),

@@ -88,14 +88,17 @@ def single_threaded() -> Generator[None]:
     # and the last may be of different threads, so each takes control.
     take_control = partial(threadpoolctl.OpenBLASController.clear_controlling_thread, force=True)
     with _LOCK:
-        if not _blocks:
+        if _blocks:
+            limits = _blocks[0]
+        else:
             take_control()
-        _blocks.append(_blocks[0] if _blocks else threadpoolctl.threadpool_limits(1, user_api="blas"))
+            limits = threadpoolctl.threadpool_limits(1, user_api="blas")
+        _blocks.append(limits)
     try:
         yield
     finally:
         with _LOCK:
-            limits = _blocks.pop()
+            _blocks.pop()
             if not _blocks:
                 take_control()
                 limits.restore_original_limits()

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from rekolabels.local._core._credentials import user_arn
 from rekolabels.local._core._s3_xml import render
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def respond(
     Args:
         environ: The WSGI environ.
         start_response: The WSGI function.
-        account: The account of the caller. Callers have no user or role here: each is the account itself.
+        account: The account of the caller.
         request_id: Id of the request.
     """
     action = _action(environ)
@@ -50,7 +51,7 @@ def respond(
         return _send(
             start_response, "400 Bad Request", sts_error("InvalidAction", message, request_id), request_id
         )
-    identity = [("Arn", f"arn:aws:iam::{account}:root"), ("UserId", account), ("Account", account)]
+    identity = [("Arn", user_arn(account)), ("UserId", account), ("Account", account)]
     metadata = [("RequestId", request_id)]
     body = render(
         "GetCallerIdentityResponse",

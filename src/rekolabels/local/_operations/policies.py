@@ -11,9 +11,10 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from rekolabels.local._core._exceptions import ServiceException
+from rekolabels.local._core._policies import MEMBERS, PRINCIPALS, VERSIONS, as_list
 from rekolabels.local._operations._parameters import PageQuery
 from rekolabels.local._operations.projects import custom_labels_project
-from rekolabels.manifest._json import is_list, is_object
+from rekolabels.manifest._json import is_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,11 +26,8 @@ __all__ = ["delete_project_policy", "denies", "list_project_policies", "permits"
 
 _DEFAULT_PAGE_SIZE = 5
 _ACTION = "rekognition:CopyProjectVersion"
-_MEMBERS = frozenset({"Version", "Id", "Statement"})
-_VERSIONS = ("2012-10-17", "2008-10-17")
 _REQUIRED = ("Effect", "Principal", "Action", "Resource")
 _ALLOWED = frozenset({*_REQUIRED, "Sid", "Condition"})
-_PRINCIPALS = frozenset({"AWS", "Service", "Federated", "CanonicalUser"})
 _EFFECTS = frozenset({"allow", "deny"})
 # The ARN of a version, or a pattern with * and ?.
 _RESOURCE = re.compile(r"\*|arn:[a-z\d*?-]+:rekognition:[a-z\d*?-]*:[\d*?]*:(\*|project/.+)", re.ASCII)
@@ -160,12 +158,12 @@ def _check_document(text: str) -> None:
         raise _malformed(f"it is not valid JSON ({error})") from None
     if not is_object(document):
         raise _malformed("it is not a JSON object")
-    unknown = sorted(document.keys() - _MEMBERS)
+    unknown = sorted(document.keys() - MEMBERS)
     if unknown:
-        raise _malformed(f"unknown member {unknown[0]!r}; expected only {', '.join(sorted(_MEMBERS))}")
-    if document.get("Version", "2012-10-17") not in _VERSIONS:
+        raise _malformed(f"unknown member {unknown[0]!r}; expected only {', '.join(sorted(MEMBERS))}")
+    if document.get("Version", VERSIONS[0]) not in VERSIONS:
         raise _malformed("Version must be '2012-10-17'")
-    statements = _as_list(document.get("Statement"))
+    statements = as_list(document.get("Statement"))
     if not statements:
         raise _malformed("Statement is missing or empty")
     for number, statement in enumerate(statements, 1):
@@ -179,16 +177,16 @@ def _effects(documents: Iterable[str], account: str, resource: str) -> Iterator[
     statement with a condition that allows never applies, and one that denies always does.
     """
     for text in documents:
-        for statement in _as_list(json.loads(text)["Statement"]):
+        for statement in as_list(json.loads(text)["Statement"]):
             named = any(_is_account(one, account) for one in _principals(statement["Principal"]))
-            if named and any(_matches(pattern, resource) for pattern in _as_list(statement["Resource"])):
+            if named and any(_matches(pattern, resource) for pattern in as_list(statement["Resource"])):
                 effect = statement["Effect"].lower()
                 if effect == "deny" or not statement.get("Condition"):
                     yield effect
 
 
 def _principals(principal: Any) -> list[Any]:
-    return _as_list(principal.get("AWS")) if is_object(principal) else _as_list(principal)
+    return as_list(principal.get("AWS")) if is_object(principal) else as_list(principal)
 
 
 def _is_account(principal: str, account: str) -> bool:
@@ -234,7 +232,7 @@ def _check_principal(principal: Any, where: str) -> None:
         return
     if (
         not is_object(principal)
-        or not principal.keys() <= _PRINCIPALS
+        or not principal.keys() <= PRINCIPALS
         or any(_strings(value) is None for value in principal.values())
     ):
         raise _malformed(f"Principal of {where} must be '*' or an object such as {{'AWS': '111122223333'}}")
@@ -250,15 +248,9 @@ def _check_condition(condition: Any, where: str) -> None:
 
 def _strings(value: Any) -> list[str] | None:
     """Return a string or a list of strings as a list; None for anything else."""
-    values = _as_list(value)
+    values = as_list(value)
     strings = [one for one in values if isinstance(one, str)]
     return strings if strings and len(strings) == len(values) else None
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if is_list(value) else [value]
 
 
 def _malformed(problem: str) -> ServiceException:

@@ -73,7 +73,7 @@ class Preconditions:
         """Raise unless the conditions hold for the existing object.
 
         Raises:
-            S3Error: ``PreconditionFailed``, or ``NoSuchKey`` when there is no object to match.
+            S3Error: ``PreconditionFailed``, or ``NoSuchKey`` without an object to match.
         """
         if self.if_none_match is not None and existing is not None and _matches(self.if_none_match, existing):
             raise S3Error("PreconditionFailed", Condition="If-None-Match")

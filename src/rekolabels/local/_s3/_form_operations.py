@@ -14,7 +14,7 @@ from rekolabels.local._s3._form import read_form
 from rekolabels.local._s3._form_policy import check_form
 from rekolabels.local._s3._object_headers import CONTENT_HEADERS, stored_headers
 from rekolabels.local._s3._object_operations import new_object, written_headers
-from rekolabels.local._s3._request import MAX_KEY_BYTES
+from rekolabels.local._s3._request import check_key_length
 from rekolabels.local._s3._response import Response, xml_response
 from rekolabels.local._s3._tags import MAX_OBJECT_TAGS, document_tags, encode_tags
 
@@ -47,8 +47,7 @@ def post_object(store: ObjectStore, request: Request) -> Response:
             " fields.",
             ArgumentName="key",
         )
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(MAX_KEY_BYTES))
+    check_key_length(key)
     allowed = check_form({**form.fields, "key": key}, request.bucket, store.now())
     form.file.smallest, form.file.largest = allowed.smallest, allowed.largest
     put = attrs.evolve(request, key=key, headers=_headers(form.fields), stream=form.file, length=None)

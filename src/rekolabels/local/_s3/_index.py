@@ -37,6 +37,7 @@ __all__ = [
     "remove_object",
     "set_headers",
     "set_plain_file",
+    "set_setting",
 ]
 
 _SCHEMA = """
@@ -160,6 +161,11 @@ def find_bucket(db: Connection, name: str) -> Bucket | None:
 def all_buckets(db: Connection) -> list[Bucket]:
     """Return all buckets, sorted by name."""
     return [Bucket(*row) for row in db.execute("SELECT name, region, created FROM buckets ORDER BY name")]
+
+
+def set_setting(db: Connection, bucket: str, name: str, value: str) -> None:
+    """Set or replace a setting of a bucket."""
+    db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (bucket, name, value))
 
 
 # -- objects -------------------------------------------------------------------------------------------------

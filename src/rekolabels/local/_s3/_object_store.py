@@ -173,7 +173,7 @@ class ObjectStore:
                 db.execute("INSERT INTO buckets VALUES (?, ?, ?)", attrs.astuple(created))
                 self.disk.make_bucket_folder(name)
             for setting, value in (settings or {}).items():
-                db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (name, setting, value))
+                index.set_setting(db, name, setting, value)
         return created
 
     def has_bucket(self, name: str) -> bool:

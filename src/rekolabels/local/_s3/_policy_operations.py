@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import reprlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rekolabels.local._core._policies import MEMBERS, PRINCIPALS, VERSIONS, as_list
 from rekolabels.local._s3._body import read_document
 from rekolabels.local._s3._errors import S3Error
 from rekolabels.local._s3._response import Response
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["delete_bucket_policy", "get_bucket_policy", "put_bucket_policy"]
 
 _MAX_BYTES = 20 * 1024
-_MEMBERS = frozenset({"Version", "Id", "Statement"})
-_VERSIONS = ("2012-10-17", "2008-10-17")
 # Each statement has exactly one of each group.
 _GROUPS = (
     ("Effect",),
@@ -30,7 +30,6 @@ _GROUPS = (
 )
 _STATEMENT = frozenset({"Sid", "Condition", *(name for group in _GROUPS for name in group)})
 _EFFECTS = ("Allow", "Deny")
-_PRINCIPALS = frozenset({"AWS", "CanonicalUser", "Federated", "Service"})
 
 
 def get_bucket_policy(store: ObjectStore, request: Request) -> Response:
@@ -64,18 +63,16 @@ def _checked(data: bytes, bucket: str) -> str:
     Raises:
         S3Error: ``MalformedPolicy``.
     """
-    try:
+    text, document = "", None
+    with contextlib.suppress(ValueError, RecursionError):
         text = data.decode()
-        text.encode()
-        document: object = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        _refuse("Policies must be valid JSON and the first byte must be '{'")
+        document = json.loads(text, object_pairs_hook=_members, parse_constant=_refuse)
     if not is_object(document):
         _refuse("Policies must be valid JSON and the first byte must be '{'")
-    _check_names("Policy", document, _MEMBERS)
-    if document.get("Version", _VERSIONS[0]) not in _VERSIONS:
+    _check_names("Policy", document, MEMBERS)
+    if document.get("Version", VERSIONS[0]) not in VERSIONS:
         _refuse("The policy must contain a valid version string: '2012-10-17'.")
-    statements = _as_list(document.get("Statement"))
+    statements = as_list(document.get("Statement"))
     if not statements:
         _refuse("Missing required field Statement")
     for statement in statements:
@@ -118,7 +115,7 @@ def _check_statement(statement: Any, bucket: str) -> None:
 def _check_principal(principal: Any) -> None:
     if principal == "*":
         return
-    if not is_object(principal) or not principal or not principal.keys() <= _PRINCIPALS:
+    if not is_object(principal) or not principal or not principal.keys() <= PRINCIPALS:
         _refuse("Invalid principal in policy: expected '*' or an object such as {'AWS': '111122223333'}.")
     for value in principal.values():
         _strings(value, "Principal")
@@ -131,7 +128,7 @@ def _check_condition(condition: Any) -> None:
         if not is_object(keys):
             _refuse("Conditions must be objects of condition keys and their values.")
         for value in keys.values():
-            if any(is_object(one) or is_list(one) for one in _as_list(value)):
+            if any(is_object(one) or is_list(one) for one in as_list(value)):
                 _refuse("The values of a condition key must be strings, numbers or booleans.")
 
 
@@ -145,7 +142,7 @@ def _is_in_bucket(resource: str, bucket: str) -> bool:
 
 
 def _strings(value: Any, name: str) -> list[str]:
-    values = _as_list(value)
+    values = as_list(value)
     strings = [one for one in values if isinstance(one, str) and one]
     if not strings or len(strings) < len(values):
         _refuse(f"{name} must be a string or a list of strings.")
@@ -156,12 +153,6 @@ def _check_names(where: str, members: Any, allowed: frozenset[str]) -> None:
     for name in members:
         if name not in allowed:
             _refuse(f"{where} has the unknown field {name[:100]!r}.")
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return value if is_list(value) else [value]
 
 
 def _refuse(problem: str) -> NoReturn:

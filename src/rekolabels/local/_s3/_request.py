@@ -24,6 +24,7 @@ __all__ = [
     "ByteStream",
     "Request",
     "check_expiry",
+    "check_key_length",
     "check_version",
     "copy_source",
     "key_encoder",
@@ -101,8 +102,7 @@ def parse_request(environ: WSGIEnvironment, bucket_exists: Callable[[str], bool]
         key = path
     else:
         bucket, _, key = path.partition("/")
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise S3Error("KeyTooLongError", Size=str(len(key.encode())), MaxSizeAllowed=str(MAX_KEY_BYTES))
+    check_key_length(key)
     return Request(
         method=environ["REQUEST_METHOD"].upper(),
         bucket=bucket,
@@ -112,6 +112,17 @@ def parse_request(environ: WSGIEnvironment, bucket_exists: Callable[[str], bool]
         stream=environ["wsgi.input"],
         length=_content_length(environ),
     )
+
+
+def check_key_length(key: str) -> None:
+    """Check that a key is not too long.
+
+    Raises:
+        S3Error: ``KeyTooLongError``.
+    """
+    size = len(key.encode())
+    if size > MAX_KEY_BYTES:
+        raise S3Error("KeyTooLongError", Size=str(size), MaxSizeAllowed=str(MAX_KEY_BYTES))
 
 
 def _headers(environ: WSGIEnvironment) -> dict[str, str]:

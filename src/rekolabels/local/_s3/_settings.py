@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from rekolabels.local._s3._index import set_setting
 from rekolabels.local._s3._object_store import require_bucket
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def put_setting(store: ObjectStore, bucket: str, name: Setting, value: str) -> N
     """
     with store.index.write() as db:
         require_bucket(db, bucket)
-        db.execute("INSERT OR REPLACE INTO settings VALUES (?, ?, ?)", (bucket, name, value))
+        set_setting(db, bucket, name, value)
 
 
 def remove_setting(store: ObjectStore, bucket: str, name: Setting) -> None:
